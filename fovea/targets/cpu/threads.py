@@ -1,0 +1,283 @@
+"""Native threads: workers parked in compiled code, woken without Python's interpreter lock.
+
+`run(address, params)` publishes a kernel, runs it on the calling thread, and lets every worker that is awake in time join
+in. Threads take pieces from one counter, so nobody waits for a worker that the system has not scheduled yet: when the
+pieces are gone, the gate is shut, and only those who came in are waited for.
+
+The state is a block of 64-bit words, each on a cache line of its own:
+
+    gate      generation << 32 | open << 16 | number of workers inside
+    counter   the next piece
+    job       kernel, params, number of threads
+    sleepers  workers asleep in futex (on the gate's generation)
+    busy      1 while a caller owns the pool; others run their kernel alone (with the same bits)
+    stop      1 when workers are to return
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import platform
+import sys
+import threading
+from collections.abc import Callable
+
+from fovea.targets.cpu.compile import load_cached
+from fovea.targets.cpu.elements import i32, i64, u64
+from fovea.targets.cpu.routine import Routine
+from fovea.targets.cpu.values import Value
+
+_GATE, _GENERATION, _COUNTER, _JOB, _SLEEPERS, _BUSY, _STOP = 0, 4, 64, 128, 192, 256, 320
+_STATE_BYTES = 384
+_OPEN = 1 << 16
+_INSIDE = _OPEN - 1
+_WORKER_SPINS = 3000  # about 50 us awake after the last job
+_JOIN_SPINS = 2000  # then the caller offers its core to a worker that the system has paused
+_SYSCALLS = {"x86_64": (202, 24), "aarch64": (98, 124)}  # futex, sched_yield
+_FUTEX_WAIT, _FUTEX_WAKE = 128, 129  # private
+_MAX_THREADS = 1024
+
+
+def _syscall(k: Routine, number: int, *arguments: Value) -> None:
+    k.call_libc("syscall", [k.const(number, i64), *arguments])
+
+
+def _worker() -> Routine:
+    """`worker(state)`: wait for a new generation, join it while its gate is open, again and again."""
+    k = Routine("worker", ("state",))
+    (state,) = k.parameters
+    gate = k.pointer(state, _GATE)
+    futex, _ = _SYSCALLS[platform.machine()]
+    last, seen = k.var(0), k.var(0)
+    with k.repeat() as turn:
+        _await_generation(k, state, last, seen, futex)
+        last.set(_generation(k, seen.get()))
+        turn.leave_if(k.atomic_load(k.pointer(state, _STOP)).ne(0))
+        with k.repeat() as attempt:
+            now = seen.get()
+            is_open = (now & _OPEN).ne(0) & _generation(k, now).eq(last.get())
+            attempt.leave_if(~is_open)
+            old, joined = k.compare_exchange(gate, now, now + 1)
+            seen.set(old)
+            with k.if_(joined):
+                _work(k, state, (now & _INSIDE) + 1)
+                k.atomic_add(gate, -1, "release")
+            attempt.leave_if(joined)
+    return k
+
+
+def _generation(k: Routine, gate: Value) -> Value:
+    return k.cast(k.cast(gate, u64) >> 32, i64)
+
+
+def _await_generation(k: Routine, state: Value, last, seen, futex: int) -> None:  # type: ignore[no-untyped-def]
+    """Spin until the gate's generation differs from `last`; asleep after a while."""
+    spins = k.var(0)
+    sleepers = k.pointer(state, _SLEEPERS)
+    with k.repeat() as wait:
+        now = k.atomic_load(k.pointer(state, _GATE))
+        seen.set(now)
+        wait.leave_if(_generation(k, now).ne(last.get()))
+        k.pause()
+        spins.set(spins.get() + 1)
+        with k.if_(spins.get() > _WORKER_SPINS):
+            k.atomic_add(sleepers, 1, "seq_cst")
+            expected = k.cast(k.cast(last.get(), i32), i64)
+            _syscall(
+                k, futex, state + _GENERATION, k.const(_FUTEX_WAIT, i64), expected, k.const(0, i64)
+            )
+            k.atomic_add(sleepers, -1, "seq_cst")
+            spins.set(0)
+
+
+def _work(k: Routine, state: Value, tid: Value) -> None:
+    """Call the published kernel."""
+    kernel, params, count = (
+        k.atomic_load(k.pointer(state, _JOB + 8 * n), "monotonic") for n in range(3)
+    )
+    k.call_address(kernel, (params, tid, count, state + _COUNTER))
+
+
+def _runner() -> Routine:
+    """`run(state, kernel, params, threads)`: publish, take part, shut the gate, wait for those inside."""
+    k = Routine("run", ("state", "kernel", "params", "threads"))
+    state, kernel, params, count = k.parameters
+    mine = k.var(0)
+    with k.if_(count > 1):
+        _, got = k.compare_exchange(k.pointer(state, _BUSY), 0, 1)
+        mine.set(k.cast(got, i64))
+    with k.if_else(mine.get().ne(0)) as (together, alone):
+        with together:
+            _publish(k, state, kernel, params, count)
+            k.call_address(kernel, (params, k.const(0, i64), count, state + _COUNTER))
+            k.atomic_and(k.pointer(state, _GATE), ~_OPEN)
+            _join(k, state)
+            k.atomic_store(0, k.pointer(state, _BUSY))
+        with alone:
+            counter = k.slot("i64")
+            k.emit(f"store i64 0, ptr {counter}")
+            local = k.assign(i64, 1, f"ptrtoint ptr {counter} to i64")
+            k.call_address(kernel, (params, k.const(0, i64), k.const(1, i64), local))
+    return k
+
+
+def _publish(k: Routine, state: Value, kernel: Value, params: Value, count: Value) -> None:
+    for n, word in enumerate((kernel, params, count)):
+        k.atomic_store(word, k.pointer(state, _JOB + 8 * n), "monotonic")
+    k.atomic_store(0, k.pointer(state, _COUNTER), "monotonic")
+    gate = k.pointer(state, _GATE)
+    generation = _generation(k, k.atomic_load(gate)) + 1
+    k.atomic_store((generation << 32) | _OPEN, gate, "seq_cst")
+    futex, _ = _SYSCALLS[platform.machine()]
+    with k.if_(k.atomic_load(k.pointer(state, _SLEEPERS), "seq_cst").ne(0)):
+        everyone = k.const(0x7FFFFFFF, i64)
+        _syscall(k, futex, state + _GENERATION, k.const(_FUTEX_WAKE, i64), everyone)
+
+
+def _join(k: Routine, state: Value) -> None:
+    """Wait until no worker is inside."""
+    spins = k.var(0)
+    _, sched_yield = _SYSCALLS[platform.machine()]
+    with k.repeat() as wait:
+        wait.leave_if((k.atomic_load(k.pointer(state, _GATE)) & _INSIDE).eq(0))
+        k.pause()
+        spins.set(spins.get() + 1)
+        with k.if_(spins.get() > _JOIN_SPINS):
+            _syscall(k, sched_yield)
+
+
+class _Pool:
+    """The workers and the compiled `run`; made on first use, made anew in a forked child."""
+
+    def __init__(self) -> None:
+        self.call: Callable[[int, int, bytes, int], None] | None = None
+        self.state = 0
+        self.workers = 0
+        self._memory: ctypes.Array[ctypes.c_char] | None = None
+        self._stopped: list[ctypes.Array[ctypes.c_char]] = []
+        self._threads: list[threading.Thread] = []
+        self.lock = threading.Lock()
+
+    def prepare(self) -> Callable[[int, int, bytes, int], None]:
+        """The compiled `run`, with its state."""
+        self._memory = ctypes.create_string_buffer(_STATE_BYTES + 64)
+        self.state = -(-ctypes.addressof(self._memory) // 64) * 64
+        address = load_cached("threads/run", _runner)
+        prototype = ctypes.CFUNCTYPE(
+            None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
+        )
+        self.call = prototype(address)
+        return self.call
+
+    def start(self, workers: int) -> None:
+        """Have that many workers."""
+        with self.lock:
+            if workers == self.workers:
+                return
+            self.stop()
+            self.prepare()
+            address = load_cached("threads/worker", _worker)
+            body = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
+            self._threads = [
+                threading.Thread(
+                    target=body, args=(self.state,), name=f"fovea-worker-{n}", daemon=True
+                )
+                for n in range(workers)
+            ]
+            for thread in self._threads:
+                thread.start()
+            self.workers = workers
+
+    def stop(self) -> None:
+        """Let the workers return, and wait for them."""
+        if not self.workers:
+            return
+        assert self._memory is not None and self.call is not None
+        self._stopped.append(self._memory)  # a caller may still hold its address
+        ctypes.c_int64.from_address(self.state + _STOP).value = 1
+        self.call(self.state, load_cached("threads/nothing", _nothing), b"", 2)
+        for thread in self._threads:
+            thread.join(timeout=5.0)
+        self._threads, self.workers = [], 0
+
+
+def _nothing() -> Routine:
+    return Routine("nothing", ("params", "tid", "nthreads", "counter"))
+
+
+def _available() -> int:
+    """How many threads to use unless told: `FOVEA_NUM_THREADS`, or the cores that this process may run on."""
+    chosen = os.environ.get("FOVEA_NUM_THREADS", "")
+    if chosen:
+        return _checked_count(int(chosen))
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def _checked_count(count: int) -> int:
+    if not 1 <= count <= _MAX_THREADS:
+        raise ValueError(f"number of threads: {count} is not between 1 and {_MAX_THREADS}")
+    return count
+
+
+_native = sys.platform.startswith("linux") and platform.machine() in _SYSCALLS
+_pool = _Pool()
+_count = _available()
+
+
+def set_num_threads(count: int) -> None:
+    """Use that many threads for kernels from now on (1 on systems without futexes, whatever is asked for).
+
+    Raises:
+        ValueError: fewer than one, or absurdly many.
+    """
+    global _count
+    _count = _checked_count(count)
+
+
+def get_num_threads() -> int:
+    """How many threads kernels run on."""
+    return _count if _native else 1
+
+
+def run(address: int, params: bytes, threads: int = 0) -> None:
+    """Run the kernel at `address` on all threads, or on the calling one alone with `threads=1`.
+
+    Args:
+        address: from `compile.load` or `compile.load_cached`.
+        params: the kernel's words, packed with `struct`.
+    """
+    if not _native:
+        _run_alone(address, params)
+        return
+    call = _pool.call or _pool.prepare()
+    if threads != 1 and _count != 1:
+        if _pool.workers != _count - 1:
+            _pool.start(_count - 1)
+            call = _pool.call or call
+        call(_pool.state, address, params, _count)
+    else:
+        call(_pool.state, address, params, 1)
+
+
+_ALONE = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
+
+
+def _run_alone(address: int, params: bytes) -> None:
+    counter = ctypes.c_int64(0)
+    _ALONE(address)(params, 0, 1, ctypes.addressof(counter))
+
+
+def _after_fork() -> None:
+    """Workers do not survive a fork: the child makes its own when it needs them."""
+    global _pool
+    _pool = _Pool()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+atexit.register(lambda: _pool.stop())
