@@ -1,0 +1,142 @@
+"""`KernelProgram`: a fixed sequence of kernel calls on buffers that are given later.
+
+Planners return programs; whoever has Tensors runs them with addresses. Running is as cheap as Python allows: everything but the
+addresses is packed beforehand.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fovea.targets.cpu import threads
+from fovea.targets.cpu.builder import checking
+
+
+@dataclass(frozen=True)
+class KernelCall:
+    """One kernel call of a program.
+
+    Args:
+        address: the compiled kernel.
+        buffers: for each of the kernel's buffers, its number among the program's inputs, outputs and scratch.
+        words: the sizes that follow the buffers, then the bits of the scalars (`double_bits`).
+        parallel: whether all threads take part.
+    """
+
+    address: int
+    buffers: tuple[int, ...]
+    words: tuple[int, ...] = ()
+    parallel: bool = True
+
+
+def double_bits(value: float) -> int:
+    """A scalar argument as the word that holds it.
+
+    >>> hex(double_bits(1.0))
+    '0x3ff0000000000000'
+    """
+    return int.from_bytes(struct.pack("<d", value), "little", signed=True)
+
+
+class _Arena(threading.local):
+    """Scratch memory of one Python thread, grown to the largest program it has run."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.start = 0
+        self._memory: ctypes.Array[ctypes.c_char] | None = None
+
+    def reserve(self, size: int) -> int:
+        """The address of at least `size` bytes."""
+        if size > self.size:
+            self._memory = None
+            self._memory = (ctypes.c_char * (size + 64))()
+            self.start = -(-ctypes.addressof(self._memory) // 64) * 64
+            self.size = size
+        return self.start
+
+
+_arena = _Arena()
+
+
+class KernelProgram:
+    """A sequence of kernel calls.
+
+    Args:
+        calls: in order; each may read what earlier ones wrote.
+        scratch: the byte size of each scratch buffer, numbered after inputs and outputs.
+        external: how many inputs and outputs there are.
+    """
+
+    def __init__(
+        self, calls: Sequence[KernelCall], external: int, scratch: Sequence[int] = ()
+    ) -> None:
+        self.calls = tuple(calls)
+        self.scratch = tuple(scratch)
+        self.external = external
+        self._offsets: list[int] = []
+        end = 0
+        for size in self.scratch:
+            self._offsets.append(end)
+            end += -(-size // 64) * 64
+        self._bytes = end
+        self._steps = [
+            (
+                c.address,
+                struct.Struct(f"{len(c.buffers)}q").pack,
+                c.buffers,
+                struct.pack(f"{len(c.words)}q", *c.words),
+                0 if c.parallel else 1,
+            )
+            for c in self.calls
+        ]
+        straight = tuple(range(external))
+        self._single = len(calls) == 1 and not self.scratch and self.calls[0].buffers == straight
+
+    def run(
+        self, addresses: Sequence[int], ranges: Sequence[tuple[int, int]] | None = None
+    ) -> None:
+        """Run on the inputs and outputs at `addresses`.
+
+        Args:
+            addresses: of each input, then of each output.
+            ranges: the byte range (first, one past last) of each; needed when kernels check bounds.
+
+        Raises:
+            KernelBoundsError: with bounds checks, where a kernel reaches outside a buffer.
+        """
+        if ranges is not None or checking():
+            self._run_checked(addresses, ranges)
+            return
+        if self._single:
+            address, pack, _, words, count = self._steps[0]
+            threads.run(address, pack(*addresses) + words, count)
+            return
+        where = addresses
+        if self.scratch:
+            start = _arena.reserve(self._bytes)
+            where = [*addresses, *[start + offset for offset in self._offsets]]
+        for address, pack, buffers, words, count in self._steps:
+            threads.run(address, pack(*[where[b] for b in buffers]) + words, count)
+
+    def _run_checked(
+        self, addresses: Sequence[int], ranges: Sequence[tuple[int, int]] | None
+    ) -> None:
+        from fovea.targets.cpu.checks import run_checked
+
+        if ranges is None:
+            raise ValueError("FOVEA_CPU_CHECK=1: KernelProgram.run needs the range of each buffer")
+        start = _arena.reserve(self._bytes)
+        own = [start + offset for offset in self._offsets]
+        where = [*addresses, *own]
+        limits = [*ranges, *((a, a + size) for a, size in zip(own, self.scratch, strict=True))]
+        for address, pack, buffers, words, count in self._steps:
+            params = pack(*[where[b] for b in buffers]) + words
+            run_checked(address, params, [limits[b] for b in buffers], count)
+
+    def __repr__(self) -> str:
+        return f"<program of {len(self.calls)} kernel calls, {sum(self.scratch)} scratch bytes>"
