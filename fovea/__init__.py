@@ -1,0 +1,125 @@
+"""fovea: deep learning for computer vision.
+
+``import fovea as torch`` gives PyTorch's habits, ``fovea.keras`` Keras's; both are front doors to the same
+tensors, layers and gradients.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from fovea.tensor import Tensor  # isort: skip - first: its name then belongs to the function `tensor`
+from fovea import autograd
+from fovea.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from fovea.devices import device
+from fovea.dtypes import (
+    DType as dtype,
+)
+from fovea.dtypes import (
+    bfloat16, can_cast, finfo, float16, float32, float64, get_default_dtype, iinfo, int8, int16, int32, int64,
+    promote_types, set_default_dtype, uint8,
+)
+from fovea.dtypes import (
+    bool_ as bool,  # noqa: A004 - PyTorch's name
+)
+from fovea.functions.creation import (
+    arange, as_tensor, asarray, empty, empty_like, eye, from_numpy, full, full_like, linspace, logspace, ones,
+    ones_like, scalar_tensor, tensor, zeros, zeros_like,
+)
+from fovea.functions.indexing import (
+    argsort, bincount, gather, index_select, masked_fill, masked_select, nonzero, scatter, scatter_add,
+    searchsorted, sort, take, take_along_dim, topk, unique,
+)
+from fovea.functions.linalg import addmm, baddbmm, bmm, dot, einsum, matmul, mm, mv, outer
+from fovea.functions.pointwise import (
+    acos, add, addcdiv, addcmul, allclose, asin, atan, atan2, bitwise_and, bitwise_not, bitwise_or, bitwise_xor,
+    ceil, clamp, cos, cosh, div, eq, equal, erf, exp, exp2, expm1, floor, floor_divide, fmod, ge, gt, isclose,
+    isfinite, isinf, isnan, le, lerp, log, log1p, log2, log10, logical_and, logical_not, logical_or, logical_xor,
+    lt, maximum, minimum, mul, nan_to_num, ne, neg, reciprocal, relu, remainder, result_type, rsqrt, rsub, sigmoid,
+    sign, sin, sinh, sqrt, square, sub, tan, tanh, trunc, where,
+)
+from fovea.functions.pointwise import (
+    abs_ as abs,  # noqa: A004 - PyTorch's name
+)
+from fovea.functions.pointwise import (
+    pow_ as pow,  # noqa: A004 - PyTorch's name
+)
+from fovea.functions.pointwise import (
+    round_ as round,  # noqa: A004 - PyTorch's name
+)
+from fovea.functions.random import (
+    bernoulli, multinomial, normal, rand, rand_like, randint, randint_like, randn, randn_like, randperm,
+)
+from fovea.functions.reductions import (
+    all_ as all,  # noqa: A004 - PyTorch's name
+)
+from fovea.functions.reductions import (
+    amax, amin, argmax, argmin, count_nonzero, cumprod, cumsum, logsumexp, mean, median, norm, prod, std, var,
+    var_mean,
+)
+from fovea.functions.reductions import (
+    any_ as any,  # noqa: A004 - PyTorch's name
+)
+from fovea.functions.reductions import (
+    max_ as max,  # noqa: A004 - PyTorch's name
+)
+from fovea.functions.reductions import (
+    min_ as min,  # noqa: A004 - PyTorch's name
+)
+from fovea.functions.reductions import (
+    sum_ as sum,  # noqa: A004 - PyTorch's name
+)
+from fovea.functions.shaping import (
+    as_strided, broadcast_tensors, broadcast_to, cat, channels_last, chunk, clone, contiguous_format, diag, diagonal,
+    flatten, flip, meshgrid, movedim, narrow, permute, preserve_format, repeat_interleave, reshape, roll, select,
+    split, squeeze, stack, t, tile, transpose, tril, triu, unbind, unflatten, unsqueeze,
+)
+from fovea.ops.rules import broadcast_shapes as _broadcast_shapes
+from fovea.printing import set_printoptions
+from fovea.random import Generator, default_generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
+from fovea.size import Size
+from fovea.tensorbase import is_tensor
+from fovea.version import __version__
+
+if TYPE_CHECKING:
+    from fovea import keras, nn, optim, utils, vision
+
+absolute, subtract, multiply, divide, true_divide, negative = abs, sub, mul, div, div, neg
+clip, concat, concatenate, swapaxes, moveaxis = clamp, cat, cat, transpose, movedim
+double, float, half, long, int, short = float64, float32, float16, int64, int32, int16  # noqa: A001
+
+_LAZY = ("keras", "nn", "optim", "utils", "vision", "data", "training", "cli", "testing", "backends")
+_LAZY_NAMES = {
+    "save": "fovea.interop", "load": "fovea.interop",
+    "softmax": "fovea.nn.functional", "log_softmax": "fovea.nn.functional", "dropout": "fovea.nn.functional",
+    "conv2d": "fovea.nn.functional", "max_pool2d": "fovea.nn.functional",
+    "get_num_threads": "fovea.targets.cpu.threads", "set_num_threads": "fovea.targets.cpu.threads",
+}
+
+
+def broadcast_shapes(*shapes: Any) -> Size:
+    """The shape that all shapes broadcast to.
+
+    >>> broadcast_shapes((3, 1), (4,))
+    fovea.Size([3, 4])
+    """
+    return Size(_broadcast_shapes("broadcast_shapes", *shapes))
+
+
+def numel(input: Tensor) -> Any:
+    """The number of elements."""
+    return input.numel()
+
+
+def is_floating_point(input: Tensor) -> Any:
+    """Whether the elements are floating-point numbers."""
+    return input.is_floating_point()
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return importlib.import_module(f"fovea.{name}")
+    if name in _LAZY_NAMES:
+        return getattr(importlib.import_module(_LAZY_NAMES[name]), name)
+    raise AttributeError(f"module 'fovea' has no attribute {name!r}")

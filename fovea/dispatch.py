@@ -1,0 +1,193 @@
+"""The bind point: every op, from every front door, passes here.
+
+Plans are cached by attributes and by the shape, strides and dtype of each input. What a plan does is its target's
+business; recording for backward happens here, so no op and no kernel knows about gradients.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from fovea import targets
+from fovea.errors import DTypeError, FoveaError, InplaceError, ShapeError, describe
+from fovea.size import Size
+
+if TYPE_CHECKING:
+    from fovea.ops.op import Attrs, Op
+    from fovea.tensor import Tensor
+
+__all__ = ["bind", "bind_into", "grad_enabled", "set_grad_enabled"]
+
+PLAN_CACHE_LIMIT = 8192
+
+
+class _State(threading.local):
+    grad_enabled = True
+
+
+_state = _State()
+
+
+def grad_enabled() -> bool:
+    """Whether ops are recorded for backward in this thread."""
+    return _state.grad_enabled
+
+
+def set_grad_enabled(mode: bool) -> bool:
+    """Switch recording in this thread; returns what it was."""
+    before = _state.grad_enabled
+    _state.grad_enabled = mode
+    return before
+
+
+def bind(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None = None) -> Any:
+    """Run ``op`` on ``inputs`` (Tensors, or None for an optional one) and record it.
+
+    Returns a Tensor, or a tuple of them for an op with several outputs.
+    """
+    key: list[Any] = [attrs]
+    needs_grad = False
+    for t in inputs:
+        if t is None:
+            key.append(None)
+            continue
+        key.append(t.shape)
+        key.append(t.strides)
+        key.append(t.dtype)
+        if t._requires_grad or t._base is not None:
+            needs_grad = needs_grad or t.requires_grad
+    cache_key = tuple(key)
+    try:
+        plan = op.plans[cache_key]
+    except KeyError:
+        plan = _plan(op, inputs, attrs, cache_key)
+    out = plan(inputs)
+    if needs_grad and _state.grad_enabled and op.nondifferentiable is None:
+        _record(op, inputs, attrs, out)
+    if op.mutates:
+        _bump_mutated(op, inputs)
+    return out
+
+
+def _plan(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, key: tuple[Any, ...]) -> Any:
+    _check_inputs(op, inputs)
+    if op.view:
+        plan = targets.view_plan(op, inputs, attrs)
+    else:
+        plan = targets.active().plan(op, inputs, attrs, _sized(op.specs(inputs, attrs)))
+    if len(op.plans) >= PLAN_CACHE_LIMIT:
+        op.plans.clear()
+    op.plans[key] = plan
+    return plan
+
+
+def _sized(specs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Specs whose shapes are ready to be a tensor's."""
+    return tuple(s._replace(shape=Size(s.shape)) for s in specs)
+
+
+def _check_inputs(op: Op, inputs: tuple[Any, ...]) -> None:
+    few, many = len(op.inputs) - op.variadic, len(op.inputs)
+    if not op.variadic and len(inputs) != many or len(inputs) < few:
+        raise TypeError(f"{op.name} takes {many} tensors, got {len(inputs)}.")
+    for name, optional, t in zip(op.inputs, op.optional, inputs, strict=False):
+        if t is None and not optional:
+            raise TypeError(f"{op.name}: {name} is required, got None.")
+
+
+def _record(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, out: Any) -> None:
+    from fovea import tape
+
+    tape.record(op, inputs, attrs, out)
+
+
+def _bump_mutated(op: Op, inputs: tuple[Any, ...]) -> None:
+    if op.variadic:  # the variadic op's own wrapper knows which of the rest it wrote
+        return
+    for name in op.mutates:
+        inputs[op.inputs.index(name)].storage.version += 1
+
+
+def bind_into(op: Op, out: Tensor, inputs: tuple[Any, ...], attrs: Attrs | None = None) -> Tensor:
+    """Run ``op`` and put its (only) result into ``out``'s memory: what ``x.add_(y)`` is.
+
+    The result must have ``out``'s shape once broadcast; ``out`` keeps its dtype and layout. Views of the same
+    memory see the change, and backward through ``out`` includes the op.
+
+    Raises:
+        ShapeError: the result does not fit ``out``.
+        InplaceError: ``out`` is a leaf that requires a gradient, or a broadcast (overlapping) view.
+    """
+    records = _state.grad_enabled and (
+        out.requires_grad or any(t is not None and t.requires_grad for t in inputs)
+    )
+    if records and out.is_leaf and out.requires_grad:
+        raise InplaceError(
+            f"{op.name}_: a leaf tensor that requires a gradient cannot be changed in place.",
+            {"tensor": describe(out)}, "wrap the change in `with fovea.no_grad():`",
+        )
+    if records and out._base is not None and out._base.is_leaf and out._base.requires_grad:
+        raise InplaceError(
+            f"{op.name}_: a view of a leaf that requires a gradient cannot be changed in place.",
+            {"tensor": describe(out)}, "wrap the change in `with fovea.no_grad():`",
+        )
+    key = (attrs, out.shape, out.strides, out.dtype, "into", *(_key(t, out) for t in inputs))
+    try:
+        plan = op.plans[key]
+    except KeyError:
+        plan = _plan_into(op, out, inputs, attrs)
+        op.plans[key] = plan
+    previous = _as_it_was(op, out, inputs) if records else None
+    plan(inputs, out)
+    out.storage.version += 1
+    if previous is not None and op.nondifferentiable is None:
+        from fovea import tape
+
+        tape.record_into(op, tuple(previous if t is out else t for t in inputs), attrs, out, previous)
+    return out
+
+
+def _as_it_was(op: Op, out: Tensor, inputs: tuple[Any, ...]) -> Tensor:
+    """``out`` before the change, for the tape; a copy of its values if the gradient will read them."""
+    previous = out._autograd_alias()
+    read = any(t is out and name in op.saves for name, t in zip(op.inputs, inputs, strict=False))
+    if read:
+        before = set_grad_enabled(False)
+        try:
+            previous.data = out.detach().clone()
+        finally:
+            set_grad_enabled(before)
+    return previous
+
+
+def _key(t: Any, out: Tensor) -> Any:
+    if t is None:
+        return None
+    overlaps = t.storage is out.storage and t is not out
+    return (t.shape, t.strides, t.dtype, overlaps and (t.offset, t.strides) != (out.offset, out.strides))
+
+
+def _plan_into(op: Op, out: Tensor, inputs: tuple[Any, ...], attrs: Attrs | None) -> Any:
+    _check_inputs(op, inputs)
+    specs = _sized(op.specs(inputs, attrs))
+    if specs[0].shape != tuple(out.shape):
+        raise ShapeError(
+            f"{op.name}_: the result has shape {specs[0].shape}, the tensor changed in place has {tuple(out.shape)}.",
+            {"tensor": describe(out)},
+        )
+    if specs[0].dtype.category > out.dtype.category:
+        raise DTypeError(
+            f"{op.name}_: the result is {specs[0].dtype.name}, which cannot be stored in place as {out.dtype.name}."
+        )
+    if any(s == 0 and n > 1 for s, n in zip(out.strides, out.shape, strict=True)):
+        raise InplaceError(
+            f"{op.name}_: several elements of an expanded tensor share memory.",
+            {"tensor": describe(out)}, "call .clone() before changing it",
+        )
+    return targets.active().plan_into(op, inputs, attrs, specs, out)
+
+
+def annotate(error: FoveaError, name: str) -> None:
+    """Add a module's name to an error that passes through it."""
+    error.enter(name)

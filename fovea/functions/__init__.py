@@ -1,0 +1,1 @@
+"""What users call: PyTorch's signatures over the op table."""

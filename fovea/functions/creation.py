@@ -1,0 +1,325 @@
+"""Making tensors: from data, filled, and stepped. Names, argument orders and defaults are PyTorch's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fovea import devices, dtypes
+from fovea.dtypes import DType
+from fovea.errors import ArgumentError, ShapeError
+from fovea.functions.sizes import parse_size
+from fovea.ops.op import Spec
+from fovea.ops.rules import like_layout
+from fovea.size import Size
+from fovea.storage import Storage
+from fovea.targets.base import empty as _allocate
+from fovea.targets.base import make_tensor
+from fovea.tensorbase import is_tensor
+
+if TYPE_CHECKING:
+    from fovea.tensor import Tensor
+
+__all__ = [
+    "arange", "as_tensor", "asarray", "empty", "empty_like", "eye", "from_numpy", "full", "full_like",
+    "linspace", "logspace", "ones", "ones_like", "scalar_tensor", "tensor", "zeros", "zeros_like",
+]
+
+
+def finish(t: Tensor, requires_grad: bool) -> Tensor:
+    """Set ``requires_grad`` on a new leaf."""
+    return t.requires_grad_() if requires_grad else t
+
+
+def from_array(array: np.ndarray[Any, Any], dtype: DType | None = None) -> Tensor:
+    """A tensor with a copy of the array's values."""
+    dtype = dtype or dtypes.as_dtype(array.dtype)
+    out = _allocate(Spec(Size(array.shape), dtype))
+    with np.errstate(all="ignore"):
+        out._array()[...] = array
+    return out
+
+
+def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
+    """A tensor over the array's own memory: changes to one show in the other.
+
+    Args:
+        array: any strides that are not negative; a dtype that fovea has; native byte order.
+
+    Raises:
+        TypeError: no NumPy array, or a dtype that fovea does not have.
+        ValueError: negative strides.
+
+    >>> import numpy as np
+    >>> from_numpy(np.arange(3))
+    tensor([0, 1, 2])
+    """
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"from_numpy: expected a NumPy array, got {type(array).__name__}.")
+    dtype = dtypes.as_dtype(array.dtype)
+    if not array.dtype.isnative:
+        raise TypeError("from_numpy: the array's byte order is not this machine's.")
+    if any(s < 0 for s in array.strides):
+        raise ValueError("from_numpy: negative strides cannot be shared; pass array.copy().")
+    if any(s % dtype.itemsize for s in array.strides):
+        array = array.copy()
+    extent = sum((n - 1) * s for n, s in zip(array.shape, array.strides, strict=True)) + dtype.itemsize
+    storage = Storage(extent if array.size else 0, array, array.__array_interface__["data"][0])
+    strides = tuple(s // dtype.itemsize for s in array.strides)
+    return make_tensor(storage, Size(array.shape), strides, 0, dtype)
+
+
+def _infer(data: Any) -> np.ndarray[Any, Any]:
+    """Nested sequences of numbers (or of tensors) as an array, with PyTorch's dtype rules."""
+    if isinstance(data, Sequence) and any(is_tensor(item) for item in data):
+        return np.stack([item.detach()._array() if is_tensor(item) else np.asarray(item) for item in data])
+    try:
+        array = np.asarray(data)
+    except ValueError:
+        raise ShapeError("tensor: the nested sequences differ in length.", fix="every row needs as many items") from None
+    if array.dtype == object or array.dtype.kind not in "biuf" and array.dtype not in dtypes._BY_NUMPY:
+        raise TypeError(f"tensor: cannot make a tensor of {type(data).__name__} with values of type {array.dtype}.")
+    if array.dtype == np.float64 and not isinstance(data, np.ndarray | np.generic):
+        array = array.astype(dtypes.get_default_dtype().numpy)
+    if array.size == 0 and array.dtype == np.float64 and not isinstance(data, np.ndarray):
+        array = array.astype(dtypes.get_default_dtype().numpy)
+    return array
+
+
+def tensor(
+    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False
+) -> Tensor:
+    """A new tensor with a copy of ``data``.
+
+    Args:
+        data: a number, nested sequences, a NumPy array or a tensor.
+        dtype: default: that of arrays and tensors, int64 for ints, the default dtype for floats.
+        requires_grad: whether backward computes its gradient.
+
+    Raises:
+        ShapeError: rows of different lengths. TypeError: values that are no numbers.
+
+    >>> tensor([[1, 2], [3, 4]]).shape
+    fovea.Size([2, 2])
+    """
+    devices.as_device(device)
+    wanted = None if dtype is None else dtypes.as_dtype(dtype)
+    if is_tensor(data):
+        return finish(data.detach().to(wanted or data.dtype).clone(), requires_grad)
+    return finish(from_array(_infer(data), wanted), requires_grad)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """``data`` as a tensor, without a copy where its memory can be shared (tensors, NumPy arrays).
+
+    >>> as_tensor([1.5, 2.0]).dtype
+    fovea.float32
+    """
+    devices.as_device(device)
+    wanted = None if dtype is None else dtypes.as_dtype(dtype)
+    if is_tensor(data):
+        return data if wanted is None else data.to(wanted)
+    if isinstance(data, np.ndarray) and data.flags.writeable and all(s >= 0 for s in data.strides):
+        shared = from_numpy(data)
+        return shared if wanted is None else shared.to(wanted)
+    return from_array(_infer(data), wanted)
+
+
+def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Tensor:
+    """``as_tensor``; ``copy=True`` always copies."""
+    return tensor(obj, dtype=dtype, device=device) if copy else as_tensor(obj, dtype, device)
+
+
+_constants: dict[tuple[Any, ...], Any] = {}
+
+
+def constant(value: bool | int | float, dtype: DType) -> Tensor:
+    """A shared 0-d tensor with this value; never to be changed. Python numbers in expressions become these."""
+    key = (value, dtype, math.copysign(1.0, value) if value == 0 else value.__class__)
+    found = _constants.get(key)
+    if found is None:
+        if len(_constants) > 4096:
+            _constants.clear()
+        try:
+            array = np.asarray(value).astype(dtype.numpy)
+        except OverflowError:
+            raise ArgumentError(f"{value} does not fit {dtype.name}.") from None
+        found = _constants[key] = from_array(array, dtype)
+    return found  # type: ignore[no-any-return]
+
+
+def scalar_tensor(s: bool | int | float, *, dtype: Any = None) -> Tensor:
+    """A 0-d tensor (default dtype unless given)."""
+    return from_array(np.asarray(s), dtypes.as_dtype(dtype or dtypes.get_default_dtype()))
+
+
+def full(
+    size: Any, fill_value: bool | int | float, *, out: Tensor | None = None, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A tensor of shape ``size`` with every element ``fill_value`` (its type decides the dtype).
+
+    >>> full((2,), 7)
+    tensor([7, 7])
+    """
+    devices.as_device(device)
+    kind = dtypes.of_scalar(fill_value) if dtype is None else dtypes.as_dtype(dtype)
+    filled = _filled(Spec(parse_size(size), kind), fill_value)
+    return _into(out, filled) if out is not None else finish(filled, requires_grad)
+
+
+def _filled(spec: Spec, value: bool | int | float) -> Tensor:
+    t = _allocate(spec)
+    with np.errstate(all="ignore"):
+        t._array()[...] = value
+    return t
+
+
+def _into(out: Tensor, value: Tensor) -> Tensor:
+    if out.shape != value.shape:
+        raise ShapeError(f"out has shape {tuple(out.shape)}, the result {tuple(value.shape)}.")
+    return out.copy_(value)
+
+
+def _float_or(dtype: Any) -> DType:
+    return dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
+
+
+def empty(
+    *size: Any, out: Tensor | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
+    """A tensor whose elements are not set.
+
+    >>> empty(2, 3).shape
+    fovea.Size([2, 3])
+    """
+    devices.as_device(device)
+    return finish(_allocate(Spec(parse_size(*size), _float_or(dtype))), requires_grad)
+
+
+def zeros(
+    *size: Any, out: Tensor | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor of zeros.
+
+    >>> zeros(2)
+    tensor([0., 0.])
+    """
+    return full(parse_size(*size), 0, out=out, dtype=_float_or(dtype), device=device, requires_grad=requires_grad)
+
+
+def ones(
+    *size: Any, out: Tensor | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor of ones.
+
+    >>> ones(2)
+    tensor([1., 1.])
+    """
+    return full(parse_size(*size), 1, out=out, dtype=_float_or(dtype), device=device, requires_grad=requires_grad)
+
+
+def _like_spec(t: Tensor, dtype: Any) -> Spec:
+    return Spec(t.shape, t.dtype if dtype is None else dtypes.as_dtype(dtype), like_layout(t.shape, (t,)))
+
+
+def empty_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None
+) -> Tensor:
+    """``empty`` with ``input``'s shape, dtype and layout."""
+    devices.as_device(device)
+    return finish(_allocate(_like_spec(input, dtype)), requires_grad)
+
+
+def full_like(
+    input: Tensor, fill_value: bool | int | float, *, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False, memory_format: Any = None,
+) -> Tensor:
+    """``full`` with ``input``'s shape, dtype and layout."""
+    devices.as_device(device)
+    return finish(_filled(_like_spec(input, dtype), fill_value), requires_grad)
+
+
+def zeros_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None
+) -> Tensor:
+    """``zeros`` with ``input``'s shape, dtype and layout."""
+    return full_like(input, 0, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def ones_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None
+) -> Tensor:
+    """``ones`` with ``input``'s shape, dtype and layout."""
+    return full_like(input, 1, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def arange(
+    start: float, end: float | None = None, step: float = 1, *, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Numbers from ``start`` up to, not including, ``end``: int64 for ints, else the default dtype.
+
+    Raises:
+        ArgumentError: a step of zero, or one that leads away from ``end``.
+
+    >>> arange(1, 7, 2)
+    tensor([1, 3, 5])
+    """
+    devices.as_device(device)
+    if end is None:
+        start, end = 0, start
+    if step == 0 or (end - start) * step < 0:
+        raise ArgumentError(f"arange: step {step} does not lead from {start} to {end}.")
+    whole = all(isinstance(v, int) for v in (start, end, step))
+    kind = dtypes.as_dtype(dtype) if dtype is not None else dtypes.int64 if whole else dtypes.get_default_dtype()
+    n = max(0, math.ceil((end - start) / step))
+    values = np.arange(n, dtype=np.int64) * step + start if whole else start + np.arange(n, dtype=np.float64) * step
+    return finish(from_array(values, kind), requires_grad)
+
+
+def linspace(
+    start: float, end: float, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """``steps`` numbers evenly spaced from ``start`` to ``end``, both included.
+
+    >>> linspace(0, 1, 5)
+    tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
+    """
+    devices.as_device(device)
+    if steps < 0:
+        raise ArgumentError(f"linspace: steps must not be negative, got {steps}.")
+    return finish(from_array(np.linspace(start, end, steps), _float_or(dtype)), requires_grad)
+
+
+def logspace(start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None) -> Tensor:
+    """``base`` to the power of ``linspace(start, end, steps)``."""
+    return from_array(np.power(base, np.linspace(start, end, steps)), _float_or(dtype))
+
+
+def eye(
+    n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """A matrix with ones on the diagonal.
+
+    >>> eye(2)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    devices.as_device(device)
+    return finish(from_array(np.eye(n, m), _float_or(dtype)), requires_grad)
+
+
+def strided_over(t: Tensor, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Tensor:
+    """``as_strided``, checked against the storage's bounds."""
+    last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+    room = t.storage.nbytes // t.dtype.itemsize
+    if min(strides, default=0) < 0 or offset < 0 or (0 not in shape and last >= room):
+        raise ShapeError(f"as_strided: shape {shape} with strides {strides} at {offset} leaves the storage of {room} elements.")
+    return make_tensor(t.storage, Size(shape), strides, offset, t.dtype)
+
+

@@ -1,0 +1,358 @@
+"""``x[...]`` and ``x[...] = v``, and picking, ordering and scattering by index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fovea import dispatch, dtypes
+from fovea.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError, describe
+from fovea.functions.creation import constant, from_array
+from fovea.functions.pointwise import to_dtype
+from fovea.functions.reductions import ValuesIndices
+from fovea.functions.shaping import expand, narrow, reshape
+from fovea.ops import elementwise as elementwise_ops
+from fovea.ops import index as ops
+from fovea.ops import shape as shape_ops
+from fovea.ops.reduce import DimAttrs
+from fovea.ops.rules import normalize_dim
+from fovea.tensorbase import is_tensor
+
+if TYPE_CHECKING:
+    from fovea.tensor import Tensor
+
+
+def getitem(input: Tensor, key: Any) -> Tensor:
+    """``input[key]``: ints, slices, ``None`` and ``...`` give views; tensors and lists pick copies."""
+    if key.__class__ is int and input.ndim:
+        return _row(input, key)
+    view, picks = _basic(input, key)
+    if not picks:
+        return view
+    dims, indices = _adjacent(picks)
+    return ops.index.bind((view, *indices), ops.IndexAttrs.of(dims))  # type: ignore[no-any-return]
+
+
+def _row(input: Tensor, i: int) -> Tensor:
+    size = input.shape[0]
+    if not -size <= i < size:
+        raise OutOfRangeError(f"index {i} is out of range for dimension 0 of size {size}.")
+    part = narrow(input, 0, i % size, 1)
+    return shape_ops.view.bind((part,), shape_ops.ShapeAttrs.of(part.shape[1:]))  # type: ignore[no-any-return]
+
+
+def setitem(input: Tensor, key: Any, value: Any) -> None:
+    """``input[key] = value``, in place; ``value`` is cast and broadcast."""
+    if not is_tensor(value):
+        value = constant(value, input.dtype) if isinstance(value, bool | int | float) else from_array(np.asarray(value))
+    if value.dtype is not input.dtype:
+        value = to_dtype(value, input.dtype)
+    view, picks = _basic(input, key)
+    if picks:
+        dims, indices = _adjacent(picks)
+        shape = ops.indexed_shape("index_put", view.shape, indices, dims)
+        value = _shrunk(value, shape)
+        dispatch.bind_into(ops.index_put, view, (view, value, *indices), ops.IndexPutAttrs.of(dims, False))
+        return
+    copy_(view, _shrunk(value, view.shape))
+
+
+def _shrunk(value: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Drop leading dimensions of size 1 that the target does not have, as NumPy and PyTorch do."""
+    while value.ndim > len(shape) and value.shape[0] == 1:
+        value = reshape(value, value.shape[1:])
+    return value
+
+
+def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
+    """Copy ``src``'s values (cast, broadcast) into this tensor."""
+    if not is_tensor(src):
+        src = from_array(np.asarray(src))
+    if src.shape != self.shape:
+        try:
+            src = expand(src, *self.shape)
+        except ShapeError:
+            raise ShapeError(f"copy_: {describe(src)} does not broadcast to {describe(self)}.") from None
+    return dispatch.bind_into(elementwise_ops.cast, self, (src,), elementwise_ops.CastAttrs.of(self.dtype))
+
+
+def _basic(input: Tensor, key: Any) -> tuple[Tensor, list[tuple[int, Tensor]]]:
+    """Apply the view part of a key; returns the view and (dimension, index tensor) for the rest."""
+    items = _expanded(input, key if isinstance(key, tuple) else (key,))
+    start: list[int] = []
+    length: list[int] = []
+    step: list[int] = []
+    shape: list[int] = []
+    picks: list[tuple[int, Tensor]] = []
+    d = 0
+    for item in items:
+        if item is None:
+            shape.append(1)
+            continue
+        if is_tensor(item):
+            spans = item.ndim if item.dtype is dtypes.bool_ else 1
+            for index in _as_indices(input, item, d):
+                picks.append((len(shape), index))
+                _whole(input, d, start, length, step, shape)
+                d += 1
+            if spans == 0:
+                raise ArgumentError("index: a 0-d boolean mask is not supported; use where.")
+            continue
+        first, count, by = _span(item, input.shape[d], d)
+        start.append(first)
+        length.append(count)
+        step.append(by)
+        if isinstance(item, slice):
+            shape.append(count)
+        d += 1
+    view = input
+    if length != list(input.shape) or any(s != 1 for s in step):
+        attrs = shape_ops.SliceAttrs.of(tuple(start), tuple(length), tuple(step))
+        view = shape_ops.slice_.bind((input,), attrs)
+    if shape != length or view is input and not picks:
+        view = shape_ops.view.bind((view,), shape_ops.ShapeAttrs.of(tuple(shape)))
+    return view, picks
+
+
+def _whole(input: Tensor, d: int, start: list[int], length: list[int], step: list[int], shape: list[int]) -> None:
+    start.append(0)
+    length.append(input.shape[d])
+    step.append(1)
+    shape.append(input.shape[d])
+
+
+def _expanded(input: Tensor, key: tuple[Any, ...]) -> list[Any]:
+    """Replace ``...``, sequences and NumPy items; fill up with full slices."""
+    items: list[Any] = []
+    for item in key:
+        if isinstance(item, bool | np.bool_):
+            items.append(from_array(np.asarray(item)))
+        elif isinstance(item, list | range | np.ndarray):
+            items.append(from_array(np.asarray(item, dtype=np.int64 if len(item) == 0 else None)))
+        elif is_tensor(item) and item.ndim == 0 and item.dtype is not dtypes.bool_:
+            items.append(int(item.item()))
+        else:
+            items.append(item)
+    used = sum(1 if not is_tensor(i) or i.dtype is not dtypes.bool_ else i.ndim
+               for i in items if i is not None and i is not Ellipsis)
+    if used > input.ndim:
+        raise OutOfRangeError(f"too many indices: {describe(input)} has {input.ndim} dimensions, got {used}.")
+    if sum(i is Ellipsis for i in items) > 1:
+        raise OutOfRangeError("an index can hold only one ellipsis ('...').")
+    fill = [slice(None)] * (input.ndim - used)
+    for n, item in enumerate(items):
+        if item is Ellipsis:
+            return items[:n] + fill + items[n + 1 :]
+    return items + fill
+
+
+def _span(item: Any, size: int, d: int) -> tuple[int, int, int]:
+    """First index, count and step of an int or a slice."""
+    if isinstance(item, slice):
+        if item.step is not None and int(item.step) <= 0:
+            raise ArgumentError(f"a slice's step must be positive, got {item.step}.", fix="use flip")
+        first, stop, by = item.indices(size)
+        return first, max(0, -(-(stop - first) // by)), by
+    if not hasattr(item, "__index__"):
+        raise OutOfRangeError(
+            f"only integers, slices, '...', None and integer or bool tensors can index, got {type(item).__name__}.")
+    i = item.__index__()
+    if not -size <= i < size:
+        raise OutOfRangeError(f"index {i} is out of range for dimension {d} of size {size}.")
+    return i % size, 1, 1
+
+
+def _as_indices(input: Tensor, item: Tensor, d: int) -> list[Tensor]:
+    """Index tensors: a mask gives one for each of its dimensions."""
+    if item.dtype is not dtypes.bool_:
+        if item.dtype.is_floating_point:
+            raise DTypeError(f"an index must be integer or bool, got {describe(item)}.")
+        return [to_dtype(item, dtypes.int64)]
+    if tuple(item.shape) != tuple(input.shape[d : d + item.ndim]):
+        raise OutOfRangeError(f"the mask {describe(item)} does not fit {describe(input)} at dimension {d}.")
+    return [from_array(a) for a in np.nonzero(item._array())]
+
+
+def _adjacent(picks: list[tuple[int, Tensor]]) -> tuple[tuple[int, ...], list[Tensor]]:
+    return tuple(d for d, _ in picks), [t for _, t in picks]
+
+
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+    """Where elements are not zero: an (n, ndim) int64 tensor, or one index tensor a dimension."""
+    found = np.nonzero(input._array())
+    if as_tuple:
+        return tuple(from_array(a) for a in found)
+    return from_array(np.stack(found, -1) if found else np.zeros((int(bool(input.item())), 0), np.int64))
+
+
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """The elements where ``mask`` holds, as a 1-D tensor."""
+    from fovea.functions.shaping import broadcast_tensors
+
+    x, m = broadcast_tensors(input, mask)
+    return getitem(x, m)
+
+
+def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """A copy with ``value`` where ``mask`` holds."""
+    fill = value if is_tensor(value) else constant(value, input.dtype)
+    return elementwise_ops.where.bind((to_dtype(mask, dtypes.bool_), to_dtype(fill, input.dtype), input))  # type: ignore[no-any-return]
+
+
+def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """``masked_fill`` in place."""
+    fill = value if is_tensor(value) else constant(value, self.dtype)
+    inputs = (to_dtype(mask, dtypes.bool_), to_dtype(fill, self.dtype), self)
+    return dispatch.bind_into(elementwise_ops.where, self, inputs)
+
+
+def _index_dim(name: str, input: Tensor, dim: int) -> Any:
+    return DimAttrs.of(normalize_dim(name, dim, input.ndim))
+
+
+def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """Pick along ``dim``: ``out[i][j] = input[index[i][j]][j]`` for dim 0.
+
+    >>> import fovea
+    >>> gather(fovea.tensor([[1, 2], [3, 4]]), 1, fovea.tensor([[1], [0]]))
+    tensor([[2],
+            [3]])
+    """
+    return ops.gather.bind((input, index), _index_dim("gather", input, dim))  # type: ignore[no-any-return]
+
+
+def scatter(input: Tensor, dim: int, index: Tensor, src: Any, *, reduce: str | None = None) -> Tensor:
+    """A copy with ``src`` written at ``index`` along ``dim``; ``reduce="add"`` sums instead."""
+    if not is_tensor(src):
+        src = expand(constant(src, input.dtype), *index.shape)
+    if reduce not in (None, "add"):
+        raise ArgumentError(f"scatter: reduce is None or 'add', got {reduce!r}.")
+    op = ops.scatter if reduce is None else ops.scatter_add
+    return op.bind((input, index, src), _index_dim("scatter", input, dim))  # type: ignore[no-any-return]
+
+
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    """A copy with ``src`` summed in at ``index`` along ``dim``."""
+    return ops.scatter_add.bind((input, index, src), _index_dim("scatter_add", input, dim))  # type: ignore[no-any-return]
+
+
+def scatter_(self: Tensor, dim: int, index: Tensor, src: Any, *, reduce: str | None = None) -> Tensor:
+    """``scatter`` in place."""
+    if not is_tensor(src):
+        src = expand(constant(src, self.dtype), *index.shape)
+    op = ops.scatter if reduce is None else ops.scatter_add
+    return dispatch.bind_into(op, self, (self, index, src), _index_dim("scatter_", self, dim))
+
+
+def scatter_add_(self: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    """``scatter_add`` in place."""
+    return dispatch.bind_into(ops.scatter_add, self, (self, index, src), _index_dim("scatter_add_", self, dim))
+
+
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """The rows (along ``dim``) that a 1-D index names."""
+    d = normalize_dim("index_select", dim, input.ndim)
+    if index.ndim > 1:
+        raise ShapeError(f"index_select: index must be 1-D, got {describe(index)}.")
+    return ops.index.bind((input, reshape(to_dtype(index, dtypes.int64), -1)), ops.IndexAttrs.of((d,)))  # type: ignore[no-any-return]
+
+
+def take(input: Tensor, index: Tensor) -> Tensor:
+    """Elements of the flattened tensor."""
+    return getitem(reshape(input, -1), index)
+
+
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+    """``gather`` with broadcasting; over the flattened tensor without ``dim``."""
+    if dim is None:
+        return gather(reshape(input, -1), 0, reshape(indices, -1))
+    d = normalize_dim("take_along_dim", dim, input.ndim)
+    shape = [max(n, m) for n, m in zip(input.shape, indices.shape, strict=True)]
+    grown_index = expand(indices, [indices.shape[i] if i == d else n for i, n in enumerate(shape)])
+    grown = expand(input, [input.shape[i] if i == d else n for i, n in enumerate(shape)])
+    return gather(grown, d, grown_index)
+
+
+def index_put_(self: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
+    """Write (or sum) ``values`` at ``indices``, in place."""
+    view, picks = _basic(self, tuple(indices))
+    dims, found = _adjacent(picks)
+    values = to_dtype(values, self.dtype)
+    dispatch.bind_into(ops.index_put, view, (view, values, *found), ops.IndexPutAttrs.of(dims, accumulate))
+    return self
+
+
+def index_add_(self: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
+    """Sum rows of ``source`` into the rows that ``index`` names, in place."""
+    d = normalize_dim("index_add_", dim, self.ndim)
+    added = source if alpha == 1 else source * alpha
+    attrs = ops.IndexPutAttrs.of((d,), True)
+    return dispatch.bind_into(ops.index_put, self, (self, added, to_dtype(index, dtypes.int64)), attrs)
+
+
+def index_fill_(self: Tensor, dim: int, index: Tensor, value: float) -> Tensor:
+    """Set the rows that ``index`` names, in place."""
+    d = normalize_dim("index_fill_", dim, self.ndim)
+    attrs = ops.IndexPutAttrs.of((d,), False)
+    return dispatch.bind_into(
+        ops.index_put, self, (self, constant(value, self.dtype), to_dtype(index, dtypes.int64)), attrs)
+
+
+def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> ValuesIndices:
+    """Values in order along ``dim``, and where they stood; always stable.
+
+    >>> import fovea
+    >>> sort(fovea.tensor([3, 1, 2])).values
+    tensor([1, 2, 3])
+    """
+    d = normalize_dim("sort", dim, input.ndim)
+    return ValuesIndices(*ops.sort.bind((input,), ops.SortAttrs.of(d, bool(descending))))
+
+
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
+    """The indices that sort a tensor along ``dim``."""
+    return sort(input, dim, descending).indices
+
+
+def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
+    """The ``k`` largest (or smallest) values along ``dim``, in order, and their indices."""
+    d = normalize_dim("topk", dim, input.ndim)
+    size = input.shape[d] if input.ndim else 1
+    if not 0 <= k <= size:
+        raise OutOfRangeError(f"topk: k={k} is out of range for dimension {d} of size {size}.")
+    values, indices = sort(input, d, descending=largest)
+    if input.ndim == 0:
+        return ValuesIndices(values, indices)
+    return ValuesIndices(narrow(values, d, 0, k), narrow(indices, d, 0, k))
+
+
+def unique(
+    input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False
+) -> Any:
+    """The distinct elements, in order; on request with each element's place among them and their counts."""
+    values, inverse, counts = np.unique(input._array(), return_inverse=True, return_counts=True)
+    out = [from_array(values, input.dtype)]
+    if return_inverse:
+        out.append(from_array(inverse.reshape(input.shape)))
+    if return_counts:
+        out.append(from_array(counts))
+    return out[0] if len(out) == 1 else tuple(out)
+
+
+def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
+    """How often each non-negative integer occurs (or the sum of its weights)."""
+    values = input._array()
+    if input.dtype.is_floating_point or input.ndim != 1 or (values.size and int(values.min()) < 0):
+        raise ArgumentError(f"bincount: expected a 1-D tensor of non-negative integers, got {describe(input)}.")
+    found = np.bincount(values, None if weights is None else weights._array(), minlength)
+    return from_array(found, weights.dtype if weights is not None else None)
+
+
+def searchsorted(sorted_sequence: Tensor, values: Any, *, right: bool = False) -> Tensor:
+    """Where each value would be inserted into a sorted 1-D sequence."""
+    array = values._array() if is_tensor(values) else np.asarray(values)
+    side: Any = "right" if right else "left"
+    return from_array(np.asarray(np.searchsorted(sorted_sequence._array(), array, side=side)))
+

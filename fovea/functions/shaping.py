@@ -1,0 +1,381 @@
+"""Reshaping, joining and splitting."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from fovea.errors import ArgumentError, OutOfRangeError, ShapeError, describe
+from fovea.functions.creation import strided_over
+from fovea.functions.pointwise import result_type, to_dtype
+from fovea.ops import shape as ops
+from fovea.ops.op import contiguous_strides
+from fovea.ops.reduce import DimAttrs
+from fovea.ops.rules import broadcast_shapes, channels_last_strides, normalize_dim
+from fovea.tensorbase import is_tensor
+
+if TYPE_CHECKING:
+    from fovea.tensor import Tensor
+
+contiguous_format, channels_last, preserve_format = "contiguous", "channels_last", "preserve"
+
+
+def _ints(values: tuple[Any, ...]) -> tuple[int, ...]:
+    if len(values) == 1 and isinstance(values[0], list | tuple):
+        values = tuple(values[0])
+    return tuple(int(v) for v in values)
+
+
+def _resolve(t: Tensor, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Replace a -1 by what is left."""
+    total = t.numel()
+    if -1 in shape:
+        known = math.prod(n for n in shape if n != -1)
+        if shape.count(-1) > 1 or (known and total % known) or (not known and total):
+            raise ShapeError(f"reshape: {describe(t)} has {total} elements, which shape {shape} cannot hold.",
+                             fix="at most one -1, and the other sizes must divide the element count")
+        if not known:
+            raise ShapeError(f"reshape: -1 is ambiguous in {shape} for a tensor without elements.")
+        return tuple(total // known if n == -1 else n for n in shape)
+    if min(shape, default=0) < 0 or math.prod(shape) != total:
+        raise ShapeError(f"reshape: {describe(t)} has {total} elements, shape {shape} needs {math.prod(shape)}.")
+    return shape
+
+
+def reshape(input: Tensor, *shape: Any) -> Tensor:
+    """The same elements in another shape: a view where the memory allows it, else a copy.
+
+    >>> import fovea
+    >>> reshape(fovea.arange(6), (2, -1))
+    tensor([[0, 1, 2],
+            [3, 4, 5]])
+    """
+    wanted = _resolve(input, _ints(shape))
+    if wanted == input.shape:
+        return ops.alias.bind((input,))  # type: ignore[no-any-return]
+    if ops.view_strides(input.shape, input.strides, wanted) is None:
+        input = contiguous(input)
+    return ops.view.bind((input,), ops.ShapeAttrs.of(wanted))  # type: ignore[no-any-return]
+
+
+def view(input: Tensor, *shape: Any) -> Tensor:
+    """``reshape``; with a dtype, the same bytes read as another type of the same size."""
+    if len(shape) == 1 and not isinstance(shape[0], int | list | tuple):
+        from fovea.dtypes import as_dtype
+
+        kind = as_dtype(shape[0])
+        if kind.itemsize != input.dtype.itemsize:
+            raise ArgumentError(f"view: {input.dtype.name} and {kind.name} differ in size.")
+        return type(input)._make(input.storage, input.shape, input.strides, input.offset, kind)
+    return reshape(input, *shape)
+
+
+def is_contiguous(input: Tensor, memory_format: str = contiguous_format) -> bool:
+    """Whether the elements lie without gaps in this order."""
+    if memory_format == channels_last:
+        expected = channels_last_strides(input.shape) if input.ndim == 4 else ()
+    else:
+        expected = contiguous_strides(input.shape)
+    if input.numel() == 0:
+        return True
+    return len(expected) == input.ndim and all(
+        n == 1 or s == e for n, s, e in zip(input.shape, input.strides, expected, strict=True)
+    )
+
+
+def contiguous(input: Tensor, memory_format: str = contiguous_format) -> Tensor:
+    """The tensor itself if it lies in this order, else a copy that does."""
+    if is_contiguous(input, memory_format):
+        return input
+    return ops.clone.bind((input,), ops.LayoutAttrs.of(memory_format))  # type: ignore[no-any-return]
+
+
+def clone(input: Tensor, *, memory_format: str = preserve_format) -> Tensor:
+    """A copy; the gradient flows through."""
+    return ops.clone.bind((input,), ops.LayoutAttrs.of(memory_format))  # type: ignore[no-any-return]
+
+
+def permute(input: Tensor, *dims: Any) -> Tensor:
+    """A view with the dimensions in another order."""
+    order = _ints(dims)
+    if len(order) != input.ndim:
+        raise ShapeError(f"permute: {describe(input)} has {input.ndim} dimensions, got the order {order}.")
+    return ops.permute.bind((input,), ops.PermuteAttrs.of(tuple(normalize_dim("permute", d, input.ndim) for d in order)))  # type: ignore[no-any-return]
+
+
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """A view with two dimensions exchanged."""
+    if input.ndim == 0:
+        return input
+    a, b = normalize_dim("transpose", dim0, input.ndim), normalize_dim("transpose", dim1, input.ndim)
+    order = list(range(input.ndim))
+    order[a], order[b] = order[b], order[a]
+    return ops.permute.bind((input,), ops.PermuteAttrs.of(tuple(order)))  # type: ignore[no-any-return]
+
+
+def t(input: Tensor) -> Tensor:
+    """The transpose of a matrix (a vector stays as it is)."""
+    if input.ndim > 2:
+        raise ShapeError(f"t: at most 2 dimensions, got {describe(input)}.", fix="use .mT or .transpose(d0, d1)")
+    return input if input.ndim < 2 else transpose(input, 0, 1)
+
+
+def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
+    """A view with dimensions moved to other places."""
+    n = input.ndim
+    src = [normalize_dim("movedim", d, n) for d in ([source] if isinstance(source, int) else source)]
+    dst = [normalize_dim("movedim", d, n) for d in ([destination] if isinstance(destination, int) else destination)]
+    order = [d for d in range(n) if d not in src]
+    for d, s in sorted(zip(dst, src, strict=True)):
+        order.insert(d, s)
+    return permute(input, order)
+
+
+def expand(input: Tensor, *sizes: Any) -> Tensor:
+    """A view in which dimensions of size 1 repeat; -1 keeps a size."""
+    shape = _ints(sizes)
+    lead = len(shape) - input.ndim
+    if lead < 0 or any(n == -1 for n in shape[:lead]):
+        raise ShapeError(f"expand: {describe(input)} cannot expand to {shape}.")
+    full = tuple(input.shape[i - lead] if n == -1 else n for i, n in enumerate(shape))
+    return ops.expand.bind((input,), ops.ShapeAttrs.of(full))  # type: ignore[no-any-return]
+
+
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
+    """``expand`` to the shape of ``other``."""
+    return expand(input, *other.shape)
+
+
+def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
+    """``expand`` under its NumPy name."""
+    return expand(input, *size)
+
+
+def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Views of all tensors with their common shape."""
+    shape = broadcast_shapes("broadcast_tensors", *(t.shape for t in tensors))
+    return tuple(expand(t, *shape) for t in tensors)
+
+
+def squeeze(input: Tensor, dim: Any = None) -> Tensor:
+    """A view without dimensions of size 1 (all of them, or those in ``dim`` that are)."""
+    if dim is None:
+        drop = {i for i, n in enumerate(input.shape) if n == 1}
+    else:
+        chosen = [dim] if isinstance(dim, int) else list(dim)
+        drop = {normalize_dim("squeeze", d, input.ndim) for d in chosen}
+        drop = {d for d in drop if input.ndim and input.shape[d] == 1}
+    return _viewed(input, tuple(n for i, n in enumerate(input.shape) if i not in drop))
+
+
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    """A view with a dimension of size 1 inserted at ``dim``."""
+    d = normalize_dim("unsqueeze", dim, input.ndim + 1)
+    return _viewed(input, (*input.shape[:d], 1, *input.shape[d:]))
+
+
+def _viewed(input: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return ops.view.bind((input,), ops.ShapeAttrs.of(shape))  # type: ignore[no-any-return]
+
+
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Merge dimensions ``start_dim`` to ``end_dim`` into one."""
+    if input.ndim == 0:
+        return _viewed(input, (1,))
+    a, b = normalize_dim("flatten", start_dim, input.ndim), normalize_dim("flatten", end_dim, input.ndim)
+    if a > b:
+        raise ShapeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}.")
+    return reshape(input, (*input.shape[:a], math.prod(input.shape[a : b + 1]), *input.shape[b + 1 :]))
+
+
+def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
+    """Split one dimension into several."""
+    d = normalize_dim("unflatten", dim, input.ndim)
+    sizes = tuple(sizes)
+    if -1 in sizes:
+        known = math.prod(n for n in sizes if n != -1)
+        if sizes.count(-1) > 1 or not known or input.shape[d] % known:
+            raise ShapeError(f"unflatten: {sizes} does not divide dimension {dim} of {describe(input)}.")
+        sizes = tuple(input.shape[d] // known if n == -1 else n for n in sizes)
+    return reshape(input, (*input.shape[:d], *sizes, *input.shape[d + 1 :]))
+
+
+def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """A view of ``length`` indices of one dimension, from ``start``."""
+    d = normalize_dim("narrow", dim, input.ndim)
+    size = input.shape[d]
+    first = start + size if start < 0 else start
+    if not (0 <= first <= size and 0 <= length <= size - first):
+        raise OutOfRangeError(f"narrow: {length} from {start} is out of range for dimension {d} of {describe(input)}.")
+    begin = tuple(first if i == d else 0 for i in range(input.ndim))
+    lengths = tuple(length if i == d else n for i, n in enumerate(input.shape))
+    return ops.slice_.bind((input,), ops.SliceAttrs.of(begin, lengths, (1,) * input.ndim))  # type: ignore[no-any-return]
+
+
+def select(input: Tensor, dim: int, index: int) -> Tensor:
+    """A view of one index of a dimension, without that dimension."""
+    d = normalize_dim("select", dim, input.ndim)
+    size = input.shape[d]
+    if not -size <= index < size:
+        raise OutOfRangeError(f"select: index {index} is out of range for dimension {d} of size {size}.")
+    part = narrow(input, d, index % size, 1)
+    return _viewed(part, (*part.shape[:d], *part.shape[d + 1 :]))
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+    """Join tensors along a dimension; types are promoted.
+
+    >>> import fovea
+    >>> cat([fovea.zeros(2), fovea.ones(1)])
+    tensor([0., 0., 1.])
+    """
+    parts = tuple(tensors)
+    if not parts or not all(is_tensor(p) for p in parts):
+        raise TypeError("cat: expected a non-empty sequence of tensors.")
+    if any(p.dtype is not parts[0].dtype for p in parts):
+        kind = result_type(*parts)
+        parts = tuple(to_dtype(p, kind) for p in parts)
+    full = [p for p in parts if not (p.ndim == 1 and p.shape[0] == 0)] or list(parts[:1])
+    if full[0].ndim == 0:
+        raise ShapeError("cat: 0-d tensors cannot be joined.", fix="use stack")
+    result = ops.cat.bind(tuple(full), DimAttrs.of(normalize_dim("cat", dim, full[0].ndim)))
+    return result if out is None else out.copy_(result)
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+    """Join tensors of one shape along a new dimension."""
+    parts = list(tensors)
+    if not parts:
+        raise TypeError("stack: expected a non-empty sequence of tensors.")
+    if any(p.shape != parts[0].shape for p in parts):
+        shapes = ", ".join(str(tuple(p.shape)) for p in parts)
+        raise ShapeError(f"stack: all tensors must have one shape, got {shapes}.")
+    d = normalize_dim("stack", dim, parts[0].ndim + 1)
+    return cat([unsqueeze(p, d) for p in parts], d, out=out)
+
+
+def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """Views of consecutive pieces: of one size (the last may be smaller), or of the sizes listed."""
+    d = normalize_dim("split", dim, tensor.ndim)
+    size = tensor.shape[d]
+    if isinstance(split_size_or_sections, int):
+        step = split_size_or_sections
+        if step <= 0:
+            raise ArgumentError(f"split: the size of a piece must be positive, got {step}.")
+        sections = [min(step, size - i) for i in range(0, size, step)] or [0]
+    else:
+        sections = list(split_size_or_sections)
+        if sum(sections) != size:
+            raise ShapeError(f"split: sections {sections} do not add up to {size}.")
+    out, start = [], 0
+    for n in sections:
+        out.append(narrow(tensor, d, start, n))
+        start += n
+    return tuple(out)
+
+
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """At most ``chunks`` views of equal size (the last may be smaller)."""
+    if chunks <= 0:
+        raise ArgumentError(f"chunk: the number of chunks must be positive, got {chunks}.")
+    size = input.shape[normalize_dim("chunk", dim, input.ndim)]
+    return split(input, max(1, -(-size // chunks)), dim)
+
+
+def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """Views of each index of a dimension."""
+    return tuple(select(input, dim, i) for i in range(input.shape[normalize_dim("unbind", dim, input.ndim)]))
+
+
+def repeat(input: Tensor, *repeats: Any) -> Tensor:
+    """Copies of the tensor side by side, ``repeats`` times along each dimension."""
+    counts = _ints(repeats)
+    if len(counts) < input.ndim:
+        raise ShapeError(f"repeat: {describe(input)} needs at least {input.ndim} counts, got {counts}.")
+    x = reshape(input, (1,) * (len(counts) - input.ndim) + tuple(input.shape))
+    split_shape, grown, final = [], [], []
+    for n, k in zip(x.shape, counts, strict=True):
+        split_shape += [1, n]
+        grown += [k, n]
+        final.append(n * k)
+    return reshape(expand(reshape(x, split_shape), grown), final).clone()
+
+
+def tile(input: Tensor, dims: Sequence[int]) -> Tensor:
+    """``repeat`` with counts filled up with 1 on the left."""
+    counts = tuple(dims)
+    return repeat(input, (1,) * (input.ndim - len(counts)) + counts)
+
+
+def repeat_interleave(input: Tensor, repeats: int, dim: int | None = None) -> Tensor:
+    """Each element (along ``dim``) ``repeats`` times in a row."""
+    if dim is None:
+        input, dim = reshape(input, -1), 0
+    d = normalize_dim("repeat_interleave", dim, input.ndim)
+    shape = (*input.shape[: d + 1], repeats, *input.shape[d + 1 :])
+    return flatten(expand(unsqueeze(input, d + 1), shape), d, d + 1)
+
+
+def flip(input: Tensor, *dims: Any) -> Tensor:
+    """A copy with the order along ``dims`` reversed."""
+    return ops.flip.bind((input,), ops.DimsAttrs.of(tuple(normalize_dim("flip", d, input.ndim) for d in _ints(dims))))  # type: ignore[no-any-return]
+
+
+def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
+    """Shift elements along ``dims``; those that leave come back at the other end."""
+    by = (shifts,) if isinstance(shifts, int) else tuple(shifts)
+    if dims is None:
+        return reshape(roll(reshape(input, -1), by, 0), input.shape)
+    along = (dims,) if isinstance(dims, int) else tuple(dims)
+    if len(by) != len(along):
+        raise ArgumentError(f"roll: {len(by)} shifts for {len(along)} dimensions.")
+    return ops.roll.bind((input,), ops.RollAttrs.of(by, tuple(normalize_dim("roll", d, input.ndim) for d in along)))  # type: ignore[no-any-return]
+
+
+def tril(input: Tensor, diagonal: int = 0) -> Tensor:
+    """The lower triangle; zeros above ``diagonal``."""
+    return ops.tril.bind((input,), ops.TriangleAttrs.of(diagonal))  # type: ignore[no-any-return]
+
+
+def triu(input: Tensor, diagonal: int = 0) -> Tensor:
+    """The upper triangle; zeros below ``diagonal``."""
+    return ops.triu.bind((input,), ops.TriangleAttrs.of(diagonal))  # type: ignore[no-any-return]
+
+
+def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """A view of a diagonal."""
+    a, b = normalize_dim("diagonal", dim1, input.ndim), normalize_dim("diagonal", dim2, input.ndim)
+    return ops.diagonal.bind((input,), ops.DiagonalAttrs.of(offset, a, b))  # type: ignore[no-any-return]
+
+
+def diag(input: Tensor, diagonal_: int = 0) -> Tensor:
+    """The diagonal of a matrix, or the matrix with this diagonal."""
+    if input.ndim == 2:
+        return diagonal(input, diagonal_).clone()
+    n = input.shape[0] + abs(diagonal_)
+    out = input.new_zeros((n, n))
+    diagonal(out, diagonal_).copy_(input)
+    return out
+
+
+def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
+    """A view with any shape and strides that stay inside the storage (not recorded for backward)."""
+    return strided_over(input, tuple(size), tuple(stride), input.offset if storage_offset is None else storage_offset)
+
+
+def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
+    """Coordinate grids from 1-D tensors."""
+    if len(tensors) == 1 and isinstance(tensors[0], list | tuple):
+        tensors = tuple(tensors[0])
+    if indexing not in ("ij", "xy"):
+        raise ArgumentError(f"meshgrid: indexing is 'ij' or 'xy', got {indexing!r}.")
+    swap = indexing == "xy" and len(tensors) > 1
+    items = (tensors[1], tensors[0], *tensors[2:]) if swap else tensors
+    shape = tuple(t.numel() for t in items)
+    grids = [
+        expand(reshape(t, [-1 if i == j else 1 for j in range(len(items))]), shape) for i, t in enumerate(items)
+    ]
+    if swap:
+        grids = [transpose(g, 0, 1) for g in (grids[1], grids[0], *grids[2:])]
+    return tuple(grids)

@@ -1,0 +1,1 @@
+"""What an op is, and every op there is: a file per family."""

@@ -1,0 +1,404 @@
+"""Ops that move or view elements without computing: views first, then copies.
+
+View ops share memory: their rule gives shape, strides and offset. Whether a reshape can be a view depends on strides;
+`fovea.functions.shaping.reshape` decides, and calls `view` or copies first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fovea.errors import OutOfRangeError, ShapeError, describe
+from fovea.ops.op import Attrs, Op, Shaped, Spec, contiguous_strides, numel
+from fovea.ops.rules import like_layout, same_dtype
+
+Array = np.ndarray[Any, Any]
+Strided = tuple[tuple[int, ...], tuple[int, ...], int]
+
+
+def view_op(name: str, attrs: type[Attrs] | None = None) -> Op:
+    """Declare a view op; its shape rule follows from its strided rule."""
+    op = Op(name, ("x",), attrs, view=True)
+
+    @op.shape
+    def _(x: Shaped, *a: Any) -> Spec:
+        assert op.strided_rule is not None
+        shape, strides, _ = op.strided_rule(x, *a)
+        return Spec(tuple(shape), x.dtype, tuple(strides))
+
+    return op
+
+
+def _strides(x: Shaped) -> tuple[int, ...]:
+    return contiguous_strides(x.shape) if x.strides is None else x.strides
+
+
+# -- views ------------------------------------------------------------------------------------
+
+alias = view_op("alias")
+alias.strided(lambda x: (tuple(x.shape), _strides(x), 0))
+alias.grad()(lambda ctx, gy: gy)
+alias.reference(lambda x: x)
+
+
+@dataclass(frozen=True, eq=False)
+class ShapeAttrs(Attrs):
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class PermuteAttrs(Attrs):
+    dims: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class SliceAttrs(Attrs):
+    """Per dimension: first index, number of elements, step (which may be negative for NumPy-style flips)."""
+
+    start: tuple[int, ...]
+    length: tuple[int, ...]
+    step: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class DiagonalAttrs(Attrs):
+    offset: int
+    dim1: int
+    dim2: int
+
+
+def view_strides(
+    shape: tuple[int, ...], strides: tuple[int, ...], target: tuple[int, ...]
+) -> tuple[int, ...] | None:
+    """Strides under which ``target`` reads the same elements in the same order, or None if there are none.
+
+    >>> view_strides((2, 3, 4), (12, 4, 1), (6, 4)), view_strides((2, 3), (1, 2), (6,))
+    ((4, 1), None)
+    """
+    if numel(shape) == 0:
+        return contiguous_strides(target)
+    old = [(n, s) for n, s in zip(shape, strides, strict=True) if n != 1]
+    out: list[int] = [0] * len(target)
+    j = len(target) - 1
+    while old:
+        n, step = old.pop()
+        base = step
+        while old and old[-1][1] == base * n:  # merge dimensions that lie together
+            n *= old.pop()[0]
+        while n > 1 or (j >= 0 and target[j] == 1):
+            if j < 0 or n % target[j]:
+                return None
+            out[j] = step
+            step *= target[j]
+            n //= target[j]
+            j -= 1
+            if n == 1:
+                break
+    while j >= 0:
+        if target[j] != 1:
+            return None
+        out[j] = 1 if j + 1 >= len(target) else out[j + 1] * max(target[j + 1], 1)
+        j -= 1
+    return tuple(out)
+
+
+view = view_op("view", ShapeAttrs)
+
+
+@view.strided
+def _(x: Shaped, a: ShapeAttrs) -> Strided:
+    if numel(a.shape) != numel(x.shape):
+        raise ShapeError(f"view: {describe(x)} has {numel(x.shape)} elements, shape {a.shape} needs {numel(a.shape)}.")
+    strides = view_strides(tuple(x.shape), _strides(x), a.shape)
+    if strides is None:
+        raise ShapeError(f"view: shape {a.shape} cannot alias the memory of {describe(x)}.", fix="use reshape")
+    return a.shape, strides, 0
+
+
+view.grad()(lambda ctx, gy: gy.reshape(ctx.shape(0)))
+view.reference(lambda x, a: x.reshape(a.shape))
+
+permute = view_op("permute", PermuteAttrs)
+
+
+@permute.strided
+def _(x: Shaped, a: PermuteAttrs) -> Strided:
+    if sorted(a.dims) != list(range(len(x.shape))):
+        raise ShapeError(f"permute: dims {a.dims} do not name each dimension of {describe(x)} once.")
+    strides = _strides(x)
+    return tuple(x.shape[d] for d in a.dims), tuple(strides[d] for d in a.dims), 0
+
+
+permute.grad()(lambda ctx, gy: gy.permute(tuple(int(i) for i in np.argsort(ctx.attrs.dims))))
+permute.reference(lambda x, a: x.transpose(a.dims))
+
+expand = view_op("expand", ShapeAttrs)
+
+
+@expand.strided
+def _(x: Shaped, a: ShapeAttrs) -> Strided:
+    lead = len(a.shape) - len(x.shape)
+    if lead < 0:
+        raise ShapeError(f"expand: {describe(x)} has more dimensions than the shape {a.shape}.")
+    strides = [0] * lead
+    for i, (n, s) in enumerate(zip(x.shape, _strides(x), strict=True)):
+        if n not in (1, a.shape[i + lead]):
+            raise ShapeError(f"expand: {describe(x)} cannot expand to {a.shape}: only dimensions of size 1 expand.")
+        strides.append(s if n == a.shape[i + lead] else 0)
+    return a.shape, tuple(strides), 0
+
+
+@expand.grad()
+def _(ctx: Any, gy: Any) -> Any:
+    from fovea.ops.rules import sum_to
+
+    return sum_to(gy, ctx.shape(0))
+
+
+expand.reference(lambda x, a: np.broadcast_to(x, a.shape))
+
+slice_ = view_op("slice", SliceAttrs)
+
+
+@slice_.strided
+def _(x: Shaped, a: SliceAttrs) -> Strided:
+    strides = _strides(x)
+    offset = 0
+    for d, (first, length, step) in enumerate(zip(a.start, a.length, a.step, strict=True)):
+        last = first + (length - 1) * step
+        if length and not (0 <= first < x.shape[d] and 0 <= last < x.shape[d]):
+            raise OutOfRangeError(f"slice: indices {first} to {last} are out of range for dimension {d} of {describe(x)}.")
+        offset += first * strides[d] if length else 0
+    return a.length, tuple(s * k for s, k in zip(strides, a.step, strict=True)), offset
+
+
+def _slices(a: SliceAttrs) -> tuple[slice, ...]:
+    out = []
+    for first, length, step in zip(a.start, a.length, a.step, strict=True):
+        end = first + length * step
+        out.append(slice(first, None if end < 0 else end, step))
+    return tuple(out)
+
+
+@slice_.grad()
+def _(ctx: Any, gy: Any) -> Any:
+    return slice_scatter.bind((gy,), SliceScatterAttrs.of(ctx.shape(0), *_fields(ctx.attrs)))
+
+
+def _fields(a: SliceAttrs) -> tuple[Any, ...]:
+    return a.start, a.length, a.step
+
+
+slice_.reference(lambda x, a: x[_slices(a)])
+
+diagonal = view_op("diagonal", DiagonalAttrs)
+
+
+@diagonal.strided
+def _(x: Shaped, a: DiagonalAttrs) -> Strided:
+    strides = _strides(x)
+    rows, cols = x.shape[a.dim1], x.shape[a.dim2]
+    n = max(0, min(rows, cols - a.offset) if a.offset >= 0 else min(rows + a.offset, cols))
+    keep = [d for d in range(len(x.shape)) if d not in (a.dim1, a.dim2)]
+    offset = (a.offset * strides[a.dim2] if a.offset >= 0 else -a.offset * strides[a.dim1]) if n else 0
+    shape = (*(x.shape[d] for d in keep), n)
+    return shape, (*(strides[d] for d in keep), strides[a.dim1] + strides[a.dim2]), offset
+
+
+@diagonal.grad()
+def _(ctx: Any, gy: Any) -> Any:
+    a = ctx.attrs
+    out = gy.new_zeros(ctx.shape(0))
+    out.diagonal(a.offset, a.dim1, a.dim2).copy_(gy)
+    return out
+
+
+diagonal.reference(lambda x, a: np.diagonal(x, a.offset, a.dim1, a.dim2))
+
+
+# -- copies -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class SliceScatterAttrs(Attrs):
+    shape: tuple[int, ...]
+    start: tuple[int, ...]
+    length: tuple[int, ...]
+    step: tuple[int, ...]
+
+
+slice_scatter = Op("slice_scatter", ("x",), SliceScatterAttrs)  # zeros, with x in the slice: slice's gradient
+
+
+@slice_scatter.shape
+def _(x: Shaped, a: SliceScatterAttrs) -> Spec:
+    if tuple(x.shape) != a.length:
+        raise ShapeError(f"slice_scatter: {describe(x)} does not fill the slice of shape {a.length}.")
+    return Spec(a.shape, x.dtype)
+
+
+@slice_scatter.grad()
+def _(ctx: Any, gy: Any) -> Any:
+    a = ctx.attrs
+    return slice_.bind((gy,), SliceAttrs.of(a.start, a.length, a.step))
+
+
+@slice_scatter.reference
+def _(x: Array, a: SliceScatterAttrs) -> Array:
+    out = np.zeros(a.shape, x.dtype)
+    out[_slices(a)] = x  # type: ignore[arg-type]
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class LayoutAttrs(Attrs):
+    """``"preserve"`` keeps the order of dimensions in memory; ``"contiguous"``, ``"channels_last"``."""
+
+    layout: str
+
+
+clone = Op("clone", ("x",), LayoutAttrs)
+
+
+@clone.shape
+def _(x: Shaped, a: LayoutAttrs) -> Spec:
+    from fovea.ops.rules import channels_last_strides
+
+    shape = tuple(x.shape)
+    if a.layout == "contiguous":
+        return Spec(shape, x.dtype)
+    if a.layout == "channels_last":
+        if len(shape) != 4:
+            raise ShapeError(f"contiguous: channels_last needs 4 dimensions, got {describe(x)}.")
+        return Spec(shape, x.dtype, channels_last_strides(shape))
+    return Spec(shape, x.dtype, like_layout(shape, (x,)))
+
+
+clone.grad()(lambda ctx, gy: gy)
+clone.reference(lambda x, a: x)
+
+
+@dataclass(frozen=True, eq=False)
+class DimAttrs(Attrs):
+    dim: int
+
+
+cat = Op("cat", ("*tensors",), DimAttrs)
+
+
+@cat.shape
+def _(*args: Any) -> Spec:
+    *tensors, a = args
+    if not tensors:
+        raise ShapeError("cat: at least one tensor is needed.")
+    dtype = same_dtype("cat", *tensors)
+    first = tuple(tensors[0].shape)
+    total = 0
+    for t in tensors:
+        shape = tuple(t.shape)
+        if len(shape) != len(first) or any(
+            n != m for i, (n, m) in enumerate(zip(shape, first, strict=True)) if i != a.dim
+        ):
+            raise ShapeError(
+                f"cat: shapes {', '.join(str(tuple(t.shape)) for t in tensors)} differ elsewhere than in dimension {a.dim}."
+            )
+        total += shape[a.dim]
+    shape = (*first[: a.dim], total, *first[a.dim + 1 :])
+    strides = None
+    if tensors[0].strides is not None:
+        from fovea.ops.rules import dense_strides
+
+        order = dense_strides(first, tensors[0].strides)
+        strides = dense_strides(shape, order) if numel(first) else None
+    return Spec(shape, dtype, strides)
+
+
+@cat.grad()
+def _(ctx: Any, gy: Any) -> tuple[Any, ...]:
+    out, start = [], 0
+    for i, need in enumerate(ctx.needed):
+        n = ctx.shape(i)[ctx.attrs.dim]
+        out.append(gy.narrow(ctx.attrs.dim, start, n) if need else None)
+        start += n
+    return tuple(out)
+
+
+@cat.reference
+def _(*args: Any) -> Array:
+    *arrays, a = args
+    return np.concatenate(arrays, a.dim)
+
+
+@dataclass(frozen=True, eq=False)
+class PadAttrs(Attrs):
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    value: float
+
+
+pad = Op("pad", ("x",), PadAttrs)  # constant padding; negative amounts crop
+
+
+@pad.shape
+def _(x: Shaped, a: PadAttrs) -> Spec:
+    shape = tuple(n + b + e for n, b, e in zip(x.shape, a.before, a.after, strict=True))
+    if min(shape, default=0) < 0:
+        raise ShapeError(f"pad: cropping {a.before}, {a.after} leaves nothing of {describe(x)}.")
+    from fovea.ops.rules import dense_strides
+
+    strides = None if x.strides is None or not numel(x.shape) else dense_strides(shape, dense_strides(tuple(x.shape), x.strides))
+    return Spec(shape, x.dtype, strides)
+
+
+@pad.grad()
+def _(ctx: Any, gy: Any) -> Any:
+    a = ctx.attrs
+    return pad.bind((gy,), PadAttrs.of(tuple(-n for n in a.before), tuple(-n for n in a.after), 0.0))
+
+
+@pad.reference
+def _(x: Array, a: PadAttrs) -> Array:
+    crop = tuple(slice(max(-b, 0), n - max(-e, 0)) for n, b, e in zip(x.shape, a.before, a.after, strict=True))
+    grow = [(max(b, 0), max(e, 0)) for b, e in zip(a.before, a.after, strict=True)]
+    return np.pad(x[crop], grow, constant_values=np.asarray(a.value, dtype=x.dtype))
+
+
+@dataclass(frozen=True, eq=False)
+class DimsAttrs(Attrs):
+    dims: tuple[int, ...]
+
+
+flip = Op("flip", ("x",), DimsAttrs)
+flip.shape(lambda x, a: Spec(tuple(x.shape), x.dtype, like_layout(tuple(x.shape), (x,))))
+flip.grad()(lambda ctx, gy: gy.flip(ctx.attrs.dims))
+flip.reference(lambda x, a: np.flip(x, a.dims))
+
+
+@dataclass(frozen=True, eq=False)
+class RollAttrs(Attrs):
+    shifts: tuple[int, ...]
+    dims: tuple[int, ...]
+
+
+roll = Op("roll", ("x",), RollAttrs)
+roll.shape(lambda x, a: Spec(tuple(x.shape), x.dtype))
+roll.grad()(lambda ctx, gy: gy.roll(tuple(-s for s in ctx.attrs.shifts), ctx.attrs.dims))
+roll.reference(lambda x, a: np.roll(x, a.shifts, a.dims))
+
+
+@dataclass(frozen=True, eq=False)
+class TriangleAttrs(Attrs):
+    diagonal: int
+
+
+tril = Op("tril", ("x",), TriangleAttrs)
+tril.shape(lambda x, a: Spec(tuple(x.shape), x.dtype))
+tril.grad()(lambda ctx, gy: gy.tril(ctx.attrs.diagonal))
+tril.reference(lambda x, a: np.tril(x, a.diagonal))
+triu = Op("triu", ("x",), TriangleAttrs)
+triu.shape(lambda x, a: Spec(tuple(x.shape), x.dtype))
+triu.grad()(lambda ctx, gy: gy.triu(ctx.attrs.diagonal))
+triu.reference(lambda x, a: np.triu(x, a.diagonal))

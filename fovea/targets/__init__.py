@@ -1,0 +1,44 @@
+"""Where ops run. ``active()`` is the target of this process: the CPU compiler, or the NumPy reference."""
+
+from __future__ import annotations
+
+import os
+
+from fovea.targets.base import Target, view_plan
+
+__all__ = ["Target", "active", "use", "view_plan"]
+
+_active: Target | None = None
+
+
+def active() -> Target:
+    """The target that runs ops (``FOVEA_TARGET=reference`` chooses NumPy, for tests)."""
+    global _active
+    if _active is None:
+        _active = named(os.environ.get("FOVEA_TARGET", "cpu"))
+    return _active
+
+
+def named(name: str) -> Target:
+    """The target called ``name``: ``"cpu"`` or ``"reference"``."""
+    if name == "cpu":
+        from fovea.targets.cpu.target import CPU
+
+        return CPU
+    if name == "reference":
+        from fovea.targets.reference import REFERENCE
+
+        return REFERENCE
+    raise ValueError(f"FOVEA_TARGET={name!r}: there is 'cpu' and 'reference'.")
+
+
+def use(target: Target) -> Target:
+    """Make ``target`` the active one; plans made for the other are dropped. Returns the one before."""
+    global _active
+    from fovea.ops.op import REGISTRY
+
+    before = active()
+    for op in REGISTRY.values():
+        op.plans.clear()
+    _active = target
+    return before

@@ -1,0 +1,155 @@
+"""What a target supplies: for an op and concrete inputs, a plan that runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fovea.errors import LoweringError
+from fovea.size import Size
+from fovea.storage import Storage
+
+if TYPE_CHECKING:
+    from fovea.ops.op import Attrs, Op, Spec
+    from fovea.tensor import Tensor
+
+__all__ = ["Plan", "Target", "empty", "make_tensor", "register_tensor_class", "view_plan"]
+
+Plan = Callable[[tuple[Any, ...]], Any]
+PlanInto = Callable[[tuple[Any, ...], Any], None]
+
+_tensor_class: Any = None
+
+
+def register_tensor_class(cls: Any) -> None:
+    """Called once by ``fovea.tensor``: what plans wrap their results in."""
+    global _tensor_class
+    _tensor_class = cls
+
+
+def make_tensor(
+    storage: Storage, shape: tuple[int, ...], strides: tuple[int, ...], offset: int, dtype: Any
+) -> Tensor:
+    """A Tensor over bytes that exist."""
+    return _tensor_class._make(storage, shape, strides, offset, dtype)  # type: ignore[no-any-return]
+
+
+def empty(spec: Spec) -> Tensor:
+    """A Tensor with unwritten memory, laid out as ``spec`` asks."""
+    from fovea.ops.op import contiguous_strides, numel
+
+    strides = spec.strides if spec.strides is not None else contiguous_strides(spec.shape)
+    storage = Storage(numel(spec.shape) * spec.dtype.itemsize)
+    return make_tensor(storage, spec.shape, strides, 0, spec.dtype)
+
+
+class Target:
+    """A place where ops run.
+
+    ``lowerings`` maps an op to ``lower(inputs, attrs, specs) -> Plan``; ``lowerings_into`` to
+    ``lower(inputs, attrs, specs, out) -> PlanInto`` for ops that can write into given memory.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.lowerings: dict[Op, Callable[..., Plan]] = {}
+        self.lowerings_into: dict[Op, Callable[..., PlanInto]] = {}
+
+    def __repr__(self) -> str:
+        return f"<target {self.name}>"
+
+    def lower(self, *ops: Op) -> Callable[[Any], Any]:
+        """Register ``rule(op, inputs, attrs, specs) -> Plan`` for ``ops``."""
+
+        def declare(rule: Any) -> Any:
+            for op in ops:
+                self.lowerings[op] = rule
+            return rule
+
+        return declare
+
+    def lower_into(self, *ops: Op) -> Callable[[Any], Any]:
+        """Register ``rule(op, inputs, attrs, specs, out) -> PlanInto`` for ``ops``."""
+
+        def declare(rule: Any) -> Any:
+            for op in ops:
+                self.lowerings_into[op] = rule
+            return rule
+
+        return declare
+
+    def plan(
+        self, op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, specs: Sequence[Spec]
+    ) -> Plan:
+        """A callable that runs ``op`` on inputs like these."""
+        rule = self.lowerings.get(op)
+        if rule is not None:
+            return rule(op, inputs, attrs, specs)
+        if op.decomposition is not None:
+            return decomposition_plan(op, attrs)
+        return self.missing(op, inputs, attrs, specs)
+
+    def plan_into(
+        self, op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, specs: Sequence[Spec], out: Tensor
+    ) -> PlanInto:
+        """A callable ``plan(inputs, out)`` that runs ``op`` and leaves the result in ``out``."""
+        rule = self.lowerings_into.get(op)
+        aliased = any(
+            t is not None and t.storage is out.storage
+            and (t.offset, t.strides, t.shape, t.dtype) != (out.offset, out.strides, out.shape, out.dtype)
+            for t in inputs
+        )
+        if rule is not None and not aliased:
+            return rule(op, inputs, attrs, specs, out)
+        return self._through_temporary(self.plan(op, inputs, attrs, specs))
+
+    def _through_temporary(self, plan: Plan) -> PlanInto:
+        def run(inputs: tuple[Any, ...], out: Any) -> None:
+            result = plan(inputs)
+            self.copy(result[0] if isinstance(result, tuple) else result, out)
+
+        return run
+
+    def copy(self, source: Tensor, out: Tensor) -> None:
+        """Copy (with a cast and a broadcast if need be) into ``out``'s memory."""
+        raise NotImplementedError
+
+    def missing(
+        self, op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, specs: Sequence[Spec]
+    ) -> Plan:
+        """What happens for an op without a lowering."""
+        raise LoweringError(
+            f"{op.name}: the {self.name} target cannot run it.",
+            fix="add a lowering, a decomposition, or move the call off this target",
+        )
+
+
+def decomposition_plan(op: Op, attrs: Attrs | None) -> Plan:
+    """Run a composite op as the ops it is made of (bind records it as one)."""
+    from fovea import dispatch
+
+    decomposition = op.decomposition
+    assert decomposition is not None
+
+    def run(inputs: tuple[Any, ...]) -> Any:
+        before = dispatch.set_grad_enabled(False)
+        try:
+            return decomposition(*inputs, attrs) if op.attrs_class else decomposition(*inputs)
+        finally:
+            dispatch.set_grad_enabled(before)
+
+    return run
+
+
+def view_plan(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None) -> Plan:
+    """Views need no kernel: new shape, strides and offset over the same storage, on any target."""
+    rule = op.strided_rule
+    assert rule is not None, f"{op!r} is a view without a strided rule"
+    shape, strides, offset = rule(inputs[0], attrs) if op.attrs_class else rule(inputs[0])
+    make, shape = _tensor_class._make_view, Size(shape)
+
+    def run(tensors: tuple[Any, ...]) -> Any:
+        x = tensors[0]
+        return make(x, shape, strides, x.offset + offset, op, attrs)
+
+    return run
