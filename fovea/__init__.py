@@ -13,71 +13,212 @@ from fovea.tensor import Tensor  # isort: skip - first: its name then belongs to
 from fovea import autograd
 from fovea.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from fovea.devices import device
+from fovea.dtypes import DType as dtype
 from fovea.dtypes import (
-    DType as dtype,
+    bfloat16,
+    can_cast,
+    finfo,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    iinfo,
+    int8,
+    int16,
+    int32,
+    int64,
+    promote_types,
+    set_default_dtype,
+    uint8,
 )
-from fovea.dtypes import (
-    bfloat16, can_cast, finfo, float16, float32, float64, get_default_dtype, iinfo, int8, int16, int32, int64,
-    promote_types, set_default_dtype, uint8,
-)
-from fovea.dtypes import (
-    bool_ as bool,  # noqa: A004 - PyTorch's name
-)
+from fovea.dtypes import bool_ as bool
 from fovea.functions.creation import (
-    arange, as_tensor, asarray, empty, empty_like, eye, from_numpy, full, full_like, linspace, logspace, ones,
-    ones_like, scalar_tensor, tensor, zeros, zeros_like,
+    arange,
+    as_tensor,
+    asarray,
+    empty,
+    empty_like,
+    eye,
+    from_numpy,
+    full,
+    full_like,
+    linspace,
+    logspace,
+    ones,
+    ones_like,
+    scalar_tensor,
+    tensor,
+    zeros,
+    zeros_like,
 )
 from fovea.functions.indexing import (
-    argsort, bincount, gather, index_select, masked_fill, masked_select, nonzero, scatter, scatter_add,
-    searchsorted, sort, take, take_along_dim, topk, unique,
+    argsort,
+    bincount,
+    gather,
+    index_select,
+    masked_fill,
+    masked_select,
+    nonzero,
+    scatter,
+    scatter_add,
+    searchsorted,
+    sort,
+    take,
+    take_along_dim,
+    topk,
+    unique,
 )
 from fovea.functions.linalg import addmm, baddbmm, bmm, dot, einsum, matmul, mm, mv, outer
+from fovea.functions.pointwise import abs_ as abs
 from fovea.functions.pointwise import (
-    acos, add, addcdiv, addcmul, allclose, asin, atan, atan2, bitwise_and, bitwise_not, bitwise_or, bitwise_xor,
-    ceil, clamp, cos, cosh, div, eq, equal, erf, exp, exp2, expm1, floor, floor_divide, fmod, ge, gt, isclose,
-    isfinite, isinf, isnan, le, lerp, log, log1p, log2, log10, logical_and, logical_not, logical_or, logical_xor,
-    lt, maximum, minimum, mul, nan_to_num, ne, neg, reciprocal, relu, remainder, result_type, rsqrt, rsub, sigmoid,
-    sign, sin, sinh, sqrt, square, sub, tan, tanh, trunc, where,
+    acos,
+    add,
+    addcdiv,
+    addcmul,
+    allclose,
+    asin,
+    atan,
+    atan2,
+    bitwise_and,
+    bitwise_not,
+    bitwise_or,
+    bitwise_xor,
+    ceil,
+    clamp,
+    cos,
+    cosh,
+    div,
+    eq,
+    equal,
+    erf,
+    exp,
+    exp2,
+    expm1,
+    floor,
+    floor_divide,
+    fmod,
+    ge,
+    gt,
+    isclose,
+    isfinite,
+    isinf,
+    isnan,
+    le,
+    lerp,
+    log,
+    log1p,
+    log2,
+    log10,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    lt,
+    maximum,
+    minimum,
+    mul,
+    nan_to_num,
+    ne,
+    neg,
+    reciprocal,
+    relu,
+    remainder,
+    result_type,
+    rsqrt,
+    rsub,
+    sigmoid,
+    sign,
+    sin,
+    sinh,
+    sqrt,
+    square,
+    sub,
+    tan,
+    tanh,
+    trunc,
+    where,
 )
-from fovea.functions.pointwise import (
-    abs_ as abs,  # noqa: A004 - PyTorch's name
-)
-from fovea.functions.pointwise import (
-    pow_ as pow,  # noqa: A004 - PyTorch's name
-)
-from fovea.functions.pointwise import (
-    round_ as round,  # noqa: A004 - PyTorch's name
-)
+from fovea.functions.pointwise import pow_ as pow
+from fovea.functions.pointwise import round_ as round
 from fovea.functions.random import (
-    bernoulli, multinomial, normal, rand, rand_like, randint, randint_like, randn, randn_like, randperm,
+    bernoulli,
+    multinomial,
+    normal,
+    rand,
+    rand_like,
+    randint,
+    randint_like,
+    randn,
+    randn_like,
+    randperm,
 )
+from fovea.functions.reductions import all_ as all
 from fovea.functions.reductions import (
-    all_ as all,  # noqa: A004 - PyTorch's name
-)
-from fovea.functions.reductions import (
-    amax, amin, argmax, argmin, count_nonzero, cumprod, cumsum, logsumexp, mean, median, norm, prod, std, var,
+    amax,
+    amin,
+    argmax,
+    argmin,
+    count_nonzero,
+    cumprod,
+    cumsum,
+    logsumexp,
+    mean,
+    median,
+    norm,
+    prod,
+    std,
+    var,
     var_mean,
 )
-from fovea.functions.reductions import (
-    any_ as any,  # noqa: A004 - PyTorch's name
-)
-from fovea.functions.reductions import (
-    max_ as max,  # noqa: A004 - PyTorch's name
-)
-from fovea.functions.reductions import (
-    min_ as min,  # noqa: A004 - PyTorch's name
-)
-from fovea.functions.reductions import (
-    sum_ as sum,  # noqa: A004 - PyTorch's name
-)
+from fovea.functions.reductions import any_ as any
+from fovea.functions.reductions import max_ as max
+from fovea.functions.reductions import min_ as min
+from fovea.functions.reductions import sum_ as sum
 from fovea.functions.shaping import (
-    as_strided, broadcast_tensors, broadcast_to, cat, channels_last, chunk, clone, contiguous_format, diag, diagonal,
-    flatten, flip, meshgrid, movedim, narrow, permute, preserve_format, repeat_interleave, reshape, roll, select,
-    split, squeeze, stack, t, tile, transpose, tril, triu, unbind, unflatten, unsqueeze,
+    as_strided,
+    broadcast_tensors,
+    broadcast_to,
+    cat,
+    channels_last,
+    chunk,
+    clone,
+    contiguous_format,
+    diag,
+    diagonal,
+    flatten,
+    flip,
+    meshgrid,
+    movedim,
+    narrow,
+    permute,
+    preserve_format,
+    repeat_interleave,
+    reshape,
+    roll,
+    select,
+    split,
+    squeeze,
+    stack,
+    t,
+    tile,
+    transpose,
+    tril,
+    triu,
+    unbind,
+    unflatten,
+    unsqueeze,
 )
 from fovea.ops.rules import broadcast_shapes as _broadcast_shapes
 from fovea.printing import set_printoptions
-from fovea.random import Generator, default_generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
+from fovea.random import (
+    Generator,
+    default_generator,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_rng_state,
+)
 from fovea.size import Size
 from fovea.tensorbase import is_tensor
 from fovea.version import __version__
@@ -87,14 +228,30 @@ if TYPE_CHECKING:
 
 absolute, subtract, multiply, divide, true_divide, negative = abs, sub, mul, div, div, neg
 clip, concat, concatenate, swapaxes, moveaxis = clamp, cat, cat, transpose, movedim
-double, float, half, long, int, short = float64, float32, float16, int64, int32, int16  # noqa: A001
+double, float, half, long, int, short = float64, float32, float16, int64, int32, int16
 
-_LAZY = ("keras", "nn", "optim", "utils", "vision", "data", "training", "cli", "testing", "backends")
+_LAZY = (
+    "keras",
+    "nn",
+    "optim",
+    "utils",
+    "vision",
+    "data",
+    "training",
+    "cli",
+    "testing",
+    "backends",
+)
 _LAZY_NAMES = {
-    "save": "fovea.interop", "load": "fovea.interop",
-    "softmax": "fovea.nn.functional", "log_softmax": "fovea.nn.functional", "dropout": "fovea.nn.functional",
-    "conv2d": "fovea.nn.functional", "max_pool2d": "fovea.nn.functional",
-    "get_num_threads": "fovea.targets.cpu.threads", "set_num_threads": "fovea.targets.cpu.threads",
+    "save": "fovea.interop",
+    "load": "fovea.interop",
+    "softmax": "fovea.nn.functional",
+    "log_softmax": "fovea.nn.functional",
+    "dropout": "fovea.nn.functional",
+    "conv2d": "fovea.nn.functional",
+    "max_pool2d": "fovea.nn.functional",
+    "get_num_threads": "fovea.targets.cpu.threads",
+    "set_num_threads": "fovea.targets.cpu.threads",
 }
 
 

@@ -7,18 +7,27 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fovea import dispatch
-from fovea.tape import FunctionNode, grad
-from fovea.tape import backward as _backward
 from fovea.errors import GradientError
 from fovea.gradcheck import gradcheck, gradgradcheck
+from fovea.backward import backward as _backward
+from fovea.backward import grad
+from fovea.tape import FunctionNode
 from fovea.tensorbase import TensorBase
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
 __all__ = [
-    "Function", "backward", "enable_grad", "grad", "gradcheck", "gradgradcheck", "inference_mode",
-    "is_grad_enabled", "no_grad", "set_grad_enabled",
+    "Function",
+    "backward",
+    "enable_grad",
+    "grad",
+    "gradcheck",
+    "gradgradcheck",
+    "inference_mode",
+    "is_grad_enabled",
+    "no_grad",
+    "set_grad_enabled",
 ]
 
 
@@ -114,7 +123,10 @@ def is_grad_enabled() -> bool:
 
 
 def backward(
-    tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
     inputs: Any = None,
 ) -> None:
     """Sum the gradients of ``tensors`` into the leaves they came from."""
@@ -122,8 +134,13 @@ def backward(
     def listed(x: Any) -> Any:
         return None if x is None else [x] if isinstance(x, TensorBase) else list(x)
 
-    _backward(listed(tensors), listed(grad_tensors), retain_graph=retain_graph, create_graph=create_graph,
-              inputs=listed(inputs))
+    _backward(
+        listed(tensors),
+        listed(grad_tensors),
+        retain_graph=retain_graph,
+        create_graph=create_graph,
+        inputs=listed(inputs),
+    )
 
 
 class _Context:
@@ -145,13 +162,17 @@ class _Context:
     def saved_tensors(self) -> tuple[Any, ...]:
         """What ``save_for_backward`` kept."""
         if self._released:
-            raise GradientError("a custom Function's saved tensors were freed by an earlier backward.",
-                                fix="pass retain_graph=True to the first backward")
+            raise GradientError(
+                "a custom Function's saved tensors were freed by an earlier backward.",
+                fix="pass retain_graph=True to the first backward",
+            )
         for t, version in self._saved:
             if t is not None and t.storage.version != version:
                 from fovea.errors import InplaceError, describe
 
-                raise InplaceError("a tensor saved for backward was changed in place.", {"tensor": describe(t)})
+                raise InplaceError(
+                    "a tensor saved for backward was changed in place.", {"tensor": describe(t)}
+                )
         return tuple(t for t, _ in self._saved)
 
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
@@ -243,7 +264,9 @@ def _materialized(cls: type[Function], ctx: _Context, outputs: Sequence[Any]) ->
         if ctx.materialize_grads:
             from fovea.functions.creation import zeros
 
-            grads = tuple(zeros(s, dtype=d) if g is None else g for g, (s, d) in zip(grads, meta, strict=True))
+            grads = tuple(
+                zeros(s, dtype=d) if g is None else g for g, (s, d) in zip(grads, meta, strict=True)
+            )
         return cls.backward(context, *grads)
 
     return run

@@ -30,7 +30,8 @@ class device:  # noqa: N801 - PyTorch's name
         kind, _, number = str(type).partition(":")
         if kind != "cpu" or number not in ("", "0"):
             raise DeviceError(
-                f"device {type!r} is not available: eager tensors live on 'cpu'.", fix="device='cpu'"
+                f"device {type!r} is not available: eager tensors live on 'cpu'.",
+                fix="device='cpu'",
             )
         self.type = kind
         self.index = 0 if number else index

@@ -89,7 +89,7 @@ def _sized(specs: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _check_inputs(op: Op, inputs: tuple[Any, ...]) -> None:
     few, many = len(op.inputs) - op.variadic, len(op.inputs)
-    if not op.variadic and len(inputs) != many or len(inputs) < few:
+    if (not op.variadic and len(inputs) != many) or len(inputs) < few:
         raise TypeError(f"{op.name} takes {many} tensors, got {len(inputs)}.")
     for name, optional, t in zip(op.inputs, op.optional, inputs, strict=False):
         if t is None and not optional:
@@ -125,12 +125,14 @@ def bind_into(op: Op, out: Tensor, inputs: tuple[Any, ...], attrs: Attrs | None 
     if records and out.is_leaf and out.requires_grad:
         raise InplaceError(
             f"{op.name}_: a leaf tensor that requires a gradient cannot be changed in place.",
-            {"tensor": describe(out)}, "wrap the change in `with fovea.no_grad():`",
+            {"tensor": describe(out)},
+            "wrap the change in `with fovea.no_grad():`",
         )
     if records and out._base is not None and out._base.is_leaf and out._base.requires_grad:
         raise InplaceError(
             f"{op.name}_: a view of a leaf that requires a gradient cannot be changed in place.",
-            {"tensor": describe(out)}, "wrap the change in `with fovea.no_grad():`",
+            {"tensor": describe(out)},
+            "wrap the change in `with fovea.no_grad():`",
         )
     key = (attrs, out.shape, out.strides, out.dtype, "into", *(_key(t, out) for t in inputs))
     try:
@@ -144,7 +146,9 @@ def bind_into(op: Op, out: Tensor, inputs: tuple[Any, ...], attrs: Attrs | None 
     if previous is not None and op.nondifferentiable is None:
         from fovea import tape
 
-        tape.record_into(op, tuple(previous if t is out else t for t in inputs), attrs, out, previous)
+        tape.record_into(
+            op, tuple(previous if t is out else t for t in inputs), attrs, out, previous
+        )
     return out
 
 
@@ -165,7 +169,12 @@ def _key(t: Any, out: Tensor) -> Any:
     if t is None:
         return None
     overlaps = t.storage is out.storage and t is not out
-    return (t.shape, t.strides, t.dtype, overlaps and (t.offset, t.strides) != (out.offset, out.strides))
+    return (
+        t.shape,
+        t.strides,
+        t.dtype,
+        overlaps and (t.offset, t.strides) != (out.offset, out.strides),
+    )
 
 
 def _plan_into(op: Op, out: Tensor, inputs: tuple[Any, ...], attrs: Attrs | None) -> Any:
@@ -183,7 +192,8 @@ def _plan_into(op: Op, out: Tensor, inputs: tuple[Any, ...], attrs: Attrs | None
     if any(s == 0 and n > 1 for s, n in zip(out.strides, out.shape, strict=True)):
         raise InplaceError(
             f"{op.name}_: several elements of an expanded tensor share memory.",
-            {"tensor": describe(out)}, "call .clone() before changing it",
+            {"tensor": describe(out)},
+            "call .clone() before changing it",
         )
     return targets.active().plan_into(op, inputs, attrs, specs, out)
 

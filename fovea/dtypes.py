@@ -8,9 +8,26 @@ import ml_dtypes
 import numpy as np
 
 __all__ = [
-    "DType", "as_dtype", "bfloat16", "bool_", "can_cast", "finfo", "float16", "float32", "float64",
-    "get_default_dtype", "iinfo", "int16", "int32", "int64", "int8", "of_scalar", "promote_types",
-    "result_type", "set_default_dtype", "uint8",
+    "DType",
+    "as_dtype",
+    "bfloat16",
+    "bool_",
+    "can_cast",
+    "finfo",
+    "float16",
+    "float32",
+    "float64",
+    "get_default_dtype",
+    "iinfo",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "of_scalar",
+    "promote_types",
+    "result_type",
+    "set_default_dtype",
+    "uint8",
 ]
 
 BOOL, INTEGER, FLOAT = 0, 1, 2
@@ -72,7 +89,12 @@ float64: Final = DType("float64", np.float64, FLOAT)
 
 ALL: Final = (bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64)
 _BY_NAME: Final = {d.name: d for d in ALL} | {
-    "float": float32, "double": float64, "half": float16, "long": int64, "int": int32, "short": int16,
+    "float": float32,
+    "double": float64,
+    "half": float16,
+    "long": int64,
+    "int": int32,
+    "short": int16,
 }
 _BY_NUMPY: Final = {d.numpy: d for d in ALL}
 _BY_PYTHON: Final[dict[Any, DType]] = {bool: bool_, int: int64}
@@ -161,9 +183,7 @@ def result_type(dimensioned: DType | None, zero_d: DType | None, scalar: DType |
     for candidate in (dimensioned, zero_d, scalar):
         if candidate is None:
             continue
-        if result is None:
-            result = candidate
-        elif candidate.category > result.category:
+        if result is None or candidate.category > result.category:
             result = candidate
     assert result is not None
     return result

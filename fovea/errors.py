@@ -7,9 +7,20 @@ import sys
 from typing import Any
 
 __all__ = [
-    "ArgumentError", "DTypeError", "DeviceError", "FileFormatError", "FoveaError", "GradientError",
-    "InplaceError", "KernelBoundsError", "LabelError", "LoweringError", "MissingExtraError",
-    "OutOfRangeError", "ShapeError", "describe",
+    "ArgumentError",
+    "DTypeError",
+    "DeviceError",
+    "FileFormatError",
+    "FoveaError",
+    "GradientError",
+    "InplaceError",
+    "KernelBoundsError",
+    "LabelError",
+    "LoweringError",
+    "MissingExtraError",
+    "OutOfRangeError",
+    "ShapeError",
+    "describe",
 ]
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep

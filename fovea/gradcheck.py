@@ -22,7 +22,12 @@ def _listed(x: Any) -> list[Any]:
 
 
 def gradcheck(
-    func: Callable[..., Any], inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
+    func: Callable[..., Any],
+    inputs: Any,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
     raise_exception: bool = True,
 ) -> bool:
     """Compare backward's Jacobian with central differences, for every input that requires a gradient.
@@ -45,7 +50,9 @@ def gradcheck(
         raise ValueError("gradcheck: no input requires a gradient.")
     for i in checked:
         if args[i].dtype is not dtypes.float64:
-            raise ValueError(f"gradcheck: input {i} is {args[i].dtype.name}; differences need float64.")
+            raise ValueError(
+                f"gradcheck: input {i} is {args[i].dtype.name}; differences need float64."
+            )
     outputs = [o for o in _listed(func(*args)) if o.dtype.is_floating_point and o.requires_grad]
     for n, out in enumerate(outputs):
         analytic = _analytic(out, [args[i] for i in checked])
@@ -57,14 +64,17 @@ def gradcheck(
                 raise GradientError(
                     f"gradcheck: the Jacobian of output {n} with respect to input {i} differs by "
                     f"{np.abs(found - expected).max():.3g}.",
-                    {"backward": np.array2string(found, threshold=20), "differences": np.array2string(expected, threshold=20)},
+                    {
+                        "backward": np.array2string(found, threshold=20),
+                        "differences": np.array2string(expected, threshold=20),
+                    },
                 )
     return True
 
 
 def _analytic(out: Tensor, inputs: Sequence[Tensor]) -> list[np.ndarray[Any, Any]]:
     """Jacobians (outputs by inputs), one row a backward pass."""
-    from fovea.tape import grad
+    from fovea.backward import grad
 
     rows: list[list[np.ndarray[Any, Any]]] = []
     for k in range(out.numel()):
@@ -72,24 +82,35 @@ def _analytic(out: Tensor, inputs: Sequence[Tensor]) -> list[np.ndarray[Any, Any
         seed[k] = 1.0
         unit = out.new_tensor(seed.reshape(out.shape))
         found = grad(out, list(inputs), unit, retain_graph=True, allow_unused=True)
-        rows.append([np.zeros(x.numel()) if g is None else g.detach()._array().reshape(-1).copy()
-                     for g, x in zip(found, inputs, strict=True)])
+        rows.append(
+            [
+                np.zeros(x.numel()) if g is None else g.detach()._array().reshape(-1).copy()
+                for g, x in zip(found, inputs, strict=True)
+            ]
+        )
     if not rows:
         return [np.zeros((0, x.numel())) for x in inputs]
     return [np.stack([row[j] for row in rows]) for j in range(len(inputs))]
 
 
-def _numeric(func: Callable[..., Any], args: list[Any], which: int, output: int, eps: float) -> np.ndarray[Any, Any]:
+def _numeric(
+    func: Callable[..., Any], args: list[Any], which: int, output: int, eps: float
+) -> np.ndarray[Any, Any]:
     base = args[which].detach().clone(memory_format="contiguous")
     flat = base._array().reshape(-1)
     columns = []
 
     def run() -> np.ndarray[Any, Any]:
-        call = [base.detach() if i == which else a.detach() if isinstance(a, TensorBase) else a for i, a in enumerate(args)]
+        call = [
+            base.detach() if i == which else a.detach() if isinstance(a, TensorBase) else a
+            for i, a in enumerate(args)
+        ]
         call[which].requires_grad_()
         before = dispatch.set_grad_enabled(True)
         try:
-            outs = [o for o in _listed(func(*call)) if o.dtype.is_floating_point and o.requires_grad]
+            outs = [
+                o for o in _listed(func(*call)) if o.dtype.is_floating_point and o.requires_grad
+            ]
         finally:
             dispatch.set_grad_enabled(before)
         return outs[output].detach()._array().reshape(-1).astype(np.float64, copy=True)
@@ -106,17 +127,26 @@ def _numeric(func: Callable[..., Any], args: list[Any], which: int, output: int,
 
 
 def gradgradcheck(
-    func: Callable[..., Any], inputs: Any, grad_outputs: Any = None, *, eps: float = 1e-6, atol: float = 1e-5,
-    rtol: float = 1e-3, raise_exception: bool = True,
+    func: Callable[..., Any],
+    inputs: Any,
+    grad_outputs: Any = None,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
 ) -> bool:
     """``gradcheck`` of the gradient itself: second derivatives against finite differences."""
-    from fovea.tape import grad
     from fovea.functions.random import randn
+    from fovea.backward import grad
 
     args = _listed(inputs)
     outputs = [o for o in _listed(func(*args)) if o.dtype.is_floating_point and o.requires_grad]
-    seeds = _listed(grad_outputs) if grad_outputs is not None else [
-        randn(o.shape, dtype=o.dtype).requires_grad_() for o in outputs]
+    seeds = (
+        _listed(grad_outputs)
+        if grad_outputs is not None
+        else [randn(o.shape, dtype=o.dtype).requires_grad_() for o in outputs]
+    )
 
     def gradient(*values: Any) -> Any:
         call, vectors = values[: len(args)], values[len(args) :]
@@ -125,4 +155,6 @@ def gradgradcheck(
         found = grad(outs, wanted, list(vectors), create_graph=True, allow_unused=True)
         return tuple(g for g in found if g is not None)
 
-    return gradcheck(gradient, [*args, *seeds], eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception)
+    return gradcheck(
+        gradient, [*args, *seeds], eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception
+    )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def _reflected(function: Any) -> Any:
     def call(self: Tensor, other: Any) -> Tensor:
-        return function(other, self)  # type: ignore[no-any-return]
+        return function(other, self)
 
     return call
 
@@ -24,9 +24,11 @@ def _reflected(function: Any) -> Any:
 def _like(make: Any) -> Any:
     """``x.new_zeros(size)`` from ``zeros``: the dtype is the tensor's."""
 
-    def call(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    def call(
+        self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    ) -> Tensor:
         kind = self.dtype if dtype is None else dtype
-        return make(*size, dtype=kind, device=device, requires_grad=requires_grad)  # type: ignore[no-any-return]
+        return make(*size, dtype=kind, device=device, requires_grad=requires_grad)
 
     return call
 
@@ -61,12 +63,12 @@ def clamp_(self: Tensor, min: Any = None, max: Any = None) -> Tensor:
 
 def add_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """``self += alpha * other``."""
-    return _add_(self, other if alpha == 1 else pointwise.mul(other, alpha))  # type: ignore[no-any-return]
+    return _add_(self, other if alpha == 1 else pointwise.mul(other, alpha))
 
 
 def sub_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """``self -= alpha * other``."""
-    return _sub_(self, other if alpha == 1 else pointwise.mul(other, alpha))  # type: ignore[no-any-return]
+    return _sub_(self, other if alpha == 1 else pointwise.mul(other, alpha))
 
 
 def addcmul_(self: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
@@ -97,23 +99,61 @@ class Methods:
     """Mixed into ``Tensor``."""
 
     # arithmetic
-    add, sub, mul, div, pow = pointwise.add, pointwise.sub, pointwise.mul, pointwise.div, pointwise.pow_
-    subtract, multiply, divide, true_divide = pointwise.sub, pointwise.mul, pointwise.div, pointwise.div
+    add, sub, mul, div, pow = (
+        pointwise.add,
+        pointwise.sub,
+        pointwise.mul,
+        pointwise.div,
+        pointwise.pow_,
+    )
+    subtract, multiply, divide, true_divide = (
+        pointwise.sub,
+        pointwise.mul,
+        pointwise.div,
+        pointwise.div,
+    )
     remainder, fmod, floor_divide = pointwise.remainder, pointwise.fmod, pointwise.floor_divide
     maximum, minimum, atan2 = pointwise.maximum, pointwise.minimum, pointwise.atan2
     neg, negative, abs, absolute, sign = (
-        pointwise.neg, pointwise.neg, pointwise.abs_, pointwise.abs_, pointwise.sign)
-    exp, exp2, expm1, log, log2 = pointwise.exp, pointwise.exp2, pointwise.expm1, pointwise.log, pointwise.log2
+        pointwise.neg,
+        pointwise.neg,
+        pointwise.abs_,
+        pointwise.abs_,
+        pointwise.sign,
+    )
+    exp, exp2, expm1, log, log2 = (
+        pointwise.exp,
+        pointwise.exp2,
+        pointwise.expm1,
+        pointwise.log,
+        pointwise.log2,
+    )
     log10, log1p, sqrt, rsqrt = pointwise.log10, pointwise.log1p, pointwise.sqrt, pointwise.rsqrt
     reciprocal, square, sin, cos, tan = (
-        pointwise.reciprocal, pointwise.square, pointwise.sin, pointwise.cos, pointwise.tan)
-    asin, acos, atan, sinh, cosh = pointwise.asin, pointwise.acos, pointwise.atan, pointwise.sinh, pointwise.cosh
+        pointwise.reciprocal,
+        pointwise.square,
+        pointwise.sin,
+        pointwise.cos,
+        pointwise.tan,
+    )
+    asin, acos, atan, sinh, cosh = (
+        pointwise.asin,
+        pointwise.acos,
+        pointwise.atan,
+        pointwise.sinh,
+        pointwise.cosh,
+    )
     tanh, sigmoid, erf, relu = pointwise.tanh, pointwise.sigmoid, pointwise.erf, pointwise.relu
     floor, ceil, trunc, round = pointwise.floor, pointwise.ceil, pointwise.trunc, pointwise.round_
     clamp, clip, lerp = pointwise.clamp, pointwise.clamp, pointwise.lerp
     addcmul, addcdiv, nan_to_num = pointwise.addcmul, pointwise.addcdiv, pointwise.nan_to_num
     __add__, __radd__, __sub__, __mul__, __rmul__ = (
-        pointwise.add, pointwise.add, pointwise.sub, pointwise.mul, pointwise.mul)
+        pointwise.add,
+        pointwise.add,
+        pointwise.sub,
+        pointwise.mul,
+        pointwise.mul,
+    )
     __rsub__, __truediv__, __rtruediv__ = pointwise.rsub, pointwise.div, _reflected(pointwise.div)
     __floordiv__, __rfloordiv__ = pointwise.floor_divide, _reflected(pointwise.floor_divide)
     __mod__, __rmod__ = pointwise.remainder, _reflected(pointwise.remainder)
@@ -123,54 +163,121 @@ class Methods:
 
     # comparison and logic
     eq, ne, lt, le, gt, ge = (
-        pointwise.eq, pointwise.ne, pointwise.lt, pointwise.le, pointwise.gt, pointwise.ge)
+        pointwise.eq,
+        pointwise.ne,
+        pointwise.lt,
+        pointwise.le,
+        pointwise.gt,
+        pointwise.ge,
+    )
     __lt__, __le__, __gt__, __ge__ = pointwise.lt, pointwise.le, pointwise.gt, pointwise.ge
     isnan, isinf, isfinite = pointwise.isnan, pointwise.isinf, pointwise.isfinite
     isclose, allclose, equal = pointwise.isclose, pointwise.allclose, pointwise.equal
     logical_and, logical_or, logical_xor, logical_not = (
-        pointwise.logical_and, pointwise.logical_or, pointwise.logical_xor, pointwise.logical_not)
+        pointwise.logical_and,
+        pointwise.logical_or,
+        pointwise.logical_xor,
+        pointwise.logical_not,
+    )
     bitwise_and, bitwise_or, bitwise_xor, bitwise_not = (
-        pointwise.bitwise_and, pointwise.bitwise_or, pointwise.bitwise_xor, pointwise.bitwise_not)
+        pointwise.bitwise_and,
+        pointwise.bitwise_or,
+        pointwise.bitwise_xor,
+        pointwise.bitwise_not,
+    )
     __and__, __or__, __xor__, __invert__ = (
-        pointwise.bitwise_and, pointwise.bitwise_or, pointwise.bitwise_xor, pointwise.bitwise_not)
+        pointwise.bitwise_and,
+        pointwise.bitwise_or,
+        pointwise.bitwise_xor,
+        pointwise.bitwise_not,
+    )
     __rand__, __ror__, __rxor__ = pointwise.bitwise_and, pointwise.bitwise_or, pointwise.bitwise_xor
     __lshift__, __rshift__ = pointwise.bitwise_left_shift, pointwise.bitwise_right_shift
 
     # in place
     add_, sub_, mul_, div_ = add_, sub_, into("mul_", ops.mul), into("div_", ops.div, True)
-    pow_, remainder_, fmod_ = into("pow_", ops.pow_), into("remainder_", ops.remainder), into("fmod_", ops.fmod)
+    pow_, remainder_, fmod_ = (
+        into("pow_", ops.pow_),
+        into("remainder_", ops.remainder),
+        into("fmod_", ops.fmod),
+    )
     __iadd__, __isub__, __imul__, __itruediv__ = add_, sub_, mul_, div_
     __ipow__, __imod__ = pow_, remainder_
-    logical_and_, logical_or_ = into("logical_and_", ops.logical_and), into("logical_or_", ops.logical_or)
+    logical_and_, logical_or_ = (
+        into("logical_and_", ops.logical_and),
+        into("logical_or_", ops.logical_or),
+    )
     __iand__, __ior__ = into("bitwise_and_", ops.bitwise_and), into("bitwise_or_", ops.bitwise_or)
     __ixor__ = into("bitwise_xor_", ops.bitwise_xor)
-    neg_, abs_, exp_, log_, sqrt_ = (unary_into(o) for o in (ops.neg, ops.abs_, ops.exp, ops.log, ops.sqrt_))
+    neg_, abs_, exp_, log_, sqrt_ = (
+        unary_into(o) for o in (ops.neg, ops.abs_, ops.exp, ops.log, ops.sqrt_)
+    )
     rsqrt_, reciprocal_, square_ = (unary_into(o) for o in (ops.rsqrt, ops.reciprocal, ops.square))
     sigmoid_, tanh_, relu_, floor_, ceil_ = (
-        unary_into(o) for o in (ops.sigmoid, ops.tanh, ops.relu, ops.floor, ops.ceil))
+        unary_into(o) for o in (ops.sigmoid, ops.tanh, ops.relu, ops.floor, ops.ceil)
+    )
     round_, trunc_, sign_, sin_, cos_ = (
-        unary_into(o) for o in (ops.round_, ops.trunc, ops.sign, ops.sin, ops.cos))
+        unary_into(o) for o in (ops.round_, ops.trunc, ops.sign, ops.sin, ops.cos)
+    )
     clamp_, clip_, fill_, zero_, lerp_ = clamp_, clamp_, fill_, zero_, lerp_
     addcmul_, addcdiv_, copy_ = addcmul_, addcdiv_, indexing.copy_
-    masked_fill_, scatter_, scatter_add_ = indexing.masked_fill_, indexing.scatter_, indexing.scatter_add_
-    index_put_, index_add_, index_fill_ = indexing.index_put_, indexing.index_add_, indexing.index_fill_
+    masked_fill_, scatter_, scatter_add_ = (
+        indexing.masked_fill_,
+        indexing.scatter_,
+        indexing.scatter_add_,
+    )
+    index_put_, index_add_, index_fill_ = (
+        indexing.index_put_,
+        indexing.index_add_,
+        indexing.index_fill_,
+    )
 
     # reductions
     sum, mean, prod, amax, amin = (
-        reductions.sum_, reductions.mean, reductions.prod, reductions.amax, reductions.amin)
-    max, min, argmax, argmin = reductions.max_, reductions.min_, reductions.argmax, reductions.argmin
-    any, all, cumsum, cumprod = reductions.any_, reductions.all_, reductions.cumsum, reductions.cumprod
-    var, std, norm, logsumexp = reductions.var, reductions.std, reductions.norm, reductions.logsumexp
+        reductions.sum_,
+        reductions.mean,
+        reductions.prod,
+        reductions.amax,
+        reductions.amin,
+    )
+    max, min, argmax, argmin = (
+        reductions.max_,
+        reductions.min_,
+        reductions.argmax,
+        reductions.argmin,
+    )
+    any, all, cumsum, cumprod = (
+        reductions.any_,
+        reductions.all_,
+        reductions.cumsum,
+        reductions.cumprod,
+    )
+    var, std, norm, logsumexp = (
+        reductions.var,
+        reductions.std,
+        reductions.norm,
+        reductions.logsumexp,
+    )
     median, count_nonzero = reductions.median, reductions.count_nonzero
 
     # shape
-    reshape, view, permute, transpose = shaping.reshape, shaping.view, shaping.permute, shaping.transpose
+    reshape, view, permute, transpose = (
+        shaping.reshape,
+        shaping.view,
+        shaping.permute,
+        shaping.transpose,
+    )
     t, movedim, swapaxes, expand = shaping.t, shaping.movedim, shaping.transpose, shaping.expand
     expand_as, broadcast_to, squeeze = shaping.expand_as, shaping.broadcast_to, shaping.squeeze
     unsqueeze, flatten, unflatten = shaping.unsqueeze, shaping.flatten, shaping.unflatten
     narrow, select, split, chunk = shaping.narrow, shaping.select, shaping.split, shaping.chunk
     unbind, repeat, tile, flip = shaping.unbind, shaping.repeat, shaping.tile, shaping.flip
-    repeat_interleave, roll, tril, triu = shaping.repeat_interleave, shaping.roll, shaping.tril, shaping.triu
+    repeat_interleave, roll, tril, triu = (
+        shaping.repeat_interleave,
+        shaping.roll,
+        shaping.tril,
+        shaping.triu,
+    )
     diagonal, diag, as_strided = shaping.diagonal, shaping.diag, shaping.as_strided
     contiguous, is_contiguous, clone = shaping.contiguous, shaping.is_contiguous, shaping.clone
 
@@ -187,7 +294,11 @@ class Methods:
     outer, addmm = linalg.outer, linalg.addmm
 
     # random numbers into this tensor
-    uniform_, normal_, random_ = random_functions.uniform_, random_functions.normal_, random_functions.random_
+    uniform_, normal_, random_ = (
+        random_functions.uniform_,
+        random_functions.normal_,
+        random_functions.random_,
+    )
     bernoulli_, exponential_ = random_functions.bernoulli_, random_functions.exponential_
     bernoulli, multinomial = random_functions.bernoulli, random_functions.multinomial
 
@@ -195,7 +306,15 @@ class Methods:
     float, double, half = _cast(dtypes.float32), _cast(dtypes.float64), _cast(dtypes.float16)
     bfloat16, long, int = _cast(dtypes.bfloat16), _cast(dtypes.int64), _cast(dtypes.int32)
     short, char, byte, bool = (
-        _cast(dtypes.int16), _cast(dtypes.int8), _cast(dtypes.uint8), _cast(dtypes.bool_))
+        _cast(dtypes.int16),
+        _cast(dtypes.int8),
+        _cast(dtypes.uint8),
+        _cast(dtypes.bool_),
+    )
 
     # new tensors of this dtype
-    new_zeros, new_ones, new_empty = _like(creation.zeros), _like(creation.ones), _like(creation.empty)
+    new_zeros, new_ones, new_empty = (
+        _like(creation.zeros),
+        _like(creation.ones),
+        _like(creation.empty),
+    )

@@ -27,11 +27,18 @@ _options = _Options()
 
 
 def set_printoptions(
-    precision: int | None = None, threshold: int | None = None, edgeitems: int | None = None,
+    precision: int | None = None,
+    threshold: int | None = None,
+    edgeitems: int | None = None,
     linewidth: int | None = None,
 ) -> None:
     """Set the digits shown, from how many elements on a tensor is summarized, and the width of a line."""
-    given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
+    given = {
+        "precision": precision,
+        "threshold": threshold,
+        "edgeitems": edgeitems,
+        "linewidth": linewidth,
+    }
     for name, value in given.items():
         if value is not None:
             setattr(_options, name, value)
@@ -53,7 +60,11 @@ def format_tensor(t: Tensor, name: str = "tensor") -> str:
     text = prefix + body
     for note in notes:
         last = len(text) - (text.rfind("\n") + 1)
-        text += f",\n{' ' * len(prefix)}{note}" if last + len(note) + 3 > _options.linewidth else f", {note}"
+        text += (
+            f",\n{' ' * len(prefix)}{note}"
+            if last + len(note) + 3 > _options.linewidth
+            else f", {note}"
+        )
     return text + ")"
 
 
@@ -112,7 +123,9 @@ def _special(v: float) -> str:
     return "nan" if math.isnan(v) else "inf" if v > 0 else "-inf"
 
 
-def _body(values: np.ndarray[Any, Any], indent: int, write: Callable[[Any], str], summarize: bool) -> str:
+def _body(
+    values: np.ndarray[Any, Any], indent: int, write: Callable[[Any], str], summarize: bool
+) -> str:
     if values.ndim == 0:
         return write(values[()])
     edge, n = _options.edgeitems, values.shape[0]

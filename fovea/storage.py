@@ -94,7 +94,9 @@ class _Bytes:
         self.storage = storage
         writable = getattr(getattr(storage.owner, "flags", None), "writeable", True)
         self.__array_interface__ = {
-            "version": 3, "shape": (storage.nbytes,), "typestr": "|u1",
+            "version": 3,
+            "shape": (storage.nbytes,),
+            "typestr": "|u1",
             "data": (storage.address, not writable),
         }
 

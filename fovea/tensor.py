@@ -126,7 +126,13 @@ class Tensor(Methods, TensorBase):
         return format_tensor(self)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if self.ndim == 0 and spec else repr(self) if not spec else format(self.item(), spec)
+        return (
+            format(self.item(), spec)
+            if self.ndim == 0 and spec
+            else repr(self)
+            if not spec
+            else format(self.item(), spec)
+        )
 
     def __eq__(self, other: object) -> Any:
         if other is None or isinstance(other, str):
@@ -144,7 +150,7 @@ class Tensor(Methods, TensorBase):
     def __len__(self) -> int:
         if self.ndim == 0:
             raise TypeError("a 0-d tensor has no length.")
-        return self.shape[0]  # type: ignore[no-any-return]
+        return self.shape[0]
 
     def __iter__(self) -> Any:
         if self.ndim == 0:
@@ -158,7 +164,9 @@ class Tensor(Methods, TensorBase):
         if self.numel() != 1:
             raise ArgumentError(
                 "the truth of a tensor with more or fewer than one element is ambiguous.",
-                {"tensor": describe(self)}, "use .any() or .all()")
+                {"tensor": describe(self)},
+                "use .any() or .all()",
+            )
         return bool(self.item())
 
     def __int__(self) -> int:
@@ -174,13 +182,23 @@ class Tensor(Methods, TensorBase):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         array = self.numpy()
-        return array.astype(dtype) if dtype is not None and array.dtype != dtype else array.copy() if copy else array
+        return (
+            array.astype(dtype)
+            if dtype is not None and array.dtype != dtype
+            else array.copy()
+            if copy
+            else array
+        )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if not self.is_leaf:
-            raise GradientError("only leaf tensors can be deep-copied.", fix="use x.detach().clone()")
+            raise GradientError(
+                "only leaf tensors can be deep-copied.", fix="use x.detach().clone()"
+            )
         copied = self.detach().clone()
-        result = type(self)._make(copied.storage, copied.shape, copied.strides, copied.offset, copied.dtype)
+        result = type(self)._make(
+            copied.storage, copied.shape, copied.strides, copied.offset, copied.dtype
+        )
         result._requires_grad = self.requires_grad
         if self.grad is not None:
             result.grad = self.grad.__deepcopy__(memo)
@@ -189,7 +207,16 @@ class Tensor(Methods, TensorBase):
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         array = np.ascontiguousarray(self.detach()._array())
-        return (_rebuild, (type(self), array.tobytes(), tuple(self.shape), self.dtype.name, self.requires_grad and self.is_leaf))
+        return (
+            _rebuild,
+            (
+                type(self),
+                array.tobytes(),
+                tuple(self.shape),
+                self.dtype.name,
+                self.requires_grad and self.is_leaf,
+            ),
+        )
 
     # -- values -------------------------------------------------------------------------------
 
@@ -211,10 +238,14 @@ class Tensor(Methods, TensorBase):
         """
         if self.requires_grad and not force:
             raise GradientError(
-                "numpy: the tensor requires a gradient, which NumPy would lose.", fix="use x.detach().numpy()")
+                "numpy: the tensor requires a gradient, which NumPy would lose.",
+                fix="use x.detach().numpy()",
+            )
         return self._array()
 
-    def to(self, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, **kwargs: Any) -> Tensor:
+    def to(
+        self, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, **kwargs: Any
+    ) -> Tensor:
         """The tensor with another dtype and/or device; itself if nothing changes (unless ``copy``).
 
         Takes what PyTorch's takes: a dtype, a device, both, or a tensor to be like.
@@ -222,9 +253,15 @@ class Tensor(Methods, TensorBase):
         for arg in args:
             if isinstance(arg, TensorBase):
                 dtype = arg.dtype
-            elif isinstance(arg, devices.device):
-                device = arg
-            elif isinstance(arg, str) and arg.partition(":")[0] in ("cpu", "cuda", "mps", "xla", "tpu", "gpu", "meta"):
+            elif isinstance(arg, devices.device) or (isinstance(arg, str) and arg.partition(":")[0] in (
+                "cpu",
+                "cuda",
+                "mps",
+                "xla",
+                "tpu",
+                "gpu",
+                "meta",
+            )):
                 device = arg
             elif isinstance(arg, bool):
                 continue
@@ -261,15 +298,19 @@ class Tensor(Methods, TensorBase):
 
     def new_full(self, size: Any, fill_value: Any, *, dtype: Any = None, **kwargs: Any) -> Tensor:
         """A tensor of this dtype with every element ``fill_value``."""
-        return creation.full(size, fill_value, dtype=self.dtype if dtype is None else dtype, **kwargs)
+        return creation.full(
+            size, fill_value, dtype=self.dtype if dtype is None else dtype, **kwargs
+        )
 
     def new_tensor(self, data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
         """A tensor of this dtype with a copy of ``data``."""
-        return creation.tensor(data, dtype=self.dtype if dtype is None else dtype, requires_grad=requires_grad)
+        return creation.tensor(
+            data, dtype=self.dtype if dtype is None else dtype, requires_grad=requires_grad
+        )
 
     def where(self, condition: Tensor, other: Any) -> Tensor:
         """This tensor where ``condition`` holds, else ``other``."""
-        return pointwise.where(condition, self, other)  # type: ignore[no-any-return]
+        return pointwise.where(condition, self, other)
 
     def reshape_as(self, other: Tensor) -> Tensor:
         """``reshape`` to the shape of ``other``."""

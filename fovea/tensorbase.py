@@ -55,7 +55,12 @@ class TensorBase:
 
     @classmethod
     def _make(
-        cls, storage: Storage, shape: tuple[int, ...], strides: tuple[int, ...], offset: int, dtype: DType
+        cls,
+        storage: Storage,
+        shape: tuple[int, ...],
+        strides: tuple[int, ...],
+        offset: int,
+        dtype: DType,
     ) -> Self:
         """A tensor over existing bytes."""
         t = cls.__new__(cls)
@@ -68,7 +73,13 @@ class TensorBase:
 
     @classmethod
     def _make_view(
-        cls, x: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset: int, op: Any, attrs: Any
+        cls,
+        x: Any,
+        shape: tuple[int, ...],
+        strides: tuple[int, ...],
+        offset: int,
+        op: Any,
+        attrs: Any,
     ) -> Self:
         """A view of ``x`` made by a view op; remembers how, for in-place changes."""
         t = cls._make(x.storage, shape, strides, offset, x.dtype)
@@ -90,7 +101,11 @@ class TensorBase:
         """The same bytes at the present place on the tape: the tensor 'as it was' before a change in place."""
         alias = self._alias()
         if self.requires_grad:
-            alias._requires_grad, alias._node, alias._output_nr = True, self.grad_fn, self._output_nr
+            alias._requires_grad, alias._node, alias._output_nr = (
+                True,
+                self.grad_fn,
+                self._output_nr,
+            )
         return alias
 
     # -- memory -------------------------------------------------------------------------------
@@ -127,7 +142,11 @@ class TensorBase:
             fresh = replayed(base, self._replay)
         finally:
             dispatch.set_grad_enabled(before)
-        self._node, self._output_nr, self._requires_grad = fresh._node, fresh._output_nr, fresh._requires_grad
+        self._node, self._output_nr, self._requires_grad = (
+            fresh._node,
+            fresh._output_nr,
+            fresh._requires_grad,
+        )
         self._view_stamp = base._graph_version
 
     @property
@@ -141,9 +160,12 @@ class TensorBase:
     def requires_grad(self, value: bool) -> None:
         if not self.is_leaf and not value:
             raise GradientError(
-                "requires_grad can be switched off only on leaf tensors.", fix="use y = x.detach()")
+                "requires_grad can be switched off only on leaf tensors.", fix="use y = x.detach()"
+            )
         if value and not self.dtype.is_floating_point:
-            raise DTypeError(f"only floating-point tensors can require gradients, this is {self.dtype.name}.")
+            raise DTypeError(
+                f"only floating-point tensors can require gradients, this is {self.dtype.name}."
+            )
         if self.is_leaf:
             self._requires_grad = bool(value)
 
@@ -185,11 +207,17 @@ class TensorBase:
         >>> x.grad
         tensor([2., 4.])
         """
-        from fovea import tape
+        from fovea.backward import backward
 
-        chosen = None if inputs is None else [inputs] if isinstance(inputs, TensorBase) else list(inputs)
-        tape.backward(
-            [self], [gradient], retain_graph=retain_graph, create_graph=create_graph, inputs=chosen  # type: ignore[list-item]
+        chosen = (
+            None if inputs is None else [inputs] if isinstance(inputs, TensorBase) else list(inputs)
+        )
+        backward(
+            [self],
+            [gradient],
+            retain_graph=retain_graph,
+            create_graph=create_graph,
+            inputs=chosen,  # type: ignore[list-item]
         )
 
     def detach(self) -> Tensor:
@@ -246,7 +274,9 @@ class TensorBase:
     def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
         """Call ``hook(tensor)`` each time a gradient has been summed into this leaf's ``.grad``."""
         if not self.is_leaf:
-            raise GradientError("register_post_accumulate_grad_hook: only leaf tensors accumulate gradients.")
+            raise GradientError(
+                "register_post_accumulate_grad_hook: only leaf tensors accumulate gradients."
+            )
         if self._post_hooks is None:
             self._post_hooks = []
         self._post_hooks.append(hook)

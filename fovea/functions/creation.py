@@ -24,8 +24,23 @@ if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
 __all__ = [
-    "arange", "as_tensor", "asarray", "empty", "empty_like", "eye", "from_numpy", "full", "full_like",
-    "linspace", "logspace", "ones", "ones_like", "scalar_tensor", "tensor", "zeros", "zeros_like",
+    "arange",
+    "as_tensor",
+    "asarray",
+    "empty",
+    "empty_like",
+    "eye",
+    "from_numpy",
+    "full",
+    "full_like",
+    "linspace",
+    "logspace",
+    "ones",
+    "ones_like",
+    "scalar_tensor",
+    "tensor",
+    "zeros",
+    "zeros_like",
 ]
 
 
@@ -66,7 +81,9 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
         raise ValueError("from_numpy: negative strides cannot be shared; pass array.copy().")
     if any(s % dtype.itemsize for s in array.strides):
         array = array.copy()
-    extent = sum((n - 1) * s for n, s in zip(array.shape, array.strides, strict=True)) + dtype.itemsize
+    extent = (
+        sum((n - 1) * s for n, s in zip(array.shape, array.strides, strict=True)) + dtype.itemsize
+    )
     storage = Storage(extent if array.size else 0, array, array.__array_interface__["data"][0])
     strides = tuple(s // dtype.itemsize for s in array.strides)
     return make_tensor(storage, Size(array.shape), strides, 0, dtype)
@@ -75,13 +92,23 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
 def _infer(data: Any) -> np.ndarray[Any, Any]:
     """Nested sequences of numbers (or of tensors) as an array, with PyTorch's dtype rules."""
     if isinstance(data, Sequence) and any(is_tensor(item) for item in data):
-        return np.stack([item.detach()._array() if is_tensor(item) else np.asarray(item) for item in data])
+        return np.stack(
+            [item.detach()._array() if is_tensor(item) else np.asarray(item) for item in data]
+        )
     try:
         array = np.asarray(data)
     except ValueError:
-        raise ShapeError("tensor: the nested sequences differ in length.", fix="every row needs as many items") from None
-    if array.dtype == object or array.dtype.kind not in "biuf" and array.dtype not in dtypes._BY_NUMPY:
-        raise TypeError(f"tensor: cannot make a tensor of {type(data).__name__} with values of type {array.dtype}.")
+        raise ShapeError(
+            "tensor: the nested sequences differ in length.", fix="every row needs as many items"
+        ) from None
+    if (
+        array.dtype == object
+        or (array.dtype.kind not in "biuf"
+        and array.dtype not in dtypes._BY_NUMPY)
+    ):
+        raise TypeError(
+            f"tensor: cannot make a tensor of {type(data).__name__} with values of type {array.dtype}."
+        )
     if array.dtype == np.float64 and not isinstance(data, np.ndarray | np.generic):
         array = array.astype(dtypes.get_default_dtype().numpy)
     if array.size == 0 and array.dtype == np.float64 and not isinstance(data, np.ndarray):
@@ -90,7 +117,12 @@ def _infer(data: Any) -> np.ndarray[Any, Any]:
 
 
 def tensor(
-    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False
+    data: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """A new tensor with a copy of ``data``.
 
@@ -148,7 +180,7 @@ def constant(value: bool | int | float, dtype: DType) -> Tensor:
         except OverflowError:
             raise ArgumentError(f"{value} does not fit {dtype.name}.") from None
         found = _constants[key] = from_array(array, dtype)
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def scalar_tensor(s: bool | int | float, *, dtype: Any = None) -> Tensor:
@@ -157,7 +189,12 @@ def scalar_tensor(s: bool | int | float, *, dtype: Any = None) -> Tensor:
 
 
 def full(
-    size: Any, fill_value: bool | int | float, *, out: Tensor | None = None, dtype: Any = None, device: Any = None,
+    size: Any,
+    fill_value: bool | int | float,
+    *,
+    out: Tensor | None = None,
+    dtype: Any = None,
+    device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of shape ``size`` with every element ``fill_value`` (its type decides the dtype).
@@ -189,7 +226,11 @@ def _float_or(dtype: Any) -> DType:
 
 
 def empty(
-    *size: Any, out: Tensor | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+    *size: Any,
+    out: Tensor | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
     memory_format: Any = None,
 ) -> Tensor:
     """A tensor whose elements are not set.
@@ -202,33 +243,62 @@ def empty(
 
 
 def zeros(
-    *size: Any, out: Tensor | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    *size: Any,
+    out: Tensor | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of zeros.
 
     >>> zeros(2)
     tensor([0., 0.])
     """
-    return full(parse_size(*size), 0, out=out, dtype=_float_or(dtype), device=device, requires_grad=requires_grad)
+    return full(
+        parse_size(*size),
+        0,
+        out=out,
+        dtype=_float_or(dtype),
+        device=device,
+        requires_grad=requires_grad,
+    )
 
 
 def ones(
-    *size: Any, out: Tensor | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    *size: Any,
+    out: Tensor | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of ones.
 
     >>> ones(2)
     tensor([1., 1.])
     """
-    return full(parse_size(*size), 1, out=out, dtype=_float_or(dtype), device=device, requires_grad=requires_grad)
+    return full(
+        parse_size(*size),
+        1,
+        out=out,
+        dtype=_float_or(dtype),
+        device=device,
+        requires_grad=requires_grad,
+    )
 
 
 def _like_spec(t: Tensor, dtype: Any) -> Spec:
-    return Spec(t.shape, t.dtype if dtype is None else dtypes.as_dtype(dtype), like_layout(t.shape, (t,)))
+    return Spec(
+        t.shape, t.dtype if dtype is None else dtypes.as_dtype(dtype), like_layout(t.shape, (t,))
+    )
 
 
 def empty_like(
-    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None
+    input: Tensor,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
 ) -> Tensor:
     """``empty`` with ``input``'s shape, dtype and layout."""
     devices.as_device(device)
@@ -236,8 +306,13 @@ def empty_like(
 
 
 def full_like(
-    input: Tensor, fill_value: bool | int | float, *, dtype: Any = None, device: Any = None,
-    requires_grad: bool = False, memory_format: Any = None,
+    input: Tensor,
+    fill_value: bool | int | float,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
 ) -> Tensor:
     """``full`` with ``input``'s shape, dtype and layout."""
     devices.as_device(device)
@@ -245,21 +320,36 @@ def full_like(
 
 
 def zeros_like(
-    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None
+    input: Tensor,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
 ) -> Tensor:
     """``zeros`` with ``input``'s shape, dtype and layout."""
     return full_like(input, 0, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def ones_like(
-    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None
+    input: Tensor,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
 ) -> Tensor:
     """``ones`` with ``input``'s shape, dtype and layout."""
     return full_like(input, 1, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def arange(
-    start: float, end: float | None = None, step: float = 1, *, dtype: Any = None, device: Any = None,
+    start: float,
+    end: float | None = None,
+    step: float = 1,
+    *,
+    dtype: Any = None,
+    device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Numbers from ``start`` up to, not including, ``end``: int64 for ints, else the default dtype.
@@ -276,14 +366,30 @@ def arange(
     if step == 0 or (end - start) * step < 0:
         raise ArgumentError(f"arange: step {step} does not lead from {start} to {end}.")
     whole = all(isinstance(v, int) for v in (start, end, step))
-    kind = dtypes.as_dtype(dtype) if dtype is not None else dtypes.int64 if whole else dtypes.get_default_dtype()
+    kind = (
+        dtypes.as_dtype(dtype)
+        if dtype is not None
+        else dtypes.int64
+        if whole
+        else dtypes.get_default_dtype()
+    )
     n = max(0, math.ceil((end - start) / step))
-    values = np.arange(n, dtype=np.int64) * step + start if whole else start + np.arange(n, dtype=np.float64) * step
+    values = (
+        np.arange(n, dtype=np.int64) * step + start
+        if whole
+        else start + np.arange(n, dtype=np.float64) * step
+    )
     return finish(from_array(values, kind), requires_grad)
 
 
 def linspace(
-    start: float, end: float, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    start: float,
+    end: float,
+    steps: int,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """``steps`` numbers evenly spaced from ``start`` to ``end``, both included.
 
@@ -296,13 +402,20 @@ def linspace(
     return finish(from_array(np.linspace(start, end, steps), _float_or(dtype)), requires_grad)
 
 
-def logspace(start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None) -> Tensor:
+def logspace(
+    start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None
+) -> Tensor:
     """``base`` to the power of ``linspace(start, end, steps)``."""
     return from_array(np.power(base, np.linspace(start, end, steps)), _float_or(dtype))
 
 
 def eye(
-    n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    n: int,
+    m: int | None = None,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """A matrix with ones on the diagonal.
 
@@ -314,12 +427,14 @@ def eye(
     return finish(from_array(np.eye(n, m), _float_or(dtype)), requires_grad)
 
 
-def strided_over(t: Tensor, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Tensor:
+def strided_over(
+    t: Tensor, shape: tuple[int, ...], strides: tuple[int, ...], offset: int
+) -> Tensor:
     """``as_strided``, checked against the storage's bounds."""
     last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
     room = t.storage.nbytes // t.dtype.itemsize
     if min(strides, default=0) < 0 or offset < 0 or (0 not in shape and last >= room):
-        raise ShapeError(f"as_strided: shape {shape} with strides {strides} at {offset} leaves the storage of {room} elements.")
+        raise ShapeError(
+            f"as_strided: shape {shape} with strides {strides} at {offset} leaves the storage of {room} elements."
+        )
     return make_tensor(t.storage, Size(shape), strides, offset, t.dtype)
-
-

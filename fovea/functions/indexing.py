@@ -32,7 +32,7 @@ def getitem(input: Tensor, key: Any) -> Tensor:
     if not picks:
         return view
     dims, indices = _adjacent(picks)
-    return ops.index.bind((view, *indices), ops.IndexAttrs.of(dims))  # type: ignore[no-any-return]
+    return ops.index.bind((view, *indices), ops.IndexAttrs.of(dims))
 
 
 def _row(input: Tensor, i: int) -> Tensor:
@@ -40,13 +40,17 @@ def _row(input: Tensor, i: int) -> Tensor:
     if not -size <= i < size:
         raise OutOfRangeError(f"index {i} is out of range for dimension 0 of size {size}.")
     part = narrow(input, 0, i % size, 1)
-    return shape_ops.view.bind((part,), shape_ops.ShapeAttrs.of(part.shape[1:]))  # type: ignore[no-any-return]
+    return shape_ops.view.bind((part,), shape_ops.ShapeAttrs.of(part.shape[1:]))
 
 
 def setitem(input: Tensor, key: Any, value: Any) -> None:
     """``input[key] = value``, in place; ``value`` is cast and broadcast."""
     if not is_tensor(value):
-        value = constant(value, input.dtype) if isinstance(value, bool | int | float) else from_array(np.asarray(value))
+        value = (
+            constant(value, input.dtype)
+            if isinstance(value, bool | int | float)
+            else from_array(np.asarray(value))
+        )
     if value.dtype is not input.dtype:
         value = to_dtype(value, input.dtype)
     view, picks = _basic(input, key)
@@ -54,7 +58,9 @@ def setitem(input: Tensor, key: Any, value: Any) -> None:
         dims, indices = _adjacent(picks)
         shape = ops.indexed_shape("index_put", view.shape, indices, dims)
         value = _shrunk(value, shape)
-        dispatch.bind_into(ops.index_put, view, (view, value, *indices), ops.IndexPutAttrs.of(dims, False))
+        dispatch.bind_into(
+            ops.index_put, view, (view, value, *indices), ops.IndexPutAttrs.of(dims, False)
+        )
         return
     copy_(view, _shrunk(value, view.shape))
 
@@ -74,8 +80,12 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
         try:
             src = expand(src, *self.shape)
         except ShapeError:
-            raise ShapeError(f"copy_: {describe(src)} does not broadcast to {describe(self)}.") from None
-    return dispatch.bind_into(elementwise_ops.cast, self, (src,), elementwise_ops.CastAttrs.of(self.dtype))
+            raise ShapeError(
+                f"copy_: {describe(src)} does not broadcast to {describe(self)}."
+            ) from None
+    return dispatch.bind_into(
+        elementwise_ops.cast, self, (src,), elementwise_ops.CastAttrs.of(self.dtype)
+    )
 
 
 def _basic(input: Tensor, key: Any) -> tuple[Tensor, list[tuple[int, Tensor]]]:
@@ -111,12 +121,14 @@ def _basic(input: Tensor, key: Any) -> tuple[Tensor, list[tuple[int, Tensor]]]:
     if length != list(input.shape) or any(s != 1 for s in step):
         attrs = shape_ops.SliceAttrs.of(tuple(start), tuple(length), tuple(step))
         view = shape_ops.slice_.bind((input,), attrs)
-    if shape != length or view is input and not picks:
+    if shape != length or (view is input and not picks):
         view = shape_ops.view.bind((view,), shape_ops.ShapeAttrs.of(tuple(shape)))
     return view, picks
 
 
-def _whole(input: Tensor, d: int, start: list[int], length: list[int], step: list[int], shape: list[int]) -> None:
+def _whole(
+    input: Tensor, d: int, start: list[int], length: list[int], step: list[int], shape: list[int]
+) -> None:
     start.append(0)
     length.append(input.shape[d])
     step.append(1)
@@ -135,10 +147,15 @@ def _expanded(input: Tensor, key: tuple[Any, ...]) -> list[Any]:
             items.append(int(item.item()))
         else:
             items.append(item)
-    used = sum(1 if not is_tensor(i) or i.dtype is not dtypes.bool_ else i.ndim
-               for i in items if i is not None and i is not Ellipsis)
+    used = sum(
+        1 if not is_tensor(i) or i.dtype is not dtypes.bool_ else i.ndim
+        for i in items
+        if i is not None and i is not Ellipsis
+    )
     if used > input.ndim:
-        raise OutOfRangeError(f"too many indices: {describe(input)} has {input.ndim} dimensions, got {used}.")
+        raise OutOfRangeError(
+            f"too many indices: {describe(input)} has {input.ndim} dimensions, got {used}."
+        )
     if sum(i is Ellipsis for i in items) > 1:
         raise OutOfRangeError("an index can hold only one ellipsis ('...').")
     fill = [slice(None)] * (input.ndim - used)
@@ -152,12 +169,15 @@ def _span(item: Any, size: int, d: int) -> tuple[int, int, int]:
     """First index, count and step of an int or a slice."""
     if isinstance(item, slice):
         if item.step is not None and int(item.step) <= 0:
-            raise ArgumentError(f"a slice's step must be positive, got {item.step}.", fix="use flip")
+            raise ArgumentError(
+                f"a slice's step must be positive, got {item.step}.", fix="use flip"
+            )
         first, stop, by = item.indices(size)
         return first, max(0, -(-(stop - first) // by)), by
     if not hasattr(item, "__index__"):
         raise OutOfRangeError(
-            f"only integers, slices, '...', None and integer or bool tensors can index, got {type(item).__name__}.")
+            f"only integers, slices, '...', None and integer or bool tensors can index, got {type(item).__name__}."
+        )
     i = item.__index__()
     if not -size <= i < size:
         raise OutOfRangeError(f"index {i} is out of range for dimension {d} of size {size}.")
@@ -171,7 +191,9 @@ def _as_indices(input: Tensor, item: Tensor, d: int) -> list[Tensor]:
             raise DTypeError(f"an index must be integer or bool, got {describe(item)}.")
         return [to_dtype(item, dtypes.int64)]
     if tuple(item.shape) != tuple(input.shape[d : d + item.ndim]):
-        raise OutOfRangeError(f"the mask {describe(item)} does not fit {describe(input)} at dimension {d}.")
+        raise OutOfRangeError(
+            f"the mask {describe(item)} does not fit {describe(input)} at dimension {d}."
+        )
     return [from_array(a) for a in np.nonzero(item._array())]
 
 
@@ -184,7 +206,9 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     found = np.nonzero(input._array())
     if as_tuple:
         return tuple(from_array(a) for a in found)
-    return from_array(np.stack(found, -1) if found else np.zeros((int(bool(input.item())), 0), np.int64))
+    return from_array(
+        np.stack(found, -1) if found else np.zeros((int(bool(input.item())), 0), np.int64)
+    )
 
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
@@ -198,7 +222,9 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """A copy with ``value`` where ``mask`` holds."""
     fill = value if is_tensor(value) else constant(value, input.dtype)
-    return elementwise_ops.where.bind((to_dtype(mask, dtypes.bool_), to_dtype(fill, input.dtype), input))  # type: ignore[no-any-return]
+    return elementwise_ops.where.bind(
+        (to_dtype(mask, dtypes.bool_), to_dtype(fill, input.dtype), input)
+    )
 
 
 def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
@@ -220,25 +246,29 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     tensor([[2],
             [3]])
     """
-    return ops.gather.bind((input, index), _index_dim("gather", input, dim))  # type: ignore[no-any-return]
+    return ops.gather.bind((input, index), _index_dim("gather", input, dim))
 
 
-def scatter(input: Tensor, dim: int, index: Tensor, src: Any, *, reduce: str | None = None) -> Tensor:
+def scatter(
+    input: Tensor, dim: int, index: Tensor, src: Any, *, reduce: str | None = None
+) -> Tensor:
     """A copy with ``src`` written at ``index`` along ``dim``; ``reduce="add"`` sums instead."""
     if not is_tensor(src):
         src = expand(constant(src, input.dtype), *index.shape)
     if reduce not in (None, "add"):
         raise ArgumentError(f"scatter: reduce is None or 'add', got {reduce!r}.")
     op = ops.scatter if reduce is None else ops.scatter_add
-    return op.bind((input, index, src), _index_dim("scatter", input, dim))  # type: ignore[no-any-return]
+    return op.bind((input, index, src), _index_dim("scatter", input, dim))
 
 
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """A copy with ``src`` summed in at ``index`` along ``dim``."""
-    return ops.scatter_add.bind((input, index, src), _index_dim("scatter_add", input, dim))  # type: ignore[no-any-return]
+    return ops.scatter_add.bind((input, index, src), _index_dim("scatter_add", input, dim))
 
 
-def scatter_(self: Tensor, dim: int, index: Tensor, src: Any, *, reduce: str | None = None) -> Tensor:
+def scatter_(
+    self: Tensor, dim: int, index: Tensor, src: Any, *, reduce: str | None = None
+) -> Tensor:
     """``scatter`` in place."""
     if not is_tensor(src):
         src = expand(constant(src, self.dtype), *index.shape)
@@ -248,7 +278,9 @@ def scatter_(self: Tensor, dim: int, index: Tensor, src: Any, *, reduce: str | N
 
 def scatter_add_(self: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """``scatter_add`` in place."""
-    return dispatch.bind_into(ops.scatter_add, self, (self, index, src), _index_dim("scatter_add_", self, dim))
+    return dispatch.bind_into(
+        ops.scatter_add, self, (self, index, src), _index_dim("scatter_add_", self, dim)
+    )
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -256,7 +288,9 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     d = normalize_dim("index_select", dim, input.ndim)
     if index.ndim > 1:
         raise ShapeError(f"index_select: index must be 1-D, got {describe(index)}.")
-    return ops.index.bind((input, reshape(to_dtype(index, dtypes.int64), -1)), ops.IndexAttrs.of((d,)))  # type: ignore[no-any-return]
+    return ops.index.bind(
+        (input, reshape(to_dtype(index, dtypes.int64), -1)), ops.IndexAttrs.of((d,))
+    )
 
 
 def take(input: Tensor, index: Tensor) -> Tensor:
@@ -275,21 +309,29 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     return gather(grown, d, grown_index)
 
 
-def index_put_(self: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
+def index_put_(
+    self: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False
+) -> Tensor:
     """Write (or sum) ``values`` at ``indices``, in place."""
     view, picks = _basic(self, tuple(indices))
     dims, found = _adjacent(picks)
     values = to_dtype(values, self.dtype)
-    dispatch.bind_into(ops.index_put, view, (view, values, *found), ops.IndexPutAttrs.of(dims, accumulate))
+    dispatch.bind_into(
+        ops.index_put, view, (view, values, *found), ops.IndexPutAttrs.of(dims, accumulate)
+    )
     return self
 
 
-def index_add_(self: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
+def index_add_(
+    self: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1
+) -> Tensor:
     """Sum rows of ``source`` into the rows that ``index`` names, in place."""
     d = normalize_dim("index_add_", dim, self.ndim)
     added = source if alpha == 1 else source * alpha
     attrs = ops.IndexPutAttrs.of((d,), True)
-    return dispatch.bind_into(ops.index_put, self, (self, added, to_dtype(index, dtypes.int64)), attrs)
+    return dispatch.bind_into(
+        ops.index_put, self, (self, added, to_dtype(index, dtypes.int64)), attrs
+    )
 
 
 def index_fill_(self: Tensor, dim: int, index: Tensor, value: float) -> Tensor:
@@ -297,10 +339,16 @@ def index_fill_(self: Tensor, dim: int, index: Tensor, value: float) -> Tensor:
     d = normalize_dim("index_fill_", dim, self.ndim)
     attrs = ops.IndexPutAttrs.of((d,), False)
     return dispatch.bind_into(
-        ops.index_put, self, (self, constant(value, self.dtype), to_dtype(index, dtypes.int64)), attrs)
+        ops.index_put,
+        self,
+        (self, constant(value, self.dtype), to_dtype(index, dtypes.int64)),
+        attrs,
+    )
 
 
-def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> ValuesIndices:
+def sort(
+    input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True
+) -> ValuesIndices:
     """Values in order along ``dim``, and where they stood; always stable.
 
     >>> import fovea
@@ -316,7 +364,9 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
     return sort(input, dim, descending).indices
 
 
-def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
+def topk(
+    input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
+) -> ValuesIndices:
     """The ``k`` largest (or smallest) values along ``dim``, in order, and their indices."""
     d = normalize_dim("topk", dim, input.ndim)
     size = input.shape[d] if input.ndim else 1
@@ -345,7 +395,9 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     """How often each non-negative integer occurs (or the sum of its weights)."""
     values = input._array()
     if input.dtype.is_floating_point or input.ndim != 1 or (values.size and int(values.min()) < 0):
-        raise ArgumentError(f"bincount: expected a 1-D tensor of non-negative integers, got {describe(input)}.")
+        raise ArgumentError(
+            f"bincount: expected a 1-D tensor of non-negative integers, got {describe(input)}."
+        )
     found = np.bincount(values, None if weights is None else weights._array(), minlength)
     return from_array(found, weights.dtype if weights is not None else None)
 
@@ -355,4 +407,3 @@ def searchsorted(sorted_sequence: Tensor, values: Any, *, right: bool = False) -
     array = values._array() if is_tensor(values) else np.asarray(values)
     side: Any = "right" if right else "left"
     return from_array(np.asarray(np.searchsorted(sorted_sequence._array(), array, side=side)))
-

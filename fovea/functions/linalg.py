@@ -23,10 +23,16 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
     tensor([3., 4.])
     """
     if input.ndim == 0 or other.ndim == 0:
-        raise ShapeError("matmul: 0-d tensors have no matrix product.", {
-            "input": describe(input), "other": describe(other)}, "use * for scalars")
+        raise ShapeError(
+            "matmul: 0-d tensors have no matrix product.",
+            {"input": describe(input), "other": describe(other)},
+            "use * for scalars",
+        )
     if input.dtype is not other.dtype:
-        raise DTypeError(f"matmul: {input.dtype.name} against {other.dtype.name}.", fix="convert one with .to(dtype)")
+        raise DTypeError(
+            f"matmul: {input.dtype.name} against {other.dtype.name}.",
+            fix="convert one with .to(dtype)",
+        )
     a = unsqueeze(input, 0) if input.ndim == 1 else input
     b = unsqueeze(other, 1) if other.ndim == 1 else other
     y: Tensor = ops.matmul.bind((a, b))
@@ -40,44 +46,56 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
 def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The product of two matrices."""
     if input.ndim != 2 or mat2.ndim != 2:
-        raise ShapeError(f"mm: two matrices are needed, got {describe(input)} and {describe(mat2)}.")
+        raise ShapeError(
+            f"mm: two matrices are needed, got {describe(input)} and {describe(mat2)}."
+        )
     return matmul(input, mat2, out=out)
 
 
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """The products of two batches of matrices."""
     if input.ndim != 3 or mat2.ndim != 3 or input.shape[0] != mat2.shape[0]:
-        raise ShapeError(f"bmm: two equal batches of matrices are needed, got {describe(input)} and {describe(mat2)}.")
+        raise ShapeError(
+            f"bmm: two equal batches of matrices are needed, got {describe(input)} and {describe(mat2)}."
+        )
     return matmul(input, mat2)
 
 
 def mv(input: Tensor, vec: Tensor) -> Tensor:
     """A matrix times a vector."""
     if input.ndim != 2 or vec.ndim != 1:
-        raise ShapeError(f"mv: a matrix and a vector are needed, got {describe(input)} and {describe(vec)}.")
+        raise ShapeError(
+            f"mv: a matrix and a vector are needed, got {describe(input)} and {describe(vec)}."
+        )
     return matmul(input, vec)
 
 
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """The inner product of two vectors."""
     if input.ndim != 1 or tensor.ndim != 1:
-        raise ShapeError(f"dot: two vectors are needed, got {describe(input)} and {describe(tensor)}.")
+        raise ShapeError(
+            f"dot: two vectors are needed, got {describe(input)} and {describe(tensor)}."
+        )
     return matmul(input, tensor)
 
 
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
     """The outer product of two vectors."""
-    return mul(unsqueeze(input, 1), vec2)  # type: ignore[no-any-return]
+    return mul(unsqueeze(input, 1), vec2)
 
 
-def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+def addmm(
+    input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1
+) -> Tensor:
     """``beta * input + alpha * (mat1 @ mat2)``."""
     y = mm(mat1, mat2)
     y = y if alpha == 1 else mul(y, alpha)
     return y if beta == 0 else add(y, input if beta == 1 else mul(input, beta))
 
 
-def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+def baddbmm(
+    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1
+) -> Tensor:
     """``beta * input + alpha * (batch1 @ batch2)``."""
     y = bmm(batch1, batch2)
     y = y if alpha == 1 else mul(y, alpha)
@@ -93,7 +111,11 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     >>> einsum("ij,j->i", fovea.eye(2), fovea.tensor([1.0, 2.0]))
     tensor([1., 2.])
     """
-    tensors: list[Tensor] = list(operands[0]) if len(operands) == 1 and isinstance(operands[0], list | tuple) else list(operands)
+    tensors: list[Tensor] = (
+        list(operands[0])
+        if len(operands) == 1 and isinstance(operands[0], list | tuple)
+        else list(operands)
+    )
     terms, output = _parse(equation, tensors)
     left, result = _diagonals(terms[0], tensors[0])
     for i in range(1, len(tensors)):
@@ -112,20 +134,33 @@ def _parse(equation: str, tensors: Sequence[Tensor]) -> tuple[list[str], str]:
     lhs, arrow, rhs = equation.replace(" ", "").partition("->")
     terms = lhs.split(",")
     if len(terms) != len(tensors):
-        raise ArgumentError(f"einsum: {equation!r} names {len(terms)} operands, got {len(tensors)}.")
+        raise ArgumentError(
+            f"einsum: {equation!r} names {len(terms)} operands, got {len(tensors)}."
+        )
     spare = [c for c in string.ascii_letters if c not in equation]
-    widest = max((t.ndim - len(s.replace("...", "")) for s, t in zip(terms, tensors, strict=True) if "..." in s), default=0)
+    widest = max(
+        (
+            t.ndim - len(s.replace("...", ""))
+            for s, t in zip(terms, tensors, strict=True)
+            if "..." in s
+        ),
+        default=0,
+    )
     dots = "".join(spare[:widest])
     for i, (term, t) in enumerate(zip(terms, tensors, strict=True)):
         if "..." in term:
             n = t.ndim - len(term) + 3
             terms[i] = term.replace("...", dots[len(dots) - n :] if n else "")
         if len(terms[i]) != t.ndim:
-            raise ShapeError(f"einsum: {term!r} does not name the {t.ndim} dimensions of {describe(t)}.")
+            raise ShapeError(
+                f"einsum: {term!r} does not name the {t.ndim} dimensions of {describe(t)}."
+            )
     if arrow:
         return terms, rhs.replace("...", dots)
     letters = "".join(terms)
-    return terms, dots + "".join(sorted(c for c in set(letters) - set(dots) if letters.count(c) == 1))
+    return terms, dots + "".join(
+        sorted(c for c in set(letters) - set(dots) if letters.count(c) == 1)
+    )
 
 
 def _diagonals(term: str, t: Tensor) -> tuple[str, Tensor]:

@@ -20,7 +20,7 @@ Scalar = bool | int | float
 
 def to_dtype(x: Tensor, dtype: DType) -> Tensor:
     """``x`` as ``dtype``; itself if it is already."""
-    return x if x.dtype is dtype else ops.cast.bind((x,), ops.CastAttrs.of(dtype))  # type: ignore[no-any-return]
+    return x if x.dtype is dtype else ops.cast.bind((x,), ops.CastAttrs.of(dtype))
 
 
 def result_type(*operands: Any) -> DType:
@@ -34,7 +34,9 @@ def result_type(*operands: Any) -> DType:
     for t in operands:
         if is_tensor(t):
             if t.shape:
-                dimensioned = t.dtype if dimensioned is None else dtypes.promote_types(dimensioned, t.dtype)
+                dimensioned = (
+                    t.dtype if dimensioned is None else dtypes.promote_types(dimensioned, t.dtype)
+                )
             else:
                 zero_d = t.dtype if zero_d is None else dtypes.promote_types(zero_d, t.dtype)
         else:
@@ -130,7 +132,9 @@ def add(input: Any, other: Any, *, alpha: Scalar = 1, out: Tensor | None = None)
 def sub(input: Any, other: Any, *, alpha: Scalar = 1, out: Tensor | None = None) -> Tensor:
     """``input - alpha * other``. Booleans cannot be subtracted: use ``^`` or ``logical_xor``."""
     if any(is_tensor(t) and t.dtype is dtypes.bool_ for t in (input, other)):
-        raise DTypeError("sub: booleans cannot be subtracted.", fix="use ^ (logical_xor), or .int() first")
+        raise DTypeError(
+            "sub: booleans cannot be subtracted.", fix="use ^ (logical_xor), or .int() first"
+        )
     if alpha != 1:
         other = mul(other, alpha)
     return finish(ops.sub.bind(operands("sub", input, other)), out)
@@ -141,7 +145,9 @@ def rsub(input: Any, other: Any, *, alpha: Scalar = 1) -> Tensor:
     return sub(other, input, alpha=alpha)
 
 
-def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Tensor | None = None) -> Tensor:
+def div(
+    input: Any, other: Any, *, rounding_mode: str | None = None, out: Tensor | None = None
+) -> Tensor:
     """``input / other``, as floating point; ``rounding_mode`` ``"trunc"`` or ``"floor"`` rounds and keeps integers.
 
     >>> import fovea
@@ -153,7 +159,9 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Tensor
     if rounding_mode == "floor":
         return finish(floor_divide(input, other), out)
     if rounding_mode != "trunc":
-        raise ArgumentError(f"div: rounding_mode is None, 'trunc' or 'floor', got {rounding_mode!r}.")
+        raise ArgumentError(
+            f"div: rounding_mode is None, 'trunc' or 'floor', got {rounding_mode!r}."
+        )
     a, b = operands("div", input, other)
     if a.dtype.is_floating_point:
         return finish(ops.trunc.bind((ops.div.bind((a, b)),)), out)
@@ -167,10 +175,17 @@ remainder = _binary(ops.remainder)
 fmod = _binary(ops.fmod)
 floor_divide = _binary(ops.floor_divide)
 atan2 = _binary(ops.atan2, floating=True)
-bitwise_and, bitwise_or, bitwise_xor = _binary(ops.bitwise_and), _binary(ops.bitwise_or), _binary(ops.bitwise_xor)
+bitwise_and, bitwise_or, bitwise_xor = (
+    _binary(ops.bitwise_and),
+    _binary(ops.bitwise_or),
+    _binary(ops.bitwise_xor),
+)
 bitwise_left_shift, bitwise_right_shift = _binary(ops.left_shift), _binary(ops.right_shift)
 logical_and, logical_or, logical_xor = (
-    _comparison(ops.logical_and), _comparison(ops.logical_or), _comparison(ops.logical_xor))
+    _comparison(ops.logical_and),
+    _comparison(ops.logical_or),
+    _comparison(ops.logical_xor),
+)
 eq, ne, lt, le = _comparison(ops.eq), _comparison(ops.ne), _comparison(ops.lt), _comparison(ops.le)
 gt, ge = _comparison(ops.gt), _comparison(ops.ge)
 
@@ -209,11 +224,15 @@ def pow_(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
         if exponent == 1:
             return finish(input.clone(), out)
         if not input.dtype.is_floating_point and isinstance(exponent, int) and exponent < 0:
-            raise ArgumentError("pow: integers to negative integer powers are not integers.", fix="use x.float()")
+            raise ArgumentError(
+                "pow: integers to negative integer powers are not integers.", fix="use x.float()"
+            )
     return finish(ops.pow_.bind(operands("pow", input, exponent)), out)
 
 
-def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Tensor | None = None) -> Any:
+def where(
+    condition: Tensor, input: Any = None, other: Any = None, *, out: Tensor | None = None
+) -> Any:
     """``input`` where ``condition`` holds, else ``other``; with only a condition, the indices where it holds.
 
     >>> import fovea
@@ -264,7 +283,9 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Scalar = 
     return add(input, mul(div(tensor1, tensor2), value))
 
 
-def isclose(input: Tensor, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
+def isclose(
+    input: Tensor, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> Tensor:
     """Whether ``|input - other| <= atol + rtol * |other|``, element by element."""
     a, b = operands("isclose", input, other)
     near = le(abs_(sub(a, b)), add(mul(abs_(b), rtol), atol))
@@ -272,7 +293,9 @@ def isclose(input: Tensor, other: Any, rtol: float = 1e-05, atol: float = 1e-08,
     return logical_or(close, logical_and(isnan(a), isnan(b))) if equal_nan else close
 
 
-def allclose(input: Tensor, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
+def allclose(
+    input: Tensor, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> bool:
     """Whether all elements are close (see ``isclose``)."""
     return bool(isclose(input, other, rtol, atol, equal_nan).all().item())
 
@@ -290,7 +313,7 @@ def nan_to_num(
     high, low = info.max if posinf is None else posinf, info.min if neginf is None else neginf
     result = where(isnan(input), nan, input)
     result = where(eq(input, float("inf")), high, result)
-    return where(eq(input, float("-inf")), low, result)  # type: ignore[no-any-return]
+    return where(eq(input, float("-inf")), low, result)
 
 
 def into(function_name: str, op: Op, floating: bool = False) -> Any:
@@ -302,14 +325,19 @@ def into(function_name: str, op: Op, floating: bool = False) -> Any:
                 if not dtypes.can_cast(result_type(self, other), self.dtype):
                     raise DTypeError(
                         f"{function_name}: the result is {result_type(self, other).name}, "
-                        f"which cannot be stored in place as {self.dtype.name}.")
+                        f"which cannot be stored in place as {self.dtype.name}."
+                    )
                 other = to_dtype(other, self.dtype)
         else:
             if not dtypes.can_cast(dtypes.of_scalar(other), self.dtype):
-                raise DTypeError(f"{function_name}: {other!r} cannot be stored in place in {self.dtype.name}.")
+                raise DTypeError(
+                    f"{function_name}: {other!r} cannot be stored in place in {self.dtype.name}."
+                )
             other = constant(other, self.dtype)
         if floating and not self.dtype.is_floating_point:
-            raise DTypeError(f"{function_name}: the result is floating point, the tensor is {self.dtype.name}.")
+            raise DTypeError(
+                f"{function_name}: the result is floating point, the tensor is {self.dtype.name}."
+            )
         return dispatch.bind_into(op, self, (self, other))
 
     call.__name__ = call.__qualname__ = function_name

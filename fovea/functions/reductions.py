@@ -27,12 +27,19 @@ class ValuesIndices(NamedTuple):
 
 
 def _reduce(op: Op, input: Tensor, dim: Dims, keepdim: bool) -> Tensor:
-    dims = normalize_dims(op.name, None if isinstance(dim, tuple | list) and not dim else dim, input.ndim)
-    return op.bind((input,), ops.ReduceAttrs.of(dims, keepdim))  # type: ignore[no-any-return]
+    dims = normalize_dims(
+        op.name, None if isinstance(dim, tuple | list) and not dim else dim, input.ndim
+    )
+    return op.bind((input,), ops.ReduceAttrs.of(dims, keepdim))
 
 
 def sum_(
-    input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None, out: Tensor | None = None
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """The sum of all elements, or along ``dim``. Booleans and integers sum to int64.
 
@@ -48,7 +55,12 @@ def sum_(
 
 
 def mean(
-    input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None, out: Tensor | None = None
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """The mean of all elements, or along ``dim``; the tensor must be floating point."""
     if dtype is not None:
@@ -56,7 +68,9 @@ def mean(
     return finish(_reduce(ops.mean, input, dim, keepdim), out)
 
 
-def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def prod(
+    input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None
+) -> Tensor:
     """The product of all elements, or along ``dim``."""
     if dtype is not None:
         input = to_dtype(input, dtypes.as_dtype(dtype))
@@ -92,8 +106,8 @@ def all_(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
 def _arg(op: Op, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     if dim is None:
         flat = op.bind((input.reshape(-1),), ops.ArgAttrs.of(0, False))
-        return flat.reshape((1,) * input.ndim) if keepdim else flat  # type: ignore[no-any-return]
-    return op.bind((input,), ops.ArgAttrs.of(normalize_dim(op.name, dim, input.ndim), keepdim))  # type: ignore[no-any-return]
+        return flat.reshape((1,) * input.ndim) if keepdim else flat
+    return op.bind((input,), ops.ArgAttrs.of(normalize_dim(op.name, dim, input.ndim), keepdim))
 
 
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
@@ -116,7 +130,9 @@ def _extremum(name: str, arg: Op, both: Any, whole: Op) -> Any:
             return both(input, dim, out=out)
         d = normalize_dim(name, dim, input.ndim)
         indices = arg.bind((input,), ops.ArgAttrs.of(d, True))
-        values = index_ops.gather.bind((input, indices), ops.DimAttrs.of(d)) if input.ndim else input
+        values = (
+            index_ops.gather.bind((input, indices), ops.DimAttrs.of(d)) if input.ndim else input
+        )
         if input.ndim == 0:
             indices = indices.reshape(())
         elif not keepdim:
@@ -134,13 +150,13 @@ def _extremum(name: str, arg: Op, both: Any, whole: Op) -> Any:
 def _maximum(a: Any, b: Any, out: Any = None) -> Tensor:
     from fovea.functions.pointwise import maximum
 
-    return maximum(a, b, out=out)  # type: ignore[no-any-return]
+    return maximum(a, b, out=out)
 
 
 def _minimum(a: Any, b: Any, out: Any = None) -> Tensor:
     from fovea.functions.pointwise import minimum
 
-    return minimum(a, b, out=out)  # type: ignore[no-any-return]
+    return minimum(a, b, out=out)
 
 
 max_ = _extremum("max", ops.argmax, _maximum, ops.amax)
@@ -150,13 +166,21 @@ min_ = _extremum("min", ops.argmin, _minimum, ops.amin)
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Running sums along ``dim``."""
     input = _accumulator(input, dtype)
-    return ops.cumsum.bind((input,), ops.DimAttrs.of(normalize_dim("cumsum", dim, input.ndim))) if input.ndim else input
+    return (
+        ops.cumsum.bind((input,), ops.DimAttrs.of(normalize_dim("cumsum", dim, input.ndim)))
+        if input.ndim
+        else input
+    )
 
 
 def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Running products along ``dim``."""
     input = _accumulator(input, dtype)
-    return ops.cumprod.bind((input,), ops.DimAttrs.of(normalize_dim("cumprod", dim, input.ndim))) if input.ndim else input
+    return (
+        ops.cumprod.bind((input,), ops.DimAttrs.of(normalize_dim("cumprod", dim, input.ndim)))
+        if input.ndim
+        else input
+    )
 
 
 def _accumulator(input: Tensor, dtype: Any) -> Tensor:
@@ -166,7 +190,12 @@ def _accumulator(input: Tensor, dtype: Any) -> Tensor:
 
 
 def var(
-    input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
+    input: Tensor,
+    dim: Any = None,
+    unbiased: Any = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
 ) -> Tensor:
     """The variance along ``dim``; ``correction`` (default 1) is subtracted from the count."""
     if isinstance(dim, bool):
@@ -183,13 +212,20 @@ def var(
 
 
 def std(
-    input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
+    input: Tensor,
+    dim: Any = None,
+    unbiased: Any = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
 ) -> Tensor:
     """The standard deviation: the root of ``var``."""
-    return sqrt(var(input, dim, unbiased, keepdim, correction=correction))  # type: ignore[no-any-return]
+    return sqrt(var(input, dim, unbiased, keepdim, correction=correction))
 
 
-def var_mean(input: Tensor, dim: Any = None, *, correction: int = 1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+def var_mean(
+    input: Tensor, dim: Any = None, *, correction: int = 1, keepdim: bool = False
+) -> tuple[Tensor, Tensor]:
     """Variance and mean."""
     return var(input, dim, keepdim=keepdim, correction=correction), mean(input, dim, keepdim)
 
@@ -203,7 +239,9 @@ def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     return total + (peak if keepdim else peak.reshape(total.shape))
 
 
-def norm(input: Tensor, p: Any = "fro", dim: Dims = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
+def norm(
+    input: Tensor, p: Any = "fro", dim: Dims = None, keepdim: bool = False, dtype: Any = None
+) -> Tensor:
     """The ``p``-norm of the elements (along ``dim``): p may be a number, ``inf``, ``-inf``, 0 or ``"fro"``."""
     x = input if dtype is None else to_dtype(input, dtypes.as_dtype(dtype))
     if not x.dtype.is_floating_point:
@@ -225,9 +263,9 @@ def norm(input: Tensor, p: Any = "fro", dim: Dims = None, keepdim: bool = False,
 def _safe_root(total: Tensor) -> Tensor:
     """The root of a sum of squares; at zero the gradient is zero (a subgradient), as in PyTorch."""
     if not total.requires_grad:
-        return sqrt(total)  # type: ignore[no-any-return]
+        return sqrt(total)
     zero = total == 0
-    return sqrt(total.masked_fill(zero, 1.0)).masked_fill(zero, 0.0)  # type: ignore[no-any-return]
+    return sqrt(total.masked_fill(zero, 1.0)).masked_fill(zero, 0.0)
 
 
 def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
@@ -246,4 +284,8 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     values, order = sort(input, d)
     k = (input.shape[d] - 1) // 2
     picked, where = values.narrow(d, k, 1), order.narrow(d, k, 1)
-    return ValuesIndices(picked, where) if keepdim else ValuesIndices(picked.squeeze(d), where.squeeze(d))
+    return (
+        ValuesIndices(picked, where)
+        if keepdim
+        else ValuesIndices(picked.squeeze(d), where.squeeze(d))
+    )

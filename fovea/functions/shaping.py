@@ -33,13 +33,17 @@ def _resolve(t: Tensor, shape: tuple[int, ...]) -> tuple[int, ...]:
     if -1 in shape:
         known = math.prod(n for n in shape if n != -1)
         if shape.count(-1) > 1 or (known and total % known) or (not known and total):
-            raise ShapeError(f"reshape: {describe(t)} has {total} elements, which shape {shape} cannot hold.",
-                             fix="at most one -1, and the other sizes must divide the element count")
+            raise ShapeError(
+                f"reshape: {describe(t)} has {total} elements, which shape {shape} cannot hold.",
+                fix="at most one -1, and the other sizes must divide the element count",
+            )
         if not known:
             raise ShapeError(f"reshape: -1 is ambiguous in {shape} for a tensor without elements.")
         return tuple(total // known if n == -1 else n for n in shape)
     if min(shape, default=0) < 0 or math.prod(shape) != total:
-        raise ShapeError(f"reshape: {describe(t)} has {total} elements, shape {shape} needs {math.prod(shape)}.")
+        raise ShapeError(
+            f"reshape: {describe(t)} has {total} elements, shape {shape} needs {math.prod(shape)}."
+        )
     return shape
 
 
@@ -53,10 +57,10 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     """
     wanted = _resolve(input, _ints(shape))
     if wanted == input.shape:
-        return ops.alias.bind((input,))  # type: ignore[no-any-return]
+        return ops.alias.bind((input,))
     if ops.view_strides(input.shape, input.strides, wanted) is None:
         input = contiguous(input)
-    return ops.view.bind((input,), ops.ShapeAttrs.of(wanted))  # type: ignore[no-any-return]
+    return ops.view.bind((input,), ops.ShapeAttrs.of(wanted))
 
 
 def view(input: Tensor, *shape: Any) -> Tensor:
@@ -88,44 +92,58 @@ def contiguous(input: Tensor, memory_format: str = contiguous_format) -> Tensor:
     """The tensor itself if it lies in this order, else a copy that does."""
     if is_contiguous(input, memory_format):
         return input
-    return ops.clone.bind((input,), ops.LayoutAttrs.of(memory_format))  # type: ignore[no-any-return]
+    return ops.clone.bind((input,), ops.LayoutAttrs.of(memory_format))
 
 
 def clone(input: Tensor, *, memory_format: str = preserve_format) -> Tensor:
     """A copy; the gradient flows through."""
-    return ops.clone.bind((input,), ops.LayoutAttrs.of(memory_format))  # type: ignore[no-any-return]
+    return ops.clone.bind((input,), ops.LayoutAttrs.of(memory_format))
 
 
 def permute(input: Tensor, *dims: Any) -> Tensor:
     """A view with the dimensions in another order."""
     order = _ints(dims)
     if len(order) != input.ndim:
-        raise ShapeError(f"permute: {describe(input)} has {input.ndim} dimensions, got the order {order}.")
-    return ops.permute.bind((input,), ops.PermuteAttrs.of(tuple(normalize_dim("permute", d, input.ndim) for d in order)))  # type: ignore[no-any-return]
+        raise ShapeError(
+            f"permute: {describe(input)} has {input.ndim} dimensions, got the order {order}."
+        )
+    return ops.permute.bind(
+        (input,), ops.PermuteAttrs.of(tuple(normalize_dim("permute", d, input.ndim) for d in order))
+    )
 
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """A view with two dimensions exchanged."""
     if input.ndim == 0:
         return input
-    a, b = normalize_dim("transpose", dim0, input.ndim), normalize_dim("transpose", dim1, input.ndim)
+    a, b = (
+        normalize_dim("transpose", dim0, input.ndim),
+        normalize_dim("transpose", dim1, input.ndim),
+    )
     order = list(range(input.ndim))
     order[a], order[b] = order[b], order[a]
-    return ops.permute.bind((input,), ops.PermuteAttrs.of(tuple(order)))  # type: ignore[no-any-return]
+    return ops.permute.bind((input,), ops.PermuteAttrs.of(tuple(order)))
 
 
 def t(input: Tensor) -> Tensor:
     """The transpose of a matrix (a vector stays as it is)."""
     if input.ndim > 2:
-        raise ShapeError(f"t: at most 2 dimensions, got {describe(input)}.", fix="use .mT or .transpose(d0, d1)")
+        raise ShapeError(
+            f"t: at most 2 dimensions, got {describe(input)}.", fix="use .mT or .transpose(d0, d1)"
+        )
     return input if input.ndim < 2 else transpose(input, 0, 1)
 
 
 def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """A view with dimensions moved to other places."""
     n = input.ndim
-    src = [normalize_dim("movedim", d, n) for d in ([source] if isinstance(source, int) else source)]
-    dst = [normalize_dim("movedim", d, n) for d in ([destination] if isinstance(destination, int) else destination)]
+    src = [
+        normalize_dim("movedim", d, n) for d in ([source] if isinstance(source, int) else source)
+    ]
+    dst = [
+        normalize_dim("movedim", d, n)
+        for d in ([destination] if isinstance(destination, int) else destination)
+    ]
     order = [d for d in range(n) if d not in src]
     for d, s in sorted(zip(dst, src, strict=True)):
         order.insert(d, s)
@@ -139,7 +157,7 @@ def expand(input: Tensor, *sizes: Any) -> Tensor:
     if lead < 0 or any(n == -1 for n in shape[:lead]):
         raise ShapeError(f"expand: {describe(input)} cannot expand to {shape}.")
     full = tuple(input.shape[i - lead] if n == -1 else n for i, n in enumerate(shape))
-    return ops.expand.bind((input,), ops.ShapeAttrs.of(full))  # type: ignore[no-any-return]
+    return ops.expand.bind((input,), ops.ShapeAttrs.of(full))
 
 
 def expand_as(input: Tensor, other: Tensor) -> Tensor:
@@ -176,17 +194,22 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 
 
 def _viewed(input: Tensor, shape: tuple[int, ...]) -> Tensor:
-    return ops.view.bind((input,), ops.ShapeAttrs.of(shape))  # type: ignore[no-any-return]
+    return ops.view.bind((input,), ops.ShapeAttrs.of(shape))
 
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Merge dimensions ``start_dim`` to ``end_dim`` into one."""
     if input.ndim == 0:
         return _viewed(input, (1,))
-    a, b = normalize_dim("flatten", start_dim, input.ndim), normalize_dim("flatten", end_dim, input.ndim)
+    a, b = (
+        normalize_dim("flatten", start_dim, input.ndim),
+        normalize_dim("flatten", end_dim, input.ndim),
+    )
     if a > b:
         raise ShapeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}.")
-    return reshape(input, (*input.shape[:a], math.prod(input.shape[a : b + 1]), *input.shape[b + 1 :]))
+    return reshape(
+        input, (*input.shape[:a], math.prod(input.shape[a : b + 1]), *input.shape[b + 1 :])
+    )
 
 
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
@@ -196,7 +219,9 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     if -1 in sizes:
         known = math.prod(n for n in sizes if n != -1)
         if sizes.count(-1) > 1 or not known or input.shape[d] % known:
-            raise ShapeError(f"unflatten: {sizes} does not divide dimension {dim} of {describe(input)}.")
+            raise ShapeError(
+                f"unflatten: {sizes} does not divide dimension {dim} of {describe(input)}."
+            )
         sizes = tuple(input.shape[d] // known if n == -1 else n for n in sizes)
     return reshape(input, (*input.shape[:d], *sizes, *input.shape[d + 1 :]))
 
@@ -207,10 +232,12 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     size = input.shape[d]
     first = start + size if start < 0 else start
     if not (0 <= first <= size and 0 <= length <= size - first):
-        raise OutOfRangeError(f"narrow: {length} from {start} is out of range for dimension {d} of {describe(input)}.")
+        raise OutOfRangeError(
+            f"narrow: {length} from {start} is out of range for dimension {d} of {describe(input)}."
+        )
     begin = tuple(first if i == d else 0 for i in range(input.ndim))
     lengths = tuple(length if i == d else n for i, n in enumerate(input.shape))
-    return ops.slice_.bind((input,), ops.SliceAttrs.of(begin, lengths, (1,) * input.ndim))  # type: ignore[no-any-return]
+    return ops.slice_.bind((input,), ops.SliceAttrs.of(begin, lengths, (1,) * input.ndim))
 
 
 def select(input: Tensor, dim: int, index: int) -> Tensor:
@@ -218,7 +245,9 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     d = normalize_dim("select", dim, input.ndim)
     size = input.shape[d]
     if not -size <= index < size:
-        raise OutOfRangeError(f"select: index {index} is out of range for dimension {d} of size {size}.")
+        raise OutOfRangeError(
+            f"select: index {index} is out of range for dimension {d} of size {size}."
+        )
     part = narrow(input, d, index % size, 1)
     return _viewed(part, (*part.shape[:d], *part.shape[d + 1 :]))
 
@@ -285,14 +314,18 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of each index of a dimension."""
-    return tuple(select(input, dim, i) for i in range(input.shape[normalize_dim("unbind", dim, input.ndim)]))
+    return tuple(
+        select(input, dim, i) for i in range(input.shape[normalize_dim("unbind", dim, input.ndim)])
+    )
 
 
 def repeat(input: Tensor, *repeats: Any) -> Tensor:
     """Copies of the tensor side by side, ``repeats`` times along each dimension."""
     counts = _ints(repeats)
     if len(counts) < input.ndim:
-        raise ShapeError(f"repeat: {describe(input)} needs at least {input.ndim} counts, got {counts}.")
+        raise ShapeError(
+            f"repeat: {describe(input)} needs at least {input.ndim} counts, got {counts}."
+        )
     x = reshape(input, (1,) * (len(counts) - input.ndim) + tuple(input.shape))
     split_shape, grown, final = [], [], []
     for n, k in zip(x.shape, counts, strict=True):
@@ -319,7 +352,9 @@ def repeat_interleave(input: Tensor, repeats: int, dim: int | None = None) -> Te
 
 def flip(input: Tensor, *dims: Any) -> Tensor:
     """A copy with the order along ``dims`` reversed."""
-    return ops.flip.bind((input,), ops.DimsAttrs.of(tuple(normalize_dim("flip", d, input.ndim) for d in _ints(dims))))  # type: ignore[no-any-return]
+    return ops.flip.bind(
+        (input,), ops.DimsAttrs.of(tuple(normalize_dim("flip", d, input.ndim) for d in _ints(dims)))
+    )
 
 
 def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
@@ -330,23 +365,25 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     along = (dims,) if isinstance(dims, int) else tuple(dims)
     if len(by) != len(along):
         raise ArgumentError(f"roll: {len(by)} shifts for {len(along)} dimensions.")
-    return ops.roll.bind((input,), ops.RollAttrs.of(by, tuple(normalize_dim("roll", d, input.ndim) for d in along)))  # type: ignore[no-any-return]
+    return ops.roll.bind(
+        (input,), ops.RollAttrs.of(by, tuple(normalize_dim("roll", d, input.ndim) for d in along))
+    )
 
 
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """The lower triangle; zeros above ``diagonal``."""
-    return ops.tril.bind((input,), ops.TriangleAttrs.of(diagonal))  # type: ignore[no-any-return]
+    return ops.tril.bind((input,), ops.TriangleAttrs.of(diagonal))
 
 
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """The upper triangle; zeros below ``diagonal``."""
-    return ops.triu.bind((input,), ops.TriangleAttrs.of(diagonal))  # type: ignore[no-any-return]
+    return ops.triu.bind((input,), ops.TriangleAttrs.of(diagonal))
 
 
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """A view of a diagonal."""
     a, b = normalize_dim("diagonal", dim1, input.ndim), normalize_dim("diagonal", dim2, input.ndim)
-    return ops.diagonal.bind((input,), ops.DiagonalAttrs.of(offset, a, b))  # type: ignore[no-any-return]
+    return ops.diagonal.bind((input,), ops.DiagonalAttrs.of(offset, a, b))
 
 
 def diag(input: Tensor, diagonal_: int = 0) -> Tensor:
@@ -359,9 +396,16 @@ def diag(input: Tensor, diagonal_: int = 0) -> Tensor:
     return out
 
 
-def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
+def as_strided(
+    input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
+) -> Tensor:
     """A view with any shape and strides that stay inside the storage (not recorded for backward)."""
-    return strided_over(input, tuple(size), tuple(stride), input.offset if storage_offset is None else storage_offset)
+    return strided_over(
+        input,
+        tuple(size),
+        tuple(stride),
+        input.offset if storage_offset is None else storage_offset,
+    )
 
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
@@ -374,7 +418,8 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     items = (tensors[1], tensors[0], *tensors[2:]) if swap else tensors
     shape = tuple(t.numel() for t in items)
     grids = [
-        expand(reshape(t, [-1 if i == j else 1 for j in range(len(items))]), shape) for i, t in enumerate(items)
+        expand(reshape(t, [-1 if i == j else 1 for j in range(len(items))]), shape)
+        for i, t in enumerate(items)
     ]
     if swap:
         grids = [transpose(g, 0, 1) for g in (grids[1], grids[0], *grids[2:])]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import erf as _erf, pi, sqrt
+from math import erf as _erf
+from math import pi, sqrt
 from typing import Any
 
 import numpy as np
@@ -51,14 +52,16 @@ def unary(
 
 def zero_grad(ctx: Any, gy: Any) -> None:
     """A step function: flat wherever it is smooth."""
-    return None
+    return
 
 
 _v_erf = np.vectorize(_erf, otypes=[np.float64])
 
 
 def _sigmoid(x: Array) -> Array:
-    return np.where(x >= 0, 1 / (1 + np.exp(-np.abs(x))), np.exp(-np.abs(x)) / (1 + np.exp(-np.abs(x))))
+    return np.where(
+        x >= 0, 1 / (1 + np.exp(-np.abs(x))), np.exp(-np.abs(x)) / (1 + np.exp(-np.abs(x)))
+    )
 
 
 neg = unary("neg", np.negative, lambda ctx, g: -g, floating=False)
@@ -73,7 +76,9 @@ log2 = unary("log2", np.log2, lambda ctx, g: g / (ctx.x * 0.6931471805599453), (
 log10 = unary("log10", np.log10, lambda ctx, g: g / (ctx.x * 2.302585092994046), ("x",))
 log1p = unary("log1p", np.log1p, lambda ctx, g: g / (ctx.x + 1), ("x",))
 sqrt_ = unary("sqrt", np.sqrt, lambda ctx, g: g / (ctx.y * 2), ("y",))
-rsqrt = unary("rsqrt", lambda x: 1 / np.sqrt(x), lambda ctx, g: g * ctx.y * ctx.y * ctx.y * -0.5, ("y",))
+rsqrt = unary(
+    "rsqrt", lambda x: 1 / np.sqrt(x), lambda ctx, g: g * ctx.y * ctx.y * ctx.y * -0.5, ("y",)
+)
 reciprocal = unary("reciprocal", lambda x: 1 / x, lambda ctx, g: -g * ctx.y * ctx.y, ("y",))
 sin = unary("sin", np.sin, lambda ctx, g: g * ctx.x.cos(), ("x",))
 cos = unary("cos", np.cos, lambda ctx, g: -g * ctx.x.sin(), ("x",))
@@ -91,8 +96,11 @@ ceil = unary("ceil", np.ceil, lambda ctx, g: g * 0, floating=False)
 trunc = unary("trunc", np.trunc, lambda ctx, g: g * 0, floating=False)
 round_ = unary("round", np.round, lambda ctx, g: g * 0, floating=False)
 relu = unary(
-    "relu", lambda x: np.where(np.isnan(x), x, np.maximum(x, np.zeros((), x.dtype))),
-    lambda ctx, g: relu_grad(g, ctx.y), ("y",), floating=False,
+    "relu",
+    lambda x: np.where(np.isnan(x), x, np.maximum(x, np.zeros((), x.dtype))),
+    lambda ctx, g: relu_grad(g, ctx.y),
+    ("y",),
+    floating=False,
 )
 logical_not = unary("logical_not", np.logical_not, floating=False, why_none="the result is boolean")
 bitwise_not = unary("bitwise_not", np.invert, floating=False, why_none="integers have no gradient")
@@ -178,27 +186,47 @@ add = binary("add", np.add, lambda c, g: (lambda: g, lambda: g))
 sub = binary("sub", np.subtract, lambda c, g: (lambda: g, lambda: -g))
 mul = binary("mul", np.multiply, lambda c, g: (lambda: g * c.b, lambda: g * c.a), ("a", "b"))
 div = binary(
-    "div", lambda a, b: np.true_divide(a, b).astype(a.dtype),
-    lambda c, g: (lambda: g / c.b, lambda: -g * c.y / c.b), ("b", "y"),
+    "div",
+    lambda a, b: np.true_divide(a, b).astype(a.dtype),
+    lambda c, g: (lambda: g / c.b, lambda: -g * c.y / c.b),
+    ("b", "y"),
 )
 pow_ = binary(
-    "pow", np.power,
-    lambda c, g: (lambda: _pow_base_grad(c, g), lambda: _pow_exponent_grad(c, g)), ("a", "b", "y"),
+    "pow",
+    np.power,
+    lambda c, g: (lambda: _pow_base_grad(c, g), lambda: _pow_exponent_grad(c, g)),
+    ("a", "b", "y"),
 )
 maximum = binary(
-    "maximum", np.maximum, lambda c, g: (lambda: _tie(c, g, c.a > c.b), lambda: _tie(c, g, c.b > c.a)), ("a", "b"),
+    "maximum",
+    np.maximum,
+    lambda c, g: (lambda: _tie(c, g, c.a > c.b), lambda: _tie(c, g, c.b > c.a)),
+    ("a", "b"),
 )
 minimum = binary(
-    "minimum", np.minimum, lambda c, g: (lambda: _tie(c, g, c.a < c.b), lambda: _tie(c, g, c.b < c.a)), ("a", "b"),
+    "minimum",
+    np.minimum,
+    lambda c, g: (lambda: _tie(c, g, c.a < c.b), lambda: _tie(c, g, c.b < c.a)),
+    ("a", "b"),
 )
 atan2 = binary(
-    "atan2", np.arctan2,
-    lambda c, g: (lambda: g * c.b / (c.a * c.a + c.b * c.b), lambda: -g * c.a / (c.a * c.a + c.b * c.b)), ("a", "b"),
+    "atan2",
+    np.arctan2,
+    lambda c, g: (
+        lambda: g * c.b / (c.a * c.a + c.b * c.b),
+        lambda: -g * c.a / (c.a * c.a + c.b * c.b),
+    ),
+    ("a", "b"),
 )
 remainder = binary(
-    "remainder", np.remainder, lambda c, g: (lambda: g, lambda: -g * (c.a / c.b).floor()), ("a", "b"),
+    "remainder",
+    np.remainder,
+    lambda c, g: (lambda: g, lambda: -g * (c.a / c.b).floor()),
+    ("a", "b"),
 )
-fmod = binary("fmod", np.fmod, lambda c, g: (lambda: g, lambda: -g * (c.a / c.b).trunc()), ("a", "b"))
+fmod = binary(
+    "fmod", np.fmod, lambda c, g: (lambda: g, lambda: -g * (c.a / c.b).trunc()), ("a", "b")
+)
 floor_divide = binary("floor_divide", np.floor_divide, why_none="it is flat wherever it is smooth")
 
 _BOOLEAN = "the result is boolean"
@@ -259,12 +287,17 @@ def _(ctx: Any, g: Any) -> tuple[Any, ...]:
 def _(gy: Array, y: Array) -> Array:
     return np.where(y <= 0, np.zeros((), gy.dtype), gy)
 
+
 # Unlike maximum, a tie at the bound passes the whole gradient to x, as PyTorch's clamp does.
 clamp_min = binary(
-    "clamp_min", np.maximum, lambda c, g: (lambda: g * (c.a >= c.b).to(g.dtype), lambda: g * (c.a < c.b).to(g.dtype)),
+    "clamp_min",
+    np.maximum,
+    lambda c, g: (lambda: g * (c.a >= c.b).to(g.dtype), lambda: g * (c.a < c.b).to(g.dtype)),
     ("a", "b"),
 )
 clamp_max = binary(
-    "clamp_max", np.minimum, lambda c, g: (lambda: g * (c.a <= c.b).to(g.dtype), lambda: g * (c.a > c.b).to(g.dtype)),
+    "clamp_max",
+    np.minimum,
+    lambda c, g: (lambda: g * (c.a <= c.b).to(g.dtype), lambda: g * (c.a > c.b).to(g.dtype)),
     ("a", "b"),
 )

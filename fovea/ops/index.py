@@ -36,7 +36,9 @@ class IndexGradAttrs(Attrs):
     shape: tuple[int, ...]
 
 
-def indexed_shape(name: str, shape: tuple[int, ...], indices: Any, dims: tuple[int, ...]) -> tuple[int, ...]:
+def indexed_shape(
+    name: str, shape: tuple[int, ...], indices: Any, dims: tuple[int, ...]
+) -> tuple[int, ...]:
     """NumPy's rule: the broadcast index shape stands at the first indexed dimension if these are adjacent, else first."""
     for t in indices:
         require_dtype(name, "index", t, *INDEX_TYPES)
@@ -59,7 +61,9 @@ def check_range(name: str, index: Array, size: int, dim: int) -> None:
     """OutOfRangeError if an index is outside [-size, size)."""
     if index.size and (int(index.min()) < -size or int(index.max()) >= size):
         bad = index[(index < -size) | (index >= size)].flat[0]
-        raise OutOfRangeError(f"{name}: index {int(bad)} is out of range for dimension {dim} of size {size}.")
+        raise OutOfRangeError(
+            f"{name}: index {int(bad)} is out of range for dimension {dim} of size {size}."
+        )
 
 
 index = Op("index", ("x", "*indices"), IndexAttrs)
@@ -83,7 +87,9 @@ def _(x: Array, *rest: Any) -> Array:
     return x[_key(indices, a.dims, x.ndim, x.shape)]
 
 
-index_grad = Op("index_grad", ("gy", "*indices"), IndexGradAttrs)  # zeros, with gy summed in at the indices
+index_grad = Op(
+    "index_grad", ("gy", "*indices"), IndexGradAttrs
+)  # zeros, with gy summed in at the indices
 
 
 @index_grad.shape
@@ -93,7 +99,10 @@ def _(gy: Shaped, *rest: Any) -> Spec:
 
 @index_grad.grad(saves=("indices",))
 def _(ctx: Any, g: Any) -> tuple[Any, ...]:
-    return (index.bind((g, *ctx.indices), IndexAttrs.of(ctx.attrs.dims)), *[None] * len(ctx.indices))
+    return (
+        index.bind((g, *ctx.indices), IndexAttrs.of(ctx.attrs.dims)),
+        *[None] * len(ctx.indices),
+    )
 
 
 @index_grad.reference
@@ -113,7 +122,9 @@ def _(x: Shaped, values: Shaped, *rest: Any) -> Spec:
     same_dtype("index_put", x, values)
     picked = indexed_shape("index_put", tuple(x.shape), indices, a.dims)
     if broadcast_shapes("index_put", values.shape, picked) != picked:
-        raise ShapeError(f"index_put: values {describe(values)} do not broadcast to the indexed shape {picked}.")
+        raise ShapeError(
+            f"index_put: values {describe(values)} do not broadcast to the indexed shape {picked}."
+        )
     return Spec(tuple(x.shape), x.dtype)
 
 
@@ -125,7 +136,11 @@ def _(ctx: Any, gy: Any) -> tuple[Any, ...]:
     gx = gy
     if not a.accumulate:
         gx = index_put.bind((gy, gy.new_zeros(()), *indices), IndexPutAttrs.of(a.dims, False))
-    gv = sum_to(index.bind((gy, *indices), IndexAttrs.of(a.dims)), ctx.shape(1)) if ctx.needed[1] else None
+    gv = (
+        sum_to(index.bind((gy, *indices), IndexAttrs.of(a.dims)), ctx.shape(1))
+        if ctx.needed[1]
+        else None
+    )
     return (gx, gv, *[None] * len(indices))
 
 
@@ -152,7 +167,9 @@ def _check_along(name: str, x: Shaped, i: Shaped, dim: int) -> None:
         n <= m for d, (n, m) in enumerate(zip(i.shape, x.shape, strict=True)) if d != dim
     )
     if not fits:
-        raise ShapeError(f"{name}: index {describe(i)} does not fit {describe(x)} outside dimension {dim}.")
+        raise ShapeError(
+            f"{name}: index {describe(i)} does not fit {describe(x)} outside dimension {dim}."
+        )
 
 
 @gather.shape
@@ -188,7 +205,9 @@ scatter_add = Op("scatter_add", ("x", "index", "src"), DimAttrs)
 def _scatter_spec(name: str, x: Shaped, i: Shaped, src: Shaped, a: DimAttrs) -> Spec:
     _check_along(name, x, i, a.dim)
     same_dtype(name, x, src)
-    if len(src.shape) != len(i.shape) or any(n > m for n, m in zip(i.shape, src.shape, strict=True)):
+    if len(src.shape) != len(i.shape) or any(
+        n > m for n, m in zip(i.shape, src.shape, strict=True)
+    ):
         raise ShapeError(f"{name}: index {describe(i)} is larger than src {describe(src)}.")
     return Spec(tuple(x.shape), x.dtype)
 
@@ -247,7 +266,9 @@ class SortAttrs(Attrs):
     descending: bool
 
 
-sort = Op("sort", ("x",), SortAttrs, outputs=("values", "indices"))  # stable; NaN counts as the largest
+sort = Op(
+    "sort", ("x",), SortAttrs, outputs=("values", "indices")
+)  # stable; NaN counts as the largest
 
 
 @sort.shape

@@ -12,7 +12,9 @@ from fovea.ops.rules import broadcast_shapes, same_dtype, sum_to
 
 Array = np.ndarray[Any, Any]
 
-matmul = Op("matmul", ("a", "b"))  # (..., m, k) @ (..., k, n), at least 2-D; batch dimensions broadcast
+matmul = Op(
+    "matmul", ("a", "b")
+)  # (..., m, k) @ (..., k, n), at least 2-D; batch dimensions broadcast
 
 
 @matmul.shape
@@ -36,7 +38,9 @@ def _(ctx: Any, gy: Any) -> tuple[Any, ...]:
         ga = sum_to(matmul.bind((gy, ctx.b.transpose(-1, -2))), ctx.shape(0))
     if ctx.needed[1]:
         a = ctx.a
-        if len(ctx.shape(1)) == 2 and len(ctx.shape(0)) > 2:  # one product instead of a batch and a sum
+        if (
+            len(ctx.shape(1)) == 2 and len(ctx.shape(0)) > 2
+        ):  # one product instead of a batch and a sum
             a, gy = a.reshape((-1, a.shape[-1])), gy.reshape((-1, gy.shape[-1]))
         gb = sum_to(matmul.bind((a.transpose(-1, -2), gy)), ctx.shape(1))
     return ga, gb
@@ -47,7 +51,9 @@ def _(a: Array, b: Array) -> Array:
     return np.matmul(a, b)
 
 
-linear = Op("linear", ("x", "weight", "bias?"))  # (..., in) @ weight.T + bias, weight (out, in): one kernel call
+linear = Op(
+    "linear", ("x", "weight", "bias?")
+)  # (..., in) @ weight.T + bias, weight (out, in): one kernel call
 
 
 @linear.shape

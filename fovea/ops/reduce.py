@@ -141,7 +141,11 @@ def _(ctx: Any, gy: Any) -> Any:
     last, n = flat.ndim - 1, flat.shape[-1]
     ones = flat.new_ones((*flat.shape[:-1], 1))
     left = _cat(last, ones, flat.narrow(last, 0, max(n - 1, 0))).cumprod(last)
-    right = _cat(last, ones, flat.flip((last,)).narrow(last, 0, max(n - 1, 0))).cumprod(last).flip((last,))
+    right = (
+        _cat(last, ones, flat.flip((last,)).narrow(last, 0, max(n - 1, 0)))
+        .cumprod(last)
+        .flip((last,))
+    )
     others = (left * right).reshape(tuple(x.shape[d] for d in order))
     back = tuple(int(i) for i in np.argsort(order))
     return unreduced(gy, ctx) * others.permute(back)
@@ -188,7 +192,9 @@ argmin = _arg("argmin", np.argmin)
 
 cumsum = Op("cumsum", ("x",), DimAttrs)
 cumsum.shape(lambda x, a: Spec(tuple(x.shape), x.dtype))
-cumsum.grad()(lambda ctx, gy: gy.flip((ctx.attrs.dim,)).cumsum(ctx.attrs.dim).flip((ctx.attrs.dim,)))
+cumsum.grad()(
+    lambda ctx, gy: gy.flip((ctx.attrs.dim,)).cumsum(ctx.attrs.dim).flip((ctx.attrs.dim,))
+)
 cumsum.reference(lambda x, a: np.cumsum(x, axis=a.dim, dtype=x.dtype))
 
 cumprod = Op("cumprod", ("x",), DimAttrs)

@@ -13,8 +13,16 @@ if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
 __all__ = [
-    "broadcast_shapes", "channels_last_strides", "elementwise_spec", "like_layout", "normalize_dim",
-    "normalize_dims", "require_dtype", "require_floating", "same_dtype", "sum_to",
+    "broadcast_shapes",
+    "channels_last_strides",
+    "elementwise_spec",
+    "like_layout",
+    "normalize_dim",
+    "normalize_dims",
+    "require_dtype",
+    "require_floating",
+    "same_dtype",
+    "sum_to",
 ]
 
 
@@ -94,8 +102,11 @@ def same_dtype(name: str, *inputs: Shaped) -> DType:
     first = inputs[0].dtype
     for t in inputs[1:]:
         if t.dtype is not first:
-            raise DTypeError(f"{name}: inputs have dtypes {', '.join(t.dtype.name for t in inputs)}; "
-                             "they must be equal.", fix="convert one with .to(dtype)")
+            raise DTypeError(
+                f"{name}: inputs have dtypes {', '.join(t.dtype.name for t in inputs)}; "
+                "they must be equal.",
+                fix="convert one with .to(dtype)",
+            )
     return first
 
 
@@ -103,14 +114,19 @@ def require_floating(name: str, **inputs: Shaped | None) -> None:
     """DTypeError unless all given inputs are floating point."""
     for key, t in inputs.items():
         if t is not None and not t.dtype.is_floating_point:
-            raise DTypeError(f"{name}: {key} must be floating point, got {describe(t)}.", fix=f"{key}.float()")
+            raise DTypeError(
+                f"{name}: {key} must be floating point, got {describe(t)}.", fix=f"{key}.float()"
+            )
 
 
 def require_dtype(name: str, key: str, t: Shaped, *allowed: DType) -> None:
     """DTypeError unless ``t`` has one of the allowed dtypes."""
     if t.dtype not in allowed:
         names = " or ".join(d.name for d in allowed)
-        raise DTypeError(f"{name}: {key} must be {names}, got {describe(t)}.", fix=f"{key}.to(fovea.{allowed[0].name})")
+        raise DTypeError(
+            f"{name}: {key} must be {names}, got {describe(t)}.",
+            fix=f"{key}.to(fovea.{allowed[0].name})",
+        )
 
 
 def normalize_dim(name: str, dim: int, rank: int) -> int:

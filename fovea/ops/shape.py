@@ -111,10 +111,14 @@ view = view_op("view", ShapeAttrs)
 @view.strided
 def _(x: Shaped, a: ShapeAttrs) -> Strided:
     if numel(a.shape) != numel(x.shape):
-        raise ShapeError(f"view: {describe(x)} has {numel(x.shape)} elements, shape {a.shape} needs {numel(a.shape)}.")
+        raise ShapeError(
+            f"view: {describe(x)} has {numel(x.shape)} elements, shape {a.shape} needs {numel(a.shape)}."
+        )
     strides = view_strides(tuple(x.shape), _strides(x), a.shape)
     if strides is None:
-        raise ShapeError(f"view: shape {a.shape} cannot alias the memory of {describe(x)}.", fix="use reshape")
+        raise ShapeError(
+            f"view: shape {a.shape} cannot alias the memory of {describe(x)}.", fix="use reshape"
+        )
     return a.shape, strides, 0
 
 
@@ -127,7 +131,9 @@ permute = view_op("permute", PermuteAttrs)
 @permute.strided
 def _(x: Shaped, a: PermuteAttrs) -> Strided:
     if sorted(a.dims) != list(range(len(x.shape))):
-        raise ShapeError(f"permute: dims {a.dims} do not name each dimension of {describe(x)} once.")
+        raise ShapeError(
+            f"permute: dims {a.dims} do not name each dimension of {describe(x)} once."
+        )
     strides = _strides(x)
     return tuple(x.shape[d] for d in a.dims), tuple(strides[d] for d in a.dims), 0
 
@@ -146,7 +152,9 @@ def _(x: Shaped, a: ShapeAttrs) -> Strided:
     strides = [0] * lead
     for i, (n, s) in enumerate(zip(x.shape, _strides(x), strict=True)):
         if n not in (1, a.shape[i + lead]):
-            raise ShapeError(f"expand: {describe(x)} cannot expand to {a.shape}: only dimensions of size 1 expand.")
+            raise ShapeError(
+                f"expand: {describe(x)} cannot expand to {a.shape}: only dimensions of size 1 expand."
+            )
         strides.append(s if n == a.shape[i + lead] else 0)
     return a.shape, tuple(strides), 0
 
@@ -170,7 +178,9 @@ def _(x: Shaped, a: SliceAttrs) -> Strided:
     for d, (first, length, step) in enumerate(zip(a.start, a.length, a.step, strict=True)):
         last = first + (length - 1) * step
         if length and not (0 <= first < x.shape[d] and 0 <= last < x.shape[d]):
-            raise OutOfRangeError(f"slice: indices {first} to {last} are out of range for dimension {d} of {describe(x)}.")
+            raise OutOfRangeError(
+                f"slice: indices {first} to {last} are out of range for dimension {d} of {describe(x)}."
+            )
         offset += first * strides[d] if length else 0
     return a.length, tuple(s * k for s, k in zip(strides, a.step, strict=True)), offset
 
@@ -203,7 +213,9 @@ def _(x: Shaped, a: DiagonalAttrs) -> Strided:
     rows, cols = x.shape[a.dim1], x.shape[a.dim2]
     n = max(0, min(rows, cols - a.offset) if a.offset >= 0 else min(rows + a.offset, cols))
     keep = [d for d in range(len(x.shape)) if d not in (a.dim1, a.dim2)]
-    offset = (a.offset * strides[a.dim2] if a.offset >= 0 else -a.offset * strides[a.dim1]) if n else 0
+    offset = (
+        (a.offset * strides[a.dim2] if a.offset >= 0 else -a.offset * strides[a.dim1]) if n else 0
+    )
     shape = (*(x.shape[d] for d in keep), n)
     return shape, (*(strides[d] for d in keep), strides[a.dim1] + strides[a.dim2]), offset
 
@@ -230,13 +242,17 @@ class SliceScatterAttrs(Attrs):
     step: tuple[int, ...]
 
 
-slice_scatter = Op("slice_scatter", ("x",), SliceScatterAttrs)  # zeros, with x in the slice: slice's gradient
+slice_scatter = Op(
+    "slice_scatter", ("x",), SliceScatterAttrs
+)  # zeros, with x in the slice: slice's gradient
 
 
 @slice_scatter.shape
 def _(x: Shaped, a: SliceScatterAttrs) -> Spec:
     if tuple(x.shape) != a.length:
-        raise ShapeError(f"slice_scatter: {describe(x)} does not fill the slice of shape {a.length}.")
+        raise ShapeError(
+            f"slice_scatter: {describe(x)} does not fill the slice of shape {a.length}."
+        )
     return Spec(a.shape, x.dtype)
 
 
@@ -349,19 +365,28 @@ def _(x: Shaped, a: PadAttrs) -> Spec:
         raise ShapeError(f"pad: cropping {a.before}, {a.after} leaves nothing of {describe(x)}.")
     from fovea.ops.rules import dense_strides
 
-    strides = None if x.strides is None or not numel(x.shape) else dense_strides(shape, dense_strides(tuple(x.shape), x.strides))
+    strides = (
+        None
+        if x.strides is None or not numel(x.shape)
+        else dense_strides(shape, dense_strides(tuple(x.shape), x.strides))
+    )
     return Spec(shape, x.dtype, strides)
 
 
 @pad.grad()
 def _(ctx: Any, gy: Any) -> Any:
     a = ctx.attrs
-    return pad.bind((gy,), PadAttrs.of(tuple(-n for n in a.before), tuple(-n for n in a.after), 0.0))
+    return pad.bind(
+        (gy,), PadAttrs.of(tuple(-n for n in a.before), tuple(-n for n in a.after), 0.0)
+    )
 
 
 @pad.reference
 def _(x: Array, a: PadAttrs) -> Array:
-    crop = tuple(slice(max(-b, 0), n - max(-e, 0)) for n, b, e in zip(x.shape, a.before, a.after, strict=True))
+    crop = tuple(
+        slice(max(-b, 0), n - max(-e, 0))
+        for n, b, e in zip(x.shape, a.before, a.after, strict=True)
+    )
     grow = [(max(b, 0), max(e, 0)) for b, e in zip(a.before, a.after, strict=True)]
     return np.pad(x[crop], grow, constant_values=np.asarray(a.value, dtype=x.dtype))
 

@@ -90,13 +90,20 @@ class Target:
         return self.missing(op, inputs, attrs, specs)
 
     def plan_into(
-        self, op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, specs: Sequence[Spec], out: Tensor
+        self,
+        op: Op,
+        inputs: tuple[Any, ...],
+        attrs: Attrs | None,
+        specs: Sequence[Spec],
+        out: Tensor,
     ) -> PlanInto:
         """A callable ``plan(inputs, out)`` that runs ``op`` and leaves the result in ``out``."""
         rule = self.lowerings_into.get(op)
         aliased = any(
-            t is not None and t.storage is out.storage
-            and (t.offset, t.strides, t.shape, t.dtype) != (out.offset, out.strides, out.shape, out.dtype)
+            t is not None
+            and t.storage is out.storage
+            and (t.offset, t.strides, t.shape, t.dtype)
+            != (out.offset, out.strides, out.shape, out.dtype)
             for t in inputs
         )
         if rule is not None and not aliased:

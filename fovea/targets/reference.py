@@ -33,7 +33,7 @@ def reference_plan(op: Op, attrs: Attrs | None, specs: Sequence[Spec]) -> Plan:
         if len(specs) == 1 and not isinstance(results, tuple):
             results = (results,)
         outs = tuple(_store(r, spec) for r, spec in zip(results, specs, strict=True))
-        return outs if len(op.outputs) > 1 or op.variadic and len(outs) > 1 else outs[0]
+        return outs if len(op.outputs) > 1 or (op.variadic and len(outs) > 1) else outs[0]
 
     return run
 
@@ -62,7 +62,9 @@ class ReferenceTarget(Target):
 
     def copy(self, source: Tensor, out: Tensor) -> None:
         with np.errstate(all="ignore"):
-            out._array()[...] = _widened(source).copy() if source.storage is out.storage else _widened(source)
+            out._array()[...] = (
+                _widened(source).copy() if source.storage is out.storage else _widened(source)
+            )
 
 
 def _mutating_plan(op: Op, attrs: Attrs | None) -> Plan:

@@ -1,0 +1,298 @@
+"""Backward: a walk over the tape from outputs to leaves.
+
+Nodes carry rising sequence numbers, so taking the highest first visits every consumer before its
+producers. Gradient rules are written in ops: with ``create_graph`` they are recorded in turn.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from sys import getrefcount
+from typing import TYPE_CHECKING, Any
+
+from fovea import dispatch
+from fovea.errors import GradientError, ShapeError, describe
+from fovea.tape import Edge, Node, edge_of
+
+if TYPE_CHECKING:
+    from fovea.tensor import Tensor
+
+__all__ = ["backward", "grad"]
+
+
+def backward(
+    tensors: Sequence[Tensor],
+    grads: Sequence[Tensor | None] | None = None,
+    *,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Sequence[Tensor] | None = None,
+) -> None:
+    """Sum gradients into the ``.grad`` of leaves (all of them, or ``inputs``)."""
+    retain = create_graph if retain_graph is None else retain_graph
+    targets = None if inputs is None else {id(t): t for t in inputs}
+    found = _run(tensors, grads, retain, create_graph, targets, accumulate=True)
+    if inputs is not None:
+        for t in inputs:
+            if not t.is_leaf and id(t) in found:
+                _accumulate(t, found[id(t)], create_graph)
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    materialize_grads: bool = False,
+) -> tuple[Any, ...]:
+    """Gradients of the sum of ``outputs`` with respect to ``inputs``, without touching any ``.grad``.
+
+    Args:
+        outputs, inputs: a tensor or a sequence of them.
+        grad_outputs: the vectors of the vector-Jacobian product; ones for scalar outputs.
+        retain_graph: keep saved tensors for another pass (default: ``create_graph``).
+        create_graph: record the gradients themselves, for higher derivatives.
+        allow_unused: return None for inputs that the outputs do not depend on, instead of an error.
+        materialize_grads: return zeros for those.
+
+    >>> import fovea
+    >>> x = fovea.tensor(3.0, requires_grad=True)
+    >>> fovea.autograd.grad(x * x, x)
+    (tensor(6.),)
+    """
+    outs = [outputs] if not isinstance(outputs, list | tuple) else list(outputs)
+    ins = [inputs] if not isinstance(inputs, list | tuple) else list(inputs)
+    seeds = None
+    if grad_outputs is not None:
+        seeds = list(grad_outputs) if isinstance(grad_outputs, list | tuple) else [grad_outputs]
+    for t in ins:
+        if not t.requires_grad:
+            raise GradientError(
+                "grad: one of the inputs does not require a gradient.", {"input": describe(t)}
+            )
+    retain = create_graph if retain_graph is None else retain_graph
+    found = _run(outs, seeds, retain, create_graph, {id(t): t for t in ins}, accumulate=False)
+    results = []
+    for t in ins:
+        g = found.get(id(t))
+        if g is None and materialize_grads:
+            g = t.detach().new_zeros(t.shape)
+        elif g is None and not allow_unused:
+            raise GradientError(
+                "grad: an input was not used in computing the outputs.",
+                {"input": describe(t)},
+                "pass allow_unused=True to get None for it",
+            )
+        results.append(g)
+    return tuple(results)
+
+
+def _seed(t: Tensor, g: Tensor | None) -> Tensor:
+    if not t.requires_grad:
+        raise GradientError(
+            "backward: the tensor does not require a gradient and has no grad_fn.",
+            {"tensor": describe(t)},
+            "did it come from parameters with requires_grad=True, outside no_grad()?",
+        )
+    if g is None:
+        if t.numel() != 1:
+            raise GradientError(
+                "backward: a gradient can be created implicitly only for a scalar.",
+                {"tensor": describe(t)},
+                "reduce it first, loss.mean().backward(), or pass the gradient to backward",
+            )
+        return t.detach().new_ones(t.shape)
+    if tuple(g.shape) != tuple(t.shape):
+        raise ShapeError(
+            "backward: the gradient's shape is not the tensor's.",
+            {"tensor": describe(t), "gradient": describe(g)},
+        )
+    g._grad_shared = True  # the caller holds it
+    return g
+
+
+def _run(
+    tensors: Sequence[Tensor],
+    grads: Sequence[Tensor | None] | None,
+    retain: bool,
+    create: bool,
+    targets: dict[int, Tensor] | None,
+    accumulate: bool,
+) -> dict[int, Tensor]:
+    """Walk the tape. Returns gradients of ``targets`` by id; accumulates into leaves if asked."""
+    seeds = list(grads) if grads is not None else [None] * len(tensors)
+    if len(seeds) != len(tensors):
+        raise GradientError(f"backward: {len(tensors)} tensors but {len(seeds)} gradients.")
+    walk = _Walk(retain, create, targets, accumulate)
+    before = dispatch.set_grad_enabled(create)
+    try:
+        for t, g in zip(tensors, seeds, strict=True):
+            seeded = _seed(t, g)
+            edge = edge_of(t)
+            assert edge is not None
+            walk.send(edge, seeded)
+        walk.restrict([edge_of(t) for t in tensors])
+        walk.run()
+    finally:
+        dispatch.set_grad_enabled(before)
+    return walk.found
+
+
+class _Walk:
+    """One pass from outputs to leaves."""
+
+    def __init__(
+        self, retain: bool, create: bool, targets: dict[int, Tensor] | None, accumulate: bool
+    ) -> None:
+        self.retain, self.create, self.accumulate = retain, create, accumulate
+        self.targets = targets
+        self.found: dict[int, Tensor] = {}
+        self.pending: dict[Node, list[Any]] = {}
+        self.owned: set[int] = set()
+        self.queue: list[tuple[int, Node]] = []
+        self.useful: dict[Node, bool] | None = None
+        self.at_node: dict[tuple[Node, int], list[int]] = {}
+        for key, t in (targets or {}).items():
+            node = t.grad_fn
+            if node is not None:
+                self.at_node.setdefault((node, t._output_nr), []).append(key)
+
+    def send(self, edge: Edge, g: Tensor) -> None:
+        """Deliver a gradient along an edge."""
+        target, nr = edge
+        if nr < 0:
+            self._leaf(target, g)
+            return
+        slots = self.pending.get(target)
+        if slots is None:
+            slots = self.pending[target] = [None] * len(target.out_meta)
+            heapq.heappush(self.queue, (-target.sequence, target))
+        slots[nr] = g if slots[nr] is None else self._sum(slots[nr], g)
+
+    def _sum(self, a: Tensor, b: Tensor) -> Tensor:
+        """a + b; in place once ``a`` is a sum that only this walk holds."""
+        if self.create or id(a) not in self.owned:
+            total = a + b
+            if not self.create:
+                self.owned.add(id(total))
+            return total
+        return a.add_(b)
+
+    def _leaf(self, leaf: Tensor, g: Tensor) -> None:
+        for hook in leaf._hooks or ():
+            replaced = hook(g)
+            g = g if replaced is None else replaced
+        if self.targets is not None:
+            if id(leaf) not in self.targets:
+                return
+            if not self.accumulate:
+                held = self.found.get(id(leaf))
+                self.found[id(leaf)] = g if held is None else self._sum(held, g)
+                return
+        _accumulate(leaf, g, self.create)
+
+    def restrict(self, roots: Sequence[Edge | None]) -> None:
+        """With ``targets``, only nodes on a path to one of them are worth running."""
+        if self.targets is None:
+            return
+        ends = {node for node, _ in self.at_node}
+        useful: dict[Node, bool] = {}
+        stack: list[tuple[Node, bool]] = [
+            (e[0], False) for e in roots if e is not None and e[1] >= 0
+        ]
+        while stack:
+            node, done = stack.pop()
+            if done:
+                useful[node] = node in ends or any(self._leads(e, useful) for e in node.edges)
+            elif node not in useful:
+                useful[node] = False
+                stack.append((node, True))
+                stack.extend((e[0], False) for e in node.edges if e is not None and e[1] >= 0)
+        self.useful = useful
+
+    def _leads(self, edge: Edge | None, useful: dict[Node, bool]) -> bool:
+        if edge is None:
+            return False
+        assert self.targets is not None
+        if edge[1] < 0:
+            return id(edge[0]) in self.targets
+        return useful.get(edge[0], False) or edge in self.at_node
+
+    def run(self) -> None:
+        while self.queue:
+            _, node = heapq.heappop(self.queue)
+            grads = self._arrived(node, self.pending.pop(node))
+            if self.useful is not None and not self.useful.get(node, False):
+                continue
+            node.needed = tuple(
+                e is not None and (self.useful is None or self._leads(e, self.useful))
+                for e in node.edges
+            )
+            if not any(node.needed):
+                continue
+            results = node.run(grads)
+            if not self.retain:
+                node.release()
+            if len(results) > 1 or results[0] is grads[0]:
+                _mark_shared(grads, results)
+            for edge, wanted, g in zip(node.edges, node.needed, results, strict=True):
+                if wanted and g is not None:
+                    assert edge is not None
+                    self.send(edge, self._checked(node, edge, g))
+
+    def _arrived(self, node: Node, slots: list[Any]) -> tuple[Any, ...]:
+        """Run hooks on the complete gradients of a node's outputs, and keep those asked for."""
+        for nr, hooks in (node.hooks or {}).items():
+            for hook in hooks:
+                if slots[nr] is not None:
+                    replaced = hook(slots[nr])
+                    slots[nr] = slots[nr] if replaced is None else replaced
+        for nr, g in enumerate(slots):
+            for key in self.at_node.get((node, nr), ()):
+                if g is not None:
+                    self.found[key] = g
+        return tuple(slots)
+
+    def _checked(self, node: Node, edge: Edge, g: Tensor) -> Tensor:
+        target, nr = edge
+        shape, dtype = (target.shape, target.dtype) if nr < 0 else target.out_meta[nr]
+        if g.shape != shape:
+            raise ShapeError(
+                f"{node.name}: a gradient has shape {tuple(g.shape)}, its tensor {tuple(shape)}."
+            )
+        return g if g.dtype is dtype else g.to(dtype)
+
+
+def _mark_shared(grads: tuple[Any, ...], results: tuple[Any, ...]) -> None:
+    """Note the results that are also an incoming gradient or another result: no leaf may keep them as its own."""
+    seen = {id(g) for g in grads if g is not None}
+    for g in results:
+        if g is not None:
+            if id(g) in seen:
+                g._grad_shared = True
+            seen.add(id(g))
+
+
+def _accumulate(leaf: Tensor, g: Tensor, create: bool) -> None:
+    held = leaf.grad
+    if held is None:
+        # A gradient that others may still hold (a view, a saved tensor) must not become .grad itself.
+        fresh = g if create else g.detach()
+        shared = (
+            g._grad_shared or g._base is not None or g.storage is leaf.storage or 0 in g.strides
+        )
+        leaf.grad = fresh.clone() if shared or _is_shared(g) else fresh
+    elif create:
+        leaf.grad = held + g
+    else:
+        held.add_(g)
+    for hook in leaf._post_hooks or ():
+        hook(leaf)
+
+
+def _is_shared(g: Tensor) -> bool:
+    """Whether somebody besides the walk may hold the gradient's storage."""
+    return getrefcount(g.storage) > 3
