@@ -57,7 +57,7 @@ class ReferenceTarget(Target):
         self, op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, specs: Sequence[Spec]
     ) -> Plan:
         if op.mutates:
-            return _mutating_plan(op, attrs)
+            return _mutating_plan(op, attrs, specs)
         return reference_plan(op, attrs, specs)
 
     def copy(self, source: Tensor, out: Tensor) -> None:
@@ -67,15 +67,16 @@ class ReferenceTarget(Target):
             )
 
 
-def _mutating_plan(op: Op, attrs: Attrs | None) -> Plan:
-    """An op that writes some inputs in place: its reference gets the live arrays."""
+def _mutating_plan(op: Op, attrs: Attrs | None, specs: Sequence[Spec]) -> Plan:
+    """An op that writes some inputs in place: its reference gets the live arrays. It may have outputs, too."""
     rule = op.reference_rule
     assert rule is not None
 
     def run(inputs: tuple[Any, ...]) -> Any:
         arrays = [None if t is None else t._array() for t in inputs]
         with np.errstate(all="ignore"):
-            rule(*arrays, attrs) if op.attrs_class else rule(*arrays)
+            results = rule(*arrays, attrs) if op.attrs_class else rule(*arrays)
+        return _store(results, specs[0]) if specs else None
 
     return run
 
