@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
 __all__ = [
-    "Generator", "default_generator", "fork_rng", "get_rng_state", "initial_seed", "manual_seed", "seed",
+    "Generator",
+    "default_generator",
+    "fork_rng",
+    "get_rng_state",
+    "initial_seed",
+    "manual_seed",
+    "seed",
     "set_rng_state",
 ]
 
@@ -28,8 +34,8 @@ _WORD = 1 << 64
 class Generator:
     """A source of random numbers, for the ``generator=`` of random functions.
 
-    Numbers depend on the seed and on how many were drawn before: the same on every target, for any number of threads
-    (Philox 4x32-10; see `fovea.ops.philox`).
+    Numbers depend on the seed and on how many were drawn before: the same on every target, for any
+    number of threads (Philox 4x32-10; see `fovea.ops.philox`).
 
     Args:
         device: where it is used; ``"cpu"``.
@@ -58,7 +64,7 @@ class Generator:
         return self.state._array().view(np.uint64)
 
     def manual_seed(self, seed: int) -> Generator:
-        """Start over from ``seed``: an integer of at most 64 bits; negative ones count from 2**64 down.
+        """Start over from ``seed``: an integer of at most 64 bits; -1 stands for 2**64 - 1.
 
         Raises:
             ArgumentError: more than 64 bits.
@@ -91,9 +97,13 @@ class Generator:
             DTypeError, ArgumentError: something else than such a state.
         """
         if getattr(new_state, "dtype", None) is None or new_state.dtype.name != "uint8":
-            raise DTypeError("set_state: the state must be a uint8 tensor, as get_state returns it.")
+            raise DTypeError(
+                "set_state: the state must be a uint8 tensor, as get_state returns it."
+            )
         if tuple(new_state.shape) != (16,):
-            raise ArgumentError(f"set_state: the state must hold 16 bytes, got shape {tuple(new_state.shape)}.")
+            raise ArgumentError(
+                f"set_state: the state must hold 16 bytes, got shape {tuple(new_state.shape)}."
+            )
         self._words().view(np.uint8)[:] = new_state._array()
         self.state.storage.version += 1
 

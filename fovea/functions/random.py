@@ -1,4 +1,7 @@
-"""Random tensors, with PyTorch's signatures. `fovea.random` has the generators, `fovea.ops.random` the meaning."""
+"""Random tensors, with PyTorch's signatures.
+
+`fovea.random` has the generators, `fovea.ops.random` what the functions mean.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,21 @@ if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
 __all__ = [
-    "bernoulli", "bernoulli_", "exponential_", "multinomial", "normal", "normal_", "rand", "rand_like", "randint",
-    "randint_like", "randn", "randn_like", "random_", "randperm", "uniform_",
+    "bernoulli",
+    "bernoulli_",
+    "exponential_",
+    "multinomial",
+    "normal",
+    "normal_",
+    "rand",
+    "rand_like",
+    "randint",
+    "randint_like",
+    "randn",
+    "randn_like",
+    "random_",
+    "randperm",
+    "uniform_",
 ]
 
 
@@ -35,7 +51,11 @@ def _float_dtype(dtype: Any) -> DType:
 
 
 def _draw(
-    op: Op, attrs: Attrs, generator: Generator | None, out: Tensor | None = None, requires_grad: bool = False
+    op: Op,
+    attrs: Attrs,
+    generator: Generator | None,
+    out: Tensor | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     drawn = op.bind((_state(generator),), attrs)
     return into_out(out, drawn) if out is not None else finish(drawn, requires_grad)
@@ -52,8 +72,15 @@ def _size(name: str, shape: tuple[Any, ...], size: Any) -> Size:
 
 
 def rand(
-    *shape: Any, size: Any = None, generator: Generator | None = None, out: Tensor | None = None, dtype: Any = None,
-    layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+    *shape: Any,
+    size: Any = None,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Numbers evenly spread over [0, 1).
 
@@ -77,8 +104,15 @@ def rand(
 
 
 def randn(
-    *shape: Any, size: Any = None, generator: Generator | None = None, out: Tensor | None = None, dtype: Any = None,
-    layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+    *shape: Any,
+    size: Any = None,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Numbers of the normal distribution with mean 0 and variance 1; arguments as of ``rand``.
 
@@ -91,13 +125,21 @@ def randn(
 
 
 def randint(
-    *args: Any, low: int | None = None, high: int | None = None, size: Any = None, generator: Generator | None = None,
-    out: Tensor | None = None, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+    *args: Any,
+    low: int | None = None,
+    high: int | None = None,
+    size: Any = None,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
     """Whole numbers evenly spread from ``low`` (0 unless given) up to, not including, ``high``.
 
-    Call it as ``randint(high, size)`` or ``randint(low, high, size)``. The dtype is int64 unless given.
+    Call it as ``randint(high, size)`` or ``randint(low, high, size)``; int64 unless a dtype is given.
 
     Raises:
         ArgumentError: an empty range, or one that does not fit the dtype.
@@ -116,13 +158,22 @@ def randint(
         raise TypeError("randint takes (high, size) or (low, high, size).")
     given.update(zip(free, args, strict=True))
     kind = dtypes.int64 if dtype is None else dtypes.as_dtype(dtype)
-    attrs = ops.IntegersAttrs.of(parse_size(given["size"]), kind, int(given["low"] or 0), int(given["high"]))
+    attrs = ops.IntegersAttrs.of(
+        parse_size(given["size"]), kind, int(given["low"] or 0), int(given["high"])
+    )
     return _draw(ops.random_integers, attrs, generator, out, requires_grad)
 
 
 def randperm(
-    n: int, *, generator: Generator | None = None, out: Tensor | None = None, dtype: Any = None, layout: Any = None,
-    device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+    n: int,
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """The numbers from 0 to ``n - 1`` in random order (sorted by random keys).
 
@@ -134,17 +185,26 @@ def randperm(
     """
     devices.as_device(device)
     kind = dtypes.int64 if dtype is None else dtypes.as_dtype(dtype)
-    return _draw(ops.random_permutation, ops.PermutationAttrs.of(int(n), kind), generator, out, requires_grad)
+    return _draw(
+        ops.random_permutation, ops.PermutationAttrs.of(int(n), kind), generator, out, requires_grad
+    )
 
 
 def normal(
-    mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, out: Tensor | None = None,
-    dtype: Any = None, device: Any = None, requires_grad: bool = False,
+    mean: Any,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Numbers of the normal distribution with this mean and standard deviation.
 
     Args:
-        mean, std: numbers, with ``size``; or a tensor for either or both, one value for each result.
+        mean, std: numbers, with ``size``; or a tensor for either or both, a value for each result.
 
     Raises:
         ArgumentError: a negative ``std``; two numbers without a size.
@@ -155,10 +215,12 @@ def normal(
     devices.as_device(device)
     if not is_tensor(mean) and not is_tensor(std):
         if size is None:
-            raise ArgumentError("normal: numbers for mean and std need a size.", fix="normal(mean, std, (2, 3))")
+            raise ArgumentError(
+                "normal: numbers for mean and std need a size.", fix="normal(mean, std, (2, 3))"
+            )
         attrs = ops.NormalAttrs.of(parse_size(size), _float_dtype(dtype), float(mean), float(std))
         return _draw(ops.random_normal, attrs, generator, out, requires_grad)
-    if is_tensor(std) and bool((std < 0).any()) or not is_tensor(std) and std < 0:
+    if (is_tensor(std) and bool((std < 0).any())) or (not is_tensor(std) and std < 0):
         raise ArgumentError("normal: std must not be negative.")
     like = mean if is_tensor(mean) else std
     if is_tensor(mean) and is_tensor(std) and std.shape != mean.shape:
@@ -166,17 +228,23 @@ def normal(
             raise ShapeError(f"normal: mean has shape {tuple(mean.shape)}, std {tuple(std.shape)}.")
         std = std.reshape(mean.shape)
     unit = randn(like.shape, generator=generator, dtype=like.dtype)
-    result: Tensor = unit * (std.detach() if is_tensor(std) else std) + (mean.detach() if is_tensor(mean) else mean)
+    result: Tensor = unit * (std.detach() if is_tensor(std) else std) + (
+        mean.detach() if is_tensor(mean) else mean
+    )
     return into_out(out, result) if out is not None else result
 
 
 def bernoulli(
-    input: Tensor, p: float | None = None, *, generator: Generator | None = None, out: Tensor | None = None
+    input: Tensor,
+    p: float | None = None,
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """1 with the probability that stands in ``input`` (or with ``p`` everywhere), else 0.
 
     Raises:
-        ArgumentError: a probability outside [0, 1]. DTypeError: probabilities that are no floating-point numbers.
+        ArgumentError: a probability outside [0, 1].
 
     >>> import fovea
     >>> bernoulli(fovea.tensor([0.0, 1.0]))
@@ -196,11 +264,15 @@ def _hits(shape: Size, p: Any, generator: Generator | None) -> Tensor:
     if wrong:
         raise ArgumentError("bernoulli: probabilities lie between 0 and 1.")
     draw = rand(shape, generator=generator, dtype=kind)
-    return draw < (p.to(kind) if is_tensor(p) else p)  # type: ignore[no-any-return]
+    return draw < (p.to(kind) if is_tensor(p) else p)
 
 
 def multinomial(
-    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None,
+    input: Tensor,
+    num_samples: int,
+    replacement: bool = False,
+    *,
+    generator: Generator | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
     """Column numbers drawn with the weights that stand in each row.
@@ -221,12 +293,18 @@ def multinomial(
     """
     attrs = ops.MultinomialAttrs.of(int(num_samples), bool(replacement))
     drawn = ops.random_multinomial.bind((_state(generator), input.detach()), attrs)
-    return into_out(out, drawn) if out is not None else drawn  # type: ignore[no-any-return]
+    return into_out(out, drawn) if out is not None else drawn
 
 
 def rand_like(
-    input: Tensor, *, generator: Generator | None = None, dtype: Any = None, layout: Any = None, device: Any = None,
-    requires_grad: bool = False, memory_format: Any = None,
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
 ) -> Tensor:
     """``rand`` with the shape, the layout and, unless given, the dtype of ``input``."""
     x = empty_like(input, dtype=dtype, device=device)
@@ -234,8 +312,14 @@ def rand_like(
 
 
 def randn_like(
-    input: Tensor, *, generator: Generator | None = None, dtype: Any = None, layout: Any = None, device: Any = None,
-    requires_grad: bool = False, memory_format: Any = None,
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
 ) -> Tensor:
     """``randn`` with the shape, the layout and, unless given, the dtype of ``input``."""
     x = empty_like(input, dtype=dtype, device=device)
@@ -243,15 +327,33 @@ def randn_like(
 
 
 def randint_like(
-    input: Tensor, *args: int, low: int | None = None, high: int | None = None, generator: Generator | None = None,
-    dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None,
+    input: Tensor,
+    *args: int,
+    low: int | None = None,
+    high: int | None = None,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
 ) -> Tensor:
-    """``randint`` with the shape and, unless given, the dtype of ``input``: ``randint_like(x, high)`` or ``(x, low, high)``."""
-    return randint(*args, low=low, high=high, size=input.shape, generator=generator,
-                   dtype=input.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+    """``randint`` with the shape and dtype of ``input``; ``(x, high)`` or ``(x, low, high)``."""
+    return randint(
+        *args,
+        low=low,
+        high=high,
+        size=input.shape,
+        generator=generator,
+        dtype=input.dtype if dtype is None else dtype,
+        device=device,
+        requires_grad=requires_grad,
+    )
 
 
-def uniform_(input: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+def uniform_(
+    input: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
     """Fill with numbers evenly spread over [``from_``, ``to``).
 
     >>> import fovea
@@ -262,22 +364,30 @@ def uniform_(input: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: G
     return _fill(input, ops.random_uniform, attrs, generator)
 
 
-def normal_(input: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+def normal_(
+    input: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
     """Fill with numbers of the normal distribution."""
     attrs = ops.NormalAttrs.of(input.shape, input.dtype, float(mean), float(std))
     return _fill(input, ops.random_normal, attrs, generator)
 
 
-def exponential_(input: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+def exponential_(
+    input: Tensor, lambd: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
     """Fill with numbers of density ``lambd * exp(-lambd * x)``."""
     attrs = ops.ExponentialAttrs.of(input.shape, input.dtype, float(lambd))
     return _fill(input, ops.random_exponential, attrs, generator)
 
 
 def random_(
-    input: Tensor, from_: int | None = None, to: int | None = None, *, generator: Generator | None = None
+    input: Tensor,
+    from_: int | None = None,
+    to: int | None = None,
+    *,
+    generator: Generator | None = None,
 ) -> Tensor:
-    """Fill with whole numbers: ``random_()``, ``random_(to)`` or ``random_(from_, to)``, ``to`` not included.
+    """Fill with whole numbers: ``random_()``, ``random_(to)``, ``random_(from_, to)``; ``to`` is left out.
 
     Without a range, all that the dtype holds exactly and that are not negative.
     """

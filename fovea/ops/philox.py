@@ -1,11 +1,12 @@
 """Philox 4x32-10, and how its words become numbers.
 
-A random number is a function of a key (the seed) and a counter, with no state in between (Salmon, Moraes, Dror and
-Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011). So every element of a tensor can be computed on its own,
-by any target and any number of threads, and comes out the same.
+A random number is a function of a key (the seed) and a counter, with no state in between (Salmon,
+Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011). So every element of
+a tensor can be computed on its own, by any target and any number of threads, and comes out the same.
 
-The formulas below use nothing but operators and the few functions of ``Math``, each of which rounds in one way only. They
-are run here on NumPy arrays and, as they stand, on the vectors of a kernel; products and sums are never fused.
+The formulas below use nothing but operators and the few functions of ``Math``, each of which rounds
+in one way only. They are run here on NumPy arrays and, as they stand, on the vectors of a kernel;
+products and sums are never fused.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ _WEYL = (0x9E3779B9, 0xBB67AE85)
 _LN2 = log(2.0)
 
 
-def philox(counter: tuple[Any, Any, Any, Any], key: tuple[Any, Any], rounds: int = 10) -> tuple[Any, Any, Any, Any]:
+def philox(
+    counter: tuple[Any, Any, Any, Any], key: tuple[Any, Any], rounds: int = 10
+) -> tuple[Any, Any, Any, Any]:
     """Four random 32-bit words for each counter.
 
     Args:
@@ -40,7 +43,12 @@ def philox(counter: tuple[Any, Any, Any, Any], key: tuple[Any, Any], rounds: int
         if n:
             k0, k1 = (k0 + _WEYL[0]) & MASK, (k1 + _WEYL[1]) & MASK
         first, second = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
-        c0, c1, c2, c3 = (second >> 32) ^ c1 ^ k0, second & MASK, (first >> 32) ^ c3 ^ k1, first & MASK
+        c0, c1, c2, c3 = (
+            (second >> 32) ^ c1 ^ k0,
+            second & MASK,
+            (first >> 32) ^ c3 ^ k1,
+            first & MASK,
+        )
     return c0, c1, c2, c3
 
 
@@ -109,7 +117,7 @@ def uniform(m: Math, word: Any, digits: int) -> Any:
 
 
 def exponential(m: Math, word: Any) -> Any:
-    """A number of density exp(-x), never 0: minus the logarithm of a number in the open interval (0, 1)."""
+    """A number of density exp(-x), never 0: minus the logarithm of a number between 0 and 1."""
     digits = 23 if m.bits == 32 else 52
     middle = (m.number(word >> (m.bits - digits)) + 0.5) * 2.0**-digits
     return -_logarithm(m, middle)

@@ -1,7 +1,8 @@
 """Random tensors. Each op reads and advances ``state``, the (seed, offset) of a generator.
 
-Element i of a result depends on the seed, the offset and i alone; i counts in row-major order whatever the memory layout.
-A 32-bit float takes one word of a counter's four, a float64 or an integer takes two.
+Element i of a result depends on the seed, the offset and i alone; i counts in row-major order
+whatever the memory layout. A 32-bit float takes one word of a counter's four, a float64 or an integer
+takes two.
 """
 
 from __future__ import annotations
@@ -21,9 +22,21 @@ from fovea.ops.philox import uniform as unit_uniform
 Array = np.ndarray[Any, Any]
 
 __all__ = [
-    "ExponentialAttrs", "IntegersAttrs", "MultinomialAttrs", "NormalAttrs", "PermutationAttrs", "UniformAttrs",
-    "below", "random_exponential", "random_integers", "random_multinomial", "random_normal", "random_permutation",
-    "random_uniform", "take_counters", "uniform_digits",
+    "ExponentialAttrs",
+    "IntegersAttrs",
+    "MultinomialAttrs",
+    "NormalAttrs",
+    "PermutationAttrs",
+    "UniformAttrs",
+    "below",
+    "random_exponential",
+    "random_integers",
+    "random_multinomial",
+    "random_normal",
+    "random_permutation",
+    "random_uniform",
+    "take_counters",
+    "uniform_digits",
 ]
 
 
@@ -91,7 +104,7 @@ def take_counters(state: Array, count: int) -> tuple[int, int]:
 
 
 def uniform_digits(dtype: DType) -> int:
-    """Binary digits of a uniform number: what the type resolves just below 1, so that 1 never comes out."""
+    """Binary digits of a uniform number: what the type resolves below 1, so that 1 never comes."""
     return {dtypes.float64: 53, dtypes.float32: 24, dtypes.float16: 11, dtypes.bfloat16: 8}[dtype]
 
 
@@ -210,7 +223,9 @@ def _(state: Array, a: IntegersAttrs) -> Array:
     n, span = numel(a.shape), a.high - a.low
     if span <= 1 << 32:
         count = -(-n // 2)
-        words = random_words(*take_counters(state, count), count).reshape(-1, 2)[:n].astype(np.uint64)
+        words = (
+            random_words(*take_counters(state, count), count).reshape(-1, 2)[:n].astype(np.uint64)
+        )
         # The top 64 bits of a 64-bit word times the span (at most 2^32): the bias is below 2^-32.
         low, high = words[:, 0] * np.uint64(span), words[:, 1] * np.uint64(span)
         picked = (high + (low >> 32)) >> 32
@@ -252,7 +267,7 @@ def _(state: Shaped, a: PermutationAttrs) -> Spec:
 
 @random_permutation.reference
 def _(state: Array, a: PermutationAttrs) -> Array:
-    """Sort the numbers by random keys; each number sits in the low bits of its key, so that no two are equal."""
+    """Sort random keys; each number sits in the low bits of its key, so no two are equal."""
     count = -(-a.n // 2)
     keys = random_words(*take_counters(state, count), count).reshape(-1).view(np.uint64)[: a.n]
     low = np.uint64((1 << max(a.n - 1, 1).bit_length()) - 1)
@@ -267,15 +282,21 @@ random_multinomial = _random_op("random_multinomial", MultinomialAttrs, ("state"
 def _(state: Shaped, weights: Shaped, a: MultinomialAttrs) -> Spec:
     shape = tuple(weights.shape)
     if len(shape) not in (1, 2) or not shape[-1]:
-        raise ShapeError("multinomial: the weights must be a vector or a matrix of one or more columns.",
-                         {"input": describe(weights)})
+        raise ShapeError(
+            "multinomial: the weights must be a vector or a matrix of one or more columns.",
+            {"input": describe(weights)},
+        )
     if not weights.dtype.is_floating_point:
-        raise DTypeError(f"multinomial: the weights must be floating point, got {weights.dtype.name}.")
+        raise DTypeError(
+            f"multinomial: the weights must be floating point, got {weights.dtype.name}."
+        )
     if a.count <= 0:
         raise ArgumentError(f"multinomial: num_samples must be positive, got {a.count}.")
     if not a.replacement and a.count > shape[-1]:
-        raise ArgumentError(f"multinomial: cannot draw {a.count} of {shape[-1]} without replacement.",
-                            fix="replacement=True")
+        raise ArgumentError(
+            f"multinomial: cannot draw {a.count} of {shape[-1]} without replacement.",
+            fix="replacement=True",
+        )
     return Spec((*shape[:-1], a.count), dtypes.int64)
 
 
@@ -294,10 +315,13 @@ def _(state: Array, weights: Array, a: MultinomialAttrs) -> Array:
         sums = np.cumsum(w, axis=1)
         at = unit_uniform(m, words, 53) * sums[:, -1:]
         found = [np.searchsorted(s, u, side="right") for s, u in zip(sums, at, strict=True)]
-        last = w.shape[1] - 1 - np.argmax(w[:, ::-1] > 0, axis=1)  # rounding must not lead past the last weight
+        last = (
+            w.shape[1] - 1 - np.argmax(w[:, ::-1] > 0, axis=1)
+        )  # rounding must not lead past the last weight
         picked = np.minimum(np.stack(found), last[:, None])
     else:
-        # The smallest of exponential times with these rates comes first, and so on (Efraimidis and Spirakis 2006).
+        # Of exponential times with these rates the smallest comes first, and so on
+        # (Efraimidis and Spirakis 2006).
         with np.errstate(divide="ignore"):
             times = np.where(w > 0, exponential(m, words) / w, np.inf)
         picked = np.argsort(times, axis=1, kind="stable")[:, : a.count]
