@@ -102,7 +102,7 @@ def _numeric(
 
     def run() -> np.ndarray[Any, Any]:
         call = [
-            base.detach() if i == which else a.detach() if isinstance(a, TensorBase) else a
+            base.detach() if i == which else _copy_leaf(a) if isinstance(a, TensorBase) else a
             for i, a in enumerate(args)
         ]
         call[which].requires_grad_()
@@ -124,6 +124,10 @@ def _numeric(
         flat[j] = kept
         columns.append((high - low) / (2 * eps))
     return np.stack(columns, 1) if columns else np.zeros((run().size, 0))
+
+
+def _copy_leaf(t: Any) -> Any:
+    return t.detach().requires_grad_(t.requires_grad)
 
 
 def gradgradcheck(

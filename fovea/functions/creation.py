@@ -90,7 +90,7 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
 
 
 def _infer(data: Any) -> np.ndarray[Any, Any]:
-    """Nested sequences of numbers (or of tensors) as an array, with PyTorch's dtype rules."""
+    """Nested sequences of numbers (or of tensors) as an array."""
     if isinstance(data, Sequence) and any(is_tensor(item) for item in data):
         return np.stack(
             [item.detach()._array() if is_tensor(item) else np.asarray(item) for item in data]
@@ -109,11 +109,15 @@ def _infer(data: Any) -> np.ndarray[Any, Any]:
         raise TypeError(
             f"tensor: cannot make a tensor of {type(data).__name__} with values of type {array.dtype}."
         )
-    if array.dtype == np.float64 and not isinstance(data, np.ndarray | np.generic):
-        array = array.astype(dtypes.get_default_dtype().numpy)
-    if array.size == 0 and array.dtype == np.float64 and not isinstance(data, np.ndarray):
-        array = array.astype(dtypes.get_default_dtype().numpy)
     return array
+
+
+def _from_data(data: Any, dtype: DType | None) -> Tensor:
+    """Python floats take the default dtype; arrays keep theirs."""
+    array = _infer(data)
+    if dtype is None and array.dtype == np.float64 and not isinstance(data, np.ndarray | np.generic):
+        dtype = dtypes.get_default_dtype()
+    return from_array(array, dtype)
 
 
 def tensor(
@@ -141,7 +145,7 @@ def tensor(
     wanted = None if dtype is None else dtypes.as_dtype(dtype)
     if is_tensor(data):
         return finish(data.detach().to(wanted or data.dtype).clone(), requires_grad)
-    return finish(from_array(_infer(data), wanted), requires_grad)
+    return finish(_from_data(data, wanted), requires_grad)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -157,7 +161,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     if isinstance(data, np.ndarray) and data.flags.writeable and all(s >= 0 for s in data.strides):
         shared = from_numpy(data)
         return shared if wanted is None else shared.to(wanted)
-    return from_array(_infer(data), wanted)
+    return _from_data(data, wanted)
 
 
 def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Tensor:
