@@ -1,0 +1,1 @@
+"""What the peers run, written once for each style."""
