@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ __all__ = [
     "manual_seed",
     "seed",
     "set_rng_state",
+    "use_generator",
 ]
 
 _FIRST_SEED = 67280421310721  # what PyTorch's generators start with
@@ -128,8 +130,38 @@ def _system_seed() -> int:
     return int.from_bytes(os.urandom(8), "little")
 
 
-default_generator = Generator()
+_thread = threading.local()
+
+
+class _DefaultGenerator(Generator):
+    """The generator of all threads but those that have one of their own through ``use_generator``."""
+
+    @property
+    def state(self) -> Tensor:
+        own: Generator | None = getattr(_thread, "generator", None)
+        return super().state if own is None else own.state
+
+
+default_generator = _DefaultGenerator()
 default_generator._start = None  # seeded by the system at its first use
+
+
+@contextlib.contextmanager
+def use_generator(generator: Generator) -> Iterator[Generator]:
+    """Let ``generator`` stand in for the default one in this thread: what a data loader's workers draw from.
+
+    >>> import fovea
+    >>> with use_generator(Generator().manual_seed(1)):
+    ...     a = fovea.rand(2)
+    >>> fovea.equal(a, fovea.rand(2, generator=Generator().manual_seed(1)))
+    True
+    """
+    before = getattr(_thread, "generator", None)
+    _thread.generator = generator
+    try:
+        yield generator
+    finally:
+        _thread.generator = before
 
 
 def manual_seed(seed: int) -> Generator:
