@@ -68,22 +68,31 @@ class KernelProgram:
 
     Args:
         calls: in order; each may read what earlier ones wrote.
-        scratch: the byte size of each scratch buffer, numbered after inputs and outputs.
         external: how many inputs and outputs there are.
+        scratch: the byte size of each scratch buffer, numbered after inputs and outputs.
+        thread_scratch: bytes that each thread gets of one more scratch buffer, numbered last; thread `tid` uses those
+            from `tid * thread_scratch` on.
     """
 
     def __init__(
-        self, calls: Sequence[KernelCall], external: int, scratch: Sequence[int] = ()
+        self,
+        calls: Sequence[KernelCall],
+        external: int,
+        scratch: Sequence[int] = (),
+        thread_scratch: int = 0,
     ) -> None:
         self.calls = tuple(calls)
         self.scratch = tuple(scratch)
         self.external = external
+        self.thread_scratch = thread_scratch
         self._offsets: list[int] = []
         end = 0
         for size in self.scratch:
             self._offsets.append(end)
             end += -(-size // 64) * 64
+        self._offsets.append(end)
         self._bytes = end
+        self._plain = not self.scratch and not thread_scratch
         self._steps = [
             (
                 c.address,
@@ -95,7 +104,7 @@ class KernelProgram:
             for c in self.calls
         ]
         straight = tuple(range(external))
-        self._single = len(calls) == 1 and not self.scratch and self.calls[0].buffers == straight
+        self._single = len(calls) == 1 and self._plain and self.calls[0].buffers == straight
 
     def run(
         self, addresses: Sequence[int], ranges: Sequence[tuple[int, int]] | None = None
@@ -116,12 +125,14 @@ class KernelProgram:
             address, pack, _, words, count = self._steps[0]
             threads.run(address, pack(*addresses) + words, count)
             return
-        where = addresses
-        if self.scratch:
-            start = _arena.reserve(self._bytes)
+        where, all_threads = addresses, 0
+        if not self._plain:
+            all_threads = threads.get_num_threads()
+            start = _arena.reserve(self._bytes + self.thread_scratch * all_threads)
             where = [*addresses, *[start + offset for offset in self._offsets]]
         for address, pack, buffers, words, count in self._steps:
-            threads.run(address, pack(*[where[b] for b in buffers]) + words, count)
+            params = pack(*[where[b] for b in buffers]) + words
+            threads.run(address, params, count or all_threads)
 
     def _run_checked(
         self, addresses: Sequence[int], ranges: Sequence[tuple[int, int]] | None
@@ -130,13 +141,18 @@ class KernelProgram:
 
         if ranges is None:
             raise ValueError("FOVEA_CPU_CHECK=1: KernelProgram.run needs the range of each buffer")
-        start = _arena.reserve(self._bytes)
+        all_threads = threads.get_num_threads()
+        sizes = [*self.scratch, self.thread_scratch * all_threads]
+        start = _arena.reserve(self._bytes + sizes[-1])
         own = [start + offset for offset in self._offsets]
         where = [*addresses, *own]
-        limits = [*ranges, *((a, a + size) for a, size in zip(own, self.scratch, strict=True))]
+        limits = [*ranges, *((a, a + size) for a, size in zip(own, sizes, strict=True))]
         for address, pack, buffers, words, count in self._steps:
             params = pack(*[where[b] for b in buffers]) + words
-            run_checked(address, params, [limits[b] for b in buffers], count)
+            run_checked(address, params, [limits[b] for b in buffers], count or all_threads)
 
     def __repr__(self) -> str:
-        return f"<program of {len(self.calls)} kernel calls, {sum(self.scratch)} scratch bytes>"
+        return (
+            f"<program of {len(self.calls)} kernel calls, {sum(self.scratch)} scratch bytes, "
+            f"{self.thread_scratch} a thread>"
+        )

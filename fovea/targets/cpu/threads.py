@@ -93,11 +93,12 @@ def _await_generation(k: Routine, state: Value, last, seen, futex: int) -> None:
 
 
 def _work(k: Routine, state: Value, tid: Value) -> None:
-    """Call the published kernel."""
+    """Call the published kernel, unless it wants fewer threads than there are."""
     kernel, params, count = (
         k.atomic_load(k.pointer(state, _JOB + 8 * n), "monotonic") for n in range(3)
     )
-    k.call_address(kernel, (params, tid, count, state + _COUNTER))
+    with k.if_(tid < count):
+        k.call_address(kernel, (params, tid, count, state + _COUNTER))
 
 
 def _runner() -> Routine:
@@ -245,11 +246,12 @@ def get_num_threads() -> int:
 
 
 def run(address: int, params: bytes, threads: int = 0) -> None:
-    """Run the kernel at `address` on all threads, or on the calling one alone with `threads=1`.
+    """Run the kernel at `address`.
 
     Args:
         address: from `compile.load` or `compile.load_cached`.
         params: the kernel's words, packed with `struct`.
+        threads: at most that many take part; 0 is all, 1 the calling one alone.
     """
     if not _native:
         _run_alone(address, params)
@@ -259,7 +261,7 @@ def run(address: int, params: bytes, threads: int = 0) -> None:
         if _pool.workers != _count - 1:
             _pool.start(_count - 1)
             call = _pool.call or call
-        call(_pool.state, address, params, _count)
+        call(_pool.state, address, params, threads or _count)
     else:
         call(_pool.state, address, params, 1)
 

@@ -1,0 +1,189 @@
+"""Products of operands that are both dense along the contracted index, such as x @ weight.T with few rows.
+
+Vectors run along that index, so nothing is packed; each result is the sum of an accumulator's lanes.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+from fovea.targets.cpu.builder import Kernel
+from fovea.targets.cpu.compile import load_cached
+from fovea.targets.cpu.contraction import Epilogue
+from fovea.targets.cpu.elements import Element
+from fovea.targets.cpu.flow import Var
+from fovea.targets.cpu.memory import Buffer
+from fovea.targets.cpu.program import KernelCall, KernelProgram
+from fovea.targets.cpu.schedule import PIECE_FLOPS, PIECES
+from fovea.targets.cpu.values import Index, Value
+
+if TYPE_CHECKING:
+    from fovea.targets.cpu.matmul import Problem
+
+GROUP = 4  # results of that many columns are added up together
+
+SIZES = (
+    "batch", "batch1", "batch2", "a0", "a1", "a2", "b0", "b1", "b2",
+    "rows", "run", "columns", "a_row", "b_column", "row_block", "row_blocks",
+    "column_block", "column_blocks",
+)  # fmt: skip
+
+
+def dot_tile(rows: int) -> tuple[int, int]:
+    """Rows and columns of the register tile: 12 accumulators, a vector for each row and one more."""
+    if rows == 1:
+        return 1, 2 * GROUP
+    return (3 if -(-rows // 3) * 6 <= -(-rows // 2) * 5 else 2), GROUP
+
+
+def prefers_dot(rows: int, run: int, columns: int, a_item: int, b_row: int) -> bool:
+    """Whether the dot kernel suits these sizes and strides (packing the right operand pays with many rows)."""
+    if a_item != 1 or b_row != 1 or run < 32:
+        return False
+    return rows <= 16 or (min(rows, columns) <= 160 and run >= 512)
+
+
+def dot_kernel(kind: Element, compute: Element, epilogue: Epilogue, tile: tuple[int, int]) -> Kernel:
+    """c = a @ b (+ bias); a piece is a block of rows and columns."""
+    names = ("a", "b", "bias", "c") if epilogue.bias else ("a", "b", "c")
+    k = Kernel("matmul_dot", [(n, kind) for n in names], SIZES)
+    a, b, *bias, c = k.buffers
+    s = SimpleNamespace(**dict(zip(SIZES, k.sizes, strict=True)))
+    with k.parallel(s.batch * s.row_blocks * s.column_blocks) as piece:
+        column_block = piece % s.column_blocks
+        row_block = piece // s.column_blocks % s.row_blocks
+        batch = piece // s.column_blocks // s.row_blocks
+        i2, i1, i0 = batch % s.batch2, batch // s.batch2 % s.batch1, batch // s.batch2 // s.batch1
+        left = a.at(i0 * s.a0 + i1 * s.a1 + i2 * s.a2)
+        right = b.at(i0 * s.b0 + i1 * s.b1 + i2 * s.b2)
+        target = c.at(batch * (s.rows * s.columns))
+        row_low, column_low = row_block * s.row_block, column_block * s.column_block
+        row_high = k.smaller(row_low + s.row_block, s.rows)
+        column_high = k.smaller(column_low + s.column_block, s.columns)
+        with k.loop(column_low, column_high, tile[1]) as column:
+            # The last tile repeats the last row and column to be whole.
+            rights = [
+                right.at(k.smaller(column + j, column_high - 1) * s.b_column)
+                for j in range(tile[1])
+            ]
+            with k.loop(row_low, row_high, tile[0]) as row:
+                rows = [k.smaller(row + i, row_high - 1) for i in range(tile[0])]
+                results = _tile(k, compute, [left.at(i * s.a_row) for i in rows], rights, s.run)
+                outs = [target.at(i * s.columns + column) for i in rows]
+                of_columns = bias[0].at(column) if bias else None
+                _store(k, results, outs, column_high - column, of_columns, epilogue.activation)
+    return k
+
+
+def _tile(
+    k: Kernel, compute: Element, lefts: list[Buffer], rights: list[Buffer], run: Index
+) -> list[list[Value]]:
+    """For each row, vectors of the products with GROUP columns each."""
+    lanes = k.isa.lanes(compute.bytes)
+    sums = [[k.var(k.const(0.0, compute, lanes)) for _ in rights] for _ in lefts]
+    full = (run // lanes) * lanes
+    with k.loop(0, full, lanes, unroll=2) as i:
+        _step(k, sums, lefts, rights, i, lanes, None)
+    with k.if_(full < run):
+        _step(k, sums, lefts, rights, full, lanes, run - full)
+    return [
+        [
+            _add_lanes(k, [v.get() for v in line[first : first + GROUP]])
+            for first in range(0, len(rights), GROUP)
+        ]
+        for line in sums
+    ]
+
+
+def _step(
+    k: Kernel, sums: list[list[Var]], lefts: list[Buffer], rights: list[Buffer],
+    i: Index, lanes: int, count: Index | None,
+) -> None:  # fmt: skip
+    left_values = [k.load(left, i, lanes, count=count) for left in lefts]
+    for column, right in enumerate(rights):
+        y = k.load(right, i, lanes, count=count)
+        for x, line in zip(left_values, sums, strict=True):
+            line[column].set(k.fma(x, y, line[column].get()))
+
+
+def _add_lanes(k: Kernel, vectors: list[Value]) -> Value:
+    """The sum of each vector's lanes, as one vector: pairs are interleaved and added until one is left."""
+    if vectors[0].lanes < GROUP:
+        total = k.const(0.0, vectors[0].element, GROUP)
+        for i, v in enumerate(vectors):
+            total = k.insert(total, k.reduce_add(v), i)
+        return total
+    while len(vectors) > 1:
+        n = vectors[0].lanes
+        pairs = zip(vectors[::2], vectors[1::2], strict=True)
+        vectors = [
+            k.shuffle(a, b, _interleaved(n, 0)) + k.shuffle(a, b, _interleaved(n, 1))
+            for a, b in pairs
+        ]
+    total = vectors[0]
+    # Now lane i belongs to column i % GROUP within each quarter of the register.
+    while total.lanes > GROUP:
+        half = total.lanes // 2
+        low = k.shuffle(total, None, range(half))
+        total = low + k.shuffle(total, None, range(half, 2 * half))
+    return total
+
+
+def _interleaved(n: int, odd: int) -> list[int]:
+    """Even (or odd) lanes of two vectors, exchanged within 128-bit quarters, which machines do quickly."""
+    quarter = min(n, 4)
+    lanes = []
+    for first in range(0, n, quarter):
+        lanes += [first + i for i in range(odd, quarter, 2)]
+        lanes += [n + first + i for i in range(odd, quarter, 2)]
+    return lanes
+
+
+def _store(
+    k: Kernel, results: list[list[Value]], rows: list[Buffer], columns: Index,
+    bias: Buffer | None, activation: str,
+) -> None:  # fmt: skip
+    """Store the first `columns` results of each row."""
+    for line, row in zip(results, rows, strict=True):
+        for group, value in enumerate(line):
+            at = group * GROUP
+            left = k.smaller(k.larger(columns - at, 0), GROUP)
+            if bias is not None:
+                value = value + k.load(bias, at, GROUP, count=left)
+            if activation == "relu":
+                value = k.fast_max(0.0, value)
+            k.store(value, row, at, count=left)
+
+
+def plan_dot(p: Problem, compute: Element, batch: tuple[int, ...]) -> KernelProgram:
+    """The program for a problem that `prefers_dot`."""
+    kind, tile = p.a.element, dot_tile(p.rows)
+    key = f"matmul/dot/{kind}/{compute}/{p.epilogue.key}/{tile[0]}x{tile[1]}"
+    address = load_cached(key, partial(dot_kernel, kind, compute, p.epilogue, tile))
+    flops = 2 * p.batches * p.rows * p.run * p.columns
+    wanted = max(1, min(4 * PIECES, flops // (PIECE_FLOPS // 2)))
+    row_block, column_block = _cut(p.rows, p.columns, tile, -(-wanted // p.batches))
+    words = (
+        *batch, p.rows, p.run, p.columns, p.a_row, p.b_strides[1],
+        row_block, -(-p.rows // row_block), column_block, -(-p.columns // column_block),
+    )  # fmt: skip
+    left, right = p.operands
+    buffers = (left, right, *((2,) if p.bias is not None else ()), p.output)
+    return KernelProgram([KernelCall(address, buffers, words, wanted > 1)], p.external)
+
+
+def _cut(rows: int, columns: int, tile: tuple[int, int], wanted: int) -> tuple[int, int]:
+    """Block sizes that give about `wanted` pieces: the longer side is cut first, never below a tile."""
+    row_block, column_block = rows, columns
+    while -(-rows // row_block) * -(-columns // column_block) < wanted:
+        if row_block >= column_block and row_block > tile[0]:
+            row_block = -(-row_block // 2 // tile[0]) * tile[0]
+        elif column_block > tile[1]:
+            column_block = -(-column_block // 2 // tile[1]) * tile[1]
+        elif row_block > tile[0]:
+            row_block = -(-row_block // 2 // tile[0]) * tile[0]
+        else:
+            break
+    return max(row_block, 1), max(column_block, 1)

@@ -1,0 +1,174 @@
+"""Copies of strided memory into the dense layouts that contractions read: rows, and panels of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from functools import partial
+
+from fovea.targets.cpu.builder import Kernel
+from fovea.targets.cpu.elements import Element
+from fovea.targets.cpu.memory import Buffer
+from fovea.targets.cpu.values import Index, Value
+
+
+class Order(Enum):
+    """Which index of a strided matrix runs through neighboring elements."""
+
+    ITEMS = "items"
+    ROWS = "rows"
+    NEITHER = "neither"
+
+    @staticmethod
+    def of(row_stride: int, item_stride: int, rows: int, items: int) -> Order:
+        """The order for these strides; a dimension of one element may count as dense."""
+        if item_stride == 1 or items == 1:
+            return Order.ITEMS
+        return Order.ROWS if row_stride == 1 or rows == 1 else Order.NEITHER
+
+
+def copy_rows(
+    k: Kernel,
+    order: Order,
+    source: Buffer,
+    strides: tuple[Index, Index],
+    shape: tuple[Index, Index],
+    target: Buffer,
+    target_stride: Index,
+) -> None:
+    """target[row * target_stride + item] = source[row, item], converted to the target's element type.
+
+    Args:
+        order: which of `strides` is 1 (that stride is then not looked at).
+        strides: of rows and items in the source.
+        shape: numbers of rows and items.
+    """
+    rows, items = shape
+    row_stride, item_stride = strides
+    if order is Order.ROWS:
+        _copy_transposed(k, source, item_stride, shape, target, target_stride)
+        return
+    with k.loop(0, rows) as row:
+        line, into = source.at(row * row_stride), target.at(row * target_stride)
+        if order is Order.ITEMS:
+            copy_line(k, line, items, into)
+        else:
+            with k.loop(0, items, unroll=4) as item:
+                _move(k, line, item * item_stride, into, item)
+
+
+def copy_line(k: Kernel, source: Buffer, items: Index, target: Buffer) -> None:
+    """Copy dense elements, with conversion."""
+    lanes = k.lanes(target.element)
+    full = k.larger((items // lanes) * lanes, 0)
+    with k.loop(0, full, lanes) as i:
+        _move(k, source, i, target, i, lanes)
+    with k.loop(full, items, unroll=1) as i:
+        _move(k, source, i, target, i)
+
+
+def fill_line(k: Kernel, target: Buffer, items: Index) -> None:
+    """Zero dense elements."""
+    lanes = k.lanes(target.element)
+    zero = k.const(0.0, target.element, lanes)
+    full = k.larger((items // lanes) * lanes, 0)
+    with k.loop(0, full, lanes) as i:
+        k.store(zero, target, i)
+    with k.loop(full, items, unroll=1) as i:
+        k.store(0.0, target, i)
+
+
+def _move(
+    k: Kernel, source: Buffer, at: Index, target: Buffer, to: Index, lanes: int = 1
+) -> None:
+    k.store(k.cast(k.load(source, at, lanes), target.element), target, to)
+
+
+def _copy_transposed(
+    k: Kernel,
+    source: Buffer,
+    item_stride: Index,
+    shape: tuple[Index, Index],
+    target: Buffer,
+    target_stride: Index,
+) -> None:
+    """The source's rows are neighbors: square blocks are loaded along rows and transposed in registers."""
+    rows, items = shape
+    n = min(k.lanes(target.element), 8)
+    full_rows, full_items = (rows // n) * n, (items // n) * n
+    with k.loop(0, full_rows, n) as row:
+        with k.loop(0, full_items, n) as item:
+            block = [
+                k.cast(k.load(source, (item + i) * item_stride + row, n), target.element)
+                for i in range(n)
+            ]
+            for i, line in enumerate(transpose(k, block)):
+                k.store(line, target, (row + i) * target_stride + item)
+        with k.loop(full_items, items, unroll=1) as item:
+            line = k.cast(k.load(source, item * item_stride + row, n), target.element)
+            for i in range(n):
+                k.store(k.extract(line, i), target, (row + i) * target_stride + item)
+    with k.loop(full_rows, rows, unroll=1) as row, k.loop(0, items, unroll=1) as item:
+        _move(k, source, item * item_stride + row, target, row * target_stride + item)
+
+
+def transpose(k: Kernel, block: list[Value]) -> list[Value]:
+    """The transpose of a square block, a row in each vector: blocks within it are exchanged, ever larger ones."""
+    n = len(block)
+    step = 1
+    while step < n:
+        low = [i if i & step == 0 else n + i - step for i in range(n)]
+        high = [i + step if i & step == 0 else n + i for i in range(n)]
+        result = list(block)
+        for i in range(n):
+            if i & step == 0:
+                result[i] = k.shuffle(block[i], block[i + step], low)
+                result[i + step] = k.shuffle(block[i], block[i + step], high)
+        block = result
+        step *= 2
+    return block
+
+
+PANEL_SIZES = (
+    "groups", "group1", "group2", "stride0", "stride1", "stride2", "columns", "column_stride",
+    "outer", "outer_stride", "middle", "middle_stride", "inner", "inner_stride",
+)  # fmt: skip
+
+
+def panel_kernel(source: Element, target: Element, width: int, order: Order) -> Kernel:
+    """Panels of `width` columns: target[group][panel][outer][middle][inner][column], zeros behind the last column.
+
+    Groups are made of up to three batch dimensions, the contracted index of three (such as kernel row, kernel column and
+    channel), each with its stride; the source buffer starts at the element that all of them count from.
+    """
+    k = Kernel(
+        f"pack_{source.name}_{width}_{order.value}",
+        (("source", source), ("target", target)),
+        PANEL_SIZES,
+    )
+    w, panels = k.buffers
+    (groups, group1, group2, stride0, stride1, stride2, columns, column_stride,
+     outer, outer_stride, middle, middle_stride, inner, inner_stride) = k.sizes  # fmt: skip
+    panel_count = (columns + (width - 1)) // width
+    with k.parallel(groups * panel_count) as piece:
+        group, panel = piece // panel_count, piece % panel_count
+        first = panel * width
+        count = k.smaller(columns - first, width)
+        at = group // group2 // group1 * stride0 + group // group2 % group1 * stride1
+        start = w.at(at + group % group2 * stride2 + first * column_stride)
+        into = panels.at(piece * (outer * middle * inner * width))
+        with k.if_(count < width):
+            fill_line(k, into, outer * middle * inner * width)
+        with k.loop(0, outer) as a, k.loop(0, middle) as b:
+            copy_rows(
+                k, order, start.at(a * outer_stride + b * middle_stride),
+                (inner_stride, column_stride), (inner, count),
+                into.at((a * middle + b) * (inner * width)), width,
+            )  # fmt: skip
+    return k
+
+
+def panel_builder(source: Element, target: Element, width: int, order: Order) -> tuple[str, Callable[[], Kernel]]:
+    """The cache key and the builder of `panel_kernel`."""
+    key = f"pack/{source.name}/{target.name}/{width}/{order.value}"
+    return key, partial(panel_kernel, source, target, width, order)

@@ -1,0 +1,100 @@
+"""Tile sizes and block sizes of the contractions, as data.
+
+Everything here depends on sizes and on the vector unit, never on the number of threads: so do the bits of the results.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import gcd
+
+from fovea.targets.cpu.elements import Element
+from fovea.targets.cpu.isa import Isa
+
+L2_BYTES = 192 * 1024  # what one piece keeps in its second-level cache, beside the panel that it streams
+PIECES = 16  # enough for a few threads to share out evenly
+PIECE_FLOPS = 400_000  # a smaller piece is not worth handing out
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A register tile: `rows` broadcast scalars against `vectors` vectors, one accumulator for each pair."""
+
+    rows: int
+    vectors: int
+
+    def columns(self, isa: Isa, element: Element) -> int:
+        return self.vectors * isa.lanes(element.bytes)
+
+
+def tile(isa: Isa, element: Element, rows: int, columns: int) -> Tile:
+    """The register tile for a product with that many rows and columns.
+
+    12 accumulators and 2 vectors fill 16 registers, 24 and 4 suit 32. Few columns take one vector (more rows), a single
+    row or two take more vectors.
+    """
+    lanes = isa.lanes(element.bytes)
+    many = isa.registers >= 32
+    if columns <= lanes and rows > 2:
+        return Tile(min(rows, 8), 1)
+    if rows == 1:
+        return Tile(1, min(8, _ceil_div(columns, lanes)))
+    if rows == 2:
+        return Tile(2, min(8 if many else 4, _ceil_div(columns, lanes)))
+    wide = 4 if many and columns > 2 * lanes else 2
+    return Tile(_fit(rows, 6), wide)
+
+
+def _fit(rows: int, most: int) -> int:
+    """The number of rows up to `most` that wastes least when few rows are cut into tiles of it."""
+    if rows >= 48:
+        return most
+    return min(range(most, min(rows, 3) - 1, -1), key=lambda t: (_ceil_div(rows, t) * (t + 1), -t))
+
+
+def _ceil_div(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def stays_in_cache(lines: int, stride: int) -> bool:
+    """Whether that many cache lines, `stride` bytes apart, fit half a first-level cache (32 kB, 64 sets of 8)."""
+    if stride <= 64:
+        return lines * stride <= 16384
+    sets = 64 // gcd(64, stride // 64) if stride % 64 == 0 else 64
+    return lines <= 4 * sets
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How a product is cut: `rows` and `panels` of one piece, and whether pieces are worth more than one thread."""
+
+    rows: int
+    panels: int
+    worth_sharing: bool
+
+
+def blocks(
+    batches: int, rows: int, panels: int, row_bytes: int, row_flops: int, tile_rows: int, copies: bool
+) -> Blocks:
+    """Cut `batches` products of `rows` rows by `panels` panels into pieces.
+
+    Args:
+        row_bytes: what a row of the left operand takes in the cache.
+        row_flops: of one row against one panel.
+        tile_rows: rows of the register tile.
+        copies: whether a piece copies its rows first, so that splitting panels repeats the copies.
+    """
+    flops = batches * rows * panels * row_flops
+    wanted = max(1, min(2 * PIECES, flops // PIECE_FLOPS))
+    fitting = max(1, L2_BYTES // max(row_bytes, 1))
+    block = min(rows, max(fitting, 8 * tile_rows if not copies else tile_rows))
+    least = min(block, 4 * tile_rows)
+    if copies or panels == 1:
+        block = max(least, min(block, _ceil_div(rows * batches, wanted)))
+    block = min(rows, _ceil_div(block, tile_rows) * tile_rows)
+    pieces = batches * _ceil_div(rows, block)
+    groups = min(panels, max(1, _ceil_div(wanted, pieces)))
+    while pieces * groups < wanted and block > tile_rows:
+        block = max(tile_rows, _ceil_div(_ceil_div(block, 2), tile_rows) * tile_rows)
+        pieces = batches * _ceil_div(rows, block)
+    return Blocks(block, _ceil_div(panels, groups), wanted > 1)
