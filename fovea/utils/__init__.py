@@ -1,4 +1,6 @@
-"""Tools around training: ``fovea.utils.data`` (datasets and loaders) and ``fovea.utils.download``."""
+"""Tools around training: ``fovea.utils.data`` (datasets and loaders) and
+``fovea.utils.download``.
+"""
 
 from __future__ import annotations
 

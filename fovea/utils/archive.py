@@ -1,4 +1,6 @@
-"""Archives unpacked safely: nothing lands outside the folder, nothing but plain files and folders is made."""
+"""Archives unpacked safely: nothing lands outside the folder, nothing but plain files and folders
+is made.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,13 @@ Opener = Callable[[], AbstractContextManager[IO[bytes] | None]]
 Member = tuple[str, int, bool, Opener]  # name, bytes, whether a folder, how to open it
 
 _BROKEN = (  # RuntimeError: encrypted, or a compression that Python lacks
-    tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError, RuntimeError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    lzma.LZMAError,
+    zlib.error,
+    EOFError,
+    RuntimeError,
 )
 _SINGLE: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _TAR = (".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz")
@@ -47,8 +55,8 @@ def extract_archive(
         The folder, or for a single compressed file the file.
 
     Raises:
-        FileFormatError: the archive is missing, damaged or of an unknown kind; a member is a link or a device or would land
-            outside the folder; or its contents do not fit on the disk.
+        FileFormatError: the archive is missing, damaged or of an unknown kind; a member is a link
+            or a device or would land outside the folder; or its contents do not fit on the disk.
 
     >>> import tempfile, zipfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -92,7 +100,8 @@ def _extract(source: Path, target: Path) -> Path:
                 _write(stream, result, None)
             return result
     raise FileFormatError(
-        f"extract_archive: {source} is no kind of archive known here (.zip, {', '.join(_TAR)}, {', '.join(_SINGLE)})."
+        f"extract_archive: {source} is no kind of archive known here (.zip, {', '.join(_TAR)},"
+        f" {', '.join(_SINGLE)})."
     )
 
 
@@ -109,7 +118,8 @@ def _tar_members(source: Path, tar: tarfile.TarFile) -> Iterator[Member]:
     for info in tar:
         if not (info.isfile() or info.isdir()):
             raise FileFormatError(
-                f"extract_archive: {source}: member {info.name!r} is a link or a device; only files and folders are unpacked."
+                f"extract_archive: {source}: member {info.name!r} is a link or a device; only"
+                " files and folders are unpacked."
             )
         yield info.name, info.size, info.isdir(), _tar_opener(tar, info)
 

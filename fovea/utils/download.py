@@ -77,15 +77,17 @@ def download_file(
 ) -> Path:
     """Fetch a file unless it is there already with the right checksum.
 
-    It arrives as ``<name>.part`` and is renamed when whole. A part that an earlier call left is continued (HTTP ``Range``)
-    where there is a checksum to prove the result; of several processes that want the same file, one fetches it.
+    It arrives as ``<name>.part`` and is renamed when whole. A part that an earlier call left is
+    continued (HTTP ``Range``) where there is a checksum to prove the result; of several processes
+    that want the same file, one fetches it.
 
     Args:
         urls: where it is, mirrors in the order to try.
         path: where it goes, file name included.
         md5: its checksum (MD5 guards against damage, not against malice).
         sha256: its checksum.
-        progress: show progress on a terminal, or a function that takes bytes so far and bytes in all (or None).
+        progress: show progress on a terminal, or a function that takes bytes so far and bytes in
+            all (or None).
         timeout: seconds without any byte before a connection is given up.
 
     Returns:
@@ -115,7 +117,9 @@ def download_file(
                 return place
             failures[url] = failure
     raise DownloadError(
-        f"download_file: {place.name} could not be fetched.", failures, fix=f"fetch it by hand to {place}"
+        f"download_file: {place.name} could not be fetched.",
+        failures,
+        fix=f"fetch it by hand to {place}",
     )
 
 
@@ -130,14 +134,17 @@ def download_and_extract_archive(
     sha256: str | None = None,
     progress: bool | Progress = True,
 ) -> str:
-    """Fetch an archive into ``download_root`` and unpack it into ``extract_root`` (default: the same folder).
+    """Fetch an archive into ``download_root`` and unpack it into ``extract_root`` (default: the
+    same folder).
 
     Returns:
         The folder with the contents. Raises what ``download_file`` and ``extract_archive`` raise.
     """
     first = url if isinstance(url, str) else url[0]
     name = filename or os.path.basename(urllib.parse.urlsplit(first).path)
-    archive = download_file(url, Path(download_root) / name, md5=md5, sha256=sha256, progress=progress)
+    archive = download_file(
+        url, Path(download_root) / name, md5=md5, sha256=sha256, progress=progress
+    )
     return extract_archive(archive, extract_root or download_root, remove_finished)
 
 
@@ -216,7 +223,8 @@ def _part_file(place: Path) -> Iterator[BinaryIO]:
     """The file next to ``place`` that bytes are gathered in, held by this process alone."""
     name = place.with_name(place.name + ".part")
     if sys.platform == "win32":
-        # Without file locks two processes must not share a part: nothing is resumed from an earlier call.
+        # Without file locks two processes must not share a part: nothing is resumed from an earlier
+        # call.
         name = place.with_name(f"{place.name}.{os.getpid()}.part")
     with _open_locked(name) as part:
         yield part
@@ -285,4 +293,6 @@ class _Bar:
         self.shown = now
         rate = (done - self.first) / max(now - self.begun, 1e-6) / 1e6
         share = f"{done / total:4.0%} of {total / 1e6:.1f} MB" if total else f"{done / 1e6:.1f} MB"
-        print(f"\r{self.name}: {share}, {rate:.1f} MB/s ", end="\n" if last else "", file=sys.stderr)
+        print(
+            f"\r{self.name}: {share}, {rate:.1f} MB/s ", end="\n" if last else "", file=sys.stderr
+        )

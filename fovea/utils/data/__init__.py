@@ -1,7 +1,8 @@
 """Datasets, samplers and ``DataLoader``, with PyTorch's names and defaults.
 
-A loader draws its batches in worker threads by default (decoding and NumPy release the interpreter lock) or, with
-``worker_type="process"``, in worker processes. The same seeds give the same batches for any number of workers.
+A loader draws its batches in worker threads by default (decoding and NumPy release the interpreter
+lock) or, with ``worker_type="process"``, in worker processes. The same seeds give the same batches
+for any number of workers.
 
 >>> import fovea
 >>> from fovea.utils.data import DataLoader, TensorDataset
@@ -33,8 +34,24 @@ from fovea.utils.data.sampler import (
 from fovea.utils.data.worker import WorkerInfo, get_worker_info
 
 __all__ = [
-    "BatchSampler", "ChainDataset", "ConcatDataset", "DataLoader", "Dataset", "IterableDataset",
-    "RandomSampler", "Sampler", "SequentialSampler", "StackDataset", "Subset", "SubsetRandomSampler",
-    "TensorDataset", "WeightedRandomSampler", "WorkerInfo", "collate", "default_collate",
-    "default_convert", "get_worker_info", "random_split",
+    "BatchSampler",
+    "ChainDataset",
+    "ConcatDataset",
+    "DataLoader",
+    "Dataset",
+    "IterableDataset",
+    "RandomSampler",
+    "Sampler",
+    "SequentialSampler",
+    "StackDataset",
+    "Subset",
+    "SubsetRandomSampler",
+    "TensorDataset",
+    "WeightedRandomSampler",
+    "WorkerInfo",
+    "collate",
+    "default_collate",
+    "default_convert",
+    "get_worker_info",
+    "random_split",
 ]

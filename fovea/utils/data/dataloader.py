@@ -32,36 +32,42 @@ class _Endless:
 class DataLoader(Generic[T_co]):
     """Batches of a dataset.
 
-    The random numbers that a dataset draws from fovea (as fovea's transforms do) depend on the seed and the batch alone:
-    ``fovea.manual_seed(0)``, or a seeded ``generator``, gives the same batches for any ``num_workers`` and
-    ``worker_type``. Python's ``random`` and NumPy's global generator are seeded in each worker process; threads share
-    them with the whole program, so there their draws are not reproducible.
+    The random numbers that a dataset draws from fovea (as fovea's transforms do) depend on the seed
+    and the batch alone: ``fovea.manual_seed(0)``, or a seeded ``generator``, gives the same batches
+    for any ``num_workers`` and ``worker_type``. Python's ``random`` and NumPy's global generator
+    are seeded in each worker process; threads share them with the whole program, so there their
+    draws are not reproducible.
 
     Args:
         dataset: anything with ``__getitem__`` and ``__len__``, or an ``IterableDataset``.
         batch_size: samples a batch; None gives single samples, not joined.
         shuffle: whether each pass takes a new random order.
         sampler: indices in the order wanted (instead of ``shuffle``).
-        batch_sampler: lists of indices (instead of ``batch_size``, ``shuffle``, ``sampler`` and ``drop_last``).
-        num_workers: how many workers make batches ahead; 0 makes them when asked, in the caller's thread.
+        batch_sampler: lists of indices (instead of ``batch_size``, ``shuffle``, ``sampler`` and
+            ``drop_last``).
+        num_workers: how many workers make batches ahead; 0 makes them when asked, in the caller's
+            thread.
         collate_fn: from a list of samples to a batch (default ``default_collate``).
         pin_memory: accepted for compatibility; memory of the CPU needs no pinning.
         drop_last: leave out a last batch that is not full.
         timeout: seconds to wait for a batch of a worker before giving up; 0 waits forever.
         worker_init_fn: called in each worker with its id, after seeding.
-        multiprocessing_context: how processes start, a context or ``"forkserver"``, ``"spawn"``, ``"fork"``.
+        multiprocessing_context: how processes start, a context or ``"forkserver"``, ``"spawn"``,
+            ``"fork"``.
         generator: where shuffling and the workers' seeds come from (default: fovea's own).
         prefetch_factor: batches a worker has under way (default 2; only with workers).
         persistent_workers: keep the workers from one pass to the next.
         pin_memory_device: accepted for compatibility.
         in_order: yield batches in the sampler's order rather than as they become ready.
-        worker_type: ``"thread"`` (default) or ``"process"`` (default where ``multiprocessing_context`` is given).
+        worker_type: ``"thread"`` (default) or ``"process"`` (default where
+            ``multiprocessing_context`` is given).
 
     Raises:
         ArgumentError: arguments out of range or at odds with each other.
 
     >>> import fovea
-    >>> loader = DataLoader(range(5), batch_size=2, shuffle=True, generator=fovea.Generator().manual_seed(0))
+    >>> seeded = fovea.Generator().manual_seed(0)
+    >>> loader = DataLoader(range(5), batch_size=2, shuffle=True, generator=seeded)
     >>> len(loader), sorted(i for batch in loader for i in batch.tolist())
     (3, [0, 1, 2, 3, 4])
     """
@@ -109,7 +115,9 @@ class DataLoader(Generic[T_co]):
     def _check_workers(self) -> None:
         workers = self.num_workers
         if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
-            raise ArgumentError(f"DataLoader: num_workers must be an integer >= 0, got {workers!r}.")
+            raise ArgumentError(
+                f"DataLoader: num_workers must be an integer >= 0, got {workers!r}."
+            )
         if self.timeout < 0:
             raise ArgumentError(f"DataLoader: timeout must be >= 0, got {self.timeout}.")
         if self.worker_type not in ("thread", "process"):
@@ -119,7 +127,9 @@ class DataLoader(Generic[T_co]):
         if workers == 0:
             for name in ("prefetch_factor", "persistent_workers", "multiprocessing_context"):
                 if getattr(self, name):
-                    raise ArgumentError(f"DataLoader: {name} needs workers.", fix="set num_workers > 0")
+                    raise ArgumentError(
+                        f"DataLoader: {name} needs workers.", fix="set num_workers > 0"
+                    )
         elif self.prefetch_factor is not None and self.prefetch_factor < 1:
             raise ArgumentError(
                 f"DataLoader: prefetch_factor must be >= 1, got {self.prefetch_factor}."
@@ -133,7 +143,9 @@ class DataLoader(Generic[T_co]):
         batch_sampler: Iterable[Any] | None,
         drop_last: bool,
     ) -> None:
-        """Decide ``sampler``, ``batch_sampler``, ``batch_size`` and ``drop_last`` from what was given."""
+        """Decide ``sampler``, ``batch_sampler``, ``batch_size`` and ``drop_last`` from what was
+        given.
+        """
         if is_iterable(self.dataset):
             given = {"shuffle": shuffle, "sampler": sampler, "batch_sampler": batch_sampler}
             for name, value in given.items():
@@ -142,7 +154,9 @@ class DataLoader(Generic[T_co]):
                         f"DataLoader: an IterableDataset decides its own order and takes no {name}."
                     )
         if sampler is not None and shuffle:
-            raise ArgumentError("DataLoader: sampler excludes shuffle (the sampler decides the order).")
+            raise ArgumentError(
+                "DataLoader: sampler excludes shuffle (the sampler decides the order)."
+            )
         if batch_sampler is not None:
             if batch_size != 1 or shuffle or sampler is not None or drop_last:
                 raise ArgumentError(
@@ -165,7 +179,9 @@ class DataLoader(Generic[T_co]):
             return _Endless()
         if shuffle:
             if len(self.dataset) == 0:
-                raise ArgumentError("DataLoader: the dataset is empty; there is nothing to shuffle.")
+                raise ArgumentError(
+                    "DataLoader: the dataset is empty; there is nothing to shuffle."
+                )
             return RandomSampler(self.dataset, generator=self.generator)
         return SequentialSampler(self.dataset)
 
@@ -204,7 +220,9 @@ class DataLoader(Generic[T_co]):
         return ProcessPool(spec, self.multiprocessing_context)
 
     def __len__(self) -> int:
-        """Batches a pass yields (for an ``IterableDataset`` with a length: how many it promises)."""
+        """Batches a pass yields (for an ``IterableDataset`` with a length: how many it
+        promises).
+        """
         if not is_iterable(self.dataset):
             return len(self.index_sampler)
         length = len(self.dataset)

@@ -7,17 +7,27 @@ import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from fovea.errors import ArgumentError, OutOfRangeError, ShapeError, describe
+from fovea.functions.random import randperm
+from fovea.utils.data.collate import gather_rows
 
 if TYPE_CHECKING:
     from fovea.random import Generator
     from fovea.tensor import Tensor
 
 __all__ = [
-    "ChainDataset", "ConcatDataset", "Dataset", "IterableDataset", "StackDataset", "Subset",
-    "TensorDataset", "faster_method", "get_samples", "random_split",
+    "ChainDataset",
+    "ConcatDataset",
+    "Dataset",
+    "IterableDataset",
+    "StackDataset",
+    "Subset",
+    "TensorDataset",
+    "faster_method",
+    "get_samples",
+    "random_split",
 ]
 
 T = TypeVar("T")
@@ -27,9 +37,10 @@ T_co = TypeVar("T_co", covariant=True)
 class Dataset(Generic[T_co]):
     """A dataset read by index: subclasses define ``__getitem__`` and, nearly always, ``__len__``.
 
-    Two optional methods make it faster. ``__getitems__(indices)`` returns a list of samples at once.
-    ``__getbatch__(indices)`` returns what ``default_collate`` would make of those samples (or None where it cannot);
-    the loader uses it when ``collate_fn`` is the default. A subclass that overrides ``__getitem__`` alone does without.
+    Two optional methods make it faster. ``__getitems__(indices)`` returns a list of samples at
+    once. ``__getbatch__(indices)`` returns what ``default_collate`` would make of those samples (or
+    None where it cannot); the loader uses it when ``collate_fn`` is the default. A subclass that
+    overrides ``__getitem__`` alone does without.
 
     >>> class Squares(Dataset):
     ...     def __len__(self): return 5
@@ -48,7 +59,8 @@ class Dataset(Generic[T_co]):
 class IterableDataset(Dataset[T_co]):
     """A dataset read in order: subclasses define ``__iter__``.
 
-    Every worker of a loader iterates the whole of it unless ``__iter__`` asks ``get_worker_info()`` for its share.
+    Every worker of a loader iterates the whole of it unless ``__iter__`` asks ``get_worker_info()``
+    for its share.
 
     >>> class Count(IterableDataset):
     ...     def __iter__(self): return iter(range(3))
@@ -64,9 +76,11 @@ class IterableDataset(Dataset[T_co]):
 
 
 def faster_method(dataset: Any, name: str) -> Callable[[Sequence[int]], Any] | None:
-    """The method ``name`` (``__getitems__`` or ``__getbatch__``), if it agrees with the dataset's ``__getitem__``.
+    """The method ``name`` (``__getitems__`` or ``__getbatch__``), if it agrees with the dataset's
+    ``__getitem__``.
 
-    A subclass that overrides ``__getitem__`` alone changes what a sample is, so what it inherits is passed over.
+    A subclass that overrides ``__getitem__`` alone changes what a sample is, so what it inherits is
+    passed over.
     """
     for cls in type(dataset).__mro__:
         if name in vars(cls):
@@ -99,7 +113,8 @@ class TensorDataset(Dataset["tuple[Tensor, ...]"]):
             raise ArgumentError("TensorDataset: give at least one tensor.")
         if any(t.dim() == 0 or t.shape[0] != tensors[0].shape[0] for t in tensors):
             raise ShapeError(
-                "TensorDataset: the tensors' first dimensions differ (size mismatch between tensors).",
+                "TensorDataset: the tensors' first dimensions differ (size mismatch between"
+                " tensors).",
                 {f"tensor {i}": describe(t) for i, t in enumerate(tensors)},
                 fix="give tensors with one row a sample each",
             )
@@ -109,8 +124,6 @@ class TensorDataset(Dataset["tuple[Tensor, ...]"]):
         return tuple(t[index] for t in self.tensors)
 
     def __getbatch__(self, indices: Sequence[int]) -> list[Tensor] | None:
-        from fovea.utils.data.collate import gather_rows
-
         if any(t.requires_grad for t in self.tensors):
             return None
         return [gather_rows(t, indices) for t in self.tensors]
@@ -138,7 +151,9 @@ class StackDataset(Dataset[Any]):
         self.datasets = args or kwargs
         lengths = {len(d) for d in self._parts()}
         if len(lengths) > 1:
-            raise ArgumentError(f"StackDataset: the datasets have different lengths {sorted(lengths)}.")
+            raise ArgumentError(
+                f"StackDataset: the datasets have different lengths {sorted(lengths)}."
+            )
         self._length: int = lengths.pop()
 
     def _parts(self) -> list[Any]:
@@ -193,7 +208,9 @@ class ConcatDataset(Dataset[T_co]):
     def __getitem__(self, idx: int) -> T_co:
         size = len(self)
         if not -size <= idx < size:
-            raise OutOfRangeError(f"ConcatDataset: index {idx} is outside a dataset of {size} samples.")
+            raise OutOfRangeError(
+                f"ConcatDataset: index {idx} is outside a dataset of {size} samples."
+            )
         idx = idx % size
         which = bisect.bisect_right(self.cumulative_sizes, idx)
         start = self.cumulative_sizes[which - 1] if which else 0
@@ -219,7 +236,8 @@ class ChainDataset(IterableDataset[T_co]):
             yield from part
 
     def __len__(self) -> int:
-        return sum(len(part) for part in cast("Iterable[Any]", self.datasets))
+        lengths: list[int] = [len(part) for part in self.datasets]
+        return sum(lengths)
 
 
 class Subset(Dataset[T_co]):
@@ -277,8 +295,8 @@ def random_split(
 
     Args:
         dataset: a dataset with a length.
-        lengths: how many samples each part gets, or fractions that sum to 1. Fractions are rounded down and the
-            samples left over go to the first parts, one each.
+        lengths: how many samples each part gets, or fractions that sum to 1. Fractions are rounded
+            down and the samples left over go to the first parts, one each.
         generator: where the randomness comes from (default: fovea's own).
 
     Raises:
@@ -289,8 +307,6 @@ def random_split(
     >>> len(train), len(test), sorted([*train, *test]) == list(range(10))
     (8, 2, True)
     """
-    import fovea
-
     total = len(dataset)
     counts = _split_counts(total, lengths)
     if sum(counts) != total:
@@ -298,7 +314,7 @@ def random_split(
             f"random_split: lengths sum to {sum(counts)}, the dataset has {total} samples.",
             fix="give counts that sum to the dataset's length, or fractions that sum to 1",
         )
-    order: list[int] = fovea.randperm(total, generator=generator).tolist()
+    order: list[int] = randperm(total, generator=generator).tolist()
     ends = itertools.accumulate(counts)
     return [Subset(dataset, order[end - n : end]) for end, n in zip(ends, counts, strict=True)]
 

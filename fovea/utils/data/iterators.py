@@ -1,4 +1,6 @@
-"""One pass over a loader: in this thread, or ordering and prefetching what a pool of workers makes."""
+"""One pass over a loader: in this thread, or ordering and prefetching what a pool of workers
+makes.
+"""
 
 from __future__ import annotations
 
@@ -64,12 +66,14 @@ class LoaderIterator(Iterator[Any]):
             stated = len(self._loader)
             if self._yielded == stated + 1:
                 hint = (
-                    " Every worker iterates the whole dataset unless its __iter__ asks get_worker_info() for a share."
+                    " Every worker iterates the whole dataset unless its __iter__ asks"
+                    " get_worker_info() for a share."
                     if self._loader.num_workers
                     else ""
                 )
                 warnings.warn(
-                    f"DataLoader: the dataset's length promised {stated} batches, and more are coming.{hint}",
+                    f"DataLoader: the dataset's length promised {stated} batches, and more are"
+                    f" coming.{hint}",
                     stacklevel=3,
                 )
 
@@ -90,7 +94,8 @@ class InlineIterator(LoaderIterator):
 
 
 class PoolIterator(LoaderIterator):
-    """Batches made by workers: up to ``prefetch_factor`` tasks a worker are under way, handed out round robin.
+    """Batches made by workers: up to ``prefetch_factor`` tasks a worker are under way, handed out
+    round robin.
 
     Args:
         loader: the loader.
@@ -133,7 +138,8 @@ class PoolIterator(LoaderIterator):
         able = [w for w in turns if self._active[w]]
         if not able:
             return None
-        # Out of order, a slow worker gets less; in order, who makes which batch must not depend on speed.
+        # Out of order, a slow worker gets less; in order, who makes which batch must not depend on
+        # speed.
         worker = able[0] if self._loader.in_order else min(able, key=self._load.__getitem__)
         self._turn = (worker + 1) % count
         return worker
@@ -143,7 +149,8 @@ class PoolIterator(LoaderIterator):
             raise StopIteration
         if self._epoch != self._pool.epoch:
             raise RuntimeError(
-                "DataLoader: a newer iteration took over its persistent workers; finish one pass before the next."
+                "DataLoader: a newer iteration took over its persistent workers; finish one pass"
+                " before the next."
             )
         try:
             payload = self._take()
@@ -206,7 +213,9 @@ class PoolIterator(LoaderIterator):
             except Empty:
                 if deadline is not None and time.monotonic() >= deadline:
                     raise RuntimeError(
-                        f"DataLoader timed out after {self._loader.timeout} seconds: no worker delivered batch"
-                        f" {self._due}. A sample takes too long or waits for something; raise `timeout`, or use"
+                        f"DataLoader timed out after {self._loader.timeout} seconds: no worker"
+                        " delivered batch"
+                        f" {self._due}. A sample takes too long or waits for something; raise"
+                        " `timeout`, or use"
                         " num_workers=0 to see where."
                     ) from None

@@ -1,7 +1,8 @@
 """Worker processes: for datasets whose Python code holds the interpreter lock.
 
-Each worker has a connection of its own, so a worker that is killed cannot leave a shared lock behind, and its end is
-seen at once as the connection closing. The same holds the other way round: workers end when the parent is gone.
+Each worker has a connection of its own, so a worker that is killed cannot leave a shared lock
+behind, and its end is seen at once as the connection closing. The same holds the other way round:
+workers end when the parent is gone.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ class ProcessPool:
 
     Args:
         spec: what the workers share; it must pickle.
-        context: a ``multiprocessing`` context or the name of a start method. Default: ``forkserver`` where there is
-            one, else ``spawn`` (a plain fork would copy locks that other threads hold).
+        context: a ``multiprocessing`` context or the name of a start method. Default:
+            ``forkserver`` where there is one, else ``spawn`` (a plain fork would copy locks that
+            other threads hold).
 
     Raises:
         ArgumentError: the dataset, ``collate_fn`` or ``worker_init_fn`` cannot be pickled.
@@ -67,10 +69,14 @@ class ProcessPool:
     def _start(self, ctx: Any, number: int) -> None:
         ours, theirs = ctx.Pipe(duplex=True)
         self._connections.append(ours)
-        # A forked child holds copies of the parent's ends and must drop them, or it would never see the parent's end.
+        # A forked child holds copies of the parent's ends and must drop them, or it would never see
+        # the parent's end.
         inherited = list(self._connections) if ctx.get_start_method() == "fork" else []
         process = ctx.Process(
-            target=_main, args=(theirs, number, inherited), name=f"fovea-loader-{number}", daemon=True
+            target=_main,
+            args=(theirs, number, inherited),
+            name=f"fovea-loader-{number}",
+            daemon=True,
         )
         process.start()
         theirs.close()
@@ -103,12 +109,15 @@ class ProcessPool:
                 return head + ". Running out of memory is the usual cause; try fewer workers."
             return head + "."
         return (
-            f"{head} with exit code {code}. A script that uses worker processes must guard its entry point with"
+            f"{head} with exit code {code}. A script that uses worker processes must guard its"
+            " entry point with"
             ' `if __name__ == "__main__":`.'
         )
 
     def close(self) -> None:
-        """Stop the processes and wait for them; one that does not end within seconds is terminated."""
+        """Stop the processes and wait for them; one that does not end within seconds is
+        terminated.
+        """
         self._finalizer()
 
 
@@ -133,7 +142,8 @@ def _pickled(spec: WorkerSpec) -> bytes:
     except Exception as error:
         raise ArgumentError(
             f"DataLoader: the dataset cannot be sent to worker processes: {error}",
-            fix="define its classes and functions at the top of a module (no lambda), or use worker_type='thread'",
+            fix="define its classes and functions at the top of a module (no lambda), or use"
+            " worker_type='thread'",
         ) from error
 
 
@@ -211,7 +221,9 @@ def _serve(connection: Connection, number: int) -> None:
         except OSError:
             raise
         except Exception as error:  # the batch does not pickle
-            failed = WorkerError.caught(error, f"DataLoader worker process {number}, sending batch {item.number}")
+            failed = WorkerError.caught(
+                error, f"DataLoader worker process {number}, sending batch {item.number}"
+            )
             send(connection, Done(number, item.epoch, item.number, _portable(failed)))
 
 

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 
 from fovea.errors import ArgumentError
+from fovea.functions.random import randint, randperm
 from fovea.utils.data import seeding
 
 if TYPE_CHECKING:
     from fovea.random import Generator
 
 __all__ = [
-    "BatchSampler", "RandomSampler", "Sampler", "SequentialSampler", "SubsetRandomSampler",
+    "BatchSampler",
+    "RandomSampler",
+    "Sampler",
+    "SequentialSampler",
+    "SubsetRandomSampler",
     "WeightedRandomSampler",
 ]
 
@@ -23,7 +28,8 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Sampler(Generic[T_co]):
-    """Base of samplers: subclasses define ``__iter__`` (indices, or lists of them) and often ``__len__``.
+    """Base of samplers: subclasses define ``__iter__`` (indices, or lists of them) and often
+    ``__len__``.
 
     >>> class EverySecond(Sampler):
     ...     def __init__(self, data): self.data = data
@@ -59,9 +65,10 @@ class RandomSampler(Sampler[int]):
     Args:
         data_source: the dataset (only its length is read).
         replacement: whether an index may come up again before all others have.
-        num_samples: how many to draw (default: the dataset's length). Without replacement, more than the dataset
-            holds means one shuffled pass after another.
-        generator: where the randomness comes from. By default each pass takes a fresh seed from fovea's generator.
+        num_samples: how many to draw (default: the dataset's length). Without replacement, more
+            than the dataset holds means one shuffled pass after another.
+        generator: where the randomness comes from. By default each pass takes a fresh seed from
+            fovea's generator.
 
     Raises:
         ArgumentError: ``replacement`` is no bool, or ``num_samples`` is not positive.
@@ -93,8 +100,6 @@ class RandomSampler(Sampler[int]):
         return len(self.data_source) if self._num_samples is None else self._num_samples
 
     def __iter__(self) -> Iterator[int]:
-        import fovea
-
         n, wanted = len(self.data_source), self.num_samples
         if n == 0:
             if wanted:
@@ -104,10 +109,10 @@ class RandomSampler(Sampler[int]):
         if self.replacement:
             for start in range(0, wanted, 1024):
                 size = (min(1024, wanted - start),)
-                yield from fovea.randint(0, n, size, generator=generator).tolist()
+                yield from randint(0, n, size, generator=generator).tolist()
             return
         for start in range(0, wanted, n):
-            yield from fovea.randperm(n, generator=generator).tolist()[: wanted - start]
+            yield from randperm(n, generator=generator).tolist()[: wanted - start]
 
     def __len__(self) -> int:
         return self.num_samples
@@ -125,9 +130,7 @@ class SubsetRandomSampler(Sampler[int]):
         self.generator = generator
 
     def __iter__(self) -> Iterator[int]:
-        import fovea
-
-        for i in fovea.randperm(len(self.indices), generator=self.generator).tolist():
+        for i in randperm(len(self.indices), generator=self.generator).tolist():
             yield self.indices[i]
 
     def __len__(self) -> int:
@@ -144,10 +147,11 @@ class WeightedRandomSampler(Sampler[int]):
         generator: where the randomness comes from (default: fovea's own).
 
     Raises:
-        ArgumentError: a weight is negative or not finite, all are zero, ``num_samples`` is not positive, or more samples
-            are asked for, without replacement, than weights are positive.
+        ArgumentError: a weight is negative or not finite, all are zero, ``num_samples`` is not
+            positive, or more samples are asked for, without replacement, than weights are positive.
 
-    Source: without replacement, the indices with the largest log(u) / weight are taken (Efraimidis and Spirakis, 2006).
+    Source: without replacement, the indices with the largest log(u) / weight are taken (Efraimidis
+    and Spirakis, 2006).
 
     >>> set(WeightedRandomSampler([0.0, 1.0, 0.0], num_samples=5))
     {1}
@@ -176,7 +180,8 @@ class WeightedRandomSampler(Sampler[int]):
             )
         if not replacement and num_samples > np.count_nonzero(values):
             raise ArgumentError(
-                f"WeightedRandomSampler: {num_samples} samples without replacement need as many positive weights;"
+                f"WeightedRandomSampler: {num_samples} samples without replacement need as many"
+                " positive weights;"
                 f" there are {np.count_nonzero(values)}."
             )
         self.weights = values

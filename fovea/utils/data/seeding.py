@@ -1,7 +1,7 @@
 """Seeds: one draw a pass, and from it a stream of random numbers for every batch.
 
-A batch's stream depends on the pass's seed and the batch's number alone, not on the worker that makes it. So the
-number and kind of workers changes nothing, and a worker's speed even less.
+A batch's stream depends on the pass's seed and the batch's number alone, not on the worker that
+makes it. So the number and kind of workers changes nothing, and a worker's speed even less.
 """
 
 from __future__ import annotations
@@ -12,11 +12,17 @@ from typing import Any
 
 import numpy as np
 
-import fovea
+from fovea import dtypes
+from fovea.functions.random import rand, randint
 from fovea.random import Generator, use_generator
 
 __all__ = [
-    "Stream", "draw_seed", "fresh_generator", "install_stream", "seed_process", "uniforms",
+    "Stream",
+    "draw_seed",
+    "fresh_generator",
+    "install_stream",
+    "seed_process",
+    "uniforms",
 ]
 
 _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: spreads consecutive numbers over all 64 bits
@@ -25,7 +31,7 @@ _MASK = (1 << 63) - 1
 
 def draw_seed(generator: Generator | None = None) -> int:
     """A seed of 63 bits from ``generator`` (default: fovea's own)."""
-    return int(fovea.randint(0, _MASK, (), generator=generator).item())
+    return int(randint(0, _MASK, (), generator=generator).item())
 
 
 def fresh_generator() -> Generator:
@@ -35,7 +41,7 @@ def fresh_generator() -> Generator:
 
 def uniforms(count: int, generator: Generator | None) -> np.ndarray[Any, np.dtype[np.float64]]:
     """``count`` numbers from [0, 1) in double precision."""
-    return fovea.rand(count, generator=generator, dtype=fovea.float64).numpy()
+    return rand(count, generator=generator, dtype=dtypes.float64).numpy()
 
 
 class Stream:

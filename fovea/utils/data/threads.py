@@ -1,4 +1,6 @@
-"""Worker threads: cheap to start, nothing to copy. Decoding, NumPy and compiled kernels release the interpreter lock."""
+"""Worker threads: cheap to start, nothing to copy. Decoding, NumPy and compiled kernels release the
+interpreter lock.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ class ThreadPool:
         self.inbox: SimpleQueue[Any] = SimpleQueue()
         self._shared = _Shared()
         self._tasks: list[SimpleQueue[Any]] = [SimpleQueue() for _ in range(spec.num_workers)]
-        # The threads know the queues, not the pool, so that dropping the pool (a `break` in the loop) closes it.
+        # The threads know the queues, not the pool, so that dropping the pool (a `break` in the
+        # loop) closes it.
         self._threads = [
             threading.Thread(
                 target=_serve,
@@ -80,7 +83,9 @@ class ThreadPool:
 
 
 def _own_spec(spec: WorkerSpec) -> WorkerSpec:
-    """The spec with a shallow copy of the dataset, so that attributes set in a worker stay in it."""
+    """The spec with a shallow copy of the dataset, so that attributes set in a worker stay in
+    it.
+    """
     dataset = spec.plan.dataset
     if not isinstance(dataset, Dataset):
         return spec
@@ -112,9 +117,7 @@ def _serve(
         del payload  # or the batch would live until the next one is made
 
 
-def _close(
-    shared: _Shared, tasks: list[SimpleQueue[Any]], threads: list[threading.Thread]
-) -> None:
+def _close(shared: _Shared, tasks: list[SimpleQueue[Any]], threads: list[threading.Thread]) -> None:
     shared.closed = True
     for queue in tasks:
         queue.put(None)

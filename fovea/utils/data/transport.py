@@ -1,4 +1,5 @@
-"""Batches between processes: pickled, with the bytes of arrays and tensors sent beside the pickle, uncopied.
+"""Batches between processes: pickled, with the bytes of arrays and tensors sent beside the pickle,
+uncopied.
 
 Nothing here has a name in the file system, so nothing can be left behind when a process is killed.
 """
@@ -13,6 +14,9 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
+
+from fovea.functions.creation import from_numpy
+from fovea.tensor import Tensor
 
 __all__ = ["receive", "send"]
 
@@ -43,8 +47,6 @@ class _Pickler(pickle.Pickler):
         super().__init__(stream, protocol=5, buffer_callback=keep)
 
     def reducer_override(self, value: Any) -> Any:
-        from fovea.tensor import Tensor
-
         if type(value) is not Tensor or value.requires_grad:
             return NotImplemented
         array = value.numpy()
@@ -55,10 +57,8 @@ class _Pickler(pickle.Pickler):
 
 
 def _rebuild(raw: Bytes, dtype: Any, shape: tuple[int, ...], order: list[int]) -> Any:
-    import fovea
-
     array = raw.view(dtype.numpy).reshape(shape)
-    return fovea.from_numpy(array.transpose([order.index(i) for i in range(len(order))]))
+    return from_numpy(array.transpose([order.index(i) for i in range(len(order))]))
 
 
 def _write(connection: Connection, raw: memoryview) -> None:
@@ -70,9 +70,11 @@ def _write(connection: Connection, raw: memoryview) -> None:
 
 
 def _read(connection: Connection, size: int) -> Bytes:
-    """Exactly ``size`` bytes, straight into a fresh array (``recv_bytes`` would copy them twice)."""
+    """Exactly ``size`` bytes, straight into a fresh array (``recv_bytes`` would copy them
+    twice).
+    """
     block = np.empty(size, np.uint8)
-    rest = memoryview(block)
+    rest = memoryview(block)  # type: ignore[arg-type]
     if os.name != "posix":
         if size:
             connection.recv_bytes_into(rest)

@@ -1,4 +1,6 @@
-"""What a worker does, wherever it runs: seed itself, make batches, and hand its errors over with their traceback."""
+"""What a worker does, wherever it runs: seed itself, make batches, and hand its errors over with
+their traceback.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,15 @@ from fovea.utils.data import seeding
 from fovea.utils.data.fetch import Cancelled, Fetcher, FetchPlan, is_iterable
 
 __all__ = [
-    "Begin", "Died", "Done", "End", "Task", "Worker", "WorkerError", "WorkerInfo", "WorkerSpec",
+    "Begin",
+    "Died",
+    "Done",
+    "End",
+    "Task",
+    "Worker",
+    "WorkerError",
+    "WorkerInfo",
+    "WorkerSpec",
     "get_worker_info",
 ]
 
@@ -24,9 +34,11 @@ class WorkerInfo:
     Attributes:
         id: the worker's number, from 0.
         num_workers: how many there are.
-        seed: the seed of this worker (base seed + id); Python's and NumPy's generators start from it in a process.
-        dataset: this worker's copy of the dataset. Worker processes have a full copy. Worker threads have a shallow one:
-            attributes that a worker sets stay its own, the objects they pointed to are shared.
+        seed: the seed of this worker (base seed + id); Python's and NumPy's generators start from
+            it in a process.
+        dataset: this worker's copy of the dataset. Worker processes have a full copy. Worker
+            threads have a shallow one: attributes that a worker sets stay its own, the objects they
+            pointed to are shared.
     """
 
     id: int
@@ -94,7 +106,9 @@ class _Verbatim(str):
 
 @dataclass(frozen=True)
 class WorkerError:
-    """An exception from a worker: its type, and its traceback as text (frames would keep their data alive)."""
+    """An exception from a worker: its type, and its traceback as text (frames would keep their data
+    alive).
+    """
 
     kind: type[BaseException] | None
     text: str
@@ -156,7 +170,9 @@ class Worker:
         self.epoch_seed = spec.seed
 
     def start(self) -> None:
-        """Seed the worker and call ``worker_init_fn``; an error there becomes the result of every task."""
+        """Seed the worker and call ``worker_init_fn``; an error there becomes the result of every
+        task.
+        """
         global _process_info
         spec = self.spec
         seed = spec.seed + self.number

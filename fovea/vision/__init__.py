@@ -1,0 +1,18 @@
+"""Computer vision: ``datasets``, ``transforms`` and ``io``, with torchvision's names.
+
+Pillow (``pip install "fovea[vision]"``) is needed for image files and PIL images, and only when one
+is met.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__all__ = ["datasets", "io", "transforms"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

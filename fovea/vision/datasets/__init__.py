@@ -1,0 +1,30 @@
+"""Image datasets, with torchvision's names and arguments; ``Digits`` comes with the package.
+
+>>> from fovea.vision.datasets import Digits
+>>> image, label = Digits(train=False)[0]
+>>> image.shape, label
+(fovea.Size([1, 8, 8]), 5)
+"""
+
+from fovea.vision.datasets.cifar import CIFAR10, CIFAR100
+from fovea.vision.datasets.digits import Digits
+from fovea.vision.datasets.fake import FakeData
+from fovea.vision.datasets.folder import IMG_EXTENSIONS, DatasetFolder, ImageFolder, default_loader
+from fovea.vision.datasets.mnist import KMNIST, MNIST, FashionMNIST
+from fovea.vision.datasets.vision import DatasetNotFoundError, VisionDataset
+
+__all__ = [
+    "CIFAR10",
+    "CIFAR100",
+    "IMG_EXTENSIONS",
+    "KMNIST",
+    "MNIST",
+    "DatasetFolder",
+    "DatasetNotFoundError",
+    "Digits",
+    "FakeData",
+    "FashionMNIST",
+    "ImageFolder",
+    "VisionDataset",
+    "default_loader",
+]

@@ -1,0 +1,76 @@
+"""Image transforms, with torchvision's names and defaults, on PIL images and on tensors (...,
+channels, height, width).
+
+Random ones draw from fovea's generator: seeds make them repeatable, in a loader's workers, too.
+
+>>> import fovea
+>>> from fovea.vision import transforms
+>>> augment = transforms.Compose([
+...     transforms.RandomCrop(32, padding=4),
+...     transforms.RandomHorizontalFlip(),
+...     transforms.Normalize([0.5], [0.5]),
+... ])
+>>> augment(fovea.rand(3, 32, 32)).shape
+fovea.Size([3, 32, 32])
+"""
+
+from fovea.vision.transforms import functional
+from fovea.vision.transforms.affine import RandomAffine, RandomRotation
+from fovea.vision.transforms.base import Transform
+from fovea.vision.transforms.color import (
+    ColorJitter,
+    GaussianBlur,
+    Grayscale,
+    RandomErasing,
+    RandomGrayscale,
+)
+from fovea.vision.transforms.compose import Compose, Lambda, RandomApply, RandomChoice, RandomOrder
+from fovea.vision.transforms.convert import (
+    ConvertImageDtype,
+    Normalize,
+    PILToTensor,
+    ToDtype,
+    ToPILImage,
+    ToTensor,
+)
+from fovea.vision.transforms.geometry import (
+    CenterCrop,
+    Pad,
+    RandomCrop,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    RandomVerticalFlip,
+    Resize,
+)
+from fovea.vision.transforms.interpolation import InterpolationMode
+
+__all__ = [
+    "CenterCrop",
+    "ColorJitter",
+    "Compose",
+    "ConvertImageDtype",
+    "GaussianBlur",
+    "Grayscale",
+    "InterpolationMode",
+    "Lambda",
+    "Normalize",
+    "PILToTensor",
+    "Pad",
+    "RandomAffine",
+    "RandomApply",
+    "RandomChoice",
+    "RandomCrop",
+    "RandomErasing",
+    "RandomGrayscale",
+    "RandomHorizontalFlip",
+    "RandomOrder",
+    "RandomResizedCrop",
+    "RandomRotation",
+    "RandomVerticalFlip",
+    "Resize",
+    "ToDtype",
+    "ToPILImage",
+    "ToTensor",
+    "Transform",
+    "functional",
+]
