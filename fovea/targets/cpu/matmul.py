@@ -349,7 +349,7 @@ def _pack_right(p: Problem, compute: Element, width: int) -> tuple[KernelCall, i
     distinct = [(n, sb, 0) for n, _, sb in p.batch if sb != 0]
     key, build = panel_builder(p.b.element, compute, width, order)
     groups = _batch_words(distinct)[:6]
-    words = (*groups, p.columns, b_column, 1, 0, 1, 0, p.run, b_row)
+    words = (*groups, p.columns, b_column, 1, 0, 1, 0, p.run, b_row, 0)
     call = KernelCall(
         load_cached(key, build), (p.operands[1], p.external), words, count * size > 16384
     )

@@ -131,7 +131,7 @@ def transpose(k: Kernel, block: list[Value]) -> list[Value]:
 
 PANEL_SIZES = (
     "groups", "group1", "group2", "stride0", "stride1", "stride2", "columns", "column_stride",
-    "outer", "outer_stride", "middle", "middle_stride", "inner", "inner_stride",
+    "outer", "outer_stride", "middle", "middle_stride", "inner", "inner_stride", "offset",
 )  # fmt: skip
 
 
@@ -139,7 +139,7 @@ def panel_kernel(source: Element, target: Element, width: int, order: Order) -> 
     """Panels of `width` columns: target[group][panel][outer][middle][inner][column], zeros behind the last column.
 
     Groups are made of up to three batch dimensions, the contracted index of three (such as kernel row, kernel column and
-    channel), each with its stride; the source buffer starts at the element that all of them count from.
+    channel), each with its stride; all count from the element `offset`.
     """
     k = Kernel(
         f"pack_{source.name}_{width}_{order.value}",
@@ -148,14 +148,14 @@ def panel_kernel(source: Element, target: Element, width: int, order: Order) -> 
     )
     w, panels = k.buffers
     (groups, group1, group2, stride0, stride1, stride2, columns, column_stride,
-     outer, outer_stride, middle, middle_stride, inner, inner_stride) = k.sizes  # fmt: skip
+     outer, outer_stride, middle, middle_stride, inner, inner_stride, offset) = k.sizes  # fmt: skip
     panel_count = (columns + (width - 1)) // width
     with k.parallel(groups * panel_count) as piece:
         group, panel = piece // panel_count, piece % panel_count
         first = panel * width
         count = k.smaller(columns - first, width)
         at = group // group2 // group1 * stride0 + group // group2 % group1 * stride1
-        start = w.at(at + group % group2 * stride2 + first * column_stride)
+        start = w.at(offset + at + group % group2 * stride2 + first * column_stride)
         into = panels.at(piece * (outer * middle * inner * width))
         with k.if_(count < width):
             fill_line(k, into, outer * middle * inner * width)

@@ -98,3 +98,41 @@ def blocks(
         block = max(tile_rows, _ceil_div(_ceil_div(block, 2), tile_rows) * tile_rows)
         pieces = batches * _ceil_div(rows, block)
     return Blocks(block, _ceil_div(panels, groups), wanted > 1)
+
+
+@dataclass(frozen=True)
+class ImageBlocks:
+    """How a convolution is cut: images, rows and panels of one piece."""
+
+    images: int
+    rows: int
+    panels: int
+    worth_sharing: bool
+
+
+def image_blocks(
+    images: int, rows: int, columns: int, groups: int, panels: int, flops: int, row_bytes: int, halo_bytes: int
+) -> ImageBlocks:
+    """Cut a convolution with `rows` by `columns` output pixels an image into pieces.
+
+    Args:
+        flops: of the whole convolution.
+        row_bytes: of input that each output row adds to a piece; `halo_bytes`: that a piece reads beyond those.
+    """
+    wanted = max(1, min(2 * PIECES, flops // PIECE_FLOPS))
+    fitting = max(1, (L2_BYTES - halo_bytes) // max(row_bytes, 1))
+    block_rows = rows if fitting >= rows else _ceil_div(rows, _ceil_div(rows, fitting))
+    block_images = 1
+    if block_rows == rows:
+        block_images = max(1, min(images, L2_BYTES // (rows * row_bytes + halo_bytes)))
+    others = _ceil_div(wanted, groups)
+
+    def pieces() -> int:
+        return _ceil_div(images, block_images) * _ceil_div(rows, block_rows)
+
+    while pieces() < others and block_images > 1 and block_images * rows * columns > 96:
+        block_images = _ceil_div(block_images, 2)
+    while pieces() < others and block_rows > 1 and block_rows * columns > 96:
+        block_rows = _ceil_div(block_rows, 2)
+    split = min(panels, max(1, _ceil_div(others, pieces())))
+    return ImageBlocks(block_images, block_rows, _ceil_div(panels, split), wanted > 1)

@@ -1,0 +1,273 @@
+"""Convolution and its gradient to the data, planned as correlations for the kernel in conv_kernel.py.
+
+The gradient to the data is itself a correlation, of the output's gradient with the weights turned around. Where the convolution strides,
+input pixels fall into phases (even and odd rows and columns for stride 2), each of which meets only some of the taps, at stride 1: one
+kernel call a phase.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from math import gcd
+
+from fovea.targets.cpu import schedule
+from fovea.targets.cpu.compile import load_cached
+from fovea.targets.cpu.contraction import Epilogue
+from fovea.targets.cpu.conv_kernel import TABLE_SLACK, Variant, conv_kernel
+from fovea.targets.cpu.elements import Element, f32, f64
+from fovea.targets.cpu.isa import active
+from fovea.targets.cpu.packing import Order, panel_builder
+from fovea.targets.cpu.program import KernelCall, KernelProgram
+from fovea.targets.cpu.schedule import Tile
+from fovea.targets.cpu.views import View
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class ConvParams:
+    """A convolution's parameters: padding is (top, bottom, left, right)."""
+
+    stride: Pair = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: Pair = (1, 1)
+    groups: int = 1
+
+    def output_size(self, size: Pair, kernel: Pair) -> Pair:
+        """Height and width of the result.
+
+        >>> ConvParams(stride=(2, 2), padding=(1, 1, 1, 1)).output_size((56, 56), (3, 3))
+        (28, 28)
+        """
+        top, bottom, left, right = self.padding
+        (height, width), (r, s) = size, kernel
+        reach = self.dilation[0] * (r - 1) + 1, self.dilation[1] * (s - 1) + 1
+        return (
+            (height + top + bottom - reach[0]) // self.stride[0] + 1,
+            (width + left + right - reach[1]) // self.stride[1] + 1,
+        )
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """y[n, h, w, g, o] = sum over r, s, c of x[n, h * stride + origin + r * step, ..., g, c] * w[g, o, c, r, s].
+
+    `x` and `y` are (N, C, H, W) views over all groups; x is zero outside its image. `grid` is the part of y that is written: every
+    `spacing`-th pixel from `y_offset` on. Weight strides are by group, output, channel, row and column.
+    """
+
+    x: View
+    y: View
+    groups: int
+    channels: int
+    outputs: int
+    grid: Pair
+    spacing: Pair
+    y_offset: int
+    taps: Pair
+    stride: Pair
+    step: Pair
+    origin: Pair
+    weight_strides: tuple[int, int, int, int, int]
+    weight_offset: int
+
+    @property
+    def flops(self) -> int:
+        pixels = self.x.shape[0] * self.grid[0] * self.grid[1]
+        return 2 * pixels * self.groups * self.outputs * self.channels * self.taps[0] * self.taps[1]
+
+    @property
+    def reach(self) -> Pair:
+        return (max(self.taps[0] - 1, 0) * self.step[0], max(self.taps[1] - 1, 0) * self.step[1])
+
+    @property
+    def inside(self) -> bool:
+        """Whether no tap ever falls outside the image."""
+        return all(
+            origin >= 0 and (n - 1) * stride + origin + reach < size
+            for origin, n, stride, reach, size in zip(
+                self.origin, self.grid, self.stride, self.reach, self.x.shape[2:], strict=True
+            )
+        )
+
+
+def forward_correlation(x: View, weight: View, y: View, p: ConvParams) -> Correlation:
+    """The correlation that a convolution is."""
+    outputs, channels, *taps = weight.shape
+    of_output, of_channel, of_row, of_column = weight.strides
+    per_group = outputs // p.groups
+    return Correlation(
+        x, y, p.groups, channels, per_group, (y.shape[2], y.shape[3]), (1, 1), 0,
+        (taps[0], taps[1]), p.stride, p.dilation, (-p.padding[0], -p.padding[2]),
+        (per_group * of_output, of_output, of_channel, of_row, of_column), 0,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Phase:
+    """Of input positions start, start + stride, ... (one dimension): the taps that reach them, and from where."""
+
+    start: int
+    count: int
+    taps: int
+    first_tap: int
+    tap_step: int
+    origin: int
+    step: int
+
+
+def _phases(size: int, taps: int, stride: int, padding: int, dilation: int) -> list[_Phase]:
+    """Input position i meets tap r from output (i + padding - r * dilation) / stride, where that is whole."""
+    phases = []
+    tap_step = stride // gcd(stride, dilation)
+    step = tap_step * dilation // stride
+    for start in range(min(stride, size)):
+        meeting = [r for r in range(taps) if (start + padding - r * dilation) % stride == 0]
+        # Later taps come from earlier outputs: go through them backwards.
+        last = meeting[-1] if meeting else 0
+        origin = (start + padding - last * dilation) // stride
+        count = -(-(size - start) // stride)
+        phases.append(_Phase(start, count, len(meeting), last, tap_step, origin, max(step, 1)))
+    return phases
+
+
+def input_grad_correlations(gy: View, weight: View, gx: View, p: ConvParams) -> list[Correlation]:
+    """The correlations, one a phase, that make up the gradient to the data."""
+    outputs, channels, r, s = weight.shape
+    of_output, of_channel, of_row, of_column = weight.strides
+    per_group = outputs // p.groups
+    down = _phases(gx.shape[2], r, p.stride[0], p.padding[0], p.dilation[0])
+    across = _phases(gx.shape[3], s, p.stride[1], p.padding[2], p.dilation[1])
+    return [
+        Correlation(
+            gy, gx, p.groups, per_group, channels, (v.count, h.count), p.stride,
+            v.start * gx.strides[2] + h.start * gx.strides[3],
+            (v.taps, h.taps) if v.taps and h.taps else (0, 0), (1, 1), (v.step, h.step), (v.origin, h.origin),
+            (per_group * of_output, of_channel, of_output, -v.tap_step * of_row, -h.tap_step * of_column),
+            v.first_tap * of_row + h.first_tap * of_column,
+        )
+        for v in down
+        for h in across
+    ]  # fmt: skip
+
+
+# -- planning --------------------------------------------------------------------------------------------------
+
+
+def plan_conv2d(
+    x: View, weight: View, y: View, params: ConvParams, bias: View | None = None, activation: str = "none"
+) -> KernelProgram:
+    """The program for a convolution: inputs x, weight (and bias), output y.
+
+    Args:
+        x: (N, C, H, W), any strides; y: (N, O, OH, OW) with dense channels.
+        weight: (O, C / groups, kh, kw), any strides; bias: (O,), dense, or None.
+    """
+    numbers = (0, 1, 2 if bias is not None else None, 2 if bias is None else 3)
+    c = forward_correlation(x, weight, y, params)
+    return _plan([c], weight, Epilogue(bias is not None, activation), numbers)
+
+
+def plan_conv2d_input_grad(gy: View, weight: View, gx: View, params: ConvParams) -> KernelProgram:
+    """The program for the gradient to the data: inputs gy, weight, output gx (dense channels)."""
+    return _plan(
+        input_grad_correlations(gy, weight, gx, params), weight, Epilogue(), (0, 1, None, 2)
+    )
+
+
+def _plan(
+    correlations: list[Correlation], weight: View, epilogue: Epilogue,
+    numbers: tuple[int, int, int | None, int],
+) -> KernelProgram:  # fmt: skip
+    external = 4 if epilogue.bias else 3
+    calls: list[KernelCall] = []
+    scratch: list[int] = []
+    per_thread = 0
+    todo = [c for c in correlations if c.x.shape[0] * c.grid[0] * c.grid[1] * c.y.shape[1]]
+    for n, c in enumerate(todo):
+        compute = f64 if c.x.element is f64 else f32
+        pixels = c.x.shape[0] * c.grid[0] * c.grid[1]
+        tile = schedule.tile(active(), compute, pixels, c.outputs)
+        pack, size = _pack_weights(c, weight, compute, tile, (numbers[1], external + n))
+        scratch.append(size)
+        call, own = _correlate(c, compute, tile, epilogue, numbers, (external + n, external + len(todo)))
+        per_thread = max(per_thread, own)
+        calls += [pack, call]
+    stride = -(-per_thread // 64) * 64
+    calls = [replace(c, words=(*c.words[:-1], stride)) if n % 2 else c for n, c in enumerate(calls)]
+    return KernelProgram(calls, external, scratch, stride)
+
+
+def _pack_weights(
+    c: Correlation, weight: View, compute: Element, tile: Tile, buffers: Pair
+) -> tuple[KernelCall, int]:
+    """The call that packs the weights into panels, and the bytes that they take."""
+    width = tile.columns(active(), compute)
+    group, output, channel, row, column = c.weight_strides
+    order = Order.of(channel, output, c.channels, c.outputs)
+    key, build = panel_builder(weight.element, compute, width, order)
+    panels = c.groups * -(-c.outputs // width)
+    size = panels * width * c.taps[0] * c.taps[1] * c.channels
+    words = (
+        c.groups, 1, c.groups, 0, 0, group, c.outputs, output,
+        c.taps[0], row, c.taps[1], column, c.channels, channel, c.weight_offset,
+    )  # fmt: skip
+    return KernelCall(load_cached(key, build), buffers, words, size > 16384), size * compute.bytes
+
+
+def _correlate(
+    c: Correlation, compute: Element, tile: Tile, epilogue: Epilogue,
+    numbers: tuple[int, int, int | None, int], scratch: Pair,
+) -> tuple[KernelCall, int]:  # fmt: skip
+    """The call of the convolution kernel, and the scratch bytes that each thread needs for it.
+
+    The last word, the distance between threads' scratch, is set when all calls of the program are known.
+    """
+    x_image, x_channel, x_row, x_column = c.x.strides
+    y_image, y_channel, y_row, y_column = c.y.strides
+    source = _source(c, compute)
+    direct = source == "direct"
+    of_row, of_column = (x_row, x_column) if direct else (0, c.channels)
+    band_columns = (c.grid[1] - 1) * c.stride[1] + c.reach[1] + 1
+    if not direct:
+        of_row = band_columns * c.channels
+    taps, run = c.taps, c.channels
+    if taps[1] and c.step[1] == 1 and of_column == c.channels:  # neighboring taps are neighbors in memory
+        taps, run = (taps[0], 1), taps[1] * c.channels
+    width = tile.columns(active(), compute)
+    panels = -(-c.outputs // width)
+    line = of_row * compute.bytes if not direct else c.grid[1] * c.channels * compute.bytes
+    halo = max(c.reach[0] + 1 - c.stride[0], 0) * line
+    blocks = schedule.image_blocks(
+        c.x.shape[0], *c.grid, c.groups, panels, c.flops, c.stride[0] * line, halo
+    )
+    band = 0
+    if not direct:
+        band_rows = (blocks.rows - 1) * c.stride[0] + c.reach[0] + 1
+        band = -(-blocks.images * band_rows * line // 64) * 64
+    entries = blocks.images * blocks.rows * c.grid[1] + TABLE_SLACK
+    words = (
+        c.x.shape[0], *c.grid, *c.x.shape[2:], c.channels, c.outputs,
+        x_image, x_row, x_column, x_channel, c.channels * x_channel,
+        y_image, y_row * c.spacing[0], y_column * c.spacing[1], c.outputs * y_channel, c.y_offset,
+        *c.stride, *c.origin, *taps, run, c.step[0] * of_row, c.step[1] * of_column, c.reach[0], band_columns,
+        c.groups, blocks.images, -(-c.x.shape[0] // blocks.images), blocks.rows, -(-c.grid[0] // blocks.rows),
+        panels, blocks.panels, -(-panels // blocks.panels), c.taps[0] * c.taps[1] * c.channels * width, band, 0,
+    )  # fmt: skip
+    v = Variant(c.x.element, c.y.element, compute, tile, source, epilogue)
+    bias = () if numbers[2] is None else (numbers[2],)
+    buffers = (numbers[0], scratch[0], *bias, numbers[3], scratch[1])
+    address = load_cached(v.key, partial(conv_kernel, v))
+    return KernelCall(address, buffers, words, blocks.worth_sharing), band + 16 * entries
+
+
+def _source(c: Correlation, compute: Element) -> str:
+    """How the kernel reads the images: in place where nothing needs changing."""
+    _, channel, _, column = c.x.strides
+    dense = channel == 1 or c.channels == 1
+    if c.x.element is compute and dense and c.inside:
+        return "direct"
+    if dense and c.groups == 1 and column == c.channels:
+        return "dense"
+    return Order.of(column, channel, c.x.shape[3], c.channels).value

@@ -1,0 +1,181 @@
+"""The convolution kernel: one correlation of channels-last images with packed weights.
+
+A piece of work is a block of output rows (or of whole small images) against a block of weight panels. Where images need padding, another element
+type or another layout, the piece first copies the rows that it reads into a zero-bordered band in its thread's scratch memory; the copy costs little
+beside the products, and leaves no border case to the loops. Pixels of a piece are numbered through, rows and images alike, and a table holds
+where each one starts: tiles of pixels waste nothing at row ends, however narrow the image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+from fovea.targets.cpu.builder import Kernel
+from fovea.targets.cpu.contraction import Core, Epilogue
+from fovea.targets.cpu.elements import Element, i64, u8
+from fovea.targets.cpu.memory import Buffer
+from fovea.targets.cpu.packing import Order, copy_line, copy_rows, fill_line
+from fovea.targets.cpu.schedule import Tile
+from fovea.targets.cpu.values import Index, Value
+
+SIZES = (
+    "images", "rows", "columns", "height", "width", "channels", "outputs",
+    "x_image", "x_row", "x_column", "x_channel", "x_group",
+    "y_image", "y_row", "y_column", "y_group", "y_offset",
+    "stride_h", "stride_w", "origin_h", "origin_w",
+    "taps_h", "taps_w", "run", "tap_h", "tap_w", "reach_h", "band_columns",
+    "groups", "image_block", "image_blocks", "row_block", "row_blocks",
+    "panels", "panel_block", "panel_blocks", "panel_size", "table", "scratch_stride",
+)  # fmt: skip
+
+TABLE_SLACK = 16  # entries behind a table's last, for whole vectors and tiles
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a convolution kernel is generated for."""
+
+    x: Element
+    y: Element
+    compute: Element
+    tile: Tile
+    source: str  # "direct" reads images in place; "dense" copies whole rows into a band; else an Order's value
+    epilogue: Epilogue
+
+    @property
+    def key(self) -> str:
+        return (
+            f"conv/{self.x}/{self.y}/{self.compute}/{self.tile.rows}x{self.tile.vectors}/"
+            f"{self.source}/{self.epilogue.key}"
+        )
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Where a piece lies, as Values: its group, first image and row, how many of each, its pixels."""
+
+    group: Value
+    image: Value
+    images: Index
+    row: Value
+    rows: Index
+    pixels: Value
+
+
+def conv_kernel(v: Variant) -> Kernel:
+    """y = x correlated with packed weights (+ bias)."""
+    buffers = [("x", v.x), ("weights", v.compute), ("bias", v.y), ("y", v.y), ("scratch", u8)]
+    if not v.epilogue.bias:
+        del buffers[2]
+    k = Kernel("conv", buffers, SIZES)
+    x, weights, *bias, y, scratch = k.buffers
+    s = SimpleNamespace(**dict(zip(SIZES, k.sizes, strict=True)))
+    core = Core(k, v.tile, v.compute)
+    with k.parallel(s.groups * s.image_blocks * s.row_blocks * s.panel_blocks) as number:
+        panel_block = number % s.panel_blocks
+        piece = _locate(k, s, number // s.panel_blocks)
+        own = scratch.at(k.tid * s.scratch_stride)
+        images = x.at(piece.group * s.x_group)
+        if v.source != "direct":
+            band = own.view(v.compute)
+            _copy_band(k, v.source, s, piece, images, band)
+            images = band
+        starts = own.at(s.table).view(i64)
+        targets = _tables(k, v, s, piece, starts)
+        low = panel_block * s.panel_block
+        with k.loop(low, k.smaller(low + s.panel_block, s.panels)) as panel:
+            channel = panel * core.width
+            weight = weights.at((piece.group * s.panels + panel) * s.panel_size)
+            of_panel = bias[0].at(piece.group * s.outputs + channel) if bias else None
+            out = y.at(s.y_offset + piece.group * s.y_group + channel)
+            _pixel_tiles(
+                core, v, s, piece.pixels, (images, starts), weight, of_panel, (out, targets),
+                s.outputs - channel,
+            )  # fmt: skip
+    return k
+
+
+def _locate(k: Kernel, s: SimpleNamespace, number: Value) -> Piece:
+    row_block, rest = number % s.row_blocks, number // s.row_blocks
+    image_block, group = rest % s.image_blocks, rest // s.image_blocks
+    image, row = image_block * s.image_block, row_block * s.row_block
+    images = k.smaller(s.images - image, s.image_block)
+    rows = k.smaller(s.rows - row, s.row_block)
+    return Piece(group, image, images, row, rows, k.index(images * rows * s.columns))
+
+
+def _copy_band(
+    k: Kernel, source: str, s: SimpleNamespace, piece: Piece, x: Buffer, band: Buffer
+) -> None:
+    """Copy the input rows that a piece reads, with zeros where they reach beyond the image."""
+    band_rows = (piece.rows - 1) * s.stride_h + s.reach_h + 1
+    line = s.band_columns * s.channels
+    left = k.smaller(k.larger(-s.origin_w, 0), s.band_columns)
+    right = k.larger(k.smaller(s.width - s.origin_w, s.band_columns), left)
+    with k.loop(0, piece.images) as n, k.loop(0, band_rows) as r:
+        into = band.at((n * band_rows + r) * line)
+        row = piece.row * s.stride_h + s.origin_h + r
+        with k.if_else((row >= 0) & (row < s.height)) as (inside, outside):
+            with inside:
+                fill_line(k, into, left * s.channels)
+                first = left + s.origin_w
+                start = x.at((piece.image + n) * s.x_image + row * s.x_row + first * s.x_column)
+                middle = into.at(left * s.channels)
+                if source == "dense":
+                    copy_line(k, start, (right - left) * s.channels, middle)
+                else:
+                    strides, shape = (s.x_column, s.x_channel), (right - left, s.channels)
+                    copy_rows(k, Order(source), start, strides, shape, middle, s.channels)
+                fill_line(k, into.at(right * s.channels), line - right * s.channels)
+            with outside:
+                fill_line(k, into, line)
+
+
+def _tables(k: Kernel, v: Variant, s: SimpleNamespace, piece: Piece, starts: Buffer) -> Buffer:
+    """Write where each pixel starts in the band (or image) and in the output; return the second table."""
+    targets = starts.at(s.image_block * s.row_block * s.columns + TABLE_SLACK)
+    if v.source == "direct":
+        image_step, row_step, column_step = s.x_image, s.stride_h * s.x_row, s.stride_w * s.x_column
+        origin = piece.image * s.x_image + (piece.row * s.stride_h + s.origin_h) * s.x_row
+        origin = origin + s.origin_w * s.x_column
+    else:
+        band_rows = (piece.rows - 1) * s.stride_h + s.reach_h + 1
+        line = s.band_columns * s.channels
+        image_step, row_step = band_rows * line, s.stride_h * line
+        column_step, origin = s.stride_w * s.channels, k.index(0)
+    target = piece.image * s.y_image + piece.row * s.y_row
+    lanes = 4
+    counting = k.lane_numbers(lanes, i64)
+    with k.loop(0, piece.images) as n, k.loop(0, piece.rows) as h:
+        at = (n * piece.rows + h) * s.columns
+        from_x = counting * column_step + (origin + n * image_step + h * row_step)
+        to_y = counting * s.y_column + (target + n * s.y_image + h * s.y_row)
+        with k.loop(0, s.columns, lanes) as w:
+            k.store(from_x + w * column_step, starts, at + w)
+            k.store(to_y + w * s.y_column, targets, at + w)
+    for table in (starts, targets):
+        last = k.load(table, piece.pixels - 1)
+        for i in range(v.tile.rows - 1):
+            k.store(last, table, piece.pixels + i)
+    return targets
+
+
+def _pixel_tiles(
+    core: Core, v: Variant, s: SimpleNamespace, pixels: Value, source: tuple[Buffer, Buffer],
+    weight: Buffer, bias: Buffer | None, target: tuple[Buffer, Buffer], channels_left: Value,
+) -> None:  # fmt: skip
+    """All pixels of a piece against one panel. The last tile repeats the last pixel to be whole."""
+    k, (images, starts), (out, targets) = core.k, source, target
+    with k.loop(0, pixels, v.tile.rows) as pixel:
+        rows = [images.at(k.load(starts, pixel + i)) for i in range(v.tile.rows)]
+        sums = core.accumulators(bias, channels_left)
+        with k.loop(0, s.taps_h) as r, k.loop(0, s.taps_w) as t:
+            tap = r * s.tap_h + t * s.tap_w
+            taps_before = (r * s.taps_w + t) * s.run
+            core.accumulate(
+                sums, [row.at(tap) for row in rows], weight.at(taps_before * core.width),
+                s.run, core.width,
+            )  # fmt: skip
+        outs = [out.at(k.load(targets, pixel + i)) for i in range(v.tile.rows)]
+        core.finish(sums, outs, channels_left, v.epilogue)
