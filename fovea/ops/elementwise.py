@@ -280,7 +280,7 @@ def _(gy: Shaped, y: Shaped) -> Spec:
 
 @relu_grad.grad(saves=("y",))
 def _(ctx: Any, g: Any) -> tuple[Any, ...]:
-    return relu_grad(g, ctx.y), None
+    return sum_to(relu_grad(g, ctx.y), ctx.shape(0)), None
 
 
 @relu_grad.reference

@@ -158,7 +158,8 @@ def _cat(dim: int, *tensors: Any) -> Any:
 def _extremum_grad(ctx: Any, gy: Any) -> Any:
     """Ties share the gradient equally, as PyTorch's amax does."""
     hit = (ctx.x == unreduced(ctx.y, ctx)).to(gy.dtype)
-    return unreduced(gy, ctx) * hit / hit.sum(ctx.attrs.dims, keepdim=True)
+    ties = sum_.bind((hit,), ReduceAttrs.of(ctx.attrs.dims, True))
+    return unreduced(gy, ctx) * hit / ties
 
 
 amax.grad(saves=("x", "y"))(_extremum_grad)

@@ -1,0 +1,181 @@
+"""Sample inputs for every op: what the walk over the op table and the fuzzer start from.
+
+Values keep away from kinks (so differences are valid) and from the edges of a function's domain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+Case = tuple[list[Array | None], dict[str, Any]]
+
+RNG = np.random.default_rng(7)
+P = {"stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1)}
+
+
+def real(*shape: int) -> Array:
+    """Distinct values away from 0 and from integers and their halves."""
+    n = int(np.prod(shape))
+    values = (RNG.permutation(n) - n / 2 + 0.3) * (3.3 / max(n, 1)) + 0.017
+    return values.reshape(shape)
+
+
+def other(*shape: int) -> Array:
+    """Like ``real``, but equal to none of its values."""
+    return real(*shape) * 0.93 + 0.0113
+
+
+def positive(*shape: int) -> Array:
+    return np.abs(real(*shape)) + 0.2
+
+
+def unit(*shape: int) -> Array:
+    return RNG.uniform(-0.8, 0.8, shape)
+
+
+def whole(*shape: int, low: int = 0, high: int = 5) -> Array:
+    return RNG.integers(low, high, shape)
+
+
+def truth(*shape: int) -> Array:
+    return RNG.random(shape) > 0.5
+
+
+def unary(domain: Any, *names: str) -> dict[str, list[Case]]:
+    return {n: [([domain(3, 5)], {}), ([domain()], {}), ([domain(2, 3, 4, 5)], {}), ([domain(0, 3)], {})] for n in names}
+
+
+def binary(first: Any, second: Any, *names: str) -> dict[str, list[Case]]:
+    shapes = [((3, 4), (3, 4)), ((3, 1), (4,)), ((2, 3, 4), ()), ((0, 3), (1, 3))]
+    return {n: [([first(*a), second(*b)], {}) for a, b in shapes] for n in names}
+
+
+def reduction(*names: str, make: Any = real) -> dict[str, list[Case]]:
+    dims = [(0,), (1,), (0, 2), (0, 1, 2), ()]
+    return {n: [([make(2, 3, 4)], {"dims": d, "keepdim": k}) for d in dims for k in (False, True)] for n in names}
+
+
+SMOOTH = ["neg", "abs", "square", "exp", "exp2", "expm1", "sin", "cos", "atan", "sinh", "cosh", "tanh", "sigmoid",
+          "erf", "relu", "sign", "floor", "ceil", "trunc", "round", "isnan", "isinf", "isfinite", "alias",
+          "silu", "mish", "hardsigmoid", "hardswish"]  # fmt: skip
+CONV = {**P, "groups": 1}
+POOL = {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0, 0, 0), "dilation": (1, 1), "ceil_mode": False}
+ODD_POOL = {"kernel": (3, 2), "stride": (2, 1), "padding": (1, 1, 1, 0), "dilation": (1, 2), "ceil_mode": True}
+AVG = {"kernel": (3, 2), "stride": (2, 1), "padding": (1, 1, 0, 0), "ceil_mode": False, "count_include_pad": True,
+       "divisor": None}  # fmt: skip
+RESIZE = {"output_size": (5, 7), "mode": "bilinear", "align_corners": False, "scale": (3 / 5, 4 / 7)}
+
+CASES: dict[str, list[Case]] = {
+    **unary(real, *SMOOTH),
+    **unary(positive, "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "reciprocal"),
+    **unary(unit, "asin", "acos", "tan"),
+    **unary(truth, "logical_not"),
+    **unary(whole, "bitwise_not"),
+    **binary(real, other, "add", "sub", "mul", "maximum", "minimum", "atan2", "clamp_min", "clamp_max", "eq", "ne",
+             "lt", "le", "gt", "ge", "relu_grad", "silu_grad", "mish_grad", "hardsigmoid_grad", "hardswish_grad"),
+    **binary(real, positive, "div", "remainder", "fmod", "floor_divide"),
+    **binary(positive, real, "pow"),
+    **binary(truth, truth, "logical_and", "logical_or", "logical_xor"),
+    **binary(whole, whole, "bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift"),
+    **reduction("sum", "mean", "prod", "amax", "amin"),
+    **reduction("any", "all", make=truth),
+    "cast": [([real(3, 4)], {"dtype": "float32"}), ([whole(3)], {"dtype": "float64"})],
+    "where": [([truth(3, 4), real(3, 4), real(4)], {}), ([truth(3, 1), real(), real(2)], {})],
+    "view": [([real(3, 4)], {"shape": (3, 2, 2)})],
+    "permute": [([real(2, 3, 4)], {"dims": (2, 0, 1)})],
+    "expand": [([real(3, 1)], {"shape": (2, 3, 4)})],
+    "slice": [([real(4, 5)], {"start": (1, 0), "length": (2, 3), "step": (1, 2)})],
+    "diagonal": [([real(3, 4, 2)], {"offset": 1, "dim1": 0, "dim2": 1})],
+    "slice_scatter": [([real(2, 3)], {"shape": (4, 5), "start": (1, 0), "length": (2, 3), "step": (1, 2)})],
+    "clone": [([real(2, 3, 4, 5)], {"layout": k}) for k in ("preserve", "contiguous", "channels_last")],
+    "cat": [([real(2, 3), real(2, 1), real(2, 4)], {"dim": 1}), ([real(2, 3, 2, 2), real(1, 3, 2, 2)], {"dim": 0})],
+    "pad": [([real(2, 3)], {"before": (1, 0), "after": (0, 2), "value": 0.5}),
+            ([real(2, 4)], {"before": (0, -1), "after": (1, -1), "value": 0.0})],
+    "flip": [([real(2, 3, 4)], {"dims": (0, 2)})],
+    "roll": [([real(3, 4)], {"shifts": (1, -2), "dims": (0, 1)})],
+    "tril": [([real(2, 3, 4)], {"diagonal": 1})],
+    "triu": [([real(3, 3)], {"diagonal": -1})],
+    "argmax": [([real(3, 4)], {"dim": d, "keepdim": k}) for d in (0, 1) for k in (False, True)],
+    "argmin": [([real(3, 4)], {"dim": d, "keepdim": False}) for d in (0, 1)],
+    "cumsum": [([real(3, 4)], {"dim": d}) for d in (0, 1)],
+    "cumprod": [([real(3, 4)], {"dim": d}) for d in (0, 1)],
+    "index": [([real(5, 3), whole(2, 2)], {"dims": (0,)}), ([real(5, 2, 5), whole(3), whole(1)], {"dims": (0, 2)})],
+    "index_grad": [([real(4, 3), whole(4)], {"dims": (0,), "shape": (5, 3)})],
+    "index_put": [([real(6, 3), real(4, 3), np.array([0, 5, 2, 3])], {"dims": (0,), "accumulate": a}) for a in (False, True)],
+    "gather": [([real(5, 3), whole(2, 3)], {"dim": 0})],
+    "scatter": [([real(5, 3), np.array([[0, 1, 2], [3, 4, 0]]), real(2, 3)], {"dim": 0})],
+    "scatter_add": [([real(5, 3), whole(4, 3), real(4, 3)], {"dim": 0})],
+    "sort": [([real(4, 3)], {"dim": d, "descending": k}) for d in (0, 1) for k in (False, True)],
+    "matmul": [([real(3, 4), real(4, 5)], {}), ([real(2, 1, 3, 4), real(5, 4, 2)], {}), ([real(3, 0), real(0, 2)], {})],
+    "linear": [([real(3, 4), real(5, 4), real(5)], {}), ([real(2, 3, 4), real(5, 4), None], {})],
+    "gelu": [([real(3, 4)], {"approximate": k}) for k in ("none", "tanh")],
+    "gelu_grad": [([real(3, 4), real(3, 4)], {"approximate": k}) for k in ("none", "tanh")],
+    "softplus": [([real(3, 4)], {"beta": 1.5, "threshold": 20.0})],
+    "softplus_grad": [([real(3, 4), real(3, 4)], {"beta": 1.5, "threshold": 20.0})],
+    "leaky_relu": [([real(3, 4)], {"slope": 0.1})],
+    "leaky_relu_grad": [([real(3, 4), real(3, 4)], {"slope": 0.1})],
+    "elu": [([real(3, 4)], {"alpha": 1.2, "scale": 1.1, "input_scale": 0.9})],
+    "elu_grad": [([real(3, 4), real(3, 4)], {"alpha": 1.2, "scale": 1.1, "input_scale": 0.9})],
+    "hardtanh": [([real(3, 4)], {"low": -0.7, "high": 0.8})],
+    "hardtanh_grad": [([real(3, 4), real(3, 4)], {"low": -0.7, "high": 0.8})],
+    "conv2d": [([real(2, 3, 5, 6), real(4, 3, 3, 2), real(4)], CONV),
+               ([real(1, 4, 6, 5), real(6, 2, 3, 3), None],
+                {"stride": (2, 1), "padding": (1, 0, 2, 1), "dilation": (1, 2), "groups": 2}),
+               ([real(2, 3, 4, 4), real(3, 1, 3, 3), None], {**CONV, "groups": 3})],
+    "conv2d_input_grad": [([real(2, 4, 3, 5), real(4, 3, 3, 2)], {**CONV, "input_size": (5, 6)}),
+                          ([real(2, 4, 2, 3), real(4, 2, 3, 2)],
+                           {"stride": (2, 2), "padding": (1, 1, 0, 0), "dilation": (1, 1), "groups": 2,
+                            "input_size": (4, 6)})],
+    "conv2d_weight_grad": [([real(2, 4, 3, 5), real(2, 3, 5, 6)], {**CONV, "kernel": (3, 2)})],
+    "max_pool2d": [([real(2, 3, 4, 6)], POOL), ([real(1, 2, 5, 6)], ODD_POOL)],
+    "max_pool2d_with_indices": [([real(2, 3, 4, 6)], POOL), ([real(1, 2, 5, 6)], ODD_POOL)],
+    "avg_pool2d": [([real(2, 3, 5, 6)], AVG), ([real(1, 2, 4, 4)], {**AVG, "count_include_pad": False})],
+    "avg_pool2d_grad": [([real(2, 3, 3, 5)], {**AVG, "input_size": (5, 6)})],
+    "adaptive_avg_pool2d": [([real(2, 3, 5, 7)], {"output_size": s}) for s in ((1, 1), (2, 3), (7, 7))],
+    "adaptive_avg_pool2d_grad": [([real(2, 3, 2, 3)], {"input_size": (5, 7)})],
+    "adaptive_max_pool2d": [([real(2, 3, 5, 7)], {"output_size": (2, 3)})],
+    "resize2d": [([real(1, 2, 3, 4)], RESIZE)],
+    "resize2d_grad": [([real(1, 2, 5, 7)], {**RESIZE, "input_size": (3, 4)})],
+    "softmax": [([real(3, 4, 2)], {"dim": d}) for d in (0, 1, 2)],
+    "softmax_grad": [([real(3, 4), np.full((3, 4), 0.25)], {"dim": 1})],
+    "log_softmax": [([real(3, 4, 2)], {"dim": d}) for d in (0, 1, 2)],
+    "log_softmax_grad": [([real(3, 4), np.log(np.full((3, 4), 0.25))], {"dim": 1})],
+    "cross_entropy": [([real(4, 5), whole(4)], {"ignore_index": -100})],
+    "cross_entropy_grad": [([real(4), real(4, 5), whole(4)], {"ignore_index": -100})],
+    "nll_loss": [([real(4, 5), whole(4)], {"ignore_index": -100})],
+    "nll_loss_grad": [([real(4), whole(4)], {"ignore_index": -100, "classes": 5})],
+    "binary_cross_entropy": [([RNG.uniform(0.1, 0.9, (3, 4)), RNG.uniform(0.1, 0.9, (3, 4))], {})],
+    "binary_cross_entropy_grad": [
+        ([real(3, 4), RNG.uniform(0.1, 0.9, (3, 4)), RNG.uniform(0.1, 0.9, (3, 4))], {})],
+    "batch_norm_train": [([real(4, 3, 2, 2), real(3), real(3)], {"eps": 1e-3, "axis": 1}),
+                         ([real(6, 3), None, None], {"eps": 1e-3, "axis": 1})],
+    "batch_norm_train_grad": [([real(4, 3, 2, 2), real(4, 3, 2, 2), real(3), real(3), positive(3)],
+                               {"eps": 1e-3, "axis": 1})],
+    "batch_norm_infer": [([real(4, 3, 2, 2), real(3), positive(3), real(3), real(3)], {"eps": 1e-3, "axis": 1})],
+    "layer_norm": [([real(4, 3, 5), real(5), real(5)], {"ndim": 1, "eps": 1e-3}),
+                   ([real(2, 3, 4), None, None], {"ndim": 2, "eps": 1e-3})],
+    "layer_norm_grad": [([real(4, 5), real(4, 5), real(5), real(4), positive(4)], {"ndim": 1, "eps": 1e-3})],
+}  # fmt: skip
+CASES["max_pool2d_grad"] = []
+
+# Ops with state: tests of their own check them.
+ELSEWHERE = {
+    "random_": "tests/test_random.py",
+    "_update": "tests/optim",
+}
+
+
+def elsewhere(name: str) -> bool:
+    """Whether an op changes state in place, and is checked by tests of its own."""
+    return name.startswith("random_") or name.endswith("_update")
+
+
+def cases() -> Iterator[tuple[str, int]]:
+    """Names and numbers of all cases."""
+    for name, found in CASES.items():
+        for i in range(len(found)):
+            yield name, i
