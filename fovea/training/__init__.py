@@ -1,0 +1,47 @@
+"""The training engine: one loop behind ``fit`` and the command line, its callbacks, its metrics."""
+
+from fovea.training.batches import Batches
+from fovea.training.callbacks import Callback, CallbackList, Logs, numbers
+from fovea.training.checkpoint import ModelCheckpoint, atomic_path
+from fovea.training.history import History
+from fovea.training.loggers import CSVLogger, LambdaCallback, ProgbarLogger, TerminateOnNaN
+from fovea.training.loop import Loop, Validation
+from fovea.training.metrics import Accuracy, ConfusionMatrix, Mean, MeanOf, Metric
+from fovea.training.monitor import (
+    EarlyStopping,
+    LearningRateScheduler,
+    MonitorCallback,
+    ReduceLROnPlateau,
+    get_learning_rate,
+    set_learning_rate,
+)
+from fovea.training.progress import Progbar
+
+__all__ = [
+    "Accuracy",
+    "Batches",
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "ConfusionMatrix",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "Logs",
+    "Loop",
+    "Mean",
+    "MeanOf",
+    "Metric",
+    "ModelCheckpoint",
+    "MonitorCallback",
+    "Progbar",
+    "ProgbarLogger",
+    "ReduceLROnPlateau",
+    "TerminateOnNaN",
+    "Validation",
+    "atomic_path",
+    "get_learning_rate",
+    "numbers",
+    "set_learning_rate",
+]
