@@ -58,9 +58,8 @@ def bind(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None = None) -> Any:
         if t._requires_grad or t._base is not None:
             needs_grad = needs_grad or t.requires_grad
     cache_key = tuple(key)
-    try:
-        plan = op.plans[cache_key]
-    except KeyError:
+    plan = op.plans.get(cache_key)
+    if plan is None:
         plan = _plan(op, inputs, attrs, cache_key)
     out = plan(inputs)
     if needs_grad and _state.grad_enabled and op.nondifferentiable is None:
@@ -135,11 +134,9 @@ def bind_into(op: Op, out: Tensor, inputs: tuple[Any, ...], attrs: Attrs | None 
             "wrap the change in `with fovea.no_grad():`",
         )
     key = (attrs, out.shape, out.strides, out.dtype, "into", *(_key(t, out) for t in inputs))
-    try:
-        plan = op.plans[key]
-    except KeyError:
-        plan = _plan_into(op, out, inputs, attrs)
-        op.plans[key] = plan
+    plan = op.plans.get(key)
+    if plan is None:
+        plan = op.plans[key] = _plan_into(op, out, inputs, attrs)
     previous = _as_it_was(op, out, inputs) if records else None
     plan(inputs, out)
     out.storage.version += 1

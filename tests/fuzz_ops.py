@@ -1,0 +1,132 @@
+"""Throws hostile inputs at every op: wrong shapes, odd strides, any dtype, wild attributes and indices.
+
+An op may raise or return; it may not kill the process. Run as a script: ``python -m tests.fuzz_ops SEED ROUNDS LOG``.
+LOG names the call that is under way, so that a crash can be traced.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+import random
+import resource
+import sys
+from typing import Any
+
+import numpy as np
+
+import fovea
+import fovea.ops
+from fovea import dtypes
+from fovea.ops.op import REGISTRY
+from tests.ops.cases import CASES
+
+MEMORY = 3 << 30
+SIZES = [0, 1, 1, 2, 2, 3, 4, 5, 7, 8, 17, 33]
+WILD = [-(2**62), -(2**31), -7, -2, -1, 0, 1, 2, 3, 5, 16, 1000, 2**31, 2**40, 2**62]
+SPECIAL = [0.0, -0.0, 1.0, -1.5, np.nan, np.inf, -np.inf, 1e38, -1e-40, 3e9, 255.5]
+
+
+def hostile_tensor(rng: random.Random, like: np.ndarray[Any, Any] | None) -> Any:
+    """A tensor of random shape (often the sample's), dtype, layout and values."""
+    kind = rng.choice(dtypes.ALL) if rng.random() < 0.3 or like is None else dtypes.as_dtype(like.dtype)
+    if like is not None and rng.random() < 0.6:
+        shape = tuple(like.shape)
+    else:
+        shape = tuple(rng.choice(SIZES) for _ in range(rng.randint(0, 5)))
+    count = int(np.prod(shape))
+    if kind.category == dtypes.INTEGER:
+        high = rng.choice([2, 5, 5, 100])
+        info = np.iinfo(kind.numpy)
+        wild = [info.min, info.max, -1, 0]
+        values = np.array([rng.choice(wild) if rng.random() < 0.2 else rng.randrange(high) for _ in range(count)])
+    else:
+        values = np.array([rng.choice(SPECIAL) if rng.random() < 0.2 else rng.uniform(-3, 3) for _ in range(count)])
+    with np.errstate(all="ignore"):
+        t = fovea.from_numpy(values.reshape(shape).astype(kind.numpy))
+    return relaid(rng, t)
+
+
+def relaid(rng: random.Random, t: Any) -> Any:
+    """The tensor, or a view of it with unusual strides."""
+    turn = rng.randrange(7)
+    if turn == 0 and t.ndim > 1:
+        return t.permute(rng.sample(range(t.ndim), t.ndim))
+    if turn == 1 and t.ndim and t.shape[-1] > 1:
+        return t[..., :: rng.choice([2, 3])]
+    if turn == 2 and t.ndim and 1 in t.shape:
+        return t.expand([rng.choice([1, 3]) if n == 1 else n for n in t.shape])
+    if turn == 3 and t.numel() > 1:
+        n = t.numel()
+        return t.reshape(-1).as_strided((rng.randint(1, n), rng.randint(1, 2)), (1, 0))
+    if turn == 4 and t.ndim and t.shape[0] > 1:
+        return t[1:]
+    return t
+
+
+def hostile_value(rng: random.Random, value: Any) -> Any:
+    """An attribute changed a little or wildly."""
+    if isinstance(value, bool):
+        return rng.random() < 0.5
+    if isinstance(value, int):
+        return rng.choice(WILD)
+    if isinstance(value, float):
+        return rng.choice(SPECIAL)
+    if isinstance(value, tuple):
+        changed = [hostile_value(rng, v) if rng.random() < 0.4 else v for v in value]
+        if rng.random() < 0.1:
+            changed = changed[:-1] or [rng.choice(WILD)]
+        return tuple(changed)
+    if isinstance(value, str):
+        return rng.choice(["bilinear", "nearest", "tanh", "none", "preserve", "", value])
+    if isinstance(value, dtypes.DType):
+        return rng.choice(dtypes.ALL)
+    return value
+
+
+def hostile_call(rng: random.Random, name: str) -> None:
+    op = REGISTRY[name]
+    arrays, attrs = rng.choice(CASES[name])
+    attrs = {k: dtypes.as_dtype(v) if k == "dtype" else v for k, v in attrs.items()}
+    inputs = [None if a is None and rng.random() < 0.8 else hostile_tensor(rng, a) for a in arrays]
+    if rng.random() < 0.1:
+        inputs = inputs[:-1]
+    if attrs and rng.random() < 0.5:
+        changed = rng.choice(list(attrs))
+        attrs = {**attrs, changed: hostile_value(rng, attrs[changed])}
+    assert op.attrs_class is None or dataclasses.is_dataclass(op.attrs_class)
+    floats = [t for t in inputs if t is not None and t.dtype.is_floating_point]
+    if floats and rng.random() < 0.4:
+        inputs = [t.detach().requires_grad_() if t is not None and t.dtype.is_floating_point else t for t in inputs]
+    out = op(*inputs, **attrs)
+    for y in out if isinstance(out, tuple) else (out,):
+        if y.requires_grad and y.numel():
+            y.backward(fovea.ones_like(y), retain_graph=True)
+
+
+def main() -> None:
+    seed, rounds, log = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    for module in pkgutil.iter_modules(fovea.ops.__path__):
+        importlib.import_module(f"fovea.ops.{module.name}")
+    rng = random.Random(seed)
+    names = sorted(n for n, found in CASES.items() if found)
+    done = 0
+    with open(log, "w", encoding="utf-8") as file:
+        for i in range(rounds):
+            name = rng.choice(names)
+            state = rng.getrandbits(32)
+            file.seek(0)
+            file.write(f"{i} {name} {state}          \n")
+            file.flush()
+            try:
+                hostile_call(random.Random(state), name)
+                done += 1
+            except (Exception, MemoryError):
+                continue
+    print(f"{done} of {rounds} calls returned")
+
+
+if __name__ == "__main__":
+    main()
