@@ -1,25 +1,75 @@
 """Blocks of memory: allocated once, recycled by size, shared by views.
 
 A training step asks for the same sizes again and again. Fresh memory from the system costs a page fault every
-4 KiB, more than many kernels cost, so freed blocks wait in free lists by size class.
+4 KiB, more than many kernels cost, so freed blocks wait on a shelf for their size class.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from sys import getrefcount
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Storage", "empty_cache", "memory_allocated", "memory_reserved", "set_cache_limit"]
+__all__ = [
+    "Shelf",
+    "Storage",
+    "empty_cache",
+    "memory_allocated",
+    "memory_reserved",
+    "set_cache_limit",
+    "shelf_of",
+]
 
 ALIGNMENT = 64
+_SMALL = 1 << 16  # blocks up to this size are not counted against the limit
 
-_free: dict[int, list[tuple[np.ndarray[Any, Any], int]]] = {}
-_cached_bytes = 0
-_live_bytes = 0
-_cache_limit = int(os.environ.get("FOVEA_CACHE_LIMIT_MB", "4096")) << 20
+# A block: the array that holds its bytes (64 more than its class, for alignment) and the aligned address.
+Block = tuple[np.ndarray[Any, Any], int]
+
+
+class Shelf:
+    """The free blocks of one size class.
+
+    Attributes:
+        size: bytes of each block.
+        free: the blocks.
+        made: how many blocks of this class exist, free or in use.
+        put: takes a block back.
+    """
+
+    __slots__ = ("free", "made", "put", "size")
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.free: list[Block] = []
+        self.made = 0
+        self.put: Callable[[Block], None] = self.free.append
+        self.choose()
+
+    def choose(self) -> None:
+        """Small blocks come back without further ado, unless the limit is low."""
+        plain = self.size <= _SMALL and _limit >= 1 << 30
+        self.put = self.free.append if plain else self._put_within_limit
+
+    def _put_within_limit(self, block: Block) -> None:
+        if _cached() + self.size <= _limit:
+            self.free.append(block)
+        else:
+            self.made -= 1
+
+    def make(self) -> Block:
+        """A new block."""
+        self.made += 1
+        raw = np.empty(self.size + ALIGNMENT, np.uint8)
+        start: int = raw.__array_interface__["data"][0]
+        return raw, (start + ALIGNMENT - 1) & -ALIGNMENT
+
+
+_shelves: dict[int, Shelf] = {}
+_limit = int(os.environ.get("FOVEA_CACHE_LIMIT_MB", "4096")) << 20
 
 
 def _size_class(nbytes: int) -> int:
@@ -28,6 +78,15 @@ def _size_class(nbytes: int) -> int:
         return (nbytes + 63) & ~63 or 64
     step = 1 << (nbytes.bit_length() - 4)
     return (nbytes + step - 1) & -step
+
+
+def shelf_of(nbytes: int) -> Shelf:
+    """The shelf whose blocks hold ``nbytes``."""
+    size = _size_class(nbytes)
+    shelf = _shelves.get(size)
+    if shelf is None:
+        shelf = _shelves.setdefault(size, Shelf(size))
+    return shelf
 
 
 class Storage:
@@ -39,38 +98,36 @@ class Storage:
         address: where the bytes start, with ``owner``.
     """
 
-    __slots__ = ("__weakref__", "address", "capacity", "nbytes", "owner", "pooled", "version")
+    __slots__ = ("__weakref__", "address", "block", "nbytes", "owner", "shelf", "version")
+
+    owner: Any
+    shelf: Shelf | None
+    block: Any
 
     def __init__(self, nbytes: int, owner: Any = None, address: int = 0) -> None:
-        global _cached_bytes, _live_bytes
         self.nbytes = nbytes
         self.version = 0
-        self.pooled = owner is None
         if owner is not None:
-            self.owner, self.address, self.capacity = owner, address, nbytes
+            self.shelf = self.block = None
+            self.owner, self.address = owner, address
             return
-        self.capacity = size = _size_class(nbytes)
-        _live_bytes += size
-        blocks = _free.get(size)
-        if blocks:
-            _cached_bytes -= size
-            self.owner, self.address = blocks.pop()
-        else:
-            self.owner = raw = np.empty(size + ALIGNMENT, np.uint8)
-            start: int = raw.__array_interface__["data"][0]
-            self.address = (start + ALIGNMENT - 1) & -ALIGNMENT
+        self.shelf = shelf = shelf_of(nbytes)
+        try:
+            self.block = block = shelf.free.pop()
+        except IndexError:
+            self.block = block = shelf.make()
+        self.address = block[1]
 
     def __del__(self) -> None:
-        global _cached_bytes, _live_bytes
         try:
-            if not self.pooled:
+            shelf = self.shelf
+            if shelf is None:
                 return
-            size = self.capacity
-            _live_bytes -= size
-            # Two references: this object's and getrefcount's. More means that a NumPy array still looks at the bytes.
-            if getrefcount(self.owner) == 2 and _cached_bytes + size <= _cache_limit:
-                _cached_bytes += size
-                _free.setdefault(size, []).append((self.owner, self.address))
+            # Two references: the block's and getrefcount's. More means that a NumPy array still looks at the bytes.
+            if getrefcount(self.block[0]) == 2:
+                shelf.put(self.block)
+            else:
+                shelf.made -= 1
         except (AttributeError, TypeError):  # the interpreter is shutting down, or __init__ failed
             return
 
@@ -80,9 +137,10 @@ class Storage:
         """A NumPy array over these bytes; ``strides`` and ``offset`` count elements."""
         item = dtype.itemsize
         byte_strides = tuple(s * item for s in strides)
-        if self.pooled:
-            start = self.address - self.owner.__array_interface__["data"][0] + offset * item
-            return np.ndarray(shape, dtype, self.owner, start, byte_strides)
+        if self.shelf is not None:
+            raw, address = self.block
+            start = address - raw.__array_interface__["data"][0] + offset * item
+            return np.ndarray(shape, dtype, raw, start, byte_strides)
         view = np.asarray(_Bytes(self)) if self.nbytes else np.empty(0, np.uint8)
         return np.ndarray(shape, dtype, view, offset * item, byte_strides)
 
@@ -101,26 +159,32 @@ class _Bytes:
         }
 
 
+def _cached() -> int:
+    return sum(len(s.free) * s.size for s in tuple(_shelves.values()))
+
+
 def memory_allocated() -> int:
     """Bytes that live tensors hold (recycled blocks not counted)."""
-    return _live_bytes
+    return memory_reserved() - _cached()
 
 
 def memory_reserved() -> int:
-    """Bytes held from the system: by live tensors and in free lists."""
-    return _live_bytes + _cached_bytes
+    """Bytes held from the system: by live tensors and in free blocks."""
+    return sum(s.made * s.size for s in tuple(_shelves.values()))
 
 
 def set_cache_limit(nbytes: int) -> None:
     """Set how many bytes of freed blocks may wait for reuse."""
-    global _cache_limit
-    _cache_limit = nbytes
-    if _cached_bytes > nbytes:
+    global _limit
+    _limit = nbytes
+    if _cached() > nbytes:
         empty_cache()
+    for shelf in tuple(_shelves.values()):
+        shelf.choose()
 
 
 def empty_cache() -> None:
     """Give all recycled blocks back to the system."""
-    global _cached_bytes
-    _free.clear()
-    _cached_bytes = 0
+    for shelf in tuple(_shelves.values()):
+        shelf.made -= len(shelf.free)
+        shelf.free.clear()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fovea.ops.op import Attrs, Op, Spec
     from fovea.tensor import Tensor
 
-__all__ = ["Plan", "Target", "empty", "make_tensor", "register_tensor_class", "view_plan"]
+__all__ = ["Plan", "Target", "empty", "make_tensor", "register_tensor_class", "tensor_class", "view_plan"]
 
 Plan = Callable[[tuple[Any, ...]], Any]
 PlanInto = Callable[[tuple[Any, ...], Any], None]
@@ -25,6 +25,11 @@ def register_tensor_class(cls: Any) -> None:
     """Called once by ``fovea.tensor``: what plans wrap their results in."""
     global _tensor_class
     _tensor_class = cls
+
+
+def tensor_class() -> Any:
+    """The class that plans wrap their results in."""
+    return _tensor_class
 
 
 def make_tensor(

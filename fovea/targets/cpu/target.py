@@ -2,25 +2,89 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from fovea.targets.base import Plan
+from fovea.errors import LoweringError
+from fovea.targets.base import Plan, PlanInto
 from fovea.targets.reference import ReferenceTarget
 
 if TYPE_CHECKING:
     from fovea.ops.op import Attrs, Op, Spec
+    from fovea.tensor import Tensor
 
 __all__ = ["CPU", "CpuTarget"]
+
+# The modules of this package that register lowerings (with `CPU.lower`) for the ops of each file in fovea/ops; a family
+# that is not listed has a module of its own name. They are imported with the first op of the family that runs.
+_LOWERINGS = {
+    "activation": ("pointwise",),
+    "elementwise": ("pointwise",),
+    "index": ("index",),
+    "linalg": ("matmul",),
+    "philox": ("random",),
+    "reduce": ("reduce", "scan"),
+    "shape": ("copy",),
+}
+
+
+def family_of(op: Op) -> str:
+    """The file in fovea/ops that declares an op."""
+    rule = op.shape_rule or op.reference_rule
+    return rule.__module__.rpartition(".")[2] if rule is not None else ""
+
+
+def modules_of(family: str) -> list[str]:
+    """The modules with a family's lowerings, as far as they are there."""
+    names = [f"fovea.targets.cpu.{m}" for m in _LOWERINGS.get(family, (family,)) if m]
+    return [name for name in names if find_spec(name) is not None]
 
 
 class CpuTarget(ReferenceTarget):
     """Compiled kernels; the irregular ops listed in ``fallback.py`` run their NumPy reference."""
 
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._loaded: set[str] = set()
+
+    def load(self, op: Op) -> None:
+        """Import the lowerings of an op's family. Kernels, and LLVM with them, come only when one is asked for."""
+        family = family_of(op)
+        if family not in self._loaded:
+            for module in modules_of(family):
+                importlib.import_module(module)
+            self._loaded.add(family)
+
+    def plan(
+        self, op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, specs: Sequence[Spec]
+    ) -> Plan:
+        self.load(op)
+        return super().plan(op, inputs, attrs, specs)
+
+    def plan_into(
+        self,
+        op: Op,
+        inputs: tuple[Any, ...],
+        attrs: Attrs | None,
+        specs: Sequence[Spec],
+        out: Tensor,
+    ) -> PlanInto:
+        self.load(op)
+        return super().plan_into(op, inputs, attrs, specs, out)
+
     def missing(
         self, op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, specs: Sequence[Spec]
     ) -> Plan:
-        return super().missing(op, inputs, attrs, specs)
+        from fovea.targets.cpu.fallback import FALLBACK
+
+        if op.reference_rule is not None and (op.name in FALLBACK or not modules_of(family_of(op))):
+            return super().missing(op, inputs, attrs, specs)
+        raise LoweringError(
+            f"{op.name}: the {self.name} target has no kernel for it, and it is not listed in fallback.py.",
+            fix="add a lowering or a decomposition, or list it there",
+        )
 
 
 CPU = CpuTarget("cpu")

@@ -1,0 +1,85 @@
+"""Lowering of element-wise ops: one fused loop a call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from fovea.dtypes import DType
+from fovea.ops.op import Attrs, Op, Spec, contiguous_strides
+from fovea.targets.base import Plan, PlanInto
+from fovea.targets.cpu import activation, elementwise
+from fovea.targets.cpu.builder import Kernel
+from fovea.targets.cpu.elements import bf16, element, f16
+from fovea.targets.cpu.launch import launch, launch_into
+from fovea.targets.cpu.loops import Expression, Ready, broadcast_strides, collapse, prepare
+from fovea.targets.cpu.scalars import SCALARS
+from fovea.targets.cpu.target import CPU
+from fovea.targets.cpu.values import Value
+
+__all__ = ["expression", "ready"]
+
+assert activation and elementwise  # imported for the emitters that they register
+
+
+@cache
+def expression(
+    op: Op, variant: str, parameters: int, inputs: tuple[DType, ...], result: DType, stored: DType
+) -> Expression:
+    """The expression of one op on operands of these dtypes: a result rounded to `result`, stored as `stored`."""
+    how = SCALARS[op]
+    out, rounded = element(stored.name), element(result.name)
+    chosen = {"variant": variant} if how.variant is not None else {}
+
+    def body(k: Kernel, values: Sequence[Value], scalars: Sequence[Value]) -> list[Value]:
+        numbers = [k.cast(s, values[0].element) for s in scalars]
+        y = how.emit(k, *values, *numbers, **chosen)
+        if rounded is not out:
+            y = k.cast(y, rounded)
+        return [k.cast(y, out.compute)]
+
+    key = op.name + variant
+    if rounded is not out:
+        key += f".{rounded.name}" if rounded in (bf16, f16) or op.name == "cast" else ""
+    elements = tuple(element(d.name) for d in inputs)
+    return Expression(key, elements, (out,), body, parameters, how.cost)
+
+
+def ready(
+    op: Op,
+    attrs: Attrs | None,
+    inputs: Sequence[Any],
+    result: DType,
+    stored: DType,
+    strides: Sequence[int],
+    shape: Sequence[int],
+) -> Ready | None:
+    """The kernel call for `op` on inputs like these into an output of this layout; None if it has no elements."""
+    how = SCALARS[op]
+    variant = how.variant(attrs) if how.variant is not None else ""
+    numbers = how.parameters(attrs) if how.parameters is not None else ()
+    steps = [broadcast_strides(shape, t.shape, t.strides) for t in inputs]
+    space = collapse(shape, [*steps, tuple(strides)])
+    if space is None:
+        return None
+    kinds = tuple(t.dtype for t in inputs)
+    return prepare(
+        expression(op, variant, len(numbers), kinds, result, stored), space, numbers
+    )
+
+
+@CPU.lower(*SCALARS)
+def _(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, specs: Sequence[Spec]) -> Plan:
+    (spec,) = specs
+    strides = contiguous_strides(spec.shape) if spec.strides is None else spec.strides
+    call = ready(op, attrs, inputs, spec.dtype, spec.dtype, strides, spec.shape)
+    return launch(call, [t.dtype for t in inputs], spec)
+
+
+@CPU.lower_into(*SCALARS)
+def _(
+    op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, specs: Sequence[Spec], out: Any
+) -> PlanInto:
+    call = ready(op, attrs, inputs, specs[0].dtype, out.dtype, out.strides, out.shape)
+    return launch_into(call, len(inputs))
