@@ -136,3 +136,47 @@ def image_blocks(
         block_rows = _ceil_div(block_rows, 2)
     split = min(panels, max(1, _ceil_div(others, pieces())))
     return ImageBlocks(block_images, block_rows, _ceil_div(panels, split), wanted > 1)
+
+
+@dataclass(frozen=True)
+class WeightBlocks:
+    """How a weight gradient is cut: images and rows of a band, output tiles of a piece, and chunks of bands (one partial
+    sum each, none of them empty).
+    """
+
+    images: int
+    rows: int
+    tiles: int
+    bands: int
+    chunks: int
+    worth_sharing: bool
+
+
+PARTIAL_BYTES = 4 * 1024 * 1024  # of all partial sums together, unless there are two
+
+
+def weight_blocks(
+    images: int, rows: int, columns: int, groups: int, tiles: int, flops: int, pixel_bytes: int, weight_bytes: int
+) -> WeightBlocks:
+    """Cut a weight gradient over `images` of `rows` by `columns` output pixels into pieces.
+
+    Args:
+        tiles: register tiles of output channels in a group.
+        pixel_bytes: what a pixel of both operands takes in the cache; weight_bytes: what a partial sum takes.
+    """
+    pixels = max(L2_BYTES * 3 // 2 // pixel_bytes, 384)
+    band_rows = max(1, min(rows, pixels // max(columns, 1)))
+    band_rows = _ceil_div(rows, _ceil_div(rows, band_rows)) if rows else 1
+    band_images = max(1, min(images, pixels // (rows * columns))) if band_rows == rows and rows * columns else 1
+    wanted = max(1, min(PIECES, flops // PIECE_FLOPS))
+    most = max(2, PARTIAL_BYTES // max(weight_bytes, 1))
+    chunks = max(1, min(wanted, most, _ceil_div(images, band_images) * _ceil_div(rows, band_rows)))
+    if chunks < wanted and band_images > 1 and chunks < most:
+        band_images = max(1, images // min(wanted, most))
+        chunks = min(wanted, most, _ceil_div(images, band_images))
+    bands = _ceil_div(images, band_images) * _ceil_div(rows, band_rows)
+    chunks = _ceil_div(bands, _ceil_div(bands, chunks)) if bands else 1
+    split = min(tiles, _ceil_div(wanted, chunks * groups))
+    return WeightBlocks(
+        band_images, band_rows, _ceil_div(tiles, split), bands, chunks, wanted > 1
+    )
