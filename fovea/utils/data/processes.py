@@ -25,7 +25,7 @@ from fovea.utils.data.worker import Begin, Died, Done, Task, Worker, WorkerError
 
 __all__ = ["ProcessPool"]
 
-GRACE_SECONDS = 5.0  # how long closing waits for a worker before it is terminated
+GRACE_SECONDS = 2.0  # how long closing waits for a worker before it is terminated
 
 
 class ProcessPool:
@@ -125,6 +125,7 @@ def _context(context: Any) -> Any:
     if context is None:
         known = multiprocessing.get_all_start_methods()
         context = "forkserver" if "forkserver" in known else "spawn"
+        _preload()
     if isinstance(context, str):
         try:
             return multiprocessing.get_context(context)
@@ -134,6 +135,15 @@ def _context(context: Any) -> Any:
                 f" {multiprocessing.get_all_start_methods()}, got {context!r}."
             ) from None
     return context
+
+
+def _preload() -> None:
+    """Let the fork server import fovea once, unless the user chose its imports: workers start in milliseconds."""
+    from multiprocessing import forkserver
+
+    server = getattr(forkserver, "_forkserver", None)
+    if getattr(server, "_preload_modules", None) == ["__main__"]:
+        multiprocessing.set_forkserver_preload(["__main__", __name__])
 
 
 def _pickled(spec: WorkerSpec) -> bytes:
