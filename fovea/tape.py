@@ -67,14 +67,7 @@ def edge_of(t: Any) -> Edge | None:
     return (t, -1) if node is None else (node, t._output_nr)
 
 
-class _Saved:
-    """A tensor that backward will read, and the version it had."""
-
-    __slots__ = ("tensor", "version")
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
-        self.version = tensor.storage.version
+Saved = tuple[Any, int]  # a tensor that backward will read, and the version it had
 
 
 class OpNode(Node):
@@ -85,22 +78,31 @@ class OpNode(Node):
     def __init__(
         self, op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, outputs: Sequence[Tensor]
     ) -> None:
-        super().__init__(inputs, outputs)
+        # Written out, without calls to helpers: this runs for every op of a forward pass.
+        self.sequence = next(_sequence)
         self.op = op
         self.attrs: Any = attrs
-        self.in_meta = tuple(None if t is None else (t.shape, t.dtype) for t in inputs)
-        self.saved: dict[str, Any] | None = {}
-        names = op.saves if op.gradient is not None else op.inputs
-        for name in names:
-            if name in op.inputs:
-                i = op.inputs.index(name)
-                if op.variadic and i == len(op.inputs) - 1:
-                    self.saved[name] = tuple(None if t is None else _Saved(t) for t in inputs[i:])
-                else:
-                    t = inputs[i]
-                    self.saved[name] = None if t is None else _Saved(t)
-            else:  # an output: keep an alias, or output -> node -> output would be a cycle
-                self.saved[name] = _Saved(outputs[op.outputs.index(name)]._alias())
+        self.needed = ()
+        self.hooks = None
+        edges: list[Edge | None] = []
+        meta: list[Any] = []
+        for t in inputs:
+            if t is None:
+                edges.append(None)
+                meta.append(None)
+                continue
+            meta.append((t.shape, t.dtype))
+            if t._base is not None:
+                edges.append(edge_of(t))
+            elif t._requires_grad:
+                node = t._node
+                edges.append((t, -1) if node is None else (node, t._output_nr))
+            else:
+                edges.append(None)
+        self.edges = tuple(edges)
+        self.in_meta = tuple(meta)
+        self.out_meta = tuple([(t.shape, t.dtype) for t in outputs])
+        self.saved: dict[str, Any] | None = _save(op, inputs, outputs)
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -118,19 +120,20 @@ class OpNode(Node):
         if name not in saved:
             raise AttributeError(f"{self.op!r}'s gradient reads {name!r} but does not save it")
         entry = saved[name]
-        if isinstance(entry, tuple):
+        if isinstance(entry, list):
             return tuple(None if e is None else self._unpack(name, e) for e in entry)
         return None if entry is None else self._unpack(name, entry)
 
-    def _unpack(self, name: str, entry: _Saved) -> Tensor:
-        t = entry.tensor
-        if t.storage.version != entry.version:
+    def _unpack(self, name: str, entry: Saved) -> Tensor:
+        t, version = entry
+        if t.storage.version != version:
             raise InplaceError(
-                f"{self.op.name}: {name}, which its gradient reads, was changed in place after it was used.",
-                {name: describe(t), "version": f"{t.storage.version}, was {entry.version}"},
+                f"{self.op.name}: {name}, which its gradient reads, was changed in place after "
+                "it was used.",
+                {name: describe(t), "version": f"{t.storage.version}, was {version}"},
                 "change a copy instead (x = x + 1 rather than x += 1), or .clone() it first",
             )
-        if name in self.op.outputs and name not in self.op.inputs:
+        if dispatch.grad_enabled() and name in self.op.outputs and name not in self.op.inputs:
             alias = t._alias()
             alias._set_node(self, self.op.outputs.index(name))
             return alias
@@ -152,6 +155,26 @@ class OpNode(Node):
     def release(self) -> None:
         if self.saved:
             self.saved = None
+
+
+def _save(
+    op: Op, inputs: tuple[Any, ...], outputs: Sequence[Tensor]
+) -> dict[str, Saved | list[Saved | None] | None]:
+    """What the gradient rule of ``op`` reads, by name, with versions."""
+    saved: dict[str, Any] = {}
+    for name in op.saves if op.gradient is not None else op.inputs:
+        if name not in op.inputs:
+            # An output: keep an alias, or output -> node -> output would be a cycle.
+            alias = outputs[op.outputs.index(name)]._alias()
+            saved[name] = (alias, alias.storage.version)
+            continue
+        i = op.inputs.index(name)
+        if op.variadic and i == len(op.inputs) - 1:
+            saved[name] = [None if t is None else (t, t.storage.version) for t in inputs[i:]]
+        else:
+            t = inputs[i]
+            saved[name] = None if t is None else (t, t.storage.version)
+    return saved
 
 
 class CopySlicesNode(Node):
@@ -226,9 +249,9 @@ def record_into(
     """Put an in-place call on the tape: ``out`` now comes from it; ``previous`` is ``out`` as it was."""
     node = OpNode(op, inputs, attrs, (out,))
     for name, entry in (node.saved or {}).items():
-        # Other views of the memory that was just written: what backward would read is gone.
-        if isinstance(entry, _Saved) and name in op.inputs and entry.tensor.storage is out.storage:
-            entry.version -= 1
+        # Other views of the memory just written: what backward would read there is gone.
+        if isinstance(entry, tuple) and name in op.inputs and entry[0].storage is out.storage:
+            node.saved[name] = (entry[0], entry[1] - 1)  # type: ignore[index]
     base = out._base
     if base is None:
         out._set_node(node, 0)

@@ -12,6 +12,7 @@ from fovea.dtypes import DType
 from fovea.errors import DTypeError, GradientError, InplaceError
 from fovea.size import Size
 from fovea.storage import Storage
+from fovea.targets.base import make_tensor
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -93,9 +94,7 @@ class TensorBase:
 
     def _alias(self) -> Tensor:
         """The same bytes, not on the tape."""
-        from fovea.tensor import Tensor
-
-        return Tensor._make(self.storage, self.shape, self.strides, self.offset, self.dtype)
+        return make_tensor(self.storage, self.shape, self.strides, self.offset, self.dtype)
 
     def _autograd_alias(self) -> Tensor:
         """The same bytes at the present place on the tape: the tensor 'as it was' before a change in place."""

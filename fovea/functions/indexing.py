@@ -28,11 +28,23 @@ def getitem(input: Tensor, key: Any) -> Tensor:
     """``input[key]``: ints, slices, ``None`` and ``...`` give views; tensors and lists pick copies."""
     if key.__class__ is int and input.ndim:
         return _row(input, key)
+    if key.__class__ is slice and key.step is None and input.ndim:
+        start, stop, _ = key.indices(input.shape[0])
+        return _rows(input, start, max(stop - start, 0))
     view, picks = _basic(input, key)
     if not picks:
         return view
     dims, indices = _adjacent(picks)
     return ops.index.bind((view, *indices), ops.IndexAttrs.of(dims))
+
+
+def _rows(input: Tensor, start: int, length: int) -> Tensor:
+    """A view of consecutive rows: what mini-batch loops ask for."""
+    rest = input.ndim - 1
+    attrs = shape_ops.SliceAttrs.of(
+        (start if length else 0, *(0,) * rest), (length, *input.shape[1:]), (1,) * (rest + 1)
+    )
+    return shape_ops.slice_.bind((input,), attrs)
 
 
 def _row(input: Tensor, i: int) -> Tensor:

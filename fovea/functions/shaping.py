@@ -13,6 +13,7 @@ from fovea.ops import shape as ops
 from fovea.ops.op import contiguous_strides
 from fovea.ops.reduce import DimAttrs
 from fovea.ops.rules import broadcast_shapes, channels_last_strides, normalize_dim
+from fovea.size import Size
 from fovea.tensorbase import is_tensor
 
 if TYPE_CHECKING:
@@ -55,12 +56,31 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     tensor([[0, 1, 2],
             [3, 4, 5]])
     """
-    wanted = _resolve(input, _ints(shape))
-    if wanted == input.shape:
-        return ops.alias.bind((input,))
-    if ops.view_strides(input.shape, input.strides, wanted) is None:
-        input = contiguous(input)
-    return ops.view.bind((input,), ops.ShapeAttrs.of(wanted))
+    target = shape[0] if len(shape) == 1 and shape[0].__class__ in (tuple, Size) else _ints(shape)
+    how = _reshaping(input.shape, input.strides, target)
+    if how is None:
+        how = _plan_reshape(input, target)
+    if how is False:
+        return ops.view.bind((contiguous(input),), ops.ShapeAttrs.of(_resolve(input, target)))
+    return ops.view.bind((input,), how)
+
+
+_reshapings: dict[Any, Any] = {}
+
+
+def _reshaping(shape: Size, strides: tuple[int, ...], target: tuple[int, ...]) -> Any:
+    """What was found before: the attributes of a view, False for a copy, None if it is new."""
+    return _reshapings.get((shape, strides, target))
+
+
+def _plan_reshape(input: Tensor, target: tuple[int, ...]) -> Any:
+    wanted = _resolve(input, target)
+    aliases = ops.view_strides(input.shape, input.strides, wanted) is not None
+    if len(_reshapings) > 4096:
+        _reshapings.clear()
+    how = ops.ShapeAttrs.of(wanted) if aliases else False
+    _reshapings[input.shape, input.strides, target] = how
+    return how
 
 
 def view(input: Tensor, *shape: Any) -> Tensor:

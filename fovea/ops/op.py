@@ -41,15 +41,18 @@ class Spec(NamedTuple):
 class Attrs:
     """Base of op attributes: frozen dataclasses, interned so that equal fields are one object."""
 
-    _interned: dict[tuple[Any, ...], Attrs]
+    _interned: dict[Any, Attrs]
+    _has_floats: bool
 
     def __init_subclass__(cls) -> None:
         cls._interned = {}
+        cls._has_floats = any("float" in str(kind) for kind in cls.__annotations__.values())
 
     @classmethod
     def of(cls, *values: Any) -> Any:
         """The one instance with these field values, in field order."""
-        key = tuple((v.__class__, v) for v in values)
+        # Fields with floats are told apart by how they print: 0.0 == -0.0 and NaN != NaN.
+        key: Any = repr(values) if cls._has_floats else values
         found = cls._interned.get(key)
         if found is None:
             if len(cls._interned) > PLAN_CACHE_LIMIT:
