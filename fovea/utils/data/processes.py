@@ -138,7 +138,9 @@ def _context(context: Any) -> Any:
 
 
 def _preload() -> None:
-    """Let the fork server import fovea once, unless the user chose its imports: workers start in milliseconds."""
+    """Let the fork server import fovea once, unless the user chose its imports: workers start in
+    milliseconds.
+    """
     from multiprocessing import forkserver
 
     server = getattr(forkserver, "_forkserver", None)

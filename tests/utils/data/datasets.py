@@ -57,14 +57,14 @@ class Broken(Squares):
         return index
 
 
-class TwoArguments(Exception):
+class TwoArgumentsError(Exception):
     def __init__(self, first: str, second: str) -> None:
         super().__init__(first + second)
 
 
 class BrokenOddly(Squares):
     def __getitem__(self, index: int) -> int:
-        raise TwoArguments("a", "b")
+        raise TwoArgumentsError("a", "b")
 
 
 class Draws(Squares):

@@ -119,7 +119,7 @@ def test_stack() -> None:
 
 def test_subset() -> None:
     part = Subset(["a", "b", "c", "d"], [3, 1])
-    assert len(part) == 2 and list(part[i] for i in range(2)) == ["d", "b"]
+    assert len(part) == 2 and [part[i] for i in range(2)] == ["d", "b"]
     assert Subset(part, [1])[0] == "b"
     nested = Subset(Subset(TensorDataset(fovea.arange(10)), [8, 6, 4]), [2, 0])
     batch = nested.__getbatch__([0, 1])

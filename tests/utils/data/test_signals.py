@@ -26,7 +26,8 @@ class Slow(Dataset):
 
 if __name__ == "__main__":
     kind, ending = sys.argv[1:]
-    loader = DataLoader(Slow(), 4, num_workers=2, worker_type=kind, persistent_workers=ending == "keep")
+    keep = ending == "keep"
+    loader = DataLoader(Slow(), 4, num_workers=2, worker_type=kind, persistent_workers=keep)
     for i, batch in enumerate(loader):
         print("worker", int(batch[0]), flush=True)
         if i == 10:
@@ -64,7 +65,9 @@ def read_until(process: subprocess.Popen[str], word: str) -> set[int]:
 
 
 def finish(process: subprocess.Popen[str], seconds: float = 20.0) -> tuple[str, str]:
-    """What is left of the program's output and errors (``communicate`` would miss lines read ahead)."""
+    """What is left of the program's output and errors (``communicate`` would miss lines read
+    ahead).
+    """
     process.wait(timeout=seconds)
     assert process.stdout is not None and process.stderr is not None
     return process.stdout.read(), process.stderr.read()
