@@ -7,19 +7,25 @@ kernel call a phase.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import gcd
+from typing import Any
 
+from fovea.ops import conv as ops
+from fovea.targets.base import Plan
 from fovea.targets.cpu import schedule
 from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.contraction import Epilogue
 from fovea.targets.cpu.conv_kernel import TABLE_SLACK, Variant, conv_kernel
 from fovea.targets.cpu.elements import Element, f32, f64
 from fovea.targets.cpu.isa import active
+from fovea.targets.cpu.lowering import dense_copy, run_program, view_of
 from fovea.targets.cpu.packing import Order, panel_builder
 from fovea.targets.cpu.program import KernelCall, KernelProgram
 from fovea.targets.cpu.schedule import Tile
+from fovea.targets.cpu.target import CPU
 from fovea.targets.cpu.views import View
 
 Pair = tuple[int, int]
@@ -271,3 +277,42 @@ def _source(c: Correlation, compute: Element) -> str:
     if dense and c.groups == 1 and column == c.channels:
         return "dense"
     return Order.of(column, channel, c.x.shape[3], c.channels).value
+
+
+# -- lowerings -------------------------------------------------------------------------------------------------
+
+
+def _params(a: ops.ConvAttrs | ops.ConvInputGradAttrs | ops.ConvWeightGradAttrs) -> ConvParams:
+    return ConvParams(a.stride, a.padding, a.dilation, a.groups)
+
+
+@CPU.lower(ops.conv2d)
+def _(op: Any, inputs: tuple[Any, ...], attrs: ops.ConvAttrs, specs: Sequence[Any]) -> Plan:
+    x, weight, bias = (None if t is None else view_of(t) for t in inputs)
+    assert x is not None and weight is not None
+    if bias is not None and bias.strides != (1,) and bias.shape != (1,):
+        copied = View.dense(bias.shape, bias.dtype)
+        program = plan_conv2d(x, weight, view_of(specs[0]), _params(attrs), copied)
+        plan = run_program(program, specs[0])
+        return lambda tensors: plan((*tensors[:2], dense_copy(tensors[2])))
+    return run_program(plan_conv2d(x, weight, view_of(specs[0]), _params(attrs), bias), specs[0])
+
+
+@CPU.lower(ops.conv2d_input_grad)
+def _(
+    op: Any, inputs: tuple[Any, ...], attrs: ops.ConvInputGradAttrs, specs: Sequence[Any]
+) -> Plan:
+    gy, weight = map(view_of, inputs)
+    program = plan_conv2d_input_grad(gy, weight, view_of(specs[0]), _params(attrs))
+    return run_program(program, specs[0])
+
+
+@CPU.lower(ops.conv2d_weight_grad)
+def _(
+    op: Any, inputs: tuple[Any, ...], attrs: ops.ConvWeightGradAttrs, specs: Sequence[Any]
+) -> Plan:
+    from fovea.targets.cpu.conv_weight_grad import plan_conv2d_weight_grad
+
+    gy, x = map(view_of, inputs)
+    gw = View.dense(tuple(specs[0].shape), specs[0].dtype.name)
+    return run_program(plan_conv2d_weight_grad(gy, x, gw, _params(attrs)), specs[0])

@@ -1,8 +1,8 @@
 """Batched matrix products.
 
-Three kernels: `panels`, the register-tiled one (the right operand packed into panels, or read in place where its rows are dense),
-`dot`, for operands that are both dense along the contracted index (no packing at all), and a plain loop for integers.
-`plan_matmul` chooses by sizes and strides.
+Three kernels: the register-tiled one of matmul_kernel.py (the right operand packed into panels, or read in place where its rows are
+dense), the one of matmul_dot.py for operands that are both dense along the contracted index (no packing at all), and a plain loop for
+integers. `plan_matmul` chooses by sizes and strides.
 """
 
 from __future__ import annotations
@@ -10,144 +10,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import SimpleNamespace
+from typing import Any
 
+from fovea.ops import linalg
+from fovea.targets.base import Plan
 from fovea.targets.cpu import schedule
-from fovea.targets.cpu.builder import Kernel
 from fovea.targets.cpu.compile import load_cached
-from fovea.targets.cpu.contraction import Core, Epilogue
-from fovea.targets.cpu.elements import Element, element, f32, u8
+from fovea.targets.cpu.contraction import Epilogue
+from fovea.targets.cpu.elements import Element, element, f32
 from fovea.targets.cpu.isa import active
+from fovea.targets.cpu.lowering import dense_copy, run_program, view_of
 from fovea.targets.cpu.matmul_dot import plan_dot, prefers_dot
-from fovea.targets.cpu.memory import Buffer
-from fovea.targets.cpu.packing import Order, copy_rows, panel_builder
+from fovea.targets.cpu.matmul_kernel import Variant, loop_kernel, panels_kernel
+from fovea.targets.cpu.packing import Order, panel_builder
 from fovea.targets.cpu.program import KernelCall, KernelProgram
 from fovea.targets.cpu.schedule import Tile
-from fovea.targets.cpu.values import Index, Value
+from fovea.targets.cpu.target import CPU
 from fovea.targets.cpu.views import View
 
 BATCH_DIMS = 3
 Batch = list[tuple[int, int, int]]  # (size, stride of a, stride of b) of each batch dimension
-
-SIZES = (
-    "batch", "batch1", "batch2", "a0", "a1", "a2", "b0", "b1", "b2",
-    "rows", "run", "columns", "a_row", "a_item", "panel_stride", "step",
-    "row_block", "row_blocks", "panels", "panel_block", "panel_blocks", "scratch_stride",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Variant:
-    """What a `panels` kernel is generated for."""
-
-    a: Element
-    c: Element
-    compute: Element
-    tile: Tile
-    left: str  # "direct" and "strided" read the left operand in place, an Order's value copies it
-    right: str  # "packed" into panels, "rows" in place, "ragged" in place with a last panel that is not whole
-    epilogue: Epilogue
-
-    @property
-    def order(self) -> Order | None:
-        return None if self.left in ("direct", "strided") else Order(self.left)
-
-    @property
-    def key(self) -> str:
-        return (
-            f"matmul/{self.a}/{self.c}/{self.compute}/{self.tile.rows}x{self.tile.vectors}/"
-            f"{self.left}/{self.right}/{self.epilogue.key}"
-        )
-
-
-def panels_kernel(v: Variant) -> Kernel:
-    """c = a @ b (+ bias), by tiles; a piece is a block of rows against a block of panels."""
-    buffers = [("a", v.a), ("b", v.compute), ("bias", v.c), ("c", v.c), ("scratch", u8)]
-    absent = {"bias"} if not v.epilogue.bias else set()
-    absent |= {"scratch"} if v.order is None else set()
-    k = Kernel("matmul", [b for b in buffers if b[0] not in absent], SIZES)
-    named = {b.name: b for b in k.buffers}
-    a, b, c = named["a"], named["b"], named["c"]
-    s = SimpleNamespace(**dict(zip(SIZES, k.sizes, strict=True)))
-    core = Core(k, v.tile, v.compute)
-    with k.parallel(s.batch * s.row_blocks * s.panel_blocks) as piece:
-        panel_block = piece % s.panel_blocks
-        row_block = piece // s.panel_blocks % s.row_blocks
-        a_at, b_at, c_at = _batch_offsets(s, piece // s.panel_blocks // s.row_blocks)
-        first = row_block * s.row_block
-        count = k.smaller(s.rows - first, s.row_block)
-        block = a.at(a_at + first * s.a_row)
-        row_stride = s.a_row
-        if v.order is not None:
-            own = named["scratch"].at(k.tid * s.scratch_stride).view(v.compute)
-            copy_rows(k, v.order, block, (s.a_row, s.a_item), (count, s.run), own, s.run)
-            block, row_stride = own, s.run
-        target = c.at(c_at + first * s.columns)
-        low = panel_block * s.panel_block
-        with k.loop(low, k.smaller(low + s.panel_block, s.panels)) as panel:
-            column = panel * core.width
-            bias = named["bias"].at(column) if v.epilogue.bias else None
-            _row_tiles(
-                core, v, s, count, (block, row_stride), b.at(b_at + panel * s.panel_stride),
-                target.at(column), s.columns - column, bias,
-            )  # fmt: skip
-    return k
-
-
-def _batch_offsets(s: SimpleNamespace, batch: Value) -> tuple[Value, Value, Value]:
-    """Where the operands of one product of the batch start, and its result."""
-    i2, rest = batch % s.batch2, batch // s.batch2
-    i1, i0 = rest % s.batch1, rest // s.batch1
-    a = i0 * s.a0 + i1 * s.a1 + i2 * s.a2
-    b = i0 * s.b0 + i1 * s.b1 + i2 * s.b2
-    return a, b, batch * (s.rows * s.columns)
-
-
-def _row_tiles(
-    core: Core, v: Variant, s: SimpleNamespace, count: Index, block: tuple[Buffer, Index],
-    panel: Buffer, target: Buffer, columns_left: Index, bias: Buffer | None,
-) -> None:  # fmt: skip
-    """All tiles of a block of rows against one panel. The last tile repeats the last row to be whole."""
-    k = core.k
-    rows, row_stride = block
-    with k.loop(0, count, v.tile.rows) as row:
-        at = [k.smaller(row + i, count - 1) for i in range(v.tile.rows)]
-        sums = core.accumulators(bias, columns_left)
-        lefts = [rows.at(r * row_stride) for r in at]
-        step = core.width if v.right == "packed" else s.step
-        item = s.a_item if v.left == "strided" else 1
-        if v.right == "ragged":
-            with k.if_else(columns_left >= core.width) as (then, otherwise):
-                with then:
-                    core.accumulate(sums, lefts, panel, s.run, step, item)
-                with otherwise:
-                    core.accumulate(sums, lefts, panel, s.run, step, item, columns_left)
-        else:
-            core.accumulate(sums, lefts, panel, s.run, step, item)
-        core.finish(sums, [target.at(r * s.columns) for r in at], columns_left, v.epilogue)
-
-
-def loop_kernel(kind: Element) -> Kernel:
-    """c = a @ b by the definition, for integers and bools."""
-    names = (*SIZES[:12], "a_row", "a_item", "b_row", "b_column")
-    k = Kernel("matmul_loop", (("a", kind), ("b", kind), ("c", kind)), names)
-    a, b, c = k.buffers
-    s = SimpleNamespace(**dict(zip(names, k.sizes, strict=True)))
-    with k.parallel(s.batch * s.rows) as piece:
-        row, batch = piece % s.rows, piece // s.rows
-        a_at, b_at, c_at = _batch_offsets(s, batch)
-        line, into = a.at(a_at + row * s.a_row), c.at(c_at + row * s.columns)
-        with k.loop(0, s.columns) as column:
-            total = k.var(k.const(0, kind))
-            with k.loop(0, s.run) as i:
-                x = k.load(line, i * s.a_item)
-                y = k.load(b, b_at + i * s.b_row + column * s.b_column)
-                total.set(total.get() | (x & y) if kind.kind == "b" else total.get() + x * y)
-            k.store(total.get(), into, column)
-    return k
-
-
-# -- planning --------------------------------------------------------------------------------------------------
 
 
 def collapse(shape: Sequence[int], a: Sequence[int], b: Sequence[int]) -> Batch:
@@ -354,3 +236,39 @@ def _pack_right(p: Problem, compute: Element, width: int) -> tuple[KernelCall, i
         load_cached(key, build), (p.operands[1], p.external), words, count * size > 16384
     )
     return call, count * size * compute.bytes, batch
+
+
+# -- lowerings -------------------------------------------------------------------------------------------------
+
+
+@CPU.lower(linalg.matmul)
+def _(op: Any, inputs: tuple[Any, ...], attrs: None, specs: Sequence[Any]) -> Plan:
+    return _lowered(specs[0], *map(view_of, inputs))
+
+
+@CPU.lower(linalg.linear)
+def _(op: Any, inputs: tuple[Any, ...], attrs: None, specs: Sequence[Any]) -> Plan:
+    x, weight, bias = (None if t is None else view_of(t) for t in inputs)
+    assert x is not None and weight is not None
+    if len(x.shape) == 1:
+        x = View((1, *x.shape), (0, *x.strides), x.dtype)
+    if bias is not None and bias.strides != (1,) and bias.shape != (1,):
+        copied = View.dense(bias.shape, bias.dtype)
+        plan = _lowered(specs[0], x, weight.flipped(), copied)
+        return lambda tensors: plan((*tensors[:2], dense_copy(tensors[2])))
+    return _lowered(specs[0], x, weight.flipped(), bias)
+
+
+def _lowered(spec: Any, a: View, b: View, bias: View | None = None) -> Plan:
+    """The plan for a product; operands whose batch dimensions do not merge are copied first."""
+    if plannable(a, b):
+        return run_program(plan_matmul(a, b, bias), spec)
+    n = max(len(a.shape), len(b.shape)) - 2
+    shape = spec.shape[:n]
+    plan = run_program(plan_matmul(View.dense((*shape, *a.shape[-2:]), a.dtype), View.dense((*shape, *b.shape[-2:]), b.dtype)), spec)
+
+    def run(tensors: tuple[Any, ...]) -> Any:
+        x, y = (dense_copy(t, (*shape, *t.shape[-2:])) for t in tensors[:2])
+        return plan((x, y))
+
+    return run

@@ -92,6 +92,7 @@ class KernelProgram:
             end += -(-size // 64) * 64
         self._offsets.append(end)
         self._bytes = end
+        self._checked = checking()
         self._plain = not self.scratch and not thread_scratch
         self._steps = [
             (
@@ -118,7 +119,7 @@ class KernelProgram:
         Raises:
             KernelBoundsError: with bounds checks, where a kernel reaches outside a buffer.
         """
-        if ranges is not None or checking():
+        if self._checked:
             self._run_checked(addresses, ranges)
             return
         if self._single:
