@@ -1,0 +1,690 @@
+"""Activation layers: functions of each element, or along one dimension. Only PReLU has state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fovea.errors import ShapeError, describe
+from fovea.functions.creation import empty
+from fovea.nn import functional as F
+from fovea.nn import init as initializers
+from fovea.nn.module import Module
+from fovea.nn.parameter import Parameter
+from fovea.tensor import Tensor
+
+__all__ = [
+    "CELU",
+    "ELU",
+    "GELU",
+    "GLU",
+    "SELU",
+    "Hardshrink",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
+    "LeakyReLU",
+    "LogSigmoid",
+    "LogSoftmax",
+    "Mish",
+    "PReLU",
+    "RReLU",
+    "ReLU",
+    "ReLU6",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softmax2d",
+    "Softmin",
+    "Softplus",
+    "Softshrink",
+    "Softsign",
+    "Tanh",
+    "Tanhshrink",
+    "Threshold",
+]
+
+
+class _InPlace(Module):
+    """A layer that may write into its input."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
+    def _and_inplace(self, text: str = "") -> str:
+        if not self.inplace:
+            return text
+        return f"{text}, inplace=True" if text else "inplace=True"
+
+    def extra_repr(self) -> str:
+        return self._and_inplace()
+
+
+class ReLU(_InPlace):
+    """y = max(x, 0)
+
+    Args:
+        inplace: write the result into the input's memory.
+
+    Shapes:
+        any to the same.
+
+    >>> import fovea
+    >>> ReLU()(fovea.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.relu(input, self.inplace)
+
+
+class ReLU6(_InPlace):
+    """y = min(max(x, 0), 6)
+
+    Args:
+        inplace: write the result into the input's memory.
+
+    Shapes:
+        any to the same.
+
+    >>> import fovea
+    >>> ReLU6()(fovea.tensor([-1.0, 2.0, 8.0]))
+    tensor([0., 2., 6.])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.relu6(input, self.inplace)
+
+
+class SELU(_InPlace):
+    """y = 1.0507 (x if x > 0 else 1.6733 (exp(x) - 1))
+
+    Args:
+        inplace: write the result into the input's memory.
+
+    Shapes:
+        any to the same.
+
+    Source: Klambauer et al., "Self-normalizing neural networks", 2017.
+
+    >>> import fovea
+    >>> SELU()(fovea.tensor([1.0]))
+    tensor([1.0507])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.selu(input, self.inplace)
+
+
+class SiLU(_InPlace):
+    """y = x sigmoid(x), also called swish.
+
+    Args:
+        inplace: write the result into the input's memory.
+
+    Shapes:
+        any to the same.
+
+    >>> import fovea
+    >>> SiLU()(fovea.tensor([0.0, 1.0]))
+    tensor([0.0000, 0.7311])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.silu(input, self.inplace)
+
+
+class Mish(_InPlace):
+    """y = x tanh(log(1 + exp(x)))
+
+    Args:
+        inplace: write the result into the input's memory.
+
+    Shapes:
+        any to the same.
+
+    Source: Misra, "Mish: a self regularized non-monotonic activation function", 2019.
+
+    >>> import fovea
+    >>> Mish()(fovea.tensor([1.0]))
+    tensor([0.8651])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.mish(input, self.inplace)
+
+
+class Hardsigmoid(_InPlace):
+    """y = min(max(x + 3, 0), 6) / 6
+
+    Args:
+        inplace: write the result into the input's memory.
+
+    Shapes:
+        any to the same.
+
+    >>> import fovea
+    >>> Hardsigmoid()(fovea.tensor([-4.0, 0.0]))
+    tensor([0.0000, 0.5000])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.hardsigmoid(input, self.inplace)
+
+    def extra_repr(self) -> str:
+        return ""
+
+
+class Hardswish(_InPlace):
+    """y = x min(max(x + 3, 0), 6) / 6
+
+    Args:
+        inplace: write the result into the input's memory.
+
+    Shapes:
+        any to the same.
+
+    Source: Howard et al., "Searching for MobileNetV3", 2019.
+
+    >>> import fovea
+    >>> Hardswish()(fovea.tensor([-4.0, 3.0]))
+    tensor([-0.,  3.])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.hardswish(input, self.inplace)
+
+    def extra_repr(self) -> str:
+        return ""
+
+
+class LeakyReLU(_InPlace):
+    """y = x if x > 0 else negative_slope x
+
+    Args:
+        negative_slope: the slope below 0.
+        inplace: write the result into the input's memory.
+
+    Shapes:
+        any to the same.
+
+    >>> import fovea
+    >>> LeakyReLU(0.5)(fovea.tensor([-1.0, 2.0]))
+    tensor([-0.5000,  2.0000])
+    """
+
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
+        super().__init__(inplace)
+        self.negative_slope = negative_slope
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.leaky_relu(input, self.negative_slope, self.inplace)
+
+    def extra_repr(self) -> str:
+        return self._and_inplace(f"negative_slope={self.negative_slope}")
+
+
+class RReLU(_InPlace):
+    """A leaky ReLU whose slopes are drawn at random in training, and their mean otherwise.
+
+    Args:
+        lower: the smallest slope.
+        upper: the largest slope.
+        inplace: write the result into the input's memory.
+
+    Shapes:
+        any to the same.
+
+    >>> import fovea
+    >>> RReLU(0.5, 0.5)(fovea.tensor([-1.0, 2.0]))
+    tensor([-0.5000,  2.0000])
+    """
+
+    def __init__(
+        self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False
+    ) -> None:
+        super().__init__(inplace)
+        self.lower, self.upper = lower, upper
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+
+    def extra_repr(self) -> str:
+        return self._and_inplace(f"lower={self.lower}, upper={self.upper}")
+
+
+class PReLU(Module):
+    """y = x if x > 0 else weight x, with a learned slope.
+
+    Args:
+        num_parameters: 1, or the number of channels for a slope each.
+        init: the slopes at first.
+        device: ``None`` or the CPU.
+        dtype: of the slopes.
+
+    Shapes:
+        (N, C, ...) or any, to the same.
+
+    Parameters:
+        weight (num_parameters).
+
+    Source: He et al., "Delving deep into rectifiers", 2015.
+
+    >>> import fovea
+    >>> PReLU()(fovea.tensor([-1.0, 2.0]))
+    tensor([-0.2500,  2.0000], grad_fn=<WhereBackward0>)
+    """
+
+    weight: Parameter
+
+    def __init__(
+        self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None
+    ) -> None:
+        super().__init__()
+        self.num_parameters, self.init = num_parameters, init
+        self.weight = Parameter(empty((num_parameters,), device=device, dtype=dtype))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set the slopes to ``init``."""
+        initializers.constant_(self.weight, self.init)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.prelu(input, self.weight)
+
+    def extra_repr(self) -> str:
+        return f"num_parameters={self.num_parameters}"
+
+
+class ELU(_InPlace):
+    """y = x if x > 0 else alpha (exp(x) - 1)
+
+    Args:
+        alpha: minus the limit far below 0.
+        inplace: write the result into the input's memory.
+
+    Shapes:
+        any to the same.
+
+    Source: Clevert, Unterthiner and Hochreiter, "Fast and accurate deep network learning by
+    exponential linear units", 2015.
+
+    >>> import fovea
+    >>> ELU()(fovea.tensor([-1.0, 2.0]))
+    tensor([-0.6321,  2.0000])
+    """
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        super().__init__(inplace)
+        self.alpha = alpha
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.elu(input, self.alpha, self.inplace)
+
+    def extra_repr(self) -> str:
+        return self._and_inplace(f"alpha={self.alpha}")
+
+
+class CELU(_InPlace):
+    """y = x if x > 0 else alpha (exp(x / alpha) - 1)
+
+    Args:
+        alpha: minus the limit far below 0.
+        inplace: write the result into the input's memory.
+
+    Shapes:
+        any to the same.
+
+    Source: Barron, "Continuously differentiable exponential linear units", 2017.
+
+    >>> import fovea
+    >>> CELU(2.0)(fovea.tensor([-2.0]))
+    tensor([-1.2642])
+    """
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        super().__init__(inplace)
+        self.alpha = alpha
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.celu(input, self.alpha, self.inplace)
+
+    def extra_repr(self) -> str:
+        return self._and_inplace(f"alpha={self.alpha}")
+
+
+class Hardtanh(_InPlace):
+    """y = min(max(x, min_val), max_val)
+
+    Args:
+        min_val: the lower limit.
+        max_val: the upper limit.
+        inplace: write the result into the input's memory.
+
+    Shapes:
+        any to the same.
+
+    >>> import fovea
+    >>> Hardtanh()(fovea.tensor([-2.0, 0.5]))
+    tensor([-1.0000,  0.5000])
+    """
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+        super().__init__(inplace)
+        self.min_val, self.max_val = min_val, max_val
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.hardtanh(input, self.min_val, self.max_val, self.inplace)
+
+    def extra_repr(self) -> str:
+        return self._and_inplace(f"min_val={self.min_val}, max_val={self.max_val}")
+
+
+class Threshold(_InPlace):
+    """y = x if x > threshold else value
+
+    Args:
+        threshold: what x is compared with.
+        value: what stands for smaller ones.
+        inplace: write the result into the input's memory.
+
+    Shapes:
+        any to the same.
+
+    >>> import fovea
+    >>> Threshold(1.0, 9.0)(fovea.tensor([0.0, 2.0]))
+    tensor([9., 2.])
+    """
+
+    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
+        super().__init__(inplace)
+        self.threshold, self.value = threshold, value
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.threshold(input, self.threshold, self.value, self.inplace)
+
+    def extra_repr(self) -> str:
+        return self._and_inplace(f"threshold={self.threshold}, value={self.value}")
+
+
+class GELU(Module):
+    """y = x P(X < x) for X normal with mean 0 and variance 1.
+
+    Args:
+        approximate: ``"none"``, or ``"tanh"`` for the older formula with tanh.
+
+    Shapes:
+        any to the same.
+
+    Source: Hendrycks and Gimpel, "Gaussian error linear units", 2016.
+
+    >>> import fovea
+    >>> GELU()(fovea.tensor([1.0]))
+    tensor([0.8413])
+    """
+
+    def __init__(self, approximate: str = "none") -> None:
+        super().__init__()
+        self.approximate = approximate
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.gelu(input, self.approximate)
+
+    def extra_repr(self) -> str:
+        return f"approximate={self.approximate!r}"
+
+
+class Softplus(Module):
+    """y = log(1 + exp(beta x)) / beta; x itself where beta x > threshold.
+
+    Args:
+        beta: how sharp the bend is.
+        threshold: where the function is taken as linear.
+
+    Shapes:
+        any to the same.
+
+    >>> import fovea
+    >>> Softplus()(fovea.tensor([0.0]))
+    tensor([0.6931])
+    """
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        super().__init__()
+        self.beta, self.threshold = beta, threshold
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.softplus(input, self.beta, self.threshold)
+
+    def extra_repr(self) -> str:
+        return f"beta={self.beta}, threshold={self.threshold}"
+
+
+class Hardshrink(Module):
+    """y = x if |x| > lambd else 0
+
+    Args:
+        lambd: the threshold.
+
+    Shapes:
+        any to the same.
+
+    >>> import fovea
+    >>> Hardshrink()(fovea.tensor([0.3, 2.0]))
+    tensor([0., 2.])
+    """
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        super().__init__()
+        self.lambd = lambd
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.hardshrink(input, self.lambd)
+
+    def extra_repr(self) -> str:
+        return f"{self.lambd}"
+
+
+class Softshrink(Module):
+    """y = x - lambd if x > lambd, x + lambd if x < -lambd, else 0
+
+    Args:
+        lambd: how far x is moved towards 0.
+
+    Shapes:
+        any to the same.
+
+    >>> import fovea
+    >>> Softshrink()(fovea.tensor([0.3, 2.0]))
+    tensor([0.0000, 1.5000])
+    """
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        super().__init__()
+        self.lambd = lambd
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.softshrink(input, self.lambd)
+
+    def extra_repr(self) -> str:
+        return f"{self.lambd}"
+
+
+class Sigmoid(Module):
+    """y = 1 / (1 + exp(-x))
+
+    Shapes:
+        any to the same.
+
+    >>> import fovea
+    >>> Sigmoid()(fovea.tensor([0.0]))
+    tensor([0.5000])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input.sigmoid()
+
+
+class Tanh(Module):
+    """y = tanh(x)
+
+    Shapes:
+        any to the same.
+
+    >>> import fovea
+    >>> Tanh()(fovea.tensor([0.0]))
+    tensor([0.])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input.tanh()
+
+
+class LogSigmoid(Module):
+    """y = log(1 / (1 + exp(-x)))
+
+    Shapes:
+        any to the same.
+
+    >>> import fovea
+    >>> LogSigmoid()(fovea.tensor([0.0]))
+    tensor([-0.6931])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.logsigmoid(input)
+
+
+class Softsign(Module):
+    """y = x / (1 + |x|)
+
+    Shapes:
+        any to the same.
+
+    >>> import fovea
+    >>> Softsign()(fovea.tensor([1.0]))
+    tensor([0.5000])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.softsign(input)
+
+
+class Tanhshrink(Module):
+    """y = x - tanh(x)
+
+    Shapes:
+        any to the same.
+
+    >>> import fovea
+    >>> Tanhshrink()(fovea.tensor([1.0]))
+    tensor([0.2384])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.tanhshrink(input)
+
+
+class GLU(Module):
+    """y = a sigmoid(b), a and b being the halves of x along a dimension.
+
+    Args:
+        dim: the dimension.
+
+    Shapes:
+        (..., 2 n, ...) to (..., n, ...).
+
+    >>> import fovea
+    >>> GLU()(fovea.tensor([2.0, 0.0]))
+    tensor([1.])
+    """
+
+    def __init__(self, dim: int = -1) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.glu(input, self.dim)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"
+
+
+class _AlongDim(Module):
+    def __init__(self, dim: int | None = None) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"
+
+
+class Softmax(_AlongDim):
+    """y_i = exp(x_i) / sum over j of exp(x_j)
+
+    Args:
+        dim: the dimension along which the result sums to one.
+
+    Shapes:
+        any to the same.
+
+    >>> import fovea
+    >>> Softmax(dim=0)(fovea.tensor([1.0, 1.0]))
+    tensor([0.5000, 0.5000])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.softmax(input, self.dim, _stacklevel=5)
+
+
+class LogSoftmax(_AlongDim):
+    """y_i = log(exp(x_i) / sum over j of exp(x_j))
+
+    Args:
+        dim: the dimension along which exp(y) sums to one.
+
+    Shapes:
+        any to the same.
+
+    >>> import fovea
+    >>> LogSoftmax(dim=0)(fovea.tensor([1.0, 1.0]))
+    tensor([-0.6931, -0.6931])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.log_softmax(input, self.dim, _stacklevel=5)
+
+
+class Softmin(_AlongDim):
+    """y_i = exp(-x_i) / sum over j of exp(-x_j)
+
+    Args:
+        dim: the dimension along which the result sums to one.
+
+    Shapes:
+        any to the same.
+
+    >>> import fovea
+    >>> Softmin(dim=0)(fovea.tensor([1.0, 1.0]))
+    tensor([0.5000, 0.5000])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.softmin(input, self.dim, _stacklevel=5)
+
+
+class Softmax2d(Module):
+    """Softmax over the channels of each pixel.
+
+    Shapes:
+        (N, C, H, W) or (C, H, W) to the same.
+
+    >>> import fovea
+    >>> Softmax2d()(fovea.ones(1, 2, 1, 1)).flatten()
+    tensor([0.5000, 0.5000])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim not in (3, 4):
+            raise ShapeError(f"Softmax2d: expected 3D or 4D input, got {describe(input)}.")
+        return F.softmax(input, -3)

@@ -1,0 +1,151 @@
+"""Matrix layers and look-ups."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fovea import dtypes
+from fovea.autograd import no_grad
+from fovea.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError, describe
+from fovea.functions.creation import zeros
+from fovea.ops.linalg import linear as linear_op
+
+if TYPE_CHECKING:
+    from fovea.tensor import Tensor
+
+__all__ = ["bilinear", "embedding", "linear", "one_hot"]
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``x @ weight.T + bias``.
+
+    Args:
+        input: (..., in).
+        weight: (out, in).
+        bias: (out,).
+
+    Raises:
+        ShapeError: features that do not fit the weight.
+
+    >>> import fovea
+    >>> linear(fovea.tensor([1.0, 2.0]), fovea.tensor([[3.0, 4.0]]), fovea.tensor([0.5]))
+    tensor([11.5000])
+    """
+    return linear_op.bind((input, weight, bias))
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``x1 @ weight[k] @ x2 + bias[k]`` for each output feature k.
+
+    Args:
+        input1, input2: (..., in1) and (..., in2).
+        weight: (out, in1, in2).
+        bias: (out,).
+    """
+    if (
+        weight.ndim != 3
+        or input1.shape[-1:] != weight.shape[1:2]
+        or input2.shape[-1:] != weight.shape[2:]
+        or input1.shape[:-1] != input2.shape[:-1]
+    ):
+        raise ShapeError(
+            "bilinear: input1 (..., in1), input2 (..., in2) and weight (out, in1, in2) must fit.",
+            {"input1": describe(input1), "input2": describe(input2), "weight": describe(weight)},
+        )
+    lead = tuple(input1.shape[:-1])
+    one = input1.reshape((-1, 1, input1.shape[-1]))
+    two = input2.reshape((-1, input2.shape[-1], 1))
+    y = one.unsqueeze(1).matmul(weight).matmul(two.unsqueeze(1))
+    y = y.reshape((*lead, weight.shape[0]))
+    return y if bias is None else y + bias
+
+
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """Rows of ``weight``, picked by ``input``.
+
+    Args:
+        input: int64 or int32 row numbers, of any shape.
+        weight: (rows, features).
+        padding_idx: a row that gets no gradient.
+        max_norm: rows with a larger ``norm_type``-norm are scaled down, in place, when picked.
+
+    Raises:
+        OutOfRangeError: a row that is not there. ArgumentError: sparse or scaled gradients.
+
+    >>> import fovea
+    >>> embedding(fovea.tensor([1, 0]), fovea.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([[3., 4.],
+            [1., 2.]])
+    """
+    if sparse or scale_grad_by_freq:
+        raise ArgumentError("embedding: sparse and scale_grad_by_freq must be False.")
+    if weight.ndim != 2:
+        raise ShapeError(f"embedding: weight must be (rows, features), got {describe(weight)}.")
+    if input.dtype not in (dtypes.int64, dtypes.int32):
+        raise DTypeError(
+            f"embedding: input must be int64 or int32, got {describe(input)}.", fix="input.long()"
+        )
+    _check_rows(input, weight.shape[0])
+    if max_norm is not None:
+        _renormalize(weight, input, max_norm, norm_type)
+    picked = weight[input]
+    if padding_idx is None:
+        return picked
+    if not -weight.shape[0] <= padding_idx < weight.shape[0]:
+        raise OutOfRangeError(
+            f"embedding: padding_idx {padding_idx} is out of range for {weight.shape[0]} rows."
+        )
+    learned = (input != padding_idx % weight.shape[0]).unsqueeze(-1)
+    return picked.where(learned, picked.detach())
+
+
+def _check_rows(input: Tensor, rows: int) -> None:
+    values = input._array()
+    if values.size and (int(values.min()) < 0 or int(values.max()) >= rows):
+        wrong = values[(values < 0) | (values >= rows)].flat[0]
+        raise OutOfRangeError(f"embedding: row {int(wrong)} is out of range for {rows} rows.")
+
+
+def _renormalize(weight: Tensor, input: Tensor, max_norm: float, norm_type: float) -> None:
+    """Scale the picked rows that are too long down to ``max_norm``."""
+    with no_grad():
+        rows = input.reshape(input.numel()).unique()
+        picked = weight[rows]
+        norms = picked.norm(norm_type, 1, keepdim=True)
+        weight[rows] = picked * (max_norm / (norms + 1e-7)).clamp(max=1.0)
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """Each label as a row of zeros with a one at its place.
+
+    Args:
+        tensor: int64 labels of any shape.
+        num_classes: the rows' length; -1 for the largest label plus one.
+
+    >>> import fovea
+    >>> one_hot(fovea.tensor([0, 2]))
+    tensor([[1, 0, 0],
+            [0, 0, 1]])
+    """
+    if tensor.dtype is not dtypes.int64:
+        raise DTypeError(f"one_hot: labels must be int64, got {describe(tensor)}.", fix="x.long()")
+    if not tensor.numel():
+        if num_classes <= 0:
+            raise ArgumentError("one_hot: no labels to tell num_classes from.", fix="give it")
+        return zeros(*tensor.shape, num_classes, dtype=dtypes.int64)
+    low, high = int(tensor._array().min()), int(tensor._array().max())
+    classes = high + 1 if num_classes == -1 else num_classes
+    if low < 0 or high >= classes:
+        raise ArgumentError(
+            f"one_hot: label {low if low < 0 else high} is outside the {classes} classes."
+        )
+    rows = zeros(*tensor.shape, classes, dtype=dtypes.int64)
+    return rows.scatter_(-1, tensor.unsqueeze(-1), 1)

@@ -1,0 +1,281 @@
+"""Saving and loading a module's state: its parameters and persistent buffers, by dotted name."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fovea.autograd import no_grad
+from fovea.errors import FoveaError, describe
+from fovea.nn.parameter import rebuilt
+from fovea.tensorbase import RemovableHandle, is_tensor
+
+if TYPE_CHECKING:
+    from fovea.tensor import Tensor
+
+__all__ = ["IncompatibleKeys", "State", "StateDictError"]
+
+EXTRA = "_extra_state"
+SHOWN = 20
+
+
+class StateDictError(FoveaError, RuntimeError, KeyError):
+    """A state that does not fit the module it is loaded into."""
+
+
+class IncompatibleKeys(NamedTuple):
+    """What ``load_state_dict`` could not place."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+    def __repr__(self) -> str:
+        if not self.missing_keys and not self.unexpected_keys:
+            return "<All keys matched successfully>"
+        return (
+            f"IncompatibleKeys(missing_keys={self.missing_keys}, "
+            f"unexpected_keys={self.unexpected_keys})"
+        )
+
+    __str__ = __repr__
+
+
+class StateDict(OrderedDict[str, Any]):
+    """An ordered dictionary of tensors; ``_metadata`` holds each module's version."""
+
+    _metadata: OrderedDict[str, dict[str, Any]]
+
+
+class State:
+    """The part of ``Module`` that reads and writes state."""
+
+    _version: int = 1
+    _parameters: dict[str, Any]
+    _buffers: dict[str, Any]
+    _modules: dict[str, Any]
+    _non_persistent_buffers_set: set[str]
+    _state_dict_pre_hooks: OrderedDict[int, Any]
+    _state_dict_hooks: OrderedDict[int, Any]
+    _load_state_dict_pre_hooks: OrderedDict[int, Any]
+    _load_state_dict_post_hooks: OrderedDict[int, Any]
+
+    # -- hooks --------------------------------------------------------------------------------
+
+    def register_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(module, prefix, keep_vars)`` before this module's state is collected."""
+        return _added(self._state_dict_pre_hooks, hook)
+
+    def register_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(module, state_dict, prefix, local_metadata)`` after it is collected."""
+        return _added(self._state_dict_hooks, hook)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(module, state_dict, prefix, local_metadata, strict, missing_keys,
+        unexpected_keys, error_msgs)`` before this module takes its part of a state."""
+        return _added(self._load_state_dict_pre_hooks, hook)
+
+    def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(module, incompatible_keys)`` after this module took its part of a state."""
+        return _added(self._load_state_dict_post_hooks, hook)
+
+    # -- saving -------------------------------------------------------------------------------
+
+    def get_extra_state(self) -> Any:
+        """What else a subclass wants in its state; overridden together with ``set_extra_state``."""
+        raise RuntimeError("get_extra_state is called only where a subclass defines it.")
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take what ``get_extra_state`` returned."""
+        raise RuntimeError("set_extra_state is called only where a subclass defines it.")
+
+    def _has_extra_state(self) -> bool:
+        return type(self).get_extra_state is not State.get_extra_state
+
+    def _persistent(self) -> dict[str, Tensor]:
+        """This module's own parameters and persistent buffers."""
+        hidden = self._non_persistent_buffers_set
+        buffers = {k: v for k, v in self._buffers.items() if k not in hidden}
+        return {k: v for k, v in {**self._parameters, **buffers}.items() if v is not None}
+
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
+        for name, t in self._persistent().items():
+            destination[prefix + name] = t if keep_vars else t.detach()
+        if self._has_extra_state():
+            destination[prefix + EXTRA] = self.get_extra_state()
+
+    def state_dict(
+        self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False
+    ) -> Any:
+        """All parameters and persistent buffers by dotted name; the memory is shared.
+
+        Args:
+            destination: a dictionary to add to.
+            prefix: put before each name.
+            keep_vars: return the parameters themselves instead of detached tensors.
+
+        >>> import fovea
+        >>> list(fovea.nn.Linear(2, 1).state_dict())
+        ['weight', 'bias']
+        """
+        if destination is None:
+            destination = StateDict()
+            destination._metadata = OrderedDict()
+        metadata = {"version": self._version}
+        if hasattr(destination, "_metadata"):
+            destination._metadata[prefix[:-1]] = metadata
+        for hook in self._state_dict_pre_hooks.values():
+            hook(self, prefix, keep_vars)
+        self._save_to_state_dict(destination, prefix, keep_vars)
+        for name, module in self._modules.items():
+            if module is not None:
+                module.state_dict(
+                    destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars
+                )
+        for hook in self._state_dict_hooks.values():
+            hook(self, destination, prefix, metadata)
+        return destination
+
+    # -- loading ------------------------------------------------------------------------------
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> IncompatibleKeys:
+        """Copy a state into the parameters and buffers.
+
+        Nothing is copied that does not fit, and everything that does not fit is reported at once.
+
+        Args:
+            strict: raise if names are missing or left over; otherwise return them.
+            assign: put the state's own tensors in, instead of copying their values.
+
+        Raises:
+            StateDictError: missing or unexpected names (if ``strict``), or shapes that differ.
+
+        >>> import fovea
+        >>> one, two = fovea.nn.Linear(2, 1), fovea.nn.Linear(2, 1)
+        >>> one.load_state_dict(two.state_dict())
+        <All keys matched successfully>
+        """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"load_state_dict takes a dictionary, got {type(state_dict).__name__}.")
+        loading = _Loading(getattr(state_dict, "_metadata", None), assign)
+        loading.load(self, OrderedDict(state_dict), "")
+        if loading.errors or (strict and (loading.missing or loading.unexpected)):
+            raise loading.error(type(self).__name__, strict)
+        return IncompatibleKeys(loading.missing, loading.unexpected)
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        """Take this module's own entries; children take theirs. Overridden to accept old states."""
+        for hook in self._load_state_dict_pre_hooks.values():
+            hook(
+                self,
+                state_dict,
+                prefix,
+                local_metadata,
+                strict,
+                missing_keys,
+                unexpected_keys,
+                error_msgs,
+            )
+        own = self._persistent()
+        assign = local_metadata.get("assign_to_params_buffers", False)
+        for name, held in own.items():
+            key = prefix + name
+            if key not in state_dict:
+                missing_keys.append(key)
+                continue
+            problem = self._take(name, held, state_dict[key], assign)
+            if problem:
+                error_msgs.append(f"{key}: {problem}")
+        names = set(own)
+        if self._has_extra_state():
+            names.add(EXTRA)
+            if prefix + EXTRA in state_dict:
+                self.set_extra_state(state_dict[prefix + EXTRA])
+            else:
+                missing_keys.append(prefix + EXTRA)
+        for key in state_dict:
+            first, *deeper = key[len(prefix) :].split(".")
+            if first not in (self._modules if deeper else names):
+                unexpected_keys.append(key)
+
+    def _take(self, name: str, held: Tensor, value: Any, assign: bool) -> str | None:
+        """Copy (or assign) one entry; returns what is wrong with it."""
+        if not is_tensor(value):
+            return f"a tensor is needed, the state has {type(value).__name__}"
+        if value.shape != held.shape:
+            if held.shape == () and value.shape == (1,):  # states of old versions hold such
+                value = value.reshape(())
+            else:
+                return f"the state has {describe(value)}, the module {describe(held)}"
+        if assign:
+            registry = self._parameters if name in self._parameters else self._buffers
+            registry[name] = rebuilt(value, held)
+            return None
+        with no_grad():
+            held.copy_(value)
+        return None
+
+
+def _added(hooks: OrderedDict[int, Any], hook: Any) -> RemovableHandle:
+    from fovea.nn.hooks import _keys
+
+    key = next(_keys)
+    hooks[key] = hook
+    return RemovableHandle(hooks, key)
+
+
+class _Loading:
+    """One ``load_state_dict``: walks the modules and collects what does not fit."""
+
+    def __init__(self, metadata: Any, assign: bool) -> None:
+        self.metadata, self.assign = metadata or {}, assign
+        self.missing: list[str] = []
+        self.unexpected: list[str] = []
+        self.errors: list[str] = []
+
+    def load(self, module: Any, state: OrderedDict[str, Any], prefix: str) -> None:
+        """Give ``module`` its entries, which start with ``prefix``, and its children theirs."""
+        local = dict(self.metadata.get(prefix[:-1], {}))
+        if self.assign:
+            local["assign_to_params_buffers"] = True
+        module._load_from_state_dict(
+            state, prefix, local, True, self.missing, self.unexpected, self.errors
+        )
+        for name, child in module._modules.items():
+            if child is not None:
+                inner = f"{prefix}{name}."
+                own = OrderedDict((k, v) for k, v in state.items() if k.startswith(inner))
+                self.load(child, own, inner)
+        keys = IncompatibleKeys(self.missing, self.unexpected)
+        for hook in module._load_state_dict_post_hooks.values():
+            hook(module, keys)
+
+    def error(self, name: str, strict: bool) -> StateDictError:
+        """Everything that is wrong, in one error."""
+        rows, counts = {}, []
+        kinds = [("missing", self.missing), ("unexpected", self.unexpected)] if strict else []
+        for kind, items in (*kinds, ("mismatched", self.errors)):
+            if items:
+                more = f"\n... and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+                text = "\n".join(items[:SHOWN]) + more
+                rows[kind] = text.replace("\n", "\n" + " " * 14)
+                counts.append(f"{len(items)} {kind}")
+        only_names = strict and not self.errors
+        return StateDictError(
+            f"load_state_dict: the state does not fit {name}: {', '.join(counts)}.",
+            rows,
+            "pass strict=False to load what fits" if only_names else None,
+        )
