@@ -54,7 +54,12 @@ def _engine() -> llvm.ExecutionEngine:
     return engine
 
 
-def to_object(assembly: str, symbol: str, isa: Isa) -> bytes:
+# Enough for kernels that are written as they are to run: variables into registers, common addresses once. LLVM's own -O3
+# takes ten times as long, and finds nothing more in a register tile.
+_LIGHT = ("sroa", "simplify_cfg", "instruction_combine", "new_gvn", "loop_unroll", "simplify_cfg")
+
+
+def to_object(assembly: str, symbol: str, isa: Isa, light: bool = False) -> bytes:
     """Optimize LLVM assembly and turn it into an object file whose entry point `kernel` is called `symbol`."""
     import llvmlite.binding as llvm
 
@@ -67,7 +72,12 @@ def to_object(assembly: str, symbol: str, isa: Isa) -> bytes:
     options.loop_vectorization = False
     options.slp_vectorization = False
     builder = llvm.create_pass_builder(machine, options)
-    builder.getModulePassManager().run(module, builder)
+    passes = builder.getModulePassManager()
+    if light:
+        passes = llvm.create_new_module_pass_manager()
+        for name in _LIGHT:
+            getattr(passes, f"add_{name}_pass")()
+    passes.run(module, builder)
     result: bytes = machine.emit_object(module)
     return result
 
@@ -119,7 +129,7 @@ def _load(key: str, isa: Isa, build: Callable[[], Kernel]) -> int:
         entry = disk.read(digest)
         if entry is None:
             kernel = build()
-            image = to_object(kernel.assembly(), symbol, isa)
+            image = to_object(kernel.assembly(), symbol, isa, kernel.light)
             names = (kernel.name, *kernel.buffer_names)
             disk.write(digest, image, names)
         else:

@@ -17,6 +17,7 @@ from fovea.targets.cpu.builder import Kernel
 from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.contraction import Core
 from fovea.targets.cpu.conv import ConvParams
+from fovea.targets.cpu.conv_weight_grad_few import plan_few, suits
 from fovea.targets.cpu.elements import Element, f32, f64, u8
 from fovea.targets.cpu.flow import Var
 from fovea.targets.cpu.isa import active
@@ -84,7 +85,7 @@ class Band:
 def partial_kernel(v: Variant) -> Kernel:
     """partial[chunk][group][tap][channel block][output][lane]: sums over the chunk's pixels."""
     buffers = (("g", v.g), ("x", v.x), ("partial", v.compute), ("scratch", u8))
-    k = Kernel("conv_weight_grad", buffers, SIZES)
+    k = Kernel("conv_weight_grad", buffers, SIZES, light=True)
     g, x, partial_sums, scratch = k.buffers
     s = SimpleNamespace(**dict(zip(SIZES, k.sizes, strict=True)))
     core = Core(k, v.tile, v.compute)
@@ -226,7 +227,7 @@ def _each(core: Core, totals: list[list[Var]], action: object) -> None:
 
 def sum_kernel(kind: Element, compute: Element, width: int) -> Kernel:
     """The weights' gradient: partial sums added up in order, from [tap][channel][output][lane] to the weights' strides."""
-    k = Kernel("conv_weight_grad_sum", (("partial", compute), ("w", kind), ("scratch", u8)), SUM_SIZES)
+    k = Kernel("conv_weight_grad_sum", (("partial", compute), ("w", kind), ("scratch", u8)), SUM_SIZES, light=True)
     partial_sums, w, scratch = k.buffers
     s = SimpleNamespace(**dict(zip(SUM_SIZES, k.sizes, strict=True)))
     lanes = min(k.isa.lanes(compute.bytes), width)
@@ -256,10 +257,12 @@ def plan_conv2d_weight_grad(gy: View, x: View, gw: View, p: ConvParams) -> Kerne
     outputs, channels, taps_h, taps_w = gw.shape
     if gw.size == 0:
         return KernelProgram((), external=3)
+    per_group = outputs // p.groups
+    if suits(channels, per_group):
+        return plan_few(gy, x, gw, p)
     compute = f64 if x.element is f64 else f32
     merged = p.dilation[1] == 1 and channels < active().lanes(compute.bytes)
     run = channels * taps_w if merged else channels
-    per_group = outputs // p.groups
     tile = schedule.tile(active(), compute, max(per_group, 3), run)
     layout = _Layout(gy, x, gw, p, tile, compute, merged, run)
     return layout.program()

@@ -48,7 +48,7 @@ def prefers_dot(rows: int, run: int, columns: int, a_item: int, b_row: int) -> b
 def dot_kernel(kind: Element, compute: Element, epilogue: Epilogue, tile: tuple[int, int]) -> Kernel:
     """c = a @ b (+ bias); a piece is a block of rows and columns."""
     names = ("a", "b", "bias", "c") if epilogue.bias else ("a", "b", "c")
-    k = Kernel("matmul_dot", [(n, kind) for n in names], SIZES)
+    k = Kernel("matmul_dot", [(n, kind) for n in names], SIZES, light=True)
     a, b, *bias, c = k.buffers
     s = SimpleNamespace(**dict(zip(SIZES, k.sizes, strict=True)))
     with k.parallel(s.batch * s.row_blocks * s.column_blocks) as piece:
