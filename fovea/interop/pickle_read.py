@@ -1,0 +1,323 @@
+"""Reading pickles without running anything from them.
+
+A pickle is a program for a small stack machine, and Python's own reader lets it call any function.
+This machine knows only the instructions that build plain data, and calls only what ``TABLE``
+lists: functions of this package that check their arguments. Memory stays in proportion to the
+file. Source of the instructions: Python's ``pickletools`` module.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from typing import IO, Any
+
+from fovea.dtypes import DType
+
+__all__ = ["ForbiddenNameError", "PickleError", "Plain", "read_pickle"]
+
+_MAX_INTEGER_BYTES = 1024
+_MAX_KEY_PARTS = 16
+_SCALARS = (str, int, float, bool, bytes, type(None), DType)
+
+
+class PickleError(Exception):
+    """A pickle that is damaged or holds what is not plain data."""
+
+
+class ForbiddenNameError(PickleError):
+    """A pickle that asks for a name outside the table; ``str()`` is the name."""
+
+
+class Plain:
+    """An object that a pickle may refer to and pass on, but that the machine itself never looks
+    into."""
+
+
+class _Mark:
+    """Where a group of items on the stack begins."""
+
+
+_MARK = _Mark()
+
+# By name: a function to call with checked arguments, or an object that stands for itself.
+Table = dict[str, Any]
+
+
+def read_pickle(
+    stream: IO[bytes], size: int, table: Table, persistent: Callable[[Any], Any]
+) -> Any:
+    """Run one pickle and return what it builds.
+
+    Args:
+        stream: positioned at the pickle; afterwards at the byte behind it.
+        size: the bytes that the pickle can have at most, from which bounds follow.
+        table: what it may name.
+        persistent: turns a persistent id (in PyTorch's files: a storage) into an object.
+
+    Raises:
+        ForbiddenNameError: it names something outside the table.
+        PickleError: anything else that is wrong with it.
+    """
+    machine = _Machine(size, table, persistent)
+    try:
+        for opcode, argument, _ in pickletools.genops(stream):
+            if opcode.name == "STOP":
+                return machine.result()
+            machine.step(opcode.name, argument)
+    except PickleError:
+        raise
+    except (ValueError, IndexError, TypeError, OverflowError, MemoryError, EOFError) as error:
+        raise PickleError(str(error) or type(error).__name__) from error
+    raise PickleError("it ends without its last instruction")
+
+
+class _Machine:
+    def __init__(self, size: int, table: Table, persistent: Callable[[Any], Any]) -> None:
+        self.stack: list[Any] = []
+        self.memo: dict[int, Any] = {}
+        self.table = table
+        self.persistent = persistent
+        self.copies_left = size + 1000  # elements that calls may still copy
+
+    def step(self, name: str, argument: Any) -> None:
+        """One instruction."""
+        if name in _CONSTANTS:
+            self.stack.append(_CONSTANTS[name])
+        elif name in _LITERALS:
+            self.stack.append(argument)
+        elif name in _EMPTY:
+            self.stack.append(_EMPTY[name]())
+        else:
+            handler = _HANDLERS.get(name)
+            if handler is None:
+                raise PickleError(f"the instruction {name} builds no plain data")
+            handler(self, argument)
+
+    def result(self) -> Any:
+        if len(self.stack) != 1 or self.stack[0] is _MARK:
+            raise PickleError("its stack does not end with one object")
+        return self.stack[0]
+
+    def pop(self) -> Any:
+        value = self.stack.pop()
+        if value is _MARK:
+            raise PickleError("a group of items ends too early")
+        return value
+
+    def pop_group(self) -> list[Any]:
+        """The items above the last mark."""
+        for i in range(len(self.stack) - 1, -1, -1):
+            if self.stack[i] is _MARK:
+                group = self.stack[i + 1 :]
+                del self.stack[i:]
+                return group
+        raise PickleError("a group of items has no beginning")
+
+    # -- instructions -----------------------------------------------------------------------------
+
+    def nothing(self, _: Any) -> None:
+        """PROTO and FRAME only tell readers what comes."""
+
+    def mark(self, _: Any) -> None:
+        self.stack.append(_MARK)
+
+    def long(self, value: int) -> None:
+        if value.bit_length() > 8 * _MAX_INTEGER_BYTES:
+            raise PickleError("an integer is absurdly long")
+        self.stack.append(value)
+
+    def put(self, index: Any) -> None:
+        self.memo[int(index)] = self.top()
+
+    def memoize(self, _: Any) -> None:
+        self.memo[len(self.memo)] = self.top()
+
+    def top(self) -> Any:
+        if not self.stack or self.stack[-1] is _MARK:
+            raise PickleError("there is no object to remember")
+        return self.stack[-1]
+
+    def get(self, index: Any) -> None:
+        try:
+            self.stack.append(self.memo[int(index)])
+        except KeyError:
+            raise PickleError(f"it refers to object {index}, which was not remembered") from None
+
+    def group_tuple(self, _: Any) -> None:
+        self.stack.append(tuple(self.pop_group()))
+
+    def append(self, _: Any) -> None:
+        item = self.pop()
+        self.target(list).append(item)
+
+    def extend(self, _: Any) -> None:
+        items = self.pop_group()
+        self.target(list).extend(items)
+
+    def set_item(self, _: Any) -> None:
+        value, key = self.pop(), self.pop()
+        self.target(dict)[_checked_key(key)] = value
+
+    def set_items(self, _: Any) -> None:
+        items = self.pop_group()
+        if len(items) % 2:
+            raise PickleError("a key has no value")
+        target = self.target(dict)
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            target[_checked_key(key)] = value
+
+    def target(self, kind: type) -> Any:
+        if not self.stack or not isinstance(self.stack[-1], kind):
+            raise PickleError(f"items are added to something that is no {kind.__name__}")
+        return self.stack[-1]
+
+    def name(self, argument: str) -> None:
+        self.lookup(*argument.split(" ", 1))
+
+    def stacked_name(self, _: Any) -> None:
+        name, module = self.pop(), self.pop()
+        if not (isinstance(name, str) and isinstance(module, str)):
+            raise PickleError("a name is no string")
+        self.lookup(module, name)
+
+    def lookup(self, module: str, name: str = "") -> None:
+        full = f"{module}.{name}"
+        if full not in self.table:
+            raise ForbiddenNameError(full)
+        self.stack.append(self.table[full])
+
+    def call(self, _: Any) -> None:
+        arguments, function = self.pop(), self.pop()
+        if (
+            not isinstance(arguments, tuple)
+            or isinstance(function, Plain)
+            or not callable(function)
+        ):
+            raise PickleError("something that is no function is called")
+        for argument in arguments:
+            if isinstance(argument, list | tuple | dict | str | bytes):
+                self.copies_left -= len(argument)
+        if self.copies_left < 0:
+            raise PickleError("it copies more than a file of its size has reason to")
+        self.stack.append(function(*arguments))
+
+    def new_object(self, _: Any) -> None:
+        """``cls.__new__(cls, *args)``: the table's functions serve for both ways of making."""
+        self.call(None)
+
+    def build(self, _: Any) -> None:
+        """Attributes for an object; the one kept is the versions of layers in a module's state
+        dict."""
+        state, target = self.pop(), self.top()
+        if not isinstance(target, OrderedDict) or not isinstance(state, dict):
+            raise PickleError("attributes are set on something that has none")
+        metadata = state.get("_metadata")
+        if isinstance(metadata, dict):
+            target._metadata = metadata  # type: ignore[attr-defined]
+
+    def persistent_id(self, _: Any) -> None:
+        self.stack.append(self.persistent(self.pop()))
+
+
+def _checked_key(key: Any) -> Any:
+    """A key of a dict: only what hashes in bounded time."""
+    parts = key if isinstance(key, tuple) else (key,)
+    if len(parts) > _MAX_KEY_PARTS or not all(isinstance(part, _SCALARS) for part in parts):
+        raise PickleError(
+            f"a key of a dict is a {type(key).__name__} of more than numbers and strings"
+        )
+    return key
+
+
+def ordered_dict(items: Any = ()) -> OrderedDict[Any, Any]:
+    """Stands for ``collections.OrderedDict``."""
+    result: OrderedDict[Any, Any] = OrderedDict()
+    for pair in items.items() if isinstance(items, dict) else items:
+        key, value = pair
+        result[_checked_key(key)] = value
+    return result
+
+
+def counter(items: Any = ()) -> Counter[Any]:
+    """Stands for ``collections.Counter`` (learning-rate schedules keep one)."""
+    result: Counter[Any] = Counter()
+    result.update({_checked_key(key): int(value) for key, value in dict(items).items()})
+    return result
+
+
+def encode(text: Any, encoding: Any = "latin1") -> bytes:
+    """Stands for ``_codecs.encode``, by which old protocols write bytes."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise PickleError("bytes in an unknown encoding")
+    return text.encode("latin1")
+
+
+_CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+_EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_LIST": list, "EMPTY_DICT": dict}
+_LITERALS = frozenset(
+    {
+        "BININT", "BININT1", "BININT2", "BINFLOAT", "FLOAT", "BINUNICODE", "SHORT_BINUNICODE",
+        "BINUNICODE8", "UNICODE", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BINSTRING",
+        "SHORT_BINSTRING", "STRING",
+    }
+)  # fmt: skip
+
+
+def _fixed_tuple(count: int) -> Callable[[_Machine, Any], None]:
+    def make(machine: _Machine, _: Any) -> None:
+        items = [machine.pop() for _ in range(count)]
+        machine.stack.append(tuple(reversed(items)))
+
+    return make
+
+
+def _fresh(kind: Callable[[Any], Any]) -> Callable[[_Machine, Any], None]:
+    """LIST and DICT of protocol 0: a group becomes the container."""
+
+    def make(machine: _Machine, _: Any) -> None:
+        group = machine.pop_group()
+        machine.stack.append(kind(group))
+
+    return make
+
+
+def _dict_of(group: list[Any]) -> dict[Any, Any]:
+    if len(group) % 2:
+        raise PickleError("a key has no value")
+    return {_checked_key(k): v for k, v in zip(group[::2], group[1::2], strict=True)}
+
+
+_HANDLERS: dict[str, Callable[[_Machine, Any], None]] = {
+    "PROTO": _Machine.nothing,
+    "FRAME": _Machine.nothing,
+    "MARK": _Machine.mark,
+    "INT": _Machine.long,
+    "LONG": _Machine.long,
+    "LONG1": _Machine.long,
+    "LONG4": _Machine.long,
+    "PUT": _Machine.put,
+    "BINPUT": _Machine.put,
+    "LONG_BINPUT": _Machine.put,
+    "MEMOIZE": _Machine.memoize,
+    "GET": _Machine.get,
+    "BINGET": _Machine.get,
+    "LONG_BINGET": _Machine.get,
+    "TUPLE": _Machine.group_tuple,
+    "TUPLE1": _fixed_tuple(1),
+    "TUPLE2": _fixed_tuple(2),
+    "TUPLE3": _fixed_tuple(3),
+    "LIST": _fresh(list),
+    "DICT": _fresh(_dict_of),
+    "APPEND": _Machine.append,
+    "APPENDS": _Machine.extend,
+    "SETITEM": _Machine.set_item,
+    "SETITEMS": _Machine.set_items,
+    "GLOBAL": _Machine.name,
+    "STACK_GLOBAL": _Machine.stacked_name,
+    "REDUCE": _Machine.call,
+    "NEWOBJ": _Machine.new_object,
+    "BUILD": _Machine.build,
+    "BINPERSID": _Machine.persistent_id,
+}

@@ -1,0 +1,179 @@
+"""Reading PyTorch's files of weights: the zip format, and the one before it.
+
+Nothing in a file is believed: names are looked up in a table, sizes are held against what is
+there, and the memory taken stays within a small multiple of the file's size.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zipfile
+import zlib
+from typing import IO, Any
+
+from fovea.errors import ArgumentError, FileFormatError
+from fovea.interop.pickle_read import ForbiddenNameError, PickleError, read_pickle
+from fovea.interop.streams import bytes_of, read_fully
+from fovea.interop.torch_legacy import MAGIC, read_legacy
+from fovea.interop.torch_table import TABLE, persistent_reader
+from fovea.storage import Storage
+
+__all__ = ["load"]
+
+# Signature, ..., lengths of the name and of the extra field.
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+
+
+def load(f: str | os.PathLike[str] | IO[bytes]) -> Any:
+    """Read a file of weights.
+
+    Raises:
+        FileFormatError: missing, damaged, of another kind, or asking for anything but plain data
+            and tensors.
+    """
+    if isinstance(f, str | os.PathLike):
+        try:
+            with open(f, "rb") as file:
+                return _load_named(file, os.fspath(f))
+        except FileNotFoundError as error:
+            raise FileFormatError(f"there is no file {os.fspath(f)}.") from error
+        except IsADirectoryError as error:
+            raise FileFormatError(f"{os.fspath(f)} is a folder, not a file of weights.") from error
+    if not (hasattr(f, "read") and hasattr(f, "seek")):
+        raise ArgumentError(
+            f"load: expected a path or an open binary file, got {type(f).__name__}."
+        )
+    return _load_named(f, str(getattr(f, "name", "the file")))
+
+
+def _load_named(file: IO[bytes], name: str) -> Any:
+    try:
+        start = file.tell()
+        head = file.read(64)
+        file.seek(start)
+        if head.startswith(b"PK\x03\x04"):
+            return _read_zip(file)
+        if head.startswith(MAGIC):
+            return read_legacy(file, TABLE)
+        raise FileFormatError(_what_else(name, head), fix=_FIX)
+    except ForbiddenNameError as error:
+        raise FileFormatError(
+            f"{name} asks for {error}, which a file of weights has no need of. Nothing was run.",
+            fix="where it comes from, save only data: torch.save(model.state_dict(), path)",
+        ) from error
+    except PickleError as error:
+        raise FileFormatError(f"{name} cannot be read as weights: {error}.") from error
+
+
+_FIX = "fovea.load reads .pt and .pth files of weights, and .safetensors"
+
+
+def _what_else(name: str, head: bytes) -> str:
+    """What a file that is neither format looks like."""
+    if not head:
+        return f"{name} is empty."
+    if head.startswith(b"\x89HDF"):
+        return f"{name} is an HDF5 file (Keras weights?), not a PyTorch file of weights."
+    if head[8:9] == b"{":
+        return f"{name} looks like a safetensors file, but its name does not end in .safetensors."
+    if head.startswith(b"\x80"):
+        return f"{name} is a pickle, but not one that torch.save wrote."
+    return f"{name} is not a file of weights: it begins with {head[:8].hex(' ')}."
+
+
+# -- the zip format -------------------------------------------------------------------------------
+
+
+class _Archive:
+    """The entries of an uncompressed zip archive, by their name below the archive's one folder."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.size = file.seek(0, os.SEEK_END)
+        try:
+            directory = zipfile.ZipFile(file).infolist()
+        except Exception as error:  # a damaged directory raises nearly anything
+            raise PickleError(f"its zip directory is damaged or cut off ({error})") from error
+        self.entries: dict[str, zipfile.ZipInfo] = {}
+        for info in directory:
+            name = info.filename.partition("/")[2] or info.filename
+            if name in self.entries:
+                raise PickleError(f"it has two entries named {name!r}")
+            self.entries[name] = info
+        # Bytes that entries may still take, so that overlapping ones are found out.
+        self.left = self.size
+
+    def require(self, name: str) -> zipfile.ZipInfo:
+        if name not in self.entries:
+            raise PickleError(f"its entry {name!r} is missing")
+        return self.entries[name]
+
+    def read(self, name: str) -> bytes:
+        info = self.require(name)
+        buffer = bytearray(self._claim(info))
+        self._fill(info, memoryview(buffer))
+        return bytes(buffer)
+
+    def read_storage(self, name: str, nbytes: int) -> Storage:
+        info = self.require(name)
+        if info.file_size != nbytes:
+            raise PickleError(
+                f"its entry {name!r} has {info.file_size:,} bytes where {nbytes:,} are expected"
+            )
+        storage = Storage(self._claim(info))
+        self._fill(info, bytes_of(storage))
+        return storage
+
+    def _claim(self, info: zipfile.ZipInfo) -> int:
+        """The entry's size, once it is sure that the file has that many bytes for it."""
+        if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
+            raise PickleError(f"its entry {info.filename!r} is compressed or encrypted")
+        self.left -= info.file_size
+        if info.file_size != info.compress_size or self.left < 0:
+            raise PickleError("its entries claim more bytes than the file has")
+        return info.file_size
+
+    def _fill(self, info: zipfile.ZipInfo, target: memoryview) -> None:
+        header = b""
+        if 0 <= info.header_offset < self.size:
+            self.file.seek(info.header_offset)
+            header = self.file.read(_LOCAL_HEADER.size)
+        if len(header) < _LOCAL_HEADER.size or header[:4] != b"PK\x03\x04":
+            raise PickleError(f"its entry {info.filename!r} is not where its directory says")
+        _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+        self.file.seek(name_length + extra_length, os.SEEK_CUR)
+        if read_fully(self.file, target) < len(target):
+            raise PickleError(f"its entry {info.filename!r} is cut short")
+        # A checksum of 0 stands for "none" (torch.serialization.set_crc32_options).
+        if info.CRC and zlib.crc32(target) != info.CRC:
+            raise PickleError(f"its entry {info.filename!r} is damaged (its checksum differs)")
+
+
+def _read_zip(file: IO[bytes]) -> Any:
+    archive = _Archive(file)
+    if "data.pkl" not in archive.entries:
+        raise PickleError(_what_zip(archive.entries))
+    if "constants.pkl" in archive.entries:
+        raise PickleError("it is a TorchScript program, not weights")
+    if "byteorder" in archive.entries and archive.read("byteorder") != b"little":
+        raise PickleError("its numbers are big-endian")
+    pickled = archive.read("data.pkl")
+    storages: dict[str, Storage] = {}
+
+    def fetch(key: str, nbytes: int) -> Storage:
+        if key not in storages:
+            storages[key] = archive.read_storage(f"data/{key}", nbytes)
+        if storages[key].nbytes != nbytes:
+            raise PickleError(f"the storage {key!r} is described with two sizes")
+        return storages[key]
+
+    return read_pickle(io.BytesIO(pickled), len(pickled), TABLE, persistent_reader(fetch))
+
+
+def _what_zip(entries: dict[str, zipfile.ZipInfo]) -> str:
+    names = {info.filename for info in entries.values()}
+    if "config.json" in names and "metadata.json" in names:
+        return "it is a Keras file; fovea.keras.models.load_model reads those"
+    return "it is a zip archive without the entry 'data.pkl' that torch.save writes"

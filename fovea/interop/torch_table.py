@@ -1,0 +1,170 @@
+"""What a PyTorch file of weights may name, and the checked functions that stand for those names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fovea import devices, dtypes
+from fovea.dtypes import DType
+from fovea.interop.pickle_read import PickleError, Plain, counter, encode, ordered_dict
+from fovea.interop.torch_names import DTYPE_OF_STORAGE, FOREIGN_DTYPES
+from fovea.size import Size
+from fovea.storage import Storage
+from fovea.tensor import Tensor
+
+__all__ = ["TABLE", "StorageKind", "TypedStorage", "persistent_reader"]
+
+_MAX_DIMS = 64
+_MAX_ELEMENTS = 1 << 62
+
+
+@dataclass(frozen=True)
+class StorageKind(Plain):
+    """Stands for ``torch.FloatStorage`` and its like; None as dtype for bytes without a type."""
+
+    dtype: DType | None
+
+
+@dataclass(frozen=True, eq=False)
+class TypedStorage(Plain):
+    """Bytes from the file and the type of their elements."""
+
+    storage: Storage
+    dtype: DType | None
+
+
+@dataclass(frozen=True)
+class _Foreign(Plain):
+    """An element type that fovea does not have."""
+
+    name: str
+
+
+def persistent_reader(fetch: Callable[[str, int], Storage]) -> Callable[[Any], TypedStorage]:
+    """The function that turns ``("storage", kind, key, location, elements)`` into a storage.
+
+    Args:
+        fetch: gives the storage with a key and a number of bytes.
+    """
+
+    def read(pid: Any) -> TypedStorage:
+        if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[0] != "storage":
+            if isinstance(pid, tuple) and pid and pid[0] == "module":
+                raise PickleError(
+                    "it holds a whole module with its code, where only weights are read"
+                )
+            raise PickleError("it refers to an object outside the file")
+        kind, key, count = pid[1], pid[2], pid[4]
+        if isinstance(kind, _Foreign):
+            raise PickleError(f"it holds elements of type {kind.name}, which fovea does not have")
+        if not isinstance(kind, StorageKind) or not isinstance(key, str) or not _is_count(count):
+            raise PickleError("a storage is described wrongly")
+        if len(pid) == 6 and pid[5] is not None:
+            raise PickleError("it holds a view of a storage in the fashion of PyTorch 0.3")
+        itemsize = 1 if kind.dtype is None else kind.dtype.itemsize
+        return TypedStorage(fetch(key, count * itemsize), kind.dtype)
+
+    return read
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MAX_ELEMENTS
+
+
+def _rebuild(
+    source: Any, dtype: Any, offset: Any, shape: Any, strides: Any, requires_grad: Any
+) -> Tensor:
+    """A tensor over a storage; everything that the file says about it is checked first."""
+    if isinstance(dtype, _Foreign):
+        raise PickleError(f"it holds elements of type {dtype.name}, which fovea does not have")
+    if not isinstance(source, TypedStorage) or not isinstance(dtype, DType):
+        raise PickleError("a tensor has no storage")
+    sizes_fit = (
+        isinstance(shape, tuple) and isinstance(strides, tuple) and len(shape) == len(strides)
+    )
+    if not sizes_fit or len(shape) > _MAX_DIMS:
+        raise PickleError("a tensor's shape and strides do not fit together")
+    if not all(map(_is_count, (offset, *shape, *strides))):
+        raise PickleError("a tensor has a size, stride or offset that is no count")
+    shape = Size(shape)
+    count = shape.numel()
+    last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+    available = source.storage.nbytes // dtype.itemsize
+    if count >= _MAX_ELEMENTS or (count and last >= available) or offset > available:
+        raise PickleError(
+            f"a tensor of shape {tuple(shape)} reaches outside its storage of {available} elements"
+        )
+    tensor = Tensor._make(source.storage, shape, strides, offset, dtype)
+    tensor._requires_grad = bool(requires_grad is True and dtype.is_floating_point)
+    return tensor
+
+
+def _rebuild_tensor(source: Any, offset: Any, shape: Any, strides: Any) -> Tensor:
+    return _rebuild(source, _dtype_of(source), offset, shape, strides, False)
+
+
+def _rebuild_tensor_v2(
+    source: Any,
+    offset: Any,
+    shape: Any,
+    strides: Any,
+    requires_grad: Any,
+    hooks: Any,
+    metadata: Any = None,
+) -> Tensor:
+    return _rebuild(source, _dtype_of(source), offset, shape, strides, requires_grad)
+
+
+def _rebuild_tensor_v3(
+    source: Any,
+    offset: Any,
+    shape: Any,
+    strides: Any,
+    requires_grad: Any,
+    hooks: Any,
+    dtype: Any,
+    metadata: Any = None,
+) -> Tensor:
+    return _rebuild(source, dtype, offset, shape, strides, requires_grad)
+
+
+def _dtype_of(source: Any) -> DType | None:
+    return source.dtype if isinstance(source, TypedStorage) else None
+
+
+def _rebuild_parameter(data: Any, requires_grad: Any, hooks: Any) -> Tensor:
+    from fovea.nn import Parameter
+
+    if not isinstance(data, Tensor):
+        raise PickleError("a parameter is made of something that is no tensor")
+    return Parameter(data, requires_grad=requires_grad is True)
+
+
+def _size(shape: Any = ()) -> Size:
+    if not isinstance(shape, tuple | list) or not all(map(_is_count, shape)):
+        raise PickleError("a shape holds something that is no count")
+    return Size(shape)
+
+
+def _device(name: Any, index: Any = None) -> Any:
+    """Everything arrives on the CPU, wherever it was saved."""
+    return devices.CPU
+
+
+TABLE: dict[str, Any] = {
+    "collections.OrderedDict": ordered_dict,
+    "collections.Counter": counter,
+    "_codecs.encode": encode,
+    "torch._utils._rebuild_tensor": _rebuild_tensor,
+    "torch._utils._rebuild_tensor_v2": _rebuild_tensor_v2,
+    "torch._utils._rebuild_tensor_v3": _rebuild_tensor_v3,
+    "torch._utils._rebuild_parameter": _rebuild_parameter,
+    "torch.Size": _size,
+    "torch.device": _device,
+    "torch.storage.UntypedStorage": StorageKind(None),
+    **{f"torch.{name}": StorageKind(dtype) for name, dtype in DTYPE_OF_STORAGE.items()},
+    **{f"torch.{dtype.name}": dtype for dtype in dtypes.ALL},
+    **{f"torch.{name}": _Foreign(name) for name in FOREIGN_DTYPES},
+}
