@@ -310,4 +310,8 @@ def _fresh(t: Any, needed: bool, create: bool) -> Any:
     """A new root for differentiation; connected to the old graph if higher derivatives are wanted."""
     if t is None or not needed:
         return t
-    return t._alias_on_tape() if create and t.requires_grad else t.detach().requires_grad_()
+    if create and t.requires_grad:
+        from fovea.ops.shape import alias
+
+        return alias.bind((t,))
+    return t.detach().requires_grad_()

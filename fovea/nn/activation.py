@@ -271,8 +271,8 @@ class PReLU(Module):
     Source: He et al., "Delving deep into rectifiers", 2015.
 
     >>> import fovea
-    >>> PReLU()(fovea.tensor([-1.0, 2.0]))
-    tensor([-0.2500,  2.0000], grad_fn=<WhereBackward0>)
+    >>> PReLU()(fovea.tensor([-1.0, 2.0])).detach()
+    tensor([-0.2500,  2.0000])
     """
 
     weight: Parameter

@@ -233,7 +233,11 @@ def _grad_in_ops(gy: Any, x: Any, weight: Any, mean: Any, rstd: Any, a: Any) -> 
     wide, gy = x.to(kind), gy.to(kind)
     scale = axes.statistic(rstd.to(kind))
     xhat = (wide - axes.statistic(mean.to(kind))) * scale
-    gw, gb = (gy * xhat).sum(axes.weight_dims), gy.sum(axes.weight_dims)
+    gw = gy * xhat
+    if axes.weight_dims:
+        gw, gb = gw.sum(axes.weight_dims), gy.sum(axes.weight_dims)
+    else:
+        gb = gy.clone()  # an output must not be an input
     g = gy if weight is None else gy * axes.weight(weight.to(kind))
     along = g.mean(axes.dims, keepdim=True) + xhat * (g * xhat).mean(axes.dims, keepdim=True)
     return ((g - along) * scale).to(x.dtype), gw, gb
