@@ -1,4 +1,6 @@
-"""`Arithmetic`: what operators cannot say. Fused multiply-add, min and max, select, casts, shuffles, reductions."""
+"""`Arithmetic`: what operators cannot say. Fused multiply-add, min and max, select, casts,
+shuffles, reductions.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,11 @@ def suffix(value: Value) -> str:
 class Arithmetic(Code):
     """Arithmetic over Values, beyond the operators that Value itself has."""
 
-    # -- intrinsics --------------------------------------------------------------------------------------------
+    # -- intrinsics --------------------------------------------------------------------------------
 
     def intrinsic(self, name: str, *arguments: Value) -> Value:
-        """Call an LLVM intrinsic overloaded on its first argument's type, whose result has that type too.
+        """Call an LLVM intrinsic overloaded on its first argument's type, whose result has that
+        type too.
 
         `k.intrinsic("llvm.sqrt", x)`; arguments may be of other types where the intrinsic wants so.
         """
@@ -64,7 +67,7 @@ class Arithmetic(Code):
     def copysign(self, magnitude: Value, sign: Value) -> Value:
         return self.intrinsic("llvm.copysign", magnitude, sign)
 
-    # -- choosing ----------------------------------------------------------------------------------------------
+    # -- choosing ----------------------------------------------------------------------------------
 
     def select(self, condition: Value, yes: Operand, no: Operand) -> Value:
         """`yes` where the condition holds, else `no`, lane by lane."""
@@ -86,7 +89,8 @@ class Arithmetic(Code):
         left, right = self.match(a, b)
         if not left.element.is_float:
             return self.select(left.compare(op, right), left, right)
-        # `b` where the comparison fails, so a NaN in b wins; a NaN in a is put back by the second select.
+        # `b` where the comparison fails, so a NaN in b wins; a NaN in a is put back by the second
+        # select.
         best = self.select(left.compare(op, right), left, right)
         return self.select(left.ne(left), left, best)
 
@@ -96,7 +100,9 @@ class Arithmetic(Code):
         return self.select(left < right, left, right)
 
     def fast_max(self, a: Operand, b: Operand) -> Value:
-        """The larger, one instruction; `b` where either is NaN: `fast_max(0.0, x)` is a ReLU that keeps NaN."""
+        """The larger, one instruction; `b` where either is NaN: `fast_max(0.0, x)` is a ReLU that
+        keeps NaN.
+        """
         left, right = self.match(a, b)
         return self.select(left > right, left, right)
 
@@ -112,10 +118,11 @@ class Arithmetic(Code):
             return self.fast_max(a, b)
         return max(a, b)
 
-    # -- changing type -----------------------------------------------------------------------------------------
+    # -- changing type -----------------------------------------------------------------------------
 
     def cast(self, x: Value, element: Element) -> Value:
-        """The same number in another element type. Floats become integers by truncation, saturating; NaN gives 0.
+        """The same number in another element type. Floats become integers by truncation,
+        saturating; NaN gives 0.
 
         Casting to bfloat16 or float16 rounds to that precision and stays float32.
         """
@@ -162,7 +169,8 @@ class Arithmetic(Code):
         if self.isa.has_f16:
             half = Value(self, f16, bits.lanes, self._as_half(bits))
             return self.assign(f32, bits.lanes, f"fpext {half.typed} to {ir_type(f32, bits.lanes)}")
-        # Shift the exponent into float32's place, and scale by 2^112 to mend its bias; infinities keep theirs.
+        # Shift the exponent into float32's place, and scale by 2^112 to mend its bias; infinities
+        # keep theirs.
         magnitude = self.bitcast((wide & 0x7FFF) << 13, f32) * 2.0**112
         special = (wide & 0x7C00).eq(0x7C00)
         fixed = self.bitcast(magnitude, u32)
@@ -174,7 +182,9 @@ class Arithmetic(Code):
         return self.assign(f16, bits.lanes, f"bitcast {bits.typed} to {kind}").name
 
     def narrow(self, x: Value, element: Element) -> Value:
-        """The stored bits (u16) of bfloat16 or float16 nearest to a float32, ties to even; NaN stays NaN."""
+        """The stored bits (u16) of bfloat16 or float16 nearest to a float32, ties to even; NaN
+        stays NaN.
+        """
         bits = self.bitcast(x, u32)
         if element is bf16:
             rounded = bits + (((bits >> 16) & 1) + 0x7FFF)
@@ -184,7 +194,8 @@ class Arithmetic(Code):
             kind = ir_type(u16, x.lanes)
             return self.assign(u16, x.lanes, f"bitcast {half.typed} to {kind}")
         magnitude = bits & 0x7FFFFFFF
-        # Normal halves: round the 13 dropped bits to even and mend the bias; subnormal ones: let an addition round.
+        # Normal halves: round the 13 dropped bits to even and mend the bias; subnormal ones: let an
+        # addition round.
         normal = (magnitude + (((bits >> 13) & 1) + 0xC8000FFF)) >> 13
         small = self.bitcast(self.bitcast(magnitude, f32) + 0.5, u32) - 0x3F000000
         half_bits = self.select(magnitude < 0x38800000, small, normal)
@@ -192,7 +203,7 @@ class Arithmetic(Code):
         half_bits = self.select(magnitude > 0x7F800000, 0x7E00, half_bits)
         return self.cast(half_bits | ((bits >> 16) & 0x8000), u16)
 
-    # -- lanes -------------------------------------------------------------------------------------------------
+    # -- lanes -------------------------------------------------------------------------------------
 
     def lane_numbers(self, lanes: int, element: Element = i32) -> Value:
         """0, 1, 2 ... in the lanes of a vector."""

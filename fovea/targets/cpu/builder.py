@@ -1,9 +1,10 @@
 """`Kernel`: a compiled loop nest in the making.
 
-A kernel's machine-code signature is `void kernel(ptr params, i64 tid, i64 nthreads, ptr counter)`. `params` is an array of
-64-bit words: a pointer for each buffer, then the sizes, then the scalars (as doubles). Work is cut into pieces whose number
-depends on sizes alone; threads take pieces one after the other from `counter`, so results have the same bits for any
-number of threads, and a thread that the system holds up holds nobody else up.
+A kernel's machine-code signature is `void kernel(ptr params, i64 tid, i64 nthreads, ptr counter)`.
+`params` is an array of 64-bit words: a pointer for each buffer, then the sizes, then the scalars
+(as doubles). Work is cut into pieces whose number depends on sizes alone; threads take pieces one
+after the other from `counter`, so results have the same bits for any number of threads, and a
+thread that the system holds up holds nobody else up.
 """
 
 from __future__ import annotations
@@ -28,14 +29,18 @@ class Kernel(Memory):
 
     Args:
         name: a C identifier, for people; need not be unique.
-        buffers: (name, element type) of each buffer, in the order in which `params` holds their addresses.
+        buffers: (name, element type) of each buffer, in the order in which `params` holds their
+            addresses.
         sizes: names of the 64-bit integers that follow.
         scalars: names of the doubles that follow those.
-        constants: sizes that are known now: `k.sizes` yields Python ints for them, and `params` does not hold them.
-        may_alias: set where two buffers can be the same memory at different offsets; elsewhere LLVM is told that
-            buffers do not overlap (the same memory at the same offsets is fine, so in-place kernels are).
+        constants: sizes that are known now: `k.sizes` yields Python ints for them, and `params`
+            does not hold them.
+        may_alias: set where two buffers can be the same memory at different offsets; elsewhere LLVM
+            is told that buffers do not overlap (the same memory at the same offsets is fine, so
+            in-place kernels are).
         isa: the vector unit; the active one when left out.
-        light: optimize only what every kernel needs. For long, fully written-out loop nests, which LLVM takes long over.
+        light: optimize only what every kernel needs. For long, fully written-out loop nests, which
+            LLVM takes long over.
 
     >>> from fovea.targets.cpu.elements import f32
     >>> k = Kernel("double", buffers=(("x", f32), ("y", f32)), sizes=("n",))
@@ -94,7 +99,8 @@ class Kernel(Memory):
 
     @contextmanager
     def parallel(self, pieces: Index) -> Iterator[Value]:
-        """Run the body for each piece 0 ... pieces - 1, shared out among the threads in no fixed order.
+        """Run the body for each piece 0 ... pieces - 1, shared out among the threads in no fixed
+        order.
 
         A kernel has at most one parallel loop; what stands outside it, every thread runs.
         """

@@ -1,7 +1,8 @@
 """Compiled kernels on disk, so that a process seldom compiles anything.
 
-One file a kernel: a magic line, a checksum, the names of the kernel and its buffers, the object file. Files appear whole (written aside,
-then renamed), a damaged one counts as absent and is replaced, and a directory that cannot be written is done without.
+One file a kernel: a magic line, a checksum, the names of the kernel and its buffers, the object
+    file. Files appear whole (written aside, then renamed), a damaged one counts as absent and is
+    replaced, and a directory that cannot be written is done without.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ def directory() -> Path:
 
 @cache
 def generator() -> str:
-    """A digest of what turns a key into machine code: this package's source, llvmlite, Python and the platform."""
+    """A digest of what turns a key into machine code: this package's source, llvmlite, Python and
+    the platform.
+    """
     import llvmlite
 
     h = hashlib.sha256()

@@ -17,7 +17,8 @@ def run_checked(
     """Run a checked kernel on `params`, given the byte range (first, one past last) of each buffer.
 
     Raises:
-        KernelBoundsError: the kernel reached outside a buffer (the access itself went to a safe place).
+        KernelBoundsError: the kernel reached outside a buffer (the access itself went to a safe
+            place).
     """
     record = ctypes.create_string_buffer(RECORD_BYTES)
     words = [word for pair in ranges for word in pair] + [ctypes.addressof(record)]

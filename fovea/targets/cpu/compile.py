@@ -1,7 +1,8 @@
-"""From a kernel to the address of its machine code, in the process and without a compiler on the machine.
+"""From a kernel to the address of its machine code, in the process and without a compiler on the
+machine.
 
-`load_cached(key, build)` is what kernels are asked for with: memory first, then the disk cache (an object file is
-linked, nothing is built or optimized), and only then `build()` and LLVM.
+`load_cached(key, build)` is what kernels are asked for with: memory first, then the disk cache (an
+object file is linked, nothing is built or optimized), and only then `build()` and LLVM.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def _llvm() -> None:
 
 @cache
 def _machine(features: str) -> llvm.TargetMachine:
-    """LLVM's target machine. The CPU's name is left out: LLVM gets new ones wrong, the features are reliable."""
+    """LLVM's target machine. The CPU's name is left out: LLVM gets new ones wrong, the features are
+    reliable.
+    """
     import llvmlite.binding as llvm
 
     _llvm()
@@ -44,7 +47,9 @@ def _machine(features: str) -> llvm.TargetMachine:
 
 @cache
 def _engine() -> llvm.ExecutionEngine:
-    """The one engine that links every object. It outlives Python's objects: workers may be parked in its code."""
+    """The one engine that links every object. It outlives Python's objects: workers may be parked
+    in its code.
+    """
     import ctypes
 
     import llvmlite.binding as llvm
@@ -54,13 +59,15 @@ def _engine() -> llvm.ExecutionEngine:
     return engine
 
 
-# Enough for kernels that are written as they are to run: variables into registers, common addresses once. LLVM's own -O3
-# takes ten times as long, and finds nothing more in a register tile.
+# Enough for kernels that are written as they are to run: variables into registers, common addresses
+# once. LLVM's own -O3 takes ten times as long, and finds nothing more in a register tile.
 _LIGHT = ("sroa", "simplify_cfg", "instruction_combine", "new_gvn", "loop_unroll", "simplify_cfg")
 
 
 def to_object(assembly: str, symbol: str, isa: Isa, light: bool = False) -> bytes:
-    """Optimize LLVM assembly and turn it into an object file whose entry point `kernel` is called `symbol`."""
+    """Optimize LLVM assembly and turn it into an object file whose entry point `kernel` is called
+    `symbol`.
+    """
     import llvmlite.binding as llvm
 
     machine = _machine(isa.features)
@@ -92,7 +99,9 @@ def _link(image: bytes, symbol: str) -> int:
 
 
 def _symbol(digest: str) -> str:
-    """A name that no other object in this process has (a key may be linked again after tests clear the memory)."""
+    """A name that no other object in this process has (a key may be linked again after tests clear
+    the memory).
+    """
     return f"fovea_{digest[:32]}"
 
 
@@ -108,8 +117,8 @@ def load_cached(key: str, build: Callable[[], Kernel]) -> int:
     """The address of the kernel called `key`, building it with `build` only where no cache has it.
 
     Args:
-        key: names the kernel and everything that `build` depends on, such as "conv/f32/6x2/relu". The vector unit,
-            the versions and the generator's source need not be in it.
+        key: names the kernel and everything that `build` depends on, such as "conv/f32/6x2/relu".
+            The vector unit, the versions and the generator's source need not be in it.
         build: makes the kernel.
     """
     return _load(key, active(), build)

@@ -1,8 +1,9 @@
 """The register-tiled core that matrix products and convolutions share.
 
-A piece of work has rows (matrix rows, or pixels), each known by the address of its first element, and panels of columns, in
-which a contracted index's values for neighboring columns are neighbors. For a tile of rows and a panel, the core walks the
-contracted index; each step broadcasts one element a row and multiplies it with the panel's vectors.
+A piece of work has rows (matrix rows, or pixels), each known by the address of its first element,
+and panels of columns, in which a contracted index's values for neighboring columns are neighbors.
+For a tile of rows and a panel, the core walks the contracted index; each step broadcasts one
+element a row and multiplies it with the panel's vectors.
 """
 
 from __future__ import annotations
@@ -53,9 +54,7 @@ class Core:
                 start.append(k.const(0.0, self.element, self.lanes))
                 continue
             left = k.smaller(k.larger(count - v * self.lanes, 0), self.lanes)
-            start.append(
-                k.cast(k.load(bias, v * self.lanes, self.lanes, count=left), self.element)
-            )
+            start.append(k.cast(k.load(bias, v * self.lanes, self.lanes, count=left), self.element))
         return [[k.var(s) for s in start] for _ in range(self.tile.rows)]
 
     def accumulate(
@@ -72,7 +71,8 @@ class Core:
 
         Args:
             rows: the elements of each row, `item` apart.
-            panel: the first column's elements, `step` apart; only the first `columns` may be read where given.
+            panel: the first column's elements, `step` apart; only the first `columns` may be read
+                where given.
         """
         k = self.k
         unroll = _UNROLL if columns is None else 1

@@ -1,8 +1,9 @@
-"""Convolution and its gradient to the data, planned as correlations for the kernel in conv_kernel.py.
+"""Convolution and its gradient to the data, planned as correlations for the kernel in
+conv_kernel.py.
 
-The gradient to the data is itself a correlation, of the output's gradient with the weights turned around. Where the convolution strides,
-input pixels fall into phases (even and odd rows and columns for stride 2), each of which meets only some of the taps, at stride 1: one
-kernel call a phase.
+The gradient to the data is itself a correlation, of the output's gradient with the weights turned
+around. Where the convolution strides, input pixels fall into phases (even and odd rows and columns
+for stride 2), each of which meets only some of the taps, at stride 1: one kernel call a phase.
 """
 
 from __future__ import annotations
@@ -57,10 +58,12 @@ class ConvParams:
 
 @dataclass(frozen=True)
 class Correlation:
-    """y[n, h, w, g, o] = sum over r, s, c of x[n, h * stride + origin + r * step, ..., g, c] * w[g, o, c, r, s].
+    """y[n, h, w, g, o] = sum over r, s, c of x[n, h * stride + origin + r * step, ..., g, c] * w[g,
+    o, c, r, s].
 
-    `x` and `y` are (N, C, H, W) views over all groups; x is zero outside its image. `grid` is the part of y that is written: every
-    `spacing`-th pixel from `y_offset` on. Weight strides are by group, output, channel, row and column.
+    `x` and `y` are (N, C, H, W) views over all groups; x is zero outside its image. `grid` is the
+    part of y that is written: every `spacing`-th pixel from `y_offset` on. Weight strides are by
+    group, output, channel, row and column.
     """
 
     x: View
@@ -112,7 +115,9 @@ def forward_correlation(x: View, weight: View, y: View, p: ConvParams) -> Correl
 
 @dataclass(frozen=True)
 class _Phase:
-    """Of input positions start, start + stride, ... (one dimension): the taps that reach them, and from where."""
+    """Of input positions start, start + stride, ... (one dimension): the taps that reach them, and
+    from where.
+    """
 
     start: int
     count: int
@@ -124,7 +129,9 @@ class _Phase:
 
 
 def _phases(size: int, taps: int, stride: int, padding: int, dilation: int) -> list[_Phase]:
-    """Input position i meets tap r from output (i + padding - r * dilation) / stride, where that is whole."""
+    """Input position i meets tap r from output (i + padding - r * dilation) / stride, where that is
+    whole.
+    """
     phases = []
     tap_step = stride // gcd(stride, dilation)
     step = tap_step * dilation // stride
@@ -158,11 +165,16 @@ def input_grad_correlations(gy: View, weight: View, gx: View, p: ConvParams) -> 
     ]  # fmt: skip
 
 
-# -- planning --------------------------------------------------------------------------------------------------
+# -- planning --------------------------------------------------------------------------------------
 
 
 def plan_conv2d(
-    x: View, weight: View, y: View, params: ConvParams, bias: View | None = None, activation: str = "none"
+    x: View,
+    weight: View,
+    y: View,
+    params: ConvParams,
+    bias: View | None = None,
+    activation: str = "none",
 ) -> KernelProgram:
     """The program for a convolution: inputs x, weight (and bias), output y.
 
@@ -197,7 +209,9 @@ def _plan(
         tile = schedule.tile(active(), compute, pixels, c.outputs)
         pack, size = _pack_weights(c, weight, compute, tile, (numbers[1], external + n))
         scratch.append(size)
-        call, own = _correlate(c, compute, tile, epilogue, numbers, (external + n, external + len(todo)))
+        call, own = _correlate(
+            c, compute, tile, epilogue, numbers, (external + n, external + len(todo))
+        )
         per_thread = max(per_thread, own)
         calls += [pack, call]
     stride = -(-per_thread // 64) * 64
@@ -228,7 +242,8 @@ def _correlate(
 ) -> tuple[KernelCall, int]:  # fmt: skip
     """The call of the convolution kernel, and the scratch bytes that each thread needs for it.
 
-    The last word, the distance between threads' scratch, is set when all calls of the program are known.
+    The last word, the distance between threads' scratch, is set when all calls of the program are
+    known.
     """
     x_image, x_channel, x_row, x_column = c.x.strides
     y_image, y_channel, y_row, y_column = c.y.strides
@@ -239,7 +254,9 @@ def _correlate(
     if not direct:
         of_row = band_columns * c.channels
     taps, run = c.taps, c.channels
-    if taps[1] and c.step[1] == 1 and of_column == c.channels:  # neighboring taps are neighbors in memory
+    if (
+        taps[1] and c.step[1] == 1 and of_column == c.channels
+    ):  # neighboring taps are neighbors in memory
         taps, run = (taps[0], 1), taps[1] * c.channels
     width = tile.columns(active(), compute)
     panels = -(-c.outputs // width)
@@ -279,7 +296,7 @@ def _source(c: Correlation, compute: Element) -> str:
     return Order.of(column, channel, c.x.shape[3], c.channels).value
 
 
-# -- lowerings -------------------------------------------------------------------------------------------------
+# -- lowerings -------------------------------------------------------------------------------------
 
 
 def _params(a: ops.ConvAttrs | ops.ConvInputGradAttrs | ops.ConvWeightGradAttrs) -> ConvParams:

@@ -1,8 +1,10 @@
 """The convolution kernel: one correlation of channels-last images with packed weights.
 
-A piece of work is a block of output rows (or of whole small images) against a block of weight panels. Where images need padding, another element
-type or another layout, the piece first copies the rows that it reads into a zero-bordered band in its thread's scratch memory; the copy costs little
-beside the products, and leaves no border case to the loops. Pixels of a piece are numbered through, rows and images alike, and a table holds
+A piece of work is a block of output rows (or of whole small images) against a block of weight
+panels. Where images need padding, another element type or another layout, the piece first copies
+the rows that it reads into a zero-bordered band in its thread's scratch memory; the copy costs
+little beside the products, and leaves no border case to the loops. Pixels of a piece are numbered
+through, rows and images alike, and a table holds
 where each one starts: tiles of pixels waste nothing at row ends, however narrow the image.
 """
 
@@ -133,7 +135,9 @@ def _copy_band(
 
 
 def _tables(k: Kernel, v: Variant, s: SimpleNamespace, piece: Piece, starts: Buffer) -> Buffer:
-    """Write where each pixel starts in the band (or image) and in the output; return the second table."""
+    """Write where each pixel starts in the band (or image) and in the output; return the second
+    table.
+    """
     targets = starts.at(s.image_block * s.row_block * s.columns + TABLE_SLACK)
     if v.source == "direct":
         image_step, row_step, column_step = s.x_image, s.stride_h * s.x_row, s.stride_w * s.x_column

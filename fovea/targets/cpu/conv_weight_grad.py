@@ -1,9 +1,12 @@
-"""The gradient of a convolution to its weights: products of the output's gradient with the input, summed over pixels.
+"""The gradient of a convolution to its weights: products of the output's gradient with the input,
+summed over pixels.
 
-The register tile is the one of matrix products, with pixels as the contracted index: 6 output channels, broadcast from gy, against vectors of
-input channels. A piece packs a block of pixels of both operands (x with its zero border, so that all taps read the same copy at different
-places), and adds its products to a partial sum of its own; a second kernel adds up the partial sums and lays them out as the weights are. How many
-partial sums there are depends on sizes alone.
+The register tile is the one of matrix products, with pixels as the contracted index: 6 output
+    channels, broadcast from gy, against vectors of input channels. A piece packs a block of pixels
+    of both operands (x with its zero border, so that all taps read the same copy at different
+    places), and adds its products to a partial sum of its own; a second kernel adds up the partial
+    sums and lays them out as the weights are. How many partial sums there are depends on sizes
+    alone.
 """
 
 from __future__ import annotations
@@ -49,8 +52,9 @@ SUM_SIZES = (
 class Variant:
     """What a kernel is generated for.
 
-    `panels`: x is packed into panels of the tile's width; else pixels keep their (few) channels side by side. `dense`: stride 1 in panels, so
-    that neighboring pixels are a constant distance apart. The orders say how x and gy lie in memory.
+    `panels`: x is packed into panels of the tile's width; else pixels keep their (few) channels
+    side by side. `dense`: stride 1 in panels, so that neighboring pixels are a constant distance
+    apart. The orders say how x and gy lie in memory.
     """
 
     x: Element
@@ -73,7 +77,9 @@ class Variant:
 
 @dataclass(frozen=True)
 class Band:
-    """A block of pixels: first image and output row, how many of each, and the rows of x that they reach."""
+    """A block of pixels: first image and output row, how many of each, and the rows of x that they
+    reach.
+    """
 
     image: Value
     images: Index
@@ -114,9 +120,7 @@ def _band(k: Kernel, s: SimpleNamespace, number: Value) -> Band:
     return Band(image, k.smaller(s.images - image, s.image_block), row, rows, x_rows)
 
 
-def _pack_x(
-    core: Core, v: Variant, s: SimpleNamespace, band: Band, x: Buffer, own: Buffer
-) -> None:
+def _pack_x(core: Core, v: Variant, s: SimpleNamespace, band: Band, x: Buffer, own: Buffer) -> None:
     """Copy the rows of x that the band reaches: panels[block][pixel][lane], or pixels as they are."""
     k = core.k
     left = k.smaller(k.larger(-s.origin_w, 0), s.band_columns)
@@ -140,9 +144,16 @@ def _pack_x(
 
 
 def _copy_pixels(
-    core: Core, v: Variant, s: SimpleNamespace, source: Buffer, shape: tuple[Index, Value], target: Buffer
+    core: Core,
+    v: Variant,
+    s: SimpleNamespace,
+    source: Buffer,
+    shape: tuple[Index, Value],
+    target: Buffer,
 ) -> None:
-    """Copy a row of pixels, `shape[1]` channels of each; as whole vectors where that is a panel's width."""
+    """Copy a row of pixels, `shape[1]` channels of each; as whole vectors where that is a panel's
+    width.
+    """
     k, (pixels, count) = core.k, shape
     pitch = core.width if v.panels else s.channels
     strides = (s.x_column, s.x_channel)
@@ -167,7 +178,9 @@ def _pack_g(
     k, wide = core.k, v.tile.rows
     with k.loop(*tiles) as tile, k.loop(0, band.images) as n, k.loop(0, band.rows) as h:
         into = own.at((tile - tiles[0]) * s.g_panel + (n * band.rows + h) * s.columns * wide)
-        start = g.at((band.image + n) * s.g_image + (band.row + h) * s.g_row + tile * wide * s.g_channel)
+        start = g.at(
+            (band.image + n) * s.g_image + (band.row + h) * s.g_row + tile * wide * s.g_channel
+        )
         left = s.outputs - tile * wide
         count = k.smaller(left, wide)
         with k.if_(count < wide):
@@ -197,7 +210,9 @@ def _tiles(
     core: Core, v: Variant, s: SimpleNamespace, band: Band, x: Buffer, g: Buffer,
     sums: Buffer, tiles: tuple[Value, Index], is_first: Value,
 ) -> None:  # fmt: skip
-    """Add the band's products to the partial sums, all taps and channel blocks against all output tiles."""
+    """Add the band's products to the partial sums, all taps and channel blocks against all output
+    tiles.
+    """
     k = core.k
     tile_size = v.tile.rows * core.width
     step = core.width if v.dense else s.step
@@ -226,8 +241,15 @@ def _each(core: Core, totals: list[list[Var]], action: object) -> None:
 
 
 def sum_kernel(kind: Element, compute: Element, width: int) -> Kernel:
-    """The weights' gradient: partial sums added up in order, from [tap][channel][output][lane] to the weights' strides."""
-    k = Kernel("conv_weight_grad_sum", (("partial", compute), ("w", kind), ("scratch", u8)), SUM_SIZES, light=True)
+    """The weights' gradient: partial sums added up in order, from [tap][channel][output][lane] to
+    the weights' strides.
+    """
+    k = Kernel(
+        "conv_weight_grad_sum",
+        (("partial", compute), ("w", kind), ("scratch", u8)),
+        SUM_SIZES,
+        light=True,
+    )
     partial_sums, w, scratch = k.buffers
     s = SimpleNamespace(**dict(zip(SUM_SIZES, k.sizes, strict=True)))
     lanes = min(k.isa.lanes(compute.bytes), width)
@@ -249,7 +271,7 @@ def sum_kernel(kind: Element, compute: Element, width: int) -> Kernel:
     return k
 
 
-# -- planning --------------------------------------------------------------------------------------------------
+# -- planning --------------------------------------------------------------------------------------
 
 
 def plan_conv2d_weight_grad(gy: View, x: View, gw: View, p: ConvParams) -> KernelProgram:
@@ -313,9 +335,7 @@ class _Layout:
             KernelCall(c.address, c.buffers, (*c.words, stride), c.parallel)
             for c in ([reduce] if empty else [call, reduce])
         ]
-        return KernelProgram(
-            calls, 3, [cut.chunks * groups * size * self.compute.bytes], stride
-        )
+        return KernelProgram(calls, 3, [cut.chunks * groups * size * self.compute.bytes], stride)
 
     def _partial_call(
         self, cut: schedule.WeightBlocks, blocks: int, tiles: int, tap_columns: int
@@ -330,8 +350,12 @@ class _Layout:
         x_rows = (cut.rows - 1) * stride[0] + reach + 1
         band = cut.images * x_rows * line
         block_stride = band if self.panels else self.width
-        g_start = band * (blocks if self.panels else 1) + 2 * self.width  # tiles may read a little further
-        g_panel = cut.images * cut.rows * columns * self.tile.rows + active().lanes(self.compute.bytes)
+        g_start = (
+            band * (blocks if self.panels else 1) + 2 * self.width
+        )  # tiles may read a little further
+        g_panel = cut.images * cut.rows * columns * self.tile.rows + active().lanes(
+            self.compute.bytes
+        )
         x_image, x_channel, x_row, x_column = self.x.strides
         g_image, g_channel, g_row, g_column = self.gy.strides
         row_blocks = -(-rows // cut.rows)

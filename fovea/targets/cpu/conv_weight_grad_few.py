@@ -1,7 +1,8 @@
 """The gradient to the weights where there are few input channels, as in a network's first layer.
 
-Vectors of input channels would be mostly empty there, so the operands change places: the elements under the kernel's window (a few channels times
-its taps) are broadcast from x, against vectors of output channels, which lie together in gy.
+Vectors of input channels would be mostly empty there, so the operands change places: the elements
+    under the kernel's window (a few channels times its taps) are broadcast from x, against vectors
+    of output channels, which lie together in gy.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ SUM_SIZES = (
 
 @dataclass(frozen=True)
 class Variant:
-    """What a kernel is generated for. `g_order`: how gy is copied into panels; None reads it in place."""
+    """What a kernel is generated for. `g_order`: how gy is copied into panels; None reads it in
+    place.
+    """
 
     x: Element
     g: Element
@@ -112,7 +115,9 @@ def _copy_band(
                     + (left + s.origin_w) * s.x_column
                 )  # fmt: skip
                 strides, shape = (s.x_column, s.x_channel), (right - left, s.channels)
-                copy_rows(k, v.x_order, start, strides, shape, into.at(left * s.channels), s.channels)
+                copy_rows(
+                    k, v.x_order, start, strides, shape, into.at(left * s.channels), s.channels
+                )
             with outside:
                 fill_line(k, into, s.line)
 
@@ -181,14 +186,18 @@ def _window_tiles(
 
 
 def _offset(k: Kernel, s: SimpleNamespace, element: Index) -> Value:
-    """Where an element of the window (kernel row, kernel column, channel) lies behind the window's first."""
+    """Where an element of the window (kernel row, kernel column, channel) lies behind the window's
+    first.
+    """
     channel, tap = element % s.channels, element // s.channels
     offset: Value = tap // s.taps_w * s.tap_h + tap % s.taps_w * s.tap_w + channel
     return offset
 
 
 def sum_kernel(kind: Element, compute: Element, width: int) -> Kernel:
-    """The weights' gradient: partial sums added up in order, from [panel][window element][lane] to the weights' strides."""
+    """The weights' gradient: partial sums added up in order, from [panel][window element][lane] to
+    the weights' strides.
+    """
     buffers = (("partial", compute), ("w", kind))
     k = Kernel("conv_weight_grad_few_sum", buffers, SUM_SIZES, light=True)
     partial_sums, w = k.buffers
@@ -197,9 +206,7 @@ def sum_kernel(kind: Element, compute: Element, width: int) -> Kernel:
     chunk_size = s.groups * s.panels * panel_size
     with k.parallel(s.groups * s.outputs) as piece:
         group, output = piece // s.outputs, piece % s.outputs
-        source = partial_sums.at(
-            (group * s.panels + output // width) * panel_size + output % width
-        )
+        source = partial_sums.at((group * s.panels + output // width) * panel_size + output % width)
         target = w.at(group * s.w_group + output * s.w_output)
         with k.loop(0, s.taps_h) as r, k.loop(0, s.taps_w) as t, k.loop(0, s.channels) as c:
             element = (r * s.taps_w + t) * s.channels + c
@@ -211,17 +218,21 @@ def sum_kernel(kind: Element, compute: Element, width: int) -> Kernel:
     return k
 
 
-# -- planning --------------------------------------------------------------------------------------------------
+# -- planning --------------------------------------------------------------------------------------
 
 
 def suits(channels: int, outputs: int) -> bool:
-    """Whether a group has so few input channels (and enough output channels) that this form is the faster one."""
+    """Whether a group has so few input channels (and enough output channels) that this form is the
+    faster one.
+    """
     lanes = active().lanes(4)
     return channels < lanes and channels < outputs
 
 
 def plan_few(gy: View, x: View, gw: View, p: ConvParams) -> KernelProgram:
-    """The program for the gradient to the weights: inputs gy, x, output gw (with at least one element)."""
+    """The program for the gradient to the weights: inputs gy, x, output gw (with at least one
+    element).
+    """
     outputs, channels, taps_h, taps_w = gw.shape
     images, _, rows, columns = gy.shape
     per_group, window = outputs // p.groups, taps_h * taps_w * channels

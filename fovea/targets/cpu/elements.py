@@ -1,7 +1,7 @@
 """Element types as the kernel builder sees them: how a value is stored and how it is computed with.
 
-bfloat16 and float16 are storage types only: they widen to float32 when loaded and round to nearest even when
-stored. A bool is one byte in memory and one bit in a register.
+bfloat16 and float16 are storage types only: they widen to float32 when loaded and round to nearest
+    even when stored. A bool is one byte in memory and one bit in a register.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Element:
-    """One element type: its fovea name, its LLVM type in a register, its bytes in memory and its kind."""
+    """One element type: its fovea name, its LLVM type in a register, its bytes in memory and its
+    kind.
+    """
 
     name: str
     ir: str

@@ -1,7 +1,8 @@
-"""`Code`: one function under construction. Names, variables and structured control flow; no phi node is ever seen.
+"""`Code`: one function under construction. Names, variables and structured control flow; no phi
+node is ever seen.
 
-Loops and branches are context managers, so generated control flow nests as Python does. Mutable locals live in stack
-slots that LLVM turns into registers.
+Loops and branches are context managers, so generated control flow nests as Python does. Mutable
+locals live in stack slots that LLVM turns into registers.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Code:
         self._metadata: list[str] = []
         self._count = 0
 
-    # -- raw emission ------------------------------------------------------------------------------------------
+    # -- raw emission ------------------------------------------------------------------------------
 
     def emit(self, text: str) -> None:
         """Append one instruction."""
@@ -81,7 +82,9 @@ class Code:
         return Value(self, element, lanes, name)
 
     def declare(self, name: str, signature: str) -> None:
-        """Declare an intrinsic or an outside function; `signature` holds `{name}` where the name goes."""
+        """Declare an intrinsic or an outside function; `signature` holds `{name}` where the name
+        goes.
+        """
         self._declared[name] = signature.format(name=f"@{name}")
 
     def label(self, name: str) -> None:
@@ -103,7 +106,7 @@ class Code:
         self._slots.append(f" {name} = alloca {ir}" + (f", align {align}" if align else ""))
         return name
 
-    # -- constants and variables -------------------------------------------------------------------------------
+    # -- constants and variables -------------------------------------------------------------------
 
     def const(self, value: Operand, element: Element, lanes: int = 1) -> Value:
         """A constant, or a Value broadcast to `lanes`."""
@@ -130,9 +133,13 @@ class Code:
         if value.lanes != 1:
             raise TypeError(f"cannot broadcast {value!r} to {lanes} lanes")
         kind = ir_type(value.element, lanes)
-        one = self.assign(value.element, lanes, f"insertelement {kind} poison, {value.typed}, i32 0")
+        one = self.assign(
+            value.element, lanes, f"insertelement {kind} poison, {value.typed}, i32 0"
+        )
         mask = f"<{lanes} x i32> zeroinitializer"
-        return self.assign(value.element, lanes, f"shufflevector {one.typed}, {kind} poison, {mask}")
+        return self.assign(
+            value.element, lanes, f"shufflevector {one.typed}, {kind} poison, {mask}"
+        )
 
     def match(self, left: Operand, right: Operand) -> tuple[Value, Value]:
         """Both operands as Values of one type: numbers become constants, scalars are broadcast."""
@@ -157,13 +164,15 @@ class Code:
         self.emit(f"store {start.typed}, ptr {slot}")
         return Var(self, start.element, start.lanes, slot)
 
-    # -- control flow ------------------------------------------------------------------------------------------
+    # -- control flow ------------------------------------------------------------------------------
 
     @contextmanager
     def loop(
         self, low: Index, high: Index, step: Index = 1, unroll: int | None = None
     ) -> Iterator[Value]:
-        """`for i in range(low, high, step)`, step positive. `unroll`: a count for LLVM, 1 forbids unrolling."""
+        """`for i in range(low, high, step)`, step positive. `unroll`: a count for LLVM, 1 forbids
+        unrolling.
+        """
         low, high = self.index(low), self.index(high)
         head, after = self.fresh("%loop"), self.fresh("%done")
         at = self.var(low)
@@ -210,7 +219,9 @@ class Code:
 
     @contextmanager
     def if_else(self, condition: Value) -> Iterator[tuple[_Arm, _Arm]]:
-        """`with k.if_else(c) as (then, otherwise):` and inside it `with then:` and `with otherwise:`, in that order."""
+        """`with k.if_else(c) as (then, otherwise):` and inside it `with then:` and `with
+        otherwise:`, in that order.
+        """
         then, other, after = self.fresh("%then"), self.fresh("%else"), self.fresh("%end")
         self.emit(f"br {condition.typed}, label {then}, label {other}")
         yield _Arm(self, then, after), _Arm(self, other, after)
@@ -238,5 +249,3 @@ class _Arm:
     def __exit__(self, *error: object) -> None:
         if error[0] is None:
             self._code.jump(self._after)
-
-

@@ -1,8 +1,9 @@
 """Which vector unit kernels are generated for.
 
-`avx512`, `avx2` and `generic` (128 bits: SSE2 or NEON). `FOVEA_CPU_ISA` forces one. Forcing a unit that the machine
-lacks keeps its vector width and its schedules, and compiles for the features that exist: slower, but the same
-kernels, so that every one can be tested on every machine.
+`avx512`, `avx2` and `generic` (128 bits: SSE2 or NEON). `FOVEA_CPU_ISA` forces one. Forcing a unit
+that the machine
+lacks keeps its vector width and its schedules, and compiles for the features that exist: slower,
+    but the same kernels, so that every one can be tested on every machine.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ _AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl")
 
 @dataclass(frozen=True)
 class Isa:
-    """A vector unit: its register width, how many registers it has, and the LLVM features to compile with."""
+    """A vector unit: its register width, how many registers it has, and the LLVM features to
+    compile with.
+    """
 
     name: str
     vector_bytes: int

@@ -26,7 +26,9 @@ def dense_copy(t: Any, shape: tuple[int, ...] | None = None) -> Any:
 
 
 def run_program(program: KernelProgram, spec: Spec) -> Plan:
-    """A plan that makes the output that `spec` asks for and runs a program on the inputs (None left out) and on it."""
+    """A plan that makes the output that `spec` asks for and runs a program on the inputs (None left
+    out) and on it.
+    """
     make, call, checked = maker(spec), program.run, checking()
 
     def run(inputs: tuple[Any, ...]) -> Any:

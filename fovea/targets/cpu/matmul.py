@@ -1,8 +1,9 @@
 """Batched matrix products.
 
-Three kernels: the register-tiled one of matmul_kernel.py (the right operand packed into panels, or read in place where its rows are
-dense), the one of matmul_dot.py for operands that are both dense along the contracted index (no packing at all), and a plain loop for
-integers. `plan_matmul` chooses by sizes and strides.
+Three kernels: the register-tiled one of matmul_kernel.py (the right operand packed into panels, or
+    read in place where its rows are dense), the one of matmul_dot.py for operands that are both
+    dense along the contracted index (no packing at all), and a plain loop for integers.
+    `plan_matmul` chooses by sizes and strides.
 """
 
 from __future__ import annotations
@@ -70,17 +71,21 @@ def plan_matmul(
     """The program for c = a @ b: inputs a, b (and bias), output c, row-major, of a's element type.
 
     Args:
-        a, b: (..., rows, run) and (..., run, columns), any strides; batch dimensions broadcast and must be `plannable`.
+        a, b: (..., rows, run) and (..., run, columns), any strides; batch dimensions broadcast and
+            must be `plannable`.
         bias: (columns,), dense, added to each row.
         activation: "none" or "relu".
     """
     batch = _batch(a, b)
     rows, run, columns = a.shape[-2], a.shape[-1], b.shape[-1]
     a_row, a_item = a.strides[-2:]
-    # A batch of products with one right operand, whose left ones follow each other, is one product with more rows.
+    # A batch of products with one right operand, whose left ones follow each other, is one product
+    # with more rows.
     if len(batch) == 1 and batch[0][2] == 0 and batch[0][1] == rows * a_row and rows > 0:
         rows, batch = rows * batch[0][0], []
-    p = Problem(a, b, bias, Epilogue(bias is not None, activation), batch, rows, run, columns, a_row, a_item)
+    p = Problem(
+        a, b, bias, Epilogue(bias is not None, activation), batch, rows, run, columns, a_row, a_item
+    )
     if p.empty:
         return KernelProgram((), external=p.external)
     if not a.element.is_float:
@@ -92,7 +97,9 @@ def plan_matmul(
 
 @dataclass(frozen=True)
 class Problem:
-    """A matrix product with its batch dimensions merged. `reverse`: the operands have changed places."""
+    """A matrix product with its batch dimensions merged. `reverse`: the operands have changed
+    places.
+    """
 
     a: View
     b: View
@@ -208,7 +215,11 @@ def _modes(p: Problem, compute: Element, tile: Tile, width: int) -> tuple[str, s
         left = Order.of(p.a_row, p.a_item, p.rows, p.run).value
     elif p.a_item == 1 or p.run == 1:
         left = "direct"
-    elif p.run * p.columns <= 16384 and p.a_row == 1 and schedule.stays_in_cache(p.run, p.a_item * compute.bytes):
+    elif (
+        p.run * p.columns <= 16384
+        and p.a_row == 1
+        and schedule.stays_in_cache(p.run, p.a_item * compute.bytes)
+    ):
         left = "strided"
     else:
         left = Order.of(p.a_row, p.a_item, p.rows, p.run).value
@@ -216,7 +227,8 @@ def _modes(p: Problem, compute: Element, tile: Tile, width: int) -> tuple[str, s
 
 
 def _pack_right(p: Problem, compute: Element, width: int) -> tuple[KernelCall, int, Batch]:
-    """The call that packs the right operand into the first scratch buffer, its bytes, and the batch strides that follow.
+    """The call that packs the right operand into the first scratch buffer, its bytes, and the batch
+    strides that follow.
 
     Batch dimensions along which the right operand repeats are packed once.
     """
@@ -238,7 +250,7 @@ def _pack_right(p: Problem, compute: Element, width: int) -> tuple[KernelCall, i
     return call, count * size * compute.bytes, batch
 
 
-# -- lowerings -------------------------------------------------------------------------------------------------
+# -- lowerings -------------------------------------------------------------------------------------
 
 
 @CPU.lower(linalg.matmul)
@@ -265,7 +277,13 @@ def _lowered(spec: Any, a: View, b: View, bias: View | None = None) -> Plan:
         return run_program(plan_matmul(a, b, bias), spec)
     n = max(len(a.shape), len(b.shape)) - 2
     shape = spec.shape[:n]
-    plan = run_program(plan_matmul(View.dense((*shape, *a.shape[-2:]), a.dtype), View.dense((*shape, *b.shape[-2:]), b.dtype)), spec)
+    plan = run_program(
+        plan_matmul(
+            View.dense((*shape, *a.shape[-2:]), a.dtype),
+            View.dense((*shape, *b.shape[-2:]), b.dtype),
+        ),
+        spec,
+    )
 
     def run(tensors: tuple[Any, ...]) -> Any:
         x, y = (dense_copy(t, (*shape, *t.shape[-2:])) for t in tensors[:2])

@@ -1,6 +1,8 @@
-"""Products of operands that are both dense along the contracted index, such as x @ weight.T with few rows.
+"""Products of operands that are both dense along the contracted index, such as x @ weight.T with
+few rows.
 
-Vectors run along that index, so nothing is packed; each result is the sum of an accumulator's lanes.
+Vectors run along that index, so nothing is packed; each result is the sum of an accumulator's
+lanes.
 """
 
 from __future__ import annotations
@@ -39,13 +41,17 @@ def dot_tile(rows: int) -> tuple[int, int]:
 
 
 def prefers_dot(rows: int, run: int, columns: int, a_item: int, b_row: int) -> bool:
-    """Whether the dot kernel suits these sizes and strides (packing the right operand pays with many rows)."""
+    """Whether the dot kernel suits these sizes and strides (packing the right operand pays with
+    many rows).
+    """
     if a_item != 1 or b_row != 1 or run < 32:
         return False
     return rows <= 16 or (min(rows, columns) <= 160 and run >= 512)
 
 
-def dot_kernel(kind: Element, compute: Element, epilogue: Epilogue, tile: tuple[int, int]) -> Kernel:
+def dot_kernel(
+    kind: Element, compute: Element, epilogue: Epilogue, tile: tuple[int, int]
+) -> Kernel:
     """c = a @ b (+ bias); a piece is a block of rows and columns."""
     names = ("a", "b", "bias", "c") if epilogue.bias else ("a", "b", "c")
     k = Kernel("matmul_dot", [(n, kind) for n in names], SIZES, light=True)
@@ -109,7 +115,9 @@ def _step(
 
 
 def _add_lanes(k: Kernel, vectors: list[Value]) -> Value:
-    """The sum of each vector's lanes, as one vector: pairs are interleaved and added until one is left."""
+    """The sum of each vector's lanes, as one vector: pairs are interleaved and added until one is
+    left.
+    """
     if vectors[0].lanes < GROUP:
         total = k.const(0.0, vectors[0].element, GROUP)
         for i, v in enumerate(vectors):
@@ -132,7 +140,9 @@ def _add_lanes(k: Kernel, vectors: list[Value]) -> Value:
 
 
 def _interleaved(n: int, odd: int) -> list[int]:
-    """Even (or odd) lanes of two vectors, exchanged within 128-bit quarters, which machines do quickly."""
+    """Even (or odd) lanes of two vectors, exchanged within 128-bit quarters, which machines do
+    quickly.
+    """
     quarter = min(n, 4)
     lanes = []
     for first in range(0, n, quarter):
@@ -175,7 +185,9 @@ def plan_dot(p: Problem, compute: Element, batch: tuple[int, ...]) -> KernelProg
 
 
 def _cut(rows: int, columns: int, tile: tuple[int, int], wanted: int) -> tuple[int, int]:
-    """Block sizes that give about `wanted` pieces: the longer side is cut first, never below a tile."""
+    """Block sizes that give about `wanted` pieces: the longer side is cut first, never below a
+    tile.
+    """
     row_block, column_block = rows, columns
     while -(-rows // row_block) * -(-columns // column_block) < wanted:
         if row_block >= column_block and row_block > tile[0]:

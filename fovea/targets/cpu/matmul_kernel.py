@@ -91,7 +91,9 @@ def _row_tiles(
     core: Core, v: Variant, s: SimpleNamespace, count: Index, block: tuple[Buffer, Index],
     panel: Buffer, target: Buffer, columns_left: Index, bias: Buffer | None,
 ) -> None:  # fmt: skip
-    """All tiles of a block of rows against one panel. The last tile repeats the last row to be whole."""
+    """All tiles of a block of rows against one panel. The last tile repeats the last row to be
+    whole.
+    """
     k = core.k
     rows, row_stride = block
     with k.loop(0, count, v.tile.rows) as row:

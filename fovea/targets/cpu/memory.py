@@ -1,7 +1,7 @@
 """`Memory`: buffers, loads and stores, which know how each element type is stored.
 
-With bounds checks on, every access is compared with the byte range that the caller gave for its buffer. One that
-falls outside is written into an error record and sent to a safe place instead.
+With bounds checks on, every access is compared with the byte range that the caller gave for its
+buffer. One that falls outside is written into an error record and sent to a safe place instead.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from fovea.targets.cpu.arithmetic import Arithmetic
 from fovea.targets.cpu.elements import Element, bf16, boolean, f16, i64, u8, u16
 from fovea.targets.cpu.values import Index, Operand, Value, ir_type
 
-# The error record: three words (buffer number + 1, address, bytes), then a safe area that bad accesses go to.
+# The error record: three words (buffer number + 1, address, bytes), then a safe area that bad
+# accesses go to.
 RECORD_WORDS = 8
 RECORD_BYTES = 8 * RECORD_WORDS + 4096
 
@@ -66,7 +67,9 @@ class Memory(Arithmetic):
     def load(
         self, buffer: Buffer, index: Index = 0, lanes: int = 1, count: Index | None = None
     ) -> Value:
-        """`lanes` elements from `index` on; of these only the first `count` where given (the others read as 0)."""
+        """`lanes` elements from `index` on; of these only the first `count` where given (the others
+        read as 0).
+        """
         bits = self._load_bits(buffer, index, lanes, count)
         if buffer.element in (bf16, f16):
             return self.widen(bits, buffer.element)
@@ -74,7 +77,9 @@ class Memory(Arithmetic):
 
     def _load_bits(self, buffer: Buffer, index: Index, lanes: int, count: Index | None) -> Value:
         element = _stored(buffer.element)
-        pointer = self._checked(buffer, self.address(buffer, index), lanes if count is None else count)
+        pointer = self._checked(
+            buffer, self.address(buffer, index), lanes if count is None else count
+        )
         kind = ir_type(element, lanes)
         if count is None:
             return self.assign(element, lanes, f"load {kind}, ptr {pointer}, align {element.bytes}")
@@ -91,14 +96,18 @@ class Memory(Arithmetic):
     def store(
         self, value: Operand, buffer: Buffer, index: Index = 0, count: Index | None = None
     ) -> None:
-        """Store all lanes of `value` from `index` on, or only the first `count`. Narrow floats are rounded to even."""
+        """Store all lanes of `value` from `index` on, or only the first `count`. Narrow floats are
+        rounded to even.
+        """
         if not isinstance(value, Value):
             value = self.const(value, buffer.element.compute)
         if value.element is not buffer.element.compute:
             raise TypeError(f"store of {value!r} into {buffer!r}: cast it first")
         bits = self._to_stored(value, buffer.element)
         lanes = bits.lanes
-        pointer = self._checked(buffer, self.address(buffer, index), lanes if count is None else count)
+        pointer = self._checked(
+            buffer, self.address(buffer, index), lanes if count is None else count
+        )
         if count is None:
             self.emit(f"store {bits.typed}, ptr {pointer}, align {bits.element.bytes}")
             return
@@ -128,7 +137,9 @@ class Memory(Arithmetic):
         """`count` elements on the stack, for this call of the kernel only (a few kB at most)."""
         return Buffer(self, element, self.slot(f"[{count} x {element.memory_ir}]", align))
 
-    def prefetch(self, buffer: Buffer, index: Index, write: bool = False, locality: int = 3) -> None:
+    def prefetch(
+        self, buffer: Buffer, index: Index, write: bool = False, locality: int = 3
+    ) -> None:
         """Ask for the cache line of an element; an address outside the buffer does no harm."""
         self.declare("llvm.prefetch.p0", "declare void {name}(ptr, i32, i32, i32)")
         pointer = self.address(buffer, index)

@@ -1,4 +1,6 @@
-"""Copies of strided memory into the dense layouts that contractions read: rows, and panels of columns."""
+"""Copies of strided memory into the dense layouts that contractions read: rows, and panels of
+columns.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ def copy_rows(
     target: Buffer,
     target_stride: Index,
 ) -> None:
-    """target[row * target_stride + item] = source[row, item], converted to the target's element type.
+    """target[row * target_stride + item] = source[row, item], converted to the target's element
+    type.
 
     Args:
         order: which of `strides` is 1 (that stride is then not looked at).
@@ -78,9 +81,7 @@ def fill_line(k: Kernel, target: Buffer, items: Index) -> None:
         k.store(0.0, target, i)
 
 
-def _move(
-    k: Kernel, source: Buffer, at: Index, target: Buffer, to: Index, lanes: int = 1
-) -> None:
+def _move(k: Kernel, source: Buffer, at: Index, target: Buffer, to: Index, lanes: int = 1) -> None:
     k.store(k.cast(k.load(source, at, lanes), target.element), target, to)
 
 
@@ -92,7 +93,9 @@ def _copy_transposed(
     target: Buffer,
     target_stride: Index,
 ) -> None:
-    """The source's rows are neighbors: square blocks are loaded along rows and transposed in registers."""
+    """The source's rows are neighbors: square blocks are loaded along rows and transposed in
+    registers.
+    """
     rows, items = shape
     n = min(k.lanes(target.element), 8)
     full_rows, full_items = (rows // n) * n, (items // n) * n
@@ -113,7 +116,9 @@ def _copy_transposed(
 
 
 def transpose(k: Kernel, block: list[Value]) -> list[Value]:
-    """The transpose of a square block, a row in each vector: blocks within it are exchanged, ever larger ones."""
+    """The transpose of a square block, a row in each vector: blocks within it are exchanged, ever
+    larger ones.
+    """
     n = len(block)
     step = 1
     while step < n:
@@ -136,10 +141,11 @@ PANEL_SIZES = (
 
 
 def panel_kernel(source: Element, target: Element, width: int, order: Order) -> Kernel:
-    """Panels of `width` columns: target[group][panel][outer][middle][inner][column], zeros behind the last column.
+    """Panels of `width` columns: target[group][panel][outer][middle][inner][column], zeros behind
+    the last column.
 
-    Groups are made of up to three batch dimensions, the contracted index of three (such as kernel row, kernel column and
-    channel), each with its stride; all count from the element `offset`.
+    Groups are made of up to three batch dimensions, the contracted index of three (such as kernel
+    row, kernel column and channel), each with its stride; all count from the element `offset`.
     """
     k = Kernel(
         f"pack_{source.name}_{width}_{order.value}",
@@ -169,7 +175,9 @@ def panel_kernel(source: Element, target: Element, width: int, order: Order) -> 
     return k
 
 
-def panel_builder(source: Element, target: Element, width: int, order: Order) -> tuple[str, Callable[[], Kernel]]:
+def panel_builder(
+    source: Element, target: Element, width: int, order: Order
+) -> tuple[str, Callable[[], Kernel]]:
     """The cache key and the builder of `panel_kernel`."""
     key = f"pack/{source.name}/{target.name}/{width}/{order.value}"
     return key, partial(panel_kernel, source, target, width, order)

@@ -1,7 +1,7 @@
 """`KernelProgram`: a fixed sequence of kernel calls on buffers that are given later.
 
-Planners return programs; whoever has Tensors runs them with addresses. Running is as cheap as Python allows: everything but the
-addresses is packed beforehand.
+Planners return programs; whoever has Tensors runs them with addresses. Running is as cheap as
+Python allows: everything but the addresses is packed beforehand.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ class KernelCall:
 
     Args:
         address: the compiled kernel.
-        buffers: for each of the kernel's buffers, its number among the program's inputs, outputs and scratch.
+        buffers: for each of the kernel's buffers, its number among the program's inputs, outputs
+            and scratch.
         words: the sizes that follow the buffers, then the bits of the scalars (`double_bits`).
         parallel: whether all threads take part.
     """
@@ -70,8 +71,8 @@ class KernelProgram:
         calls: in order; each may read what earlier ones wrote.
         external: how many inputs and outputs there are.
         scratch: the byte size of each scratch buffer, numbered after inputs and outputs.
-        thread_scratch: bytes that each thread gets of one more scratch buffer, numbered last; thread `tid` uses those
-            from `tid * thread_scratch` on.
+        thread_scratch: bytes that each thread gets of one more scratch buffer, numbered last;
+            thread `tid` uses those from `tid * thread_scratch` on.
     """
 
     def __init__(

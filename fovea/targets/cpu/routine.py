@@ -1,4 +1,6 @@
-"""`Routine`: a plain compiled function with atomics and calls, for the thread pool (kernels need none of it)."""
+"""`Routine`: a plain compiled function with atomics and calls, for the thread pool (kernels need
+none of it).
+"""
 
 from __future__ import annotations
 

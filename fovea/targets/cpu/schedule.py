@@ -1,6 +1,7 @@
 """Tile sizes and block sizes of the contractions, as data.
 
-Everything here depends on sizes and on the vector unit, never on the number of threads: so do the bits of the results.
+Everything here depends on sizes and on the vector unit, never on the number of threads: so do the
+    bits of the results.
 """
 
 from __future__ import annotations
@@ -11,14 +12,18 @@ from math import gcd
 from fovea.targets.cpu.elements import Element
 from fovea.targets.cpu.isa import Isa
 
-L2_BYTES = 192 * 1024  # what one piece keeps in its second-level cache, beside the panel that it streams
+L2_BYTES = (
+    192 * 1024
+)  # what one piece keeps in its second-level cache, beside the panel that it streams
 PIECES = 16  # enough for a few threads to share out evenly
 PIECE_FLOPS = 400_000  # a smaller piece is not worth handing out
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A register tile: `rows` broadcast scalars against `vectors` vectors, one accumulator for each pair."""
+    """A register tile: `rows` broadcast scalars against `vectors` vectors, one accumulator for each
+    pair.
+    """
 
     rows: int
     vectors: int
@@ -30,8 +35,8 @@ class Tile:
 def tile(isa: Isa, element: Element, rows: int, columns: int) -> Tile:
     """The register tile for a product with that many rows and columns.
 
-    12 accumulators and 2 vectors fill 16 registers, 24 and 4 suit 32. Few columns take one vector (more rows), a single
-    row or two take more vectors.
+    12 accumulators and 2 vectors fill 16 registers, 24 and 4 suit 32. Few columns take one vector
+    (more rows), a single row or two take more vectors.
     """
     lanes = isa.lanes(element.bytes)
     many = isa.registers >= 32
@@ -57,7 +62,9 @@ def _ceil_div(a: int, b: int) -> int:
 
 
 def stays_in_cache(lines: int, stride: int) -> bool:
-    """Whether that many cache lines, `stride` bytes apart, fit half a first-level cache (32 kB, 64 sets of 8)."""
+    """Whether that many cache lines, `stride` bytes apart, fit half a first-level cache (32 kB, 64
+    sets of 8).
+    """
     if stride <= 64:
         return lines * stride <= 16384
     sets = 64 // gcd(64, stride // 64) if stride % 64 == 0 else 64
@@ -66,7 +73,9 @@ def stays_in_cache(lines: int, stride: int) -> bool:
 
 @dataclass(frozen=True)
 class Blocks:
-    """How a product is cut: `rows` and `panels` of one piece, and whether pieces are worth more than one thread."""
+    """How a product is cut: `rows` and `panels` of one piece, and whether pieces are worth more
+    than one thread.
+    """
 
     rows: int
     panels: int
@@ -74,7 +83,13 @@ class Blocks:
 
 
 def blocks(
-    batches: int, rows: int, panels: int, row_bytes: int, row_flops: int, tile_rows: int, copies: bool
+    batches: int,
+    rows: int,
+    panels: int,
+    row_bytes: int,
+    row_flops: int,
+    tile_rows: int,
+    copies: bool,
 ) -> Blocks:
     """Cut `batches` products of `rows` rows by `panels` panels into pieces.
 
@@ -111,13 +126,21 @@ class ImageBlocks:
 
 
 def image_blocks(
-    images: int, rows: int, columns: int, groups: int, panels: int, flops: int, row_bytes: int, halo_bytes: int
+    images: int,
+    rows: int,
+    columns: int,
+    groups: int,
+    panels: int,
+    flops: int,
+    row_bytes: int,
+    halo_bytes: int,
 ) -> ImageBlocks:
     """Cut a convolution with `rows` by `columns` output pixels an image into pieces.
 
     Args:
         flops: of the whole convolution.
-        row_bytes: of input that each output row adds to a piece; `halo_bytes`: that a piece reads beyond those.
+        row_bytes: of input that each output row adds to a piece; `halo_bytes`: that a piece reads
+            beyond those.
     """
     wanted = max(1, min(2 * PIECES, flops // PIECE_FLOPS))
     fitting = max(1, (L2_BYTES - halo_bytes) // max(row_bytes, 1))
@@ -140,8 +163,8 @@ def image_blocks(
 
 @dataclass(frozen=True)
 class WeightBlocks:
-    """How a weight gradient is cut: images and rows of a band, output tiles of a piece, and chunks of bands (one partial
-    sum each, none of them empty).
+    """How a weight gradient is cut: images and rows of a band, output tiles of a piece, and chunks
+    of bands (one partial sum each, none of them empty).
     """
 
     images: int
@@ -156,18 +179,30 @@ PARTIAL_BYTES = 4 * 1024 * 1024  # of all partial sums together, unless there ar
 
 
 def weight_blocks(
-    images: int, rows: int, columns: int, groups: int, tiles: int, flops: int, pixel_bytes: int, weight_bytes: int
+    images: int,
+    rows: int,
+    columns: int,
+    groups: int,
+    tiles: int,
+    flops: int,
+    pixel_bytes: int,
+    weight_bytes: int,
 ) -> WeightBlocks:
     """Cut a weight gradient over `images` of `rows` by `columns` output pixels into pieces.
 
     Args:
         tiles: register tiles of output channels in a group.
-        pixel_bytes: what a pixel of both operands takes in the cache; weight_bytes: what a partial sum takes.
+        pixel_bytes: what a pixel of both operands takes in the cache; weight_bytes: what a partial
+            sum takes.
     """
     pixels = max(L2_BYTES * 3 // 2 // pixel_bytes, 384)
     band_rows = max(1, min(rows, pixels // max(columns, 1)))
     band_rows = _ceil_div(rows, _ceil_div(rows, band_rows)) if rows else 1
-    band_images = max(1, min(images, pixels // (rows * columns))) if band_rows == rows and rows * columns else 1
+    band_images = (
+        max(1, min(images, pixels // (rows * columns)))
+        if band_rows == rows and rows * columns
+        else 1
+    )
     wanted = max(1, min(PIECES, flops // PIECE_FLOPS))
     most = max(2, PARTIAL_BYTES // max(weight_bytes, 1))
     chunks = max(1, min(wanted, most, _ceil_div(images, band_images) * _ceil_div(rows, band_rows)))
@@ -177,6 +212,4 @@ def weight_blocks(
     bands = _ceil_div(images, band_images) * _ceil_div(rows, band_rows)
     chunks = _ceil_div(bands, _ceil_div(bands, chunks)) if bands else 1
     split = min(tiles, _ceil_div(wanted, chunks * groups))
-    return WeightBlocks(
-        band_images, band_rows, _ceil_div(tiles, split), bands, chunks, wanted > 1
-    )
+    return WeightBlocks(band_images, band_rows, _ceil_div(tiles, split), bands, chunks, wanted > 1)

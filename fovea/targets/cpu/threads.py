@@ -1,8 +1,9 @@
 """Native threads: workers parked in compiled code, woken without Python's interpreter lock.
 
-`run(address, params)` publishes a kernel, runs it on the calling thread, and lets every worker that is awake in time join
-in. Threads take pieces from one counter, so nobody waits for a worker that the system has not scheduled yet: when the
-pieces are gone, the gate is shut, and only those who came in are waited for.
+`run(address, params)` publishes a kernel, runs it on the calling thread, and lets every worker that
+is awake in time join in. Threads take pieces from one counter, so nobody waits for a worker that
+the system has not scheduled yet: when the pieces are gone, the gate is shut, and only those who
+came in are waited for.
 
 The state is a block of 64-bit words, each on a cache line of its own:
 
@@ -102,7 +103,9 @@ def _work(k: Routine, state: Value, tid: Value) -> None:
 
 
 def _runner() -> Routine:
-    """`run(state, kernel, params, threads)`: publish, take part, shut the gate, wait for those inside."""
+    """`run(state, kernel, params, threads)`: publish, take part, shut the gate, wait for those
+    inside.
+    """
     k = Routine("run", ("state", "kernel", "params", "threads"))
     state, kernel, params, count = k.parameters
     mine = k.var(0)
@@ -209,7 +212,9 @@ def _nothing() -> Routine:
 
 
 def _available() -> int:
-    """How many threads to use unless told: `FOVEA_NUM_THREADS`, or the cores that this process may run on."""
+    """How many threads to use unless told: `FOVEA_NUM_THREADS`, or the cores that this process may
+    run on.
+    """
     chosen = os.environ.get("FOVEA_NUM_THREADS", "")
     if chosen:
         return _checked_count(int(chosen))
@@ -231,7 +236,8 @@ _count = _available()
 
 
 def set_num_threads(count: int) -> None:
-    """Use that many threads for kernels from now on (1 on systems without futexes, whatever is asked for).
+    """Use that many threads for kernels from now on (1 on systems without futexes, whatever is
+    asked for).
 
     Raises:
         ValueError: fewer than one, or absurdly many.

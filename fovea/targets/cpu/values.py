@@ -1,4 +1,6 @@
-"""`Value`: what a kernel computes with, an element type, a number of lanes and the name LLVM knows it by."""
+"""`Value`: what a kernel computes with, an element type, a number of lanes and the name LLVM knows
+it by.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,8 @@ def ir_type(element: Element, lanes: int) -> str:
 class Value:
     """A value in a register; operators emit instructions. `//` and `%` suit non-negative operands.
 
-    A Python number beside a Value becomes a constant of its type, and a scalar beside a vector is broadcast.
+    A Python number beside a Value becomes a constant of its type, and a scalar beside a vector is
+    broadcast.
     """
 
     __slots__ = ("code", "element", "lanes", "name")
@@ -92,7 +95,9 @@ class Value:
             name = _INT_OPS[op][left.element.kind != "i"]
         if left.element is i64 and op in "+-*":
             name += " nsw"
-        return self.code.assign(left.element, left.lanes, f"{name} {left.ir} {left.name}, {right.name}")
+        return self.code.assign(
+            left.element, left.lanes, f"{name} {left.ir} {left.name}, {right.name}"
+        )
 
     def __add__(self, other: Operand) -> Value:
         return self if _is_int(other, 0, self) else self._binary("+", other)
@@ -153,7 +158,9 @@ class Value:
         return self._binary("^", True if self.element.kind == "b" else -1)
 
     def compare(self, op: str, other: Operand) -> Value:
-        """A bool for each lane; `op` as Python spells it. Comparisons with NaN are false, `!=` true."""
+        """A bool for each lane; `op` as Python spells it. Comparisons with NaN are false, `!=`
+        true.
+        """
         from fovea.targets.cpu.elements import boolean
 
         left, right = self.code.match(self, other)
@@ -188,5 +195,7 @@ class Value:
 
 
 def _is_int(other: Operand, number: int, value: Value) -> bool:
-    """Whether `other` is that Python integer beside an integer value, so that the operation can be left out."""
+    """Whether `other` is that Python integer beside an integer value, so that the operation can be
+    left out.
+    """
     return type(other) is int and other == number and value.element.kind in "iu"

@@ -8,7 +8,9 @@ from fovea.targets.cpu.elements import Element, element
 
 
 class View(NamedTuple):
-    """A strided view of memory; strides count elements, and the view's address is that of its first element."""
+    """A strided view of memory; strides count elements, and the view's address is that of its first
+    element.
+    """
 
     shape: tuple[int, ...]
     strides: tuple[int, ...]

@@ -108,7 +108,9 @@ def test_parallel_pieces_each_run_once(isa: str, n: int, count: int) -> None:
         high = k.smaller(low + 100, size)
         with k.loop(low, high, lanes) as i:
             left = k.smaller(high - i, lanes)
-            v = k.fma(k.cast(a, f32), k.load(x, i, lanes, count=left), k.load(y, i, lanes, count=left))
+            v = k.fma(
+                k.cast(a, f32), k.load(x, i, lanes, count=left), k.load(y, i, lanes, count=left)
+            )
             k.store(v, y, i, count=left)
     rng = np.random.default_rng(n)
     vx, vy = rng.standard_normal((2, n)).astype("f")
@@ -166,7 +168,14 @@ def test_extremes_and_nan() -> None:
     k = Kernel("extremes", (("x", f32), ("z", f32), ("y", f32)))
     x, z, y = k.buffers
     a, b = k.load(x, 0, 8), k.load(z, 0, 8)
-    results = (k.minimum(a, b), k.maximum(a, b), k.fast_max(0.0, a), k.abs(a), k.floor(a), k.trunc(a))
+    results = (
+        k.minimum(a, b),
+        k.maximum(a, b),
+        k.fast_max(0.0, a),
+        k.abs(a),
+        k.floor(a),
+        k.trunc(a),
+    )
     for n, v in enumerate(results):
         k.store(v, y, 8 * n)
     k.store(k.reduce_add(b), y, 48)
@@ -175,7 +184,14 @@ def test_extremes_and_nan() -> None:
     vb = np.array([2, 1, 7, 4, 5, 8, 3, 6], "f")
     result = np.zeros(50, "f")
     call(k, va, vb, result)
-    expected = [np.minimum(va, vb), np.maximum(va, vb), np.maximum(0, va), abs(va), np.floor(va), np.trunc(va)]
+    expected = [
+        np.minimum(va, vb),
+        np.maximum(va, vb),
+        np.maximum(0, va),
+        abs(va),
+        np.floor(va),
+        np.trunc(va),
+    ]
     np.testing.assert_array_equal(result[:48], np.concatenate(expected))
     np.testing.assert_array_equal(result[48:], [36, 8])
 
@@ -267,7 +283,9 @@ def test_bounds_checks_name_kernel_and_buffer(
         run_checked(address, params, ranges)
         np.testing.assert_array_equal(source, result)
     else:
-        with pytest.raises(KernelBoundsError, match="kernel shifted: 32 bytes .* buffer x, which holds 64"):
+        with pytest.raises(
+            KernelBoundsError, match="kernel shifted: 32 bytes .* buffer x, which holds 64"
+        ):
             run_checked(address, params, ranges)
 
 
