@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import io
 import os
-import warnings
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -65,12 +64,9 @@ def open_image(
     pil = require_pillow("reading an image")
     name = "the image" if isinstance(source, bytes) else os.fspath(source)
     try:
-        with warnings.catch_warnings():
-            # Pillow warns above 89 megapixels and raises above twice that; the error is enough.
-            warnings.simplefilter("ignore", pil.DecompressionBombWarning)
-            with pil.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-                image.load()
-                return _settle(image, mode, exif)
+        with pil.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            image.load()
+            return _settle(image, mode, exif)
     except FileNotFoundError as error:
         raise FileFormatError(f"there is no file {name}.") from error
     except pil.DecompressionBombError as error:

@@ -267,6 +267,10 @@ def rotate(
     if not is_tensor(img):
         return pil_kernels().rotate(img, angle, mode, expand, center, fill)
     _, height, width = get_dimensions(img)
+    fits = expand or height == width or angle % 180 == 0
+    if center is None and angle % 90 == 0 and fits:
+        # Exact, as for PIL images; the general way would add an edge of fill to the larger box.
+        return from_array(np.rot90(to_array(img), int(angle // 90), (-2, -1)))
     matrix = warp.inverse_affine_matrix(
         _from_center(center, width, height), -angle, (0, 0), 1.0, (0.0, 0.0)
     )

@@ -22,17 +22,24 @@ def pad(x: Array, sides: Sequence[int], mode: str, fill: float | Sequence[float]
     """
     left, top, right, bottom = sides
     height, width = x.shape[-2:]
-    x = x[..., max(-top, 0) : height - max(-bottom, 0), max(-left, 0) : width - max(-right, 0)]
-    left, top, right, bottom = (max(side, 0) for side in sides)
-    around = [(0, 0)] * (x.ndim - 2) + [(top, bottom), (left, right)]
+    kept = x[..., _kept(height, top, bottom), _kept(width, left, right)]
     if mode != "constant":
-        return np.pad(x, around, mode=mode)  # type: ignore[call-overload,no-any-return]
-    color = np.asarray(fill).astype(x.dtype).reshape(-1, 1, 1)
-    shape = (*x.shape[:-2], x.shape[-2] + top + bottom, x.shape[-1] + left + right)
+        around = [(0, 0)] * (x.ndim - 2)
+        around += [(max(top, 0), max(bottom, 0)), (max(left, 0), max(right, 0))]
+        return np.pad(kept, around, mode=mode)  # type: ignore[call-overload]
+    shape = (*x.shape[:-2], max(height + top + bottom, 0), max(width + left + right, 0))
     out = np.empty(shape, x.dtype)
-    out[...] = color
-    out[..., top : top + x.shape[-2], left : left + x.shape[-1]] = x
+    out[...] = np.asarray(fill).astype(x.dtype).reshape(-1, 1, 1)
+    if kept.size and out.size:
+        row, column = max(top, 0), max(left, 0)
+        out[..., row : row + kept.shape[-2], column : column + kept.shape[-1]] = kept
     return out
+
+
+def _kept(length: int, before: int, after: int) -> slice:
+    """The part of an axis that is not cut off."""
+    start = min(max(-before, 0), length)
+    return slice(start, max(length - max(-after, 0), start))
 
 
 def gaussian_blur(x: Array, kernel_size: Sequence[int], sigma: Sequence[float]) -> Array:
