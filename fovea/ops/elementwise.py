@@ -15,6 +15,7 @@ import numpy as np
 
 from fovea import dtypes
 from fovea.dtypes import DType
+from fovea.errors import DTypeError
 from fovea.ops.op import Attrs, Op, Shaped, Spec
 from fovea.ops.rules import elementwise_spec, require_dtype, require_floating, same_dtype, sum_to
 
@@ -26,6 +27,18 @@ class CastAttrs(Attrs):
     dtype: DType
 
 
+NUMBERS = tuple(d for d in dtypes.ALL if d is not dtypes.bool_)
+INTEGERS = tuple(d for d in NUMBERS if not d.is_floating_point)
+BITS = (dtypes.bool_, *INTEGERS)
+FLOATS = tuple(d for d in NUMBERS if d.is_floating_point)
+
+
+def require_kind(name: str, dtype: DType, kinds: tuple[DType, ...]) -> None:
+    """DTypeError unless ``dtype`` is one of ``kinds``."""
+    if dtype not in kinds:
+        raise DTypeError(f"{name}: {dtype.name} tensors have no {name}.")
+
+
 def unary(
     name: str,
     reference: Callable[[Array], Any],
@@ -33,15 +46,20 @@ def unary(
     saves: tuple[str, ...] = (),
     *,
     floating: bool = True,
+    kinds: tuple[DType, ...] = dtypes.ALL,
     why_none: str | None = None,
 ) -> Op:
-    """Declare ``y = f(x)``, of ``x``'s dtype. ``gradient(ctx, gy)`` reads what ``saves`` names."""
+    """Declare ``y = f(x)``, of ``x``'s dtype, which must be one of ``kinds`` (a float with ``floating``).
+
+    ``gradient(ctx, gy)`` reads what ``saves`` names.
+    """
     op = Op(name, ("x",), nondifferentiable=why_none)
 
     @op.shape
     def _(x: Shaped) -> Spec:
         if floating:
             require_floating(name, x=x)
+        require_kind(name, x.dtype, kinds)
         return elementwise_spec(name, (x,))
 
     op.reference(reference)
@@ -64,10 +82,17 @@ def _sigmoid(x: Array) -> Array:
     )
 
 
-neg = unary("neg", np.negative, lambda ctx, g: -g, floating=False)
-abs_ = unary("abs", np.abs, lambda ctx, g: g * ctx.x.sign(), ("x",), floating=False)
-sign = unary("sign", np.sign, lambda ctx, g: g * 0, floating=False)
-square = unary("square", np.square, lambda ctx, g: g * (ctx.x * 2), ("x",), floating=False)
+def _sign(x: Array) -> Array:
+    """-1, 0 or 1; 0 for NaN, as in PyTorch."""
+    return (x > 0).astype(x.dtype) if x.dtype.kind in "bu" else (x > 0) * x.dtype.type(1) - (x < 0)
+
+
+neg = unary("neg", np.negative, lambda ctx, g: -g, floating=False, kinds=NUMBERS)
+abs_ = unary("abs", np.abs, lambda ctx, g: g * ctx.x.sign(), ("x",), floating=False, kinds=NUMBERS)
+sign = unary("sign", _sign, lambda ctx, g: g * 0, floating=False)
+square = unary(
+    "square", np.square, lambda ctx, g: g * (ctx.x * 2), ("x",), floating=False, kinds=NUMBERS
+)
 exp = unary("exp", np.exp, lambda ctx, g: g * ctx.y, ("y",))
 exp2 = unary("exp2", np.exp2, lambda ctx, g: g * ctx.y * 0.6931471805599453, ("y",))
 expm1 = unary("expm1", np.expm1, lambda ctx, g: g * (ctx.y + 1), ("y",))
@@ -91,19 +116,22 @@ cosh = unary("cosh", np.cosh, lambda ctx, g: g * ctx.x.sinh(), ("x",))
 tanh = unary("tanh", np.tanh, lambda ctx, g: g * (1 - ctx.y * ctx.y), ("y",))
 sigmoid = unary("sigmoid", _sigmoid, lambda ctx, g: g * (ctx.y * (1 - ctx.y)), ("y",))
 erf = unary("erf", _v_erf, lambda ctx, g: g * ((-(ctx.x * ctx.x)).exp() * (2 / sqrt(pi))), ("x",))
-floor = unary("floor", np.floor, lambda ctx, g: g * 0, floating=False)
-ceil = unary("ceil", np.ceil, lambda ctx, g: g * 0, floating=False)
-trunc = unary("trunc", np.trunc, lambda ctx, g: g * 0, floating=False)
-round_ = unary("round", np.round, lambda ctx, g: g * 0, floating=False)
+floor = unary("floor", np.floor, lambda ctx, g: g * 0, floating=False, kinds=NUMBERS)
+ceil = unary("ceil", np.ceil, lambda ctx, g: g * 0, floating=False, kinds=NUMBERS)
+trunc = unary("trunc", np.trunc, lambda ctx, g: g * 0, floating=False, kinds=NUMBERS)
+round_ = unary("round", np.round, lambda ctx, g: g * 0, floating=False, kinds=NUMBERS)
 relu = unary(
     "relu",
     lambda x: np.where(np.isnan(x), x, np.maximum(x, np.zeros((), x.dtype))),
     lambda ctx, g: relu_grad(g, ctx.y),
     ("y",),
     floating=False,
+    kinds=NUMBERS,
 )
 logical_not = unary("logical_not", np.logical_not, floating=False, why_none="the result is boolean")
-bitwise_not = unary("bitwise_not", np.invert, floating=False, why_none="integers have no gradient")
+bitwise_not = unary(
+    "bitwise_not", np.invert, floating=False, kinds=BITS, why_none="integers have no gradient"
+)
 
 
 def _predicate(name: str, reference: Callable[[Array], Any]) -> Op:
@@ -143,6 +171,7 @@ def binary(
     saves: tuple[str, ...] = (),
     *,
     result: DType | None = None,
+    kinds: tuple[DType, ...] = dtypes.ALL,
     why_none: str | None = None,
 ) -> Op:
     """Declare ``y = f(a, b)`` with broadcasting; ``gradient`` need not sum over broadcast dimensions."""
@@ -150,7 +179,9 @@ def binary(
 
     @op.shape
     def _(a: Shaped, b: Shaped) -> Spec:
-        return elementwise_spec(name, (a, b), result or same_dtype(name, a, b))
+        dtype = same_dtype(name, a, b)
+        require_kind(name, dtype, kinds)
+        return elementwise_spec(name, (a, b), result or dtype)
 
     op.reference(reference)
     if gradient is not None:
@@ -177,25 +208,37 @@ def _pow_base_grad(c: Any, g: Any) -> Any:
     return g * (c.b * pow_(c.a, c.b - 1)).masked_fill(c.b == 0, 0.0)
 
 
+def _power(a: Array, b: Array) -> Array:
+    if a.dtype.kind == "f" or a.dtype.kind == "u":
+        return np.power(a, b)
+    # 1 / a**-b for a negative integer exponent, rounded towards 0: only 1 and -1 leave anything.
+    sign = np.where(b % 2 == 0, 1, a)
+    return np.where(b < 0, np.where(np.abs(a) == 1, sign, 0), np.power(a, np.maximum(b, 0))).astype(
+        a.dtype
+    )
+
+
 def _tie(c: Any, g: Any, wins: Any) -> Any:
     """The share of a maximum's gradient: all where it wins, half where both are equal."""
     return g * (wins.to(g.dtype) + (c.a == c.b).to(g.dtype) * 0.5)
 
 
 add = binary("add", np.add, lambda c, g: (lambda: g, lambda: g))
-sub = binary("sub", np.subtract, lambda c, g: (lambda: g, lambda: -g))
+sub = binary("sub", np.subtract, lambda c, g: (lambda: g, lambda: -g), kinds=NUMBERS)
 mul = binary("mul", np.multiply, lambda c, g: (lambda: g * c.b, lambda: g * c.a), ("a", "b"))
 div = binary(
     "div",
-    lambda a, b: np.true_divide(a, b).astype(a.dtype),
+    np.true_divide,
     lambda c, g: (lambda: g / c.b, lambda: -g * c.y / c.b),
     ("b", "y"),
+    kinds=FLOATS,
 )
 pow_ = binary(
     "pow",
-    np.power,
+    _power,
     lambda c, g: (lambda: _pow_base_grad(c, g), lambda: _pow_exponent_grad(c, g)),
     ("a", "b", "y"),
+    kinds=NUMBERS,
 )
 maximum = binary(
     "maximum",
@@ -217,17 +260,25 @@ atan2 = binary(
         lambda: -g * c.a / (c.a * c.a + c.b * c.b),
     ),
     ("a", "b"),
+    kinds=FLOATS,
 )
 remainder = binary(
     "remainder",
     np.remainder,
     lambda c, g: (lambda: g, lambda: -g * (c.a / c.b).floor()),
     ("a", "b"),
+    kinds=NUMBERS,
 )
 fmod = binary(
-    "fmod", np.fmod, lambda c, g: (lambda: g, lambda: -g * (c.a / c.b).trunc()), ("a", "b")
+    "fmod",
+    np.fmod,
+    lambda c, g: (lambda: g, lambda: -g * (c.a / c.b).trunc()),
+    ("a", "b"),
+    kinds=NUMBERS,
 )
-floor_divide = binary("floor_divide", np.floor_divide, why_none="it is flat wherever it is smooth")
+floor_divide = binary(
+    "floor_divide", np.floor_divide, kinds=NUMBERS, why_none="it is flat wherever it is smooth"
+)
 
 _BOOLEAN = "the result is boolean"
 _INTEGER = "integers have no gradient"
@@ -240,11 +291,11 @@ ge = binary("ge", np.greater_equal, result=dtypes.bool_, why_none=_BOOLEAN)
 logical_and = binary("logical_and", np.logical_and, result=dtypes.bool_, why_none=_BOOLEAN)
 logical_or = binary("logical_or", np.logical_or, result=dtypes.bool_, why_none=_BOOLEAN)
 logical_xor = binary("logical_xor", np.logical_xor, result=dtypes.bool_, why_none=_BOOLEAN)
-bitwise_and = binary("bitwise_and", np.bitwise_and, why_none=_INTEGER)
-bitwise_or = binary("bitwise_or", np.bitwise_or, why_none=_INTEGER)
-bitwise_xor = binary("bitwise_xor", np.bitwise_xor, why_none=_INTEGER)
-left_shift = binary("left_shift", np.left_shift, why_none=_INTEGER)
-right_shift = binary("right_shift", np.right_shift, why_none=_INTEGER)
+bitwise_and = binary("bitwise_and", np.bitwise_and, kinds=BITS, why_none=_INTEGER)
+bitwise_or = binary("bitwise_or", np.bitwise_or, kinds=BITS, why_none=_INTEGER)
+bitwise_xor = binary("bitwise_xor", np.bitwise_xor, kinds=BITS, why_none=_INTEGER)
+left_shift = binary("left_shift", np.left_shift, kinds=INTEGERS, why_none=_INTEGER)
+right_shift = binary("right_shift", np.right_shift, kinds=INTEGERS, why_none=_INTEGER)
 
 where = Op("where", ("condition", "a", "b"))
 

@@ -360,8 +360,11 @@ pad = Op("pad", ("x",), PadAttrs)  # constant padding; negative amounts crop
 
 @pad.shape
 def _(x: Shaped, a: PadAttrs) -> Spec:
-    shape = tuple(n + b + e for n, b, e in zip(x.shape, a.before, a.after, strict=True))
-    if min(shape, default=0) < 0:
+    if not len(a.before) == len(a.after) == len(x.shape):
+        raise ShapeError(f"pad: amounts {a.before}, {a.after} for {describe(x)}: one a dimension.")
+    sides = list(zip(x.shape, a.before, a.after, strict=True))
+    shape = tuple(n + b + e for n, b, e in sides)
+    if any(n + min(b, 0) + min(e, 0) < 0 for n, b, e in sides):
         raise ShapeError(f"pad: cropping {a.before}, {a.after} leaves nothing of {describe(x)}.")
     from fovea.ops.rules import dense_strides
 
@@ -383,6 +386,8 @@ def _(ctx: Any, gy: Any) -> Any:
 
 @pad.reference
 def _(x: Array, a: PadAttrs) -> Array:
+    if x.ndim == 0:
+        return x
     crop = tuple(
         slice(max(-b, 0), n - max(-e, 0))
         for n, b, e in zip(x.shape, a.before, a.after, strict=True)

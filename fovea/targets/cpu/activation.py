@@ -93,9 +93,7 @@ def _(k: Kernel, gy: Value, x: Value, slope: Value) -> Value:
     return k.select(x > 0.0, gy, gy * slope)
 
 
-@scalar(
-    ops.elu, cost=_COSTLY, parameters=lambda a: (a.alpha * a.scale, a.scale, a.input_scale)
-)
+@scalar(ops.elu, cost=_COSTLY, parameters=lambda a: (a.alpha * a.scale, a.scale, a.input_scale))
 def _(k: Kernel, x: Value, below: Value, above: Value, input_scale: Value) -> Value:
     negative = vmath.expm1(k, k.fast_min(0.0, x) * input_scale) * below
     return k.select(x < 0.0, negative, x * above)
@@ -123,7 +121,7 @@ def _(k: Kernel, x: Value, low: Value, high: Value) -> Value:
 
 @scalar(ops.hardtanh_grad, parameters=lambda a: (a.low, a.high))
 def _(k: Kernel, gy: Value, x: Value, low: Value, high: Value) -> Value:
-    return k.select((x > low) & (x < high), gy, 0.0)
+    return k.select((x <= low) | (x >= high), 0.0, gy)
 
 
 @scalar(ops.hardsigmoid)

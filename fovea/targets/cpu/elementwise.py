@@ -7,7 +7,7 @@ from typing import Any
 from fovea.ops import elementwise as ops
 from fovea.targets.cpu import integers, vmath
 from fovea.targets.cpu.builder import Kernel
-from fovea.targets.cpu.elements import boolean, f64, i32, u8
+from fovea.targets.cpu.elements import boolean
 from fovea.targets.cpu.scalars import is_float, scalar, true
 from fovea.targets.cpu.values import Value
 
@@ -24,7 +24,7 @@ def _(k: Kernel, x: Value) -> Value:
 
 @scalar(ops.neg)
 def _(k: Kernel, x: Value) -> Value:
-    return -x if is_float(x) else integers.negative(k, k.cast(x, u8) if x.element is boolean else x)
+    return -x if is_float(x) else integers.negative(k, x)
 
 
 @scalar(ops.abs_)
@@ -41,14 +41,11 @@ def _(k: Kernel, x: Value) -> Value:
     one = k.const(1, x.element, x.lanes)
     if x.element.kind == "u":
         return k.select(x.ne(0), one, 0)
-    signed = k.select(x > 0, one, k.select(x < 0, -one, 0))
-    return k.select(x.ne(x), x, signed) if is_float(x) else signed
+    return k.select(x > 0, one, k.select(x < 0, -one, 0))
 
 
 @scalar(ops.square)
 def _(k: Kernel, x: Value) -> Value:
-    if x.element is boolean:
-        return x
     return x * x if is_float(x) else integers.product(k, x, x)
 
 
@@ -142,15 +139,13 @@ scalar(ops.mul)(_wrapping(lambda a, b: a * b))
 
 @scalar(ops.div, cost=3.0)
 def _(k: Kernel, a: Value, b: Value) -> Value:
-    return a / b if is_float(a) else k.cast(a, f64) / k.cast(b, f64)
+    return a / b
 
 
 def _by_division(on_floats: Any, on_integers: Any) -> Any:
     def emit(k: Kernel, a: Value, b: Value) -> Value:
         if is_float(a):
             return on_floats(k, a, b)  # type: ignore[no-any-return]
-        if a.element is boolean:
-            return integers.widened(k, lambda x, y: on_integers(k, x, y), a, b)
         return on_integers(k, a, b)  # type: ignore[no-any-return]
 
     return emit
@@ -179,9 +174,7 @@ def _float_floor_divide(k: Kernel, a: Value, b: Value) -> Value:
 
 scalar(ops.remainder, cost=_DIVISION)(_by_division(_float_modulo, integers.modulo))
 scalar(ops.fmod, cost=_DIVISION)(_by_division(lambda k, a, b: a % b, integers.rest_of_quotient))
-scalar(ops.floor_divide, cost=_DIVISION)(
-    _by_division(_float_floor_divide, integers.floor_quotient)
-)
+scalar(ops.floor_divide, cost=_DIVISION)(_by_division(_float_floor_divide, integers.floor_quotient))
 scalar(ops.pow_, cost=_DIVISION)(_by_division(vmath.pow, integers.power))
 scalar(ops.atan2, cost=_DIVISION)(vmath.atan2)
 
@@ -239,17 +232,8 @@ def _(k: Kernel, a: Value, b: Value) -> Value:
     return a ^ b
 
 
-def _shift(function: Any) -> Any:
-    def emit(k: Kernel, a: Value, b: Value) -> Value:
-        if a.element is boolean:
-            a, b = k.cast(a, i32), k.cast(b, i32)
-        return function(k, a, b)  # type: ignore[no-any-return]
-
-    return emit
-
-
-scalar(ops.left_shift)(_shift(integers.shifted_left))
-scalar(ops.right_shift)(_shift(integers.shifted_right))
+scalar(ops.left_shift)(integers.shifted_left)
+scalar(ops.right_shift)(integers.shifted_right)
 
 
 @scalar(ops.where)

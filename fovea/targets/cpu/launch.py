@@ -18,8 +18,20 @@ from fovea.targets.base import Plan, PlanInto, tensor_class
 from fovea.targets.cpu import threads
 from fovea.targets.cpu.builder import checking
 from fovea.targets.cpu.loops import Ready
+from fovea.targets.cpu.program import KernelCall, KernelProgram
 
-__all__ = ["address_of", "caller", "launch", "launch_into", "maker", "ranges_of", "run_checked"]
+__all__ = [
+    "address_of",
+    "caller",
+    "launch",
+    "launch_into",
+    "launch_program",
+    "maker",
+    "program_call",
+    "ranges_of",
+    "run_checked",
+    "run_checked_at",
+]
 
 
 def maker(spec: Spec) -> Callable[[], Any]:
@@ -93,7 +105,9 @@ def launch(ready: Ready | None, dtypes: Sequence[DType], spec: Spec) -> Plan:
 
     def run(inputs: tuple[Any, ...]) -> Any:
         out = make()
-        call(*[t.storage.address + t.offset * t.dtype.itemsize for t in inputs], out.storage.address)
+        call(
+            *[t.storage.address + t.offset * t.dtype.itemsize for t in inputs], out.storage.address
+        )
         return out
 
     return run
@@ -151,7 +165,32 @@ def _checked(ready: Ready, make: Callable[[], Any]) -> Plan:
 
 def run_checked(ready: Ready, tensors: Sequence[Any]) -> None:
     """Run a kernel that checks its accesses against the tensors' storages."""
+    run_checked_at(ready, [address_of(t) for t in tensors], tensors)
+
+
+def run_checked_at(ready: Ready, addresses: Sequence[int], tensors: Sequence[Any]) -> None:
+    """The same, on parts of the tensors that begin at these addresses."""
     from fovea.targets.cpu.checks import run_checked as run
 
-    params = struct.pack(f"{len(tensors)}q", *map(address_of, tensors)) + ready.words
+    params = struct.pack(f"{len(addresses)}q", *addresses) + ready.words
     run(ready.address, params, ranges_of(tensors), 0 if ready.parallel else 1)
+
+
+def launch_program(program: KernelProgram, spec: Spec) -> Plan:
+    """A plan that makes an output and runs a program on the inputs and on it."""
+    make = maker(spec)
+    checked = checking()
+
+    def run(inputs: tuple[Any, ...]) -> Any:
+        out = make()
+        tensors = (*inputs, out)
+        program.run([address_of(t) for t in tensors], ranges_of(tensors) if checked else None)
+        return out
+
+    return run
+
+
+def program_call(ready: Ready, buffers: tuple[int, ...]) -> KernelCall:
+    """A prepared call as a step of a program, on buffers of these numbers."""
+    words = struct.unpack(f"{len(ready.words) // 8}q", ready.words)
+    return KernelCall(ready.address, buffers, words, ready.parallel)

@@ -11,7 +11,7 @@ from fovea.ops.op import Attrs, Op, Spec, contiguous_strides
 from fovea.targets.base import Plan, PlanInto
 from fovea.targets.cpu import activation, elementwise
 from fovea.targets.cpu.builder import Kernel
-from fovea.targets.cpu.elements import bf16, element, f16
+from fovea.targets.cpu.elements import Element, bf16, element, f16, i32
 from fovea.targets.cpu.launch import launch, launch_into
 from fovea.targets.cpu.loops import Expression, Ready, broadcast_strides, collapse, prepare
 from fovea.targets.cpu.scalars import SCALARS
@@ -36,14 +36,21 @@ def expression(
         numbers = [k.cast(s, values[0].element) for s in scalars]
         y = how.emit(k, *values, *numbers, **chosen)
         if rounded is not out:
-            y = k.cast(y, rounded)
-        return [k.cast(y, out.compute)]
+            y = _converted(k, y, rounded)
+        return [_converted(k, y, out.compute)]
 
     key = op.name + variant
     if rounded is not out:
         key += f".{rounded.name}" if rounded in (bf16, f16) or op.name == "cast" else ""
     elements = tuple(element(d.name) for d in inputs)
     return Expression(key, elements, (out,), body, parameters, how.cost)
+
+
+def _converted(k: Kernel, y: Value, target: Element) -> Value:
+    """A cast as C does it: floats become narrow integers by way of int32, so they wrap around."""
+    if y.element.is_float and not target.is_float and target.bytes < 4 and target.kind != "b":
+        y = k.cast(y, i32)
+    return k.cast(y, target)
 
 
 def ready(
@@ -64,9 +71,7 @@ def ready(
     if space is None:
         return None
     kinds = tuple(t.dtype for t in inputs)
-    return prepare(
-        expression(op, variant, len(numbers), kinds, result, stored), space, numbers
-    )
+    return prepare(expression(op, variant, len(numbers), kinds, result, stored), space, numbers)
 
 
 @CPU.lower(*SCALARS)

@@ -25,7 +25,7 @@ _LOWERINGS = {
     "index": ("index",),
     "linalg": ("matmul",),
     "philox": ("random",),
-    "reduce": ("reduce", "scan"),
+    "reduce": ("reduce", "argreduce", "scan"),
     "shape": ("copy",),
 }
 
