@@ -19,8 +19,8 @@ ROOMS: list[tuple[str, ...]] = [
     ("targets", "dispatch"),
     ("ops",),
     ("targets.cpu",),  # lowerings name the ops that they run; ``targets`` loads them when needed
-    ("tensorbase", "tape", "backward", "printing", "random"),
-    ("functions", "gradcheck"),
+    ("tensorbase", "tape", "backward", "printing"),
+    ("functions", "random", "gradcheck"),
     ("methods", "autograd"),
     ("tensor",),
     ("nn", "optim", "utils", "interop", "data"),
