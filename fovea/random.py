@@ -134,7 +134,7 @@ _thread = threading.local()
 
 
 class _DefaultGenerator(Generator):
-    """The generator of all threads but those that have one of their own through ``use_generator``."""
+    """The generator of all threads but those that ``use_generator`` gave one of their own."""
 
     @property
     def state(self) -> Tensor:
@@ -148,7 +148,7 @@ default_generator._start = None  # seeded by the system at its first use
 
 @contextlib.contextmanager
 def use_generator(generator: Generator) -> Iterator[Generator]:
-    """Let ``generator`` stand in for the default one in this thread: what a data loader's workers draw from.
+    """Let ``generator`` stand in for the default one in this thread, as in a data loader's worker.
 
     >>> import fovea
     >>> with use_generator(Generator().manual_seed(1)):

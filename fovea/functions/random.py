@@ -139,7 +139,7 @@ def randint(
 ) -> Tensor:
     """Whole numbers evenly spread from ``low`` (0 unless given) up to, not including, ``high``.
 
-    Call it as ``randint(high, size)`` or ``randint(low, high, size)``; int64 unless a dtype is given.
+    Call it as ``randint(high, size)`` or ``randint(low, high, size)``: int64 unless told.
 
     Raises:
         ArgumentError: an empty range, or one that does not fit the dtype.
@@ -204,7 +204,7 @@ def normal(
     """Numbers of the normal distribution with this mean and standard deviation.
 
     Args:
-        mean, std: numbers, with ``size``; or a tensor for either or both, a value for each result.
+        mean, std: numbers, with ``size``; or a tensor for either or both.
 
     Raises:
         ArgumentError: a negative ``std``; two numbers without a size.
@@ -387,7 +387,7 @@ def random_(
     *,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Fill with whole numbers: ``random_()``, ``random_(to)``, ``random_(from_, to)``; ``to`` is left out.
+    """Fill with whole numbers from ``from_`` to ``to`` - 1; ``random_(to)`` starts at 0.
 
     Without a range, all that the dtype holds exactly and that are not negative.
     """

@@ -2,7 +2,8 @@
 
 A random number is a function of a key (the seed) and a counter, with no state in between (Salmon,
 Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011). So every element of
-a tensor can be computed on its own, by any target and any number of threads, and comes out the same.
+a tensor can be computed on its own, by any target and any number of threads, and comes out the
+same.
 
 The formulas below use nothing but operators and the few functions of ``Math``, each of which rounds
 in one way only. They are run here on NumPy arrays and, as they stand, on the vectors of a kernel;

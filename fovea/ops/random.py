@@ -1,8 +1,8 @@
 """Random tensors. Each op reads and advances ``state``, the (seed, offset) of a generator.
 
 Element i of a result depends on the seed, the offset and i alone; i counts in row-major order
-whatever the memory layout. A 32-bit float takes one word of a counter's four, a float64 or an integer
-takes two.
+whatever the memory layout. A 32-bit float takes one word of a counter's four, a float64 or an
+integer takes two.
 """
 
 from __future__ import annotations
