@@ -1,0 +1,49 @@
+"""Loops over channels, which lie side by side in memory: in blocks, in vectors, one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fovea.targets.cpu.builder import Kernel
+from fovea.targets.cpu.memory import Buffer
+from fovea.targets.cpu.values import Index, Value
+
+__all__ = ["channel_blocks", "fill_zero"]
+
+Body = Callable[[Value, int, int], None]
+
+
+def channel_blocks(
+    k: Kernel, low: Index, high: Index, lanes: int, vectors: int, body: Body
+) -> None:
+    """Call `body(c, vectors, lanes)` so that blocks of `vectors * lanes` channels from `c` on fill
+    `low` to `high`.
+
+    What does not fill a block is done by single vectors, and what does not fill a vector one by
+    one.
+    """
+    low, high = k.index(low), k.index(high)
+    at, size = low, vectors * lanes
+    if vectors > 1:
+        end = low + (high - low) // size * size
+        with k.loop(at, end, size, unroll=1) as c:
+            body(c, vectors, lanes)
+        at = end
+    if lanes > 1:
+        end = low + (high - low) // lanes * lanes
+        with k.loop(at, end, lanes, unroll=1) as c:
+            body(c, 1, lanes)
+        at = end
+    with k.loop(at, high, unroll=1) as c:
+        body(c, 1, 1)
+
+
+def fill_zero(k: Kernel, buffer: Buffer, low: Index, high: Index) -> None:
+    """Zeros from element `low` up to `high`."""
+    kind = buffer.element.compute
+
+    def zero(c: Value, vectors: int, lanes: int) -> None:
+        for v in range(vectors):
+            k.store(k.const(0, kind, lanes), buffer, c + v * lanes)
+
+    channel_blocks(k, low, high, k.lanes(buffer.element), 4, zero)

@@ -1,0 +1,243 @@
+"""Kernels of the gradient of max pooling. No index tensor is kept: where a maximum was is found
+again from x and y.
+
+Where windows do not overlap, each pixel gets its gradient at once. Where they do, a piece of work
+is a band of image rows: it looks at all windows that reach into the band and adds to its own rows
+only, so no two threads write the same row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fovea.targets.cpu.builder import Kernel
+from fovea.targets.cpu.channels import channel_blocks, fill_zero
+from fovea.targets.cpu.elements import Element, boolean, i64
+from fovea.targets.cpu.memory import Buffer
+from fovea.targets.cpu.pool_kernels import Pair, Span, each_tap, span, where_full
+from fovea.targets.cpu.values import Index, Value
+
+__all__ = ["MaxGradKernel", "max_grad_kernel"]
+
+_STRIDES = tuple(f"{b}_{d}" for b in ("gy", "x", "y") for d in ("image", "row", "column"))
+APART_WORDS, BAND_WORDS = 3, 4
+VECTORS = 2
+
+Share = Callable[[int, Value], Value]
+
+
+@dataclass(frozen=True)
+class MaxGradKernel:
+    """The gradient of max pooling, for windows that lie apart or, in bands, for windows that
+    overlap.
+
+    Args:
+        element: of gy, x, y and gx.
+        taps: the size of the windows that are written out.
+        bands: whether windows overlap.
+    """
+
+    element: Element
+    taps: Pair | None
+    bands: bool
+
+    @property
+    def key(self) -> str:
+        return f"pool/max_grad/{self.element}/{self.taps}/{self.bands}"
+
+    @property
+    def through_scratch(self) -> bool:
+        """Whether a band is summed in float32 scratch first: half types are rounded once."""
+        return self.bands and self.element.compute is not self.element
+
+
+def max_grad_kernel(v: MaxGradKernel) -> Kernel:
+    """The kernel of `v`.
+
+    For windows apart a piece is a few rows of windows, and the third word of a span is where the
+    next one starts. Else it is a band: the table holds, after the spans, the first row of each
+    band, its end, its first row of windows and their end.
+    """
+    return _Bands(v).k if v.bands else _Apart(v).k
+
+
+class Finder:
+    """Finds the first element of a window that is its maximum, lane by lane."""
+
+    def __init__(self, k: Kernel, gy: Value, y: Value) -> None:
+        self.k, self.gy, self.y = k, gy, y
+        self.found = k.var(k.const(False, boolean, gy.lanes))
+
+    def share(self, x: Value) -> Value:
+        """The gradient of the window's next element: gy where it is the first maximum, else 0."""
+        found = self.found.get()
+        hit = x.eq(self.y)
+        if x.element.is_float:
+            hit = hit | x.ne(x)
+        self.found.set(found | hit)
+        return self.k.select(hit & ~found, self.gy, 0)
+
+
+class _MaxGrad:
+    """What both kinds share."""
+
+    def __init__(self, v: MaxGradKernel, words: Sequence[str]) -> None:
+        e = v.element
+        buffers = [("gy", e), ("x", e), ("y", e), ("gx", e), ("table", i64)]
+        buffers += [("sums", e.compute)] if v.through_scratch else []
+        sizes = ("out_rows", "out_columns", "channels", "height", "width", *_STRIDES, *words)
+        self.v = v
+        self.k = k = Kernel("max_pool_grad", buffers, sizes)
+        self.gy, self.x, self.y, self.gx, self.table = k.buffers[:5]
+        self.out_rows, self.out_columns, self.channels, self.height, self.width = k.sizes[:5]
+        self.strides = {b: k.sizes[5 + 3 * n : 8 + 3 * n] for n, b in enumerate(("gy", "x", "y"))}
+        self.row_size = k.index(self.width) * self.channels
+
+    def pixel(self, name: str, image: Index, row: Index, column: Index) -> Buffer:
+        """The channels of a pixel of gy, x or y."""
+        strides = self.strides[name]
+        offset = self.k.index(image) * strides[0] + self.k.index(row) * strides[1]
+        return getattr(self, name).at(offset + self.k.index(column) * strides[2])
+
+    def finders(self, gy: Buffer, y: Buffer, c: Value, vectors: int, lanes: int) -> list[Finder]:
+        at = [c + n * lanes for n in range(vectors)]
+        return [Finder(self.k, self.k.load(gy, a, lanes), self.k.load(y, a, lanes)) for a in at]
+
+
+class _Apart(_MaxGrad):
+    """Windows that do not overlap."""
+
+    def __init__(self, v: MaxGradKernel) -> None:
+        super().__init__(v, ("rows", "row_grain", "pieces"))
+        k = self.k
+        rows, grain, pieces = k.sizes[-3:]
+        with k.parallel(pieces) as piece:
+            first = piece * grain
+            with k.loop(first, k.smaller(first + grain, rows), unroll=1) as row:
+                self._row(row // self.out_rows, row % self.out_rows)
+
+    def _span(self, number: Index) -> tuple[Span, Value]:
+        """A window and where the next one starts."""
+        k = self.k
+        found = span(k, self.table, number, APART_WORDS)
+        return found, k.load(self.table, k.index(number) * APART_WORDS + 2)
+
+    def _row(self, image: Value, row: Value) -> None:
+        k = self.k
+        down, next_row = self._span(row)
+        gx = self.gx.at(image * self.height * self.row_size)
+        with k.loop(0, self.out_columns, unroll=1) as column:
+            across, next_column = self._span(k.index(self.out_rows) + column)
+            self._window(image, row, column, down, across, gx)
+            with k.if_(across.end < next_column), k.loop(down.first, down.end, unroll=1) as i:
+                line = gx.at(i * self.row_size)
+                fill_zero(k, line, across.end * self.channels, next_column * self.channels)
+        fill_zero(k, gx, down.end * self.row_size, next_row * self.row_size)
+
+    def _window(
+        self, image: Value, row: Value, column: Value, down: Span, across: Span, gx: Buffer
+    ) -> None:
+        k, taps = self.k, self.v.taps
+        gy, y = self.pixel("gy", image, row, column), self.pixel("y", image, row, column)
+
+        def emit(taps: Pair | None) -> None:
+            def block(c: Value, vectors: int, lanes: int) -> None:
+                finders = self.finders(gy, y, c, vectors, lanes)
+
+                def tap(i: Index, j: Index) -> None:
+                    x = self.pixel("x", image, i, j)
+                    to = k.index(i) * self.row_size + k.index(j) * self.channels + c
+                    for n, finder in enumerate(finders):
+                        share = finder.share(k.load(x, c + n * lanes, lanes))
+                        k.store(share, gx, to + n * lanes)
+
+                each_tap(k, down, across, taps, tap)
+
+            channel_blocks(k, 0, self.channels, k.lanes(self.v.element), VECTORS, block)
+
+        full = down.is_full(taps[0]) & across.is_full(taps[1]) if taps else row.eq(row)
+        where_full(k, taps, full, emit)
+
+
+class _Bands(_MaxGrad):
+    """Windows that overlap, a band of rows at a time."""
+
+    def __init__(self, v: MaxGradKernel) -> None:
+        super().__init__(v, ("bands", "pieces", "step_i", "step_j", "thread_elements"))
+        k = self.k
+        bands, pieces, self.step_i, self.step_j, thread_elements = k.sizes[-5:]
+        own = k.tid * thread_elements
+        with k.parallel(pieces) as piece:
+            image, band = piece // bands, piece % bands
+            word = (k.index(self.out_rows) + self.out_columns) * 2 + band * BAND_WORDS
+            self.low, self.high, first, end = (k.load(self.table, word + n) for n in range(4))
+            start = (image * self.height + self.low) * self.row_size
+            sums = k.buffers[-1].at(own) if v.through_scratch else self.gx.at(start)
+            self._band(image, first, end, sums)
+            if v.through_scratch:
+                self._round(sums, self.gx.at(start), (self.high - self.low) * self.row_size)
+
+    def _band(self, image: Value, first: Value, end: Value, sums: Buffer) -> None:
+        """All windows reaching into the band; rows become zero just before the first of them."""
+        k = self.k
+        zeroed = k.var(self.low)
+        with k.loop(first, end, unroll=1) as row:
+            down = span(k, self.table, row)
+            self._zero(sums, zeroed.get(), k.index(k.smaller(down.end, self.high)))
+            zeroed.set(k.larger(zeroed.get(), k.smaller(down.end, self.high)))
+            with k.loop(0, self.out_columns, unroll=1) as column:
+                across = span(k, self.table, k.index(self.out_rows) + column)
+                self._window(image, row, column, down, across, sums)
+        self._zero(sums, zeroed.get(), self.high)
+
+    def _zero(self, sums: Buffer, low: Value, high: Value) -> None:
+        low, high = ((row - self.low) * self.row_size for row in (low, high))
+        fill_zero(self.k, sums, low, high)
+
+    def _window(
+        self, image: Value, row: Value, column: Value, down: Span, across: Span, sums: Buffer
+    ) -> None:
+        k, taps = self.k, self.v.taps
+        gy, y = self.pixel("gy", image, row, column), self.pixel("y", image, row, column)
+
+        def emit(taps: Pair | None) -> None:
+            def block(c: Value, vectors: int, lanes: int) -> None:
+                finders = self.finders(gy, y, c, vectors, lanes)
+
+                def add(i: Index, j: Index, shares: Sequence[Value]) -> None:
+                    line = k.index(i - self.low) * self.row_size
+                    to = line + k.index(j) * self.channels + c
+                    for n, share in enumerate(shares):
+                        at = to + n * lanes
+                        k.store(k.load(sums, at, lanes) + share, sums, at)
+
+                def tap(i: Index, j: Index) -> None:
+                    x = self.pixel("x", image, i, j)
+                    shares = [
+                        f.share(k.load(x, c + n * lanes, lanes)) for n, f in enumerate(finders)
+                    ]
+                    if taps is not None:
+                        add(i, j, shares)
+                        return
+                    with k.if_(k.index(i) >= self.low):
+                        add(i, j, shares)
+
+                seen = Span(down.first, k.index(k.smaller(down.end, self.high)))
+                each_tap(k, seen, across, taps, tap, step=(self.step_i, self.step_j))
+
+            channel_blocks(k, 0, self.channels, k.lanes(self.v.element), VECTORS, block)
+
+        inside = (down.first >= self.low) & (down.end <= self.high)
+        if taps is not None:
+            inside = inside & down.is_full(taps[0]) & across.is_full(taps[1])
+        where_full(k, taps, inside, emit)
+
+    def _round(self, sums: Buffer, gx: Buffer, count: Value) -> None:
+        k = self.k
+
+        def block(c: Value, vectors: int, lanes: int) -> None:
+            for n in range(vectors):
+                k.store(k.load(sums, c + n * lanes, lanes), gx, c + n * lanes)
+
+        channel_blocks(k, 0, count, k.lanes(self.v.element), VECTORS, block)

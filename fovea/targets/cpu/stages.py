@@ -1,0 +1,195 @@
+"""Plans of several kernel calls, on tensors brought into the layout that their kernels want.
+
+A lowering asks for its operands (`read`, `write`, `scratch`, `table`), adds calls on them, and
+takes the plan. Where an input or an output lies otherwise in memory than a kernel wants, a copy is
+put in between.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fovea.ops.op import Spec, contiguous_strides, numel
+from fovea.ops.rules import channels_last_strides
+from fovea.targets.base import Plan
+from fovea.targets.cpu.builder import Kernel, checking
+from fovea.targets.cpu.compile import load_cached
+from fovea.targets.cpu.elements import Element, element
+from fovea.targets.cpu.launch import maker, ranges_of
+from fovea.targets.cpu.loops import Expression, collapse, prepare
+from fovea.targets.cpu.program import KernelCall, KernelProgram
+
+__all__ = ["Operand", "Stages", "same_strides", "worth_sharing"]
+
+# The calling thread moves fewer bytes in less time than it takes to share them out.
+ALONE_BELOW = 98304
+
+
+def worth_sharing(nbytes: int) -> bool:
+    """Whether a call that moves so many bytes should go to all threads."""
+    return nbytes >= ALONE_BELOW
+
+
+class Operand(NamedTuple):
+    """What a kernel call works on: the input, output, table or scratch buffer of that number."""
+
+    kind: str
+    number: int
+
+
+class _Call(NamedTuple):
+    address: int
+    operands: tuple[Operand, ...]
+    words: tuple[int, ...]
+    parallel: bool
+
+
+class Stages:
+    """A plan in the making.
+
+    Args:
+        inputs: the op's inputs, None for those left out.
+        specs: its outputs.
+    """
+
+    def __init__(self, inputs: Sequence[Any], specs: Sequence[Spec]) -> None:
+        self.inputs = inputs
+        self.specs = specs
+        self._calls: list[_Call] = []
+        self._last: list[_Call] = []
+        self._scratch: list[int] = []
+        self._tables: list[np.ndarray[Any, Any]] = []
+        self._thread_scratch = 0
+
+    # -- operands ---------------------------------------------------------------------------------
+
+    def read(self, i: int, strides: Sequence[int] | None = None) -> Operand:
+        """Input `i`, or a copy of it if it has not these strides."""
+        t = self.inputs[i]
+        own = Operand("input", sum(u is not None for u in self.inputs[:i]))
+        if strides is None or same_strides(t.shape, t.strides, strides):
+            return own
+        kind = element(t.dtype.name)
+        copy = self.scratch(numel(t.shape) * kind.bytes)
+        self._copy(self._calls, own, t.strides, copy, strides, t.shape, kind)
+        return copy
+
+    def read_dense(self, i: int) -> Operand:
+        """Input `i`, row-major."""
+        return self.read(i, contiguous_strides(self.inputs[i].shape))
+
+    def read_image(self, i: int) -> tuple[Operand, tuple[int, int, int]]:
+        """Input `i`, an image batch with its channels side by side; its strides along N, H, W."""
+        t = self.inputs[i]
+        n, c, h, w = t.strides
+        if c == 1 or t.shape[1] == 1:
+            return self.read(i), (n, h, w)
+        n, c, h, w = strides = channels_last_strides(t.shape)
+        return self.read(i, strides), (n, h, w)
+
+    def write(self, i: int, strides: Sequence[int]) -> Operand:
+        """Output `i`; if it shall have other strides, scratch that is copied to it in the end."""
+        spec = self.specs[i]
+        own = Operand("output", i)
+        wanted = contiguous_strides(spec.shape) if spec.strides is None else spec.strides
+        if same_strides(spec.shape, wanted, strides):
+            return own
+        kind = element(spec.dtype.name)
+        made = self.scratch(numel(spec.shape) * kind.bytes)
+        self._copy(self._last, made, strides, own, wanted, spec.shape, kind)
+        return made
+
+    def scratch(self, nbytes: int) -> Operand:
+        """Memory for this call only."""
+        self._scratch.append(max(nbytes, 1))
+        return Operand("scratch", len(self._scratch) - 1)
+
+    def thread_scratch(self, nbytes: int) -> Operand:
+        """Memory of each thread: thread `tid` has it from `tid * nbytes` on. Once a plan."""
+        self._thread_scratch = nbytes
+        return Operand("threads", 0)
+
+    def table(self, values: Any) -> Operand:
+        """Constant numbers."""
+        self._tables.append(np.ascontiguousarray(values))
+        return Operand("table", len(self._tables) - 1)
+
+    # -- calls ------------------------------------------------------------------------------------
+
+    def call(
+        self,
+        key: str,
+        build: Callable[[], Kernel],
+        operands: Sequence[Operand],
+        words: Sequence[int],
+        parallel: bool,
+    ) -> None:
+        """Add a call of the kernel named `key` on these operands; `words` follow them."""
+        self._calls.append(_Call(load_cached(key, build), tuple(operands), tuple(words), parallel))
+
+    def _copy(
+        self,
+        calls: list[_Call],
+        source: Operand,
+        strides: Sequence[int],
+        target: Operand,
+        target_strides: Sequence[int],
+        shape: Sequence[int],
+        kind: Element,
+    ) -> None:
+        space = collapse(shape, [tuple(strides), tuple(target_strides)])
+        if space is None:
+            return
+        move = Expression("move", (kind,), (kind,), lambda k, values, scalars: values)
+        ready = prepare(move, space)
+        words = struct.unpack(f"{len(ready.words) // 8}q", ready.words)
+        calls.append(_Call(ready.address, (source, target), words, ready.parallel))
+
+    def plan(self) -> Plan:
+        """The plan: makes the outputs, runs the calls."""
+        first = {"input": 0, "output": sum(t is not None for t in self.inputs)}
+        first["table"] = first["output"] + len(self.specs)
+        external = first["scratch"] = first["table"] + len(self._tables)
+        first["threads"] = external + len(self._scratch)
+        calls = [
+            KernelCall(
+                c.address, tuple(first[o.kind] + o.number for o in c.operands), c.words, c.parallel
+            )
+            for c in self._calls + self._last
+        ]
+        program = KernelProgram(calls, external, self._scratch, self._thread_scratch)
+        return _runner(program, [maker(s) for s in self.specs], self._tables)
+
+
+def _runner(
+    program: KernelProgram, makers: Sequence[Callable[[], Any]], tables: Sequence[Any]
+) -> Plan:
+    fixed = [t.ctypes.data for t in tables]
+    extents = [(t.ctypes.data, t.ctypes.data + t.nbytes) for t in tables]
+    single = makers[0] if len(makers) == 1 else None
+    call, checked = program.run, checking()
+
+    def run(inputs: tuple[Any, ...]) -> Any:
+        outs = [single()] if single is not None else [make() for make in makers]
+        tensors = [t for t in inputs if t is not None]
+        addresses = [t.storage.address + t.offset * t.dtype.itemsize for t in tensors]
+        addresses += [o.storage.address for o in outs]
+        addresses += fixed
+        call(addresses, [*ranges_of([*tensors, *outs]), *extents] if checked else None)
+        return outs[0] if single is not None else tuple(outs)
+
+    run.__dict__["tables"] = tables  # as long as the plan lives, so do they
+    return run
+
+
+def same_strides(shape: Sequence[int], a: Sequence[int], b: Sequence[int]) -> bool:
+    """Whether two strides lead to the same elements of a tensor of this shape.
+
+    >>> same_strides((4, 1, 3), (3, 99, 1), (3, 3, 1))
+    True
+    """
+    return all(n <= 1 or s == t for n, s, t in zip(shape, a, b, strict=True)) or 0 in shape
