@@ -106,7 +106,11 @@ def huber_loss(
     same_shapes("huber_loss", input, target)
     distance = (input - target).abs()
     near, far = distance.square() * 0.5, (distance - 0.5 * delta) * delta
-    return _weigh("huber_loss", near.where(distance <= delta, far), weight, reduction)
+    losses = near.where(distance <= delta, far)
+    if weight is not None:  # a mean divides by the number of elements, unlike mse_loss's
+        same_shapes("huber_loss", input, weight)
+        losses = losses * weight
+    return reduced("huber_loss", losses, reduction)
 
 
 def kl_div(
