@@ -105,6 +105,35 @@ class Core:
                 for vector, total in zip(vectors, of_row, strict=True):
                     total.set(k.fma(x, vector, total.get()))
 
+    def accumulate_lanes(
+        self,
+        sums: list[list[Var]],
+        rows: list[Buffer],
+        panel: Buffer,
+        run: Index,
+        step: Index,
+        item: Index,
+        columns: Index | None = None,
+    ) -> None:
+        """Add products lane by lane (each column has elements of its own in the rows) over `run` steps.
+
+        Args:
+            rows: vectors as wide as the panel, `item` apart.
+            panel: vectors, `step` apart.
+            columns: only the first of these are read where given.
+        """
+        k = self.k
+        with k.loop(0, run, unroll=1) as c:
+            line = panel.at(c * step)
+            for v in range(self.tile.vectors):
+                at, left = v * self.lanes, None
+                if columns is not None:
+                    left = k.smaller(k.larger(columns - at, 0), self.lanes)
+                vector = k.load(line, at, self.lanes, count=left)
+                for row, of_row in zip(rows, sums, strict=True):
+                    x = k.load(row.at(c * item), at, self.lanes, count=left)
+                    of_row[v].set(k.fma(x, vector, of_row[v].get()))
+
     def finish(
         self, sums: list[list[Var]], rows: list[Buffer], count: Index, epilogue: Epilogue
     ) -> None:

@@ -80,11 +80,28 @@ class Correlation:
     origin: Pair
     weight_strides: tuple[int, int, int, int, int]
     weight_offset: int
+    depthwise: bool = False
+
+    @property
+    def contracted(self) -> int:
+        """How many channels each output channel sees."""
+        return 1 if self.depthwise else self.channels
 
     @property
     def flops(self) -> int:
         pixels = self.x.shape[0] * self.grid[0] * self.grid[1]
-        return 2 * pixels * self.groups * self.outputs * self.channels * self.taps[0] * self.taps[1]
+        products = self.groups * self.outputs * self.contracted * self.taps[0] * self.taps[1]
+        return 2 * pixels * products
+
+    def widened(self) -> Correlation:
+        """Many groups of one channel as one group, computed channel by channel."""
+        if self.groups == 1 or self.channels > 1 or self.outputs > 1:
+            return self
+        of_group, _, _, of_row, of_column = self.weight_strides
+        return replace(
+            self, groups=1, channels=self.groups, outputs=self.groups, depthwise=True,
+            weight_strides=(0, of_group, 0, of_row, of_column),
+        )  # fmt: skip
 
     @property
     def reach(self) -> Pair:
@@ -202,7 +219,7 @@ def _plan(
     calls: list[KernelCall] = []
     scratch: list[int] = []
     per_thread = 0
-    todo = [c for c in correlations if c.x.shape[0] * c.grid[0] * c.grid[1] * c.y.shape[1]]
+    todo = [c.widened() for c in correlations if c.x.shape[0] * c.grid[0] * c.grid[1] * c.y.shape[1]]
     for n, c in enumerate(todo):
         compute = f64 if c.x.element is f64 else f32
         pixels = c.x.shape[0] * c.grid[0] * c.grid[1]
@@ -225,13 +242,13 @@ def _pack_weights(
     """The call that packs the weights into panels, and the bytes that they take."""
     width = tile.columns(active(), compute)
     group, output, channel, row, column = c.weight_strides
-    order = Order.of(channel, output, c.channels, c.outputs)
+    order = Order.of(channel, output, c.contracted, c.outputs)
     key, build = panel_builder(weight.element, compute, width, order)
     panels = c.groups * -(-c.outputs // width)
-    size = panels * width * c.taps[0] * c.taps[1] * c.channels
+    size = panels * width * c.taps[0] * c.taps[1] * c.contracted
     words = (
         c.groups, 1, c.groups, 0, 0, group, c.outputs, output,
-        c.taps[0], row, c.taps[1], column, c.channels, channel, c.weight_offset,
+        c.taps[0], row, c.taps[1], column, c.contracted, channel, c.weight_offset,
     )  # fmt: skip
     return KernelCall(load_cached(key, build), buffers, words, size > 16384), size * compute.bytes
 
@@ -253,10 +270,9 @@ def _correlate(
     band_columns = (c.grid[1] - 1) * c.stride[1] + c.reach[1] + 1
     if not direct:
         of_row = band_columns * c.channels
-    taps, run = c.taps, c.channels
-    if (
-        taps[1] and c.step[1] == 1 and of_column == c.channels
-    ):  # neighboring taps are neighbors in memory
+    taps, run = c.taps, c.contracted
+    if taps[1] and c.step[1] == 1 and of_column == c.contracted:
+        # Neighboring taps are neighbors in memory.
         taps, run = (taps[0], 1), taps[1] * c.channels
     width = tile.columns(active(), compute)
     panels = -(-c.outputs // width)
@@ -275,10 +291,12 @@ def _correlate(
         x_image, x_row, x_column, x_channel, c.channels * x_channel,
         y_image, y_row * c.spacing[0], y_column * c.spacing[1], c.outputs * y_channel, c.y_offset,
         *c.stride, *c.origin, *taps, run, c.step[0] * of_row, c.step[1] * of_column, c.reach[0], band_columns,
-        c.groups, blocks.images, -(-c.x.shape[0] // blocks.images), blocks.rows, -(-c.grid[0] // blocks.rows),
-        panels, blocks.panels, -(-panels // blocks.panels), c.taps[0] * c.taps[1] * c.channels * width, band, 0,
+        c.groups, blocks.images, -(-c.x.shape[0] // blocks.images),
+        blocks.rows, -(-c.grid[0] // blocks.rows),
+        panels, blocks.panels, -(-panels // blocks.panels), c.taps[0] * c.taps[1] * c.contracted * width,
+        band, 0,
     )  # fmt: skip
-    v = Variant(c.x.element, c.y.element, compute, tile, source, epilogue)
+    v = Variant(c.x.element, c.y.element, compute, tile, source, epilogue, c.depthwise)
     bias = () if numbers[2] is None else (numbers[2],)
     buffers = (numbers[0], scratch[0], *bias, numbers[3], scratch[1])
     address = load_cached(v.key, partial(conv_kernel, v))

@@ -44,11 +44,13 @@ class Variant:
     tile: Tile
     source: str  # "direct" reads images in place; "dense" copies whole rows into a band; else an Order's value
     epilogue: Epilogue
+    depthwise: bool = False  # each channel is a group: vectors of channels, channel by channel
 
     @property
     def key(self) -> str:
+        name = "conv-depthwise" if self.depthwise else "conv"
         return (
-            f"conv/{self.x}/{self.y}/{self.compute}/{self.tile.rows}x{self.tile.vectors}/"
+            f"{name}/{self.x}/{self.y}/{self.compute}/{self.tile.rows}x{self.tile.vectors}/"
             f"{self.source}/{self.epilogue.key}"
         )
 
@@ -91,8 +93,9 @@ def conv_kernel(v: Variant) -> Kernel:
             weight = weights.at((piece.group * s.panels + panel) * s.panel_size)
             of_panel = bias[0].at(piece.group * s.outputs + channel) if bias else None
             out = y.at(s.y_offset + piece.group * s.y_group + channel)
+            seen = images.at(channel) if v.depthwise else images
             _pixel_tiles(
-                core, v, s, piece.pixels, (images, starts), weight, of_panel, (out, targets),
+                core, v, s, piece.pixels, (seen, starts), weight, of_panel, (out, targets),
                 s.outputs - channel,
             )  # fmt: skip
     return k
@@ -175,11 +178,15 @@ def _pixel_tiles(
         rows = [images.at(k.load(starts, pixel + i)) for i in range(v.tile.rows)]
         sums = core.accumulators(bias, channels_left)
         with k.loop(0, s.taps_h) as r, k.loop(0, s.taps_w) as t:
-            tap = r * s.tap_h + t * s.tap_w
-            taps_before = (r * s.taps_w + t) * s.run
-            core.accumulate(
-                sums, [row.at(tap) for row in rows], weight.at(taps_before * core.width),
-                s.run, core.width,
-            )  # fmt: skip
+            seen = [row.at(r * s.tap_h + t * s.tap_w) for row in rows]
+            taps = weight.at((r * s.taps_w + t) * s.run * core.width)
+            if v.depthwise:
+                with k.if_else(channels_left >= core.width) as (whole, partly):
+                    with whole:
+                        core.accumulate_lanes(sums, seen, taps, 1, 0, 0)
+                    with partly:
+                        core.accumulate_lanes(sums, seen, taps, 1, 0, 0, channels_left)
+            else:
+                core.accumulate(sums, seen, taps, s.run, core.width)
         outs = [out.at(k.load(targets, pixel + i)) for i in range(v.tile.rows)]
         core.finish(sums, outs, channels_left, v.epilogue)

@@ -280,7 +280,7 @@ def plan_conv2d_weight_grad(gy: View, x: View, gw: View, p: ConvParams) -> Kerne
     if gw.size == 0:
         return KernelProgram((), external=3)
     per_group = outputs // p.groups
-    if suits(channels, per_group):
+    if suits(channels, per_group, p.groups):
         return plan_few(gy, x, gw, p)
     compute = f64 if x.element is f64 else f32
     merged = p.dilation[1] == 1 and channels < active().lanes(compute.bytes)

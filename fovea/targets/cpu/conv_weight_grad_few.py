@@ -53,12 +53,13 @@ class Variant:
     tile: Tile
     x_order: Order
     g_order: Order | None
+    depthwise: bool = False
 
     @property
     def key(self) -> str:
         order = self.g_order.value if self.g_order else "direct"
         return (
-            f"conv_weight_grad_few/{self.x}/{self.g}/{self.compute}/"
+            f"conv_weight_grad_few{'-depthwise' if self.depthwise else ''}/{self.x}/{self.g}/{self.compute}/"
             f"{self.tile.rows}x{self.tile.vectors}/{self.x_order.value}/{order}"
         )
 
@@ -84,7 +85,8 @@ def partial_kernel(v: Variant) -> Kernel:
             with k.loop(0, s.panels) as panel:
                 columns = _columns(core, v, s, count, gradient, own, panel)
                 target = partial_sums.at((piece * s.panels + panel) * _padded(s, v) * core.width)
-                _window_tiles(core, v, s, count, own, columns, target, number.eq(first))
+                seen = own.at(panel * core.width) if v.depthwise else own
+                _window_tiles(core, v, s, count, seen, columns, target, number.eq(first))
     return k
 
 
@@ -165,7 +167,8 @@ def _window_tiles(
     band_rows = (rows - 1) * s.stride_h + s.reach_h + 1
     with k.loop(0, s.window, v.tile.rows) as element:
         # The last tile repeats the window's last element to be whole.
-        offsets = [_offset(k, s, k.smaller(element + i, s.window - 1)) for i in range(v.tile.rows)]
+        elements = [k.smaller(element + i, s.window - 1) for i in range(v.tile.rows)]
+        offsets = [_offset(v, s, e) for e in elements]
         sums = core.accumulators(None, 0)
         out = target.at(element * core.width)
         places = [
@@ -180,16 +183,15 @@ def _window_tiles(
             line = x.at((n * band_rows + h * s.stride_h) * s.line)
             panel = columns.start.at(n * columns.image + h * columns.row)
             lefts = [line.at(o) for o in offsets]
-            core.accumulate(sums, lefts, panel, s.columns, columns.column, s.item)
+            accumulate = core.accumulate_lanes if v.depthwise else core.accumulate
+            accumulate(sums, lefts, panel, s.columns, columns.column, s.item)
         for total, at in places:
             k.store(total.get(), out, at)
 
 
-def _offset(k: Kernel, s: SimpleNamespace, element: Index) -> Value:
-    """Where an element of the window (kernel row, kernel column, channel) lies behind the window's
-    first.
-    """
-    channel, tap = element % s.channels, element // s.channels
+def _offset(v: Variant, s: SimpleNamespace, element: Index) -> Value:
+    """Where an element of the window (kernel row, kernel column, channel) lies behind its first."""
+    channel, tap = (0, element) if v.depthwise else (element % s.channels, element // s.channels)
     offset: Value = tap // s.taps_w * s.tap_h + tap % s.taps_w * s.tap_w + channel
     return offset
 
@@ -221,12 +223,13 @@ def sum_kernel(kind: Element, compute: Element, width: int) -> Kernel:
 # -- planning --------------------------------------------------------------------------------------
 
 
-def suits(channels: int, outputs: int) -> bool:
-    """Whether a group has so few input channels (and enough output channels) that this form is the
-    faster one.
+def suits(channels: int, outputs: int, groups: int) -> bool:
+    """Whether a group has so few input channels (and more output channels) that this form is the
+    faster one, or is one channel altogether.
     """
-    lanes = active().lanes(4)
-    return channels < lanes and channels < outputs
+    if channels == 1 and outputs == 1:
+        return groups > 1
+    return channels < active().lanes(4) and channels < outputs
 
 
 def plan_few(gy: View, x: View, gw: View, p: ConvParams) -> KernelProgram:
@@ -235,14 +238,17 @@ def plan_few(gy: View, x: View, gw: View, p: ConvParams) -> KernelProgram:
     """
     outputs, channels, taps_h, taps_w = gw.shape
     images, _, rows, columns = gy.shape
-    per_group, window = outputs // p.groups, taps_h * taps_w * channels
+    groups, per_group, window = p.groups, outputs // p.groups, taps_h * taps_w * channels
+    depthwise = channels == 1 and per_group == 1
+    if depthwise:
+        groups, per_group, channels = 1, outputs, outputs
     compute, isa = f64 if x.element is f64 else f32, active()
     tile = schedule.tile(isa, compute, window, per_group)
     width = tile.columns(isa, compute)
     panels, window_rows = -(-per_group // width), -(-window // tile.rows) * tile.rows
-    size = p.groups * panels * window_rows * width
+    size = groups * panels * window_rows * width
     cut = schedule.weight_blocks(
-        images, rows, columns, p.groups, 1, 2 * images * rows * columns * gw.size,
+        images, rows, columns, groups, 1, 2 * images * rows * columns * gw.size,
         (channels * p.stride[0] * p.stride[1] + per_group) * compute.bytes, size * compute.bytes,
     )  # fmt: skip
     line = ((columns - 1) * p.stride[1] + (taps_w - 1) * p.dilation[1] + 1) * channels
@@ -251,17 +257,16 @@ def plan_few(gy: View, x: View, gw: View, p: ConvParams) -> KernelProgram:
     whole = gy.element is compute and gy.strides[1] == 1 and per_group % width == 0
     g_order = None if whole else Order.of(gy.strides[3], gy.strides[1], columns, per_group)
     packed = 0 if whole else cut.images * cut.rows * columns * width
-    stride = -(-(band + packed) * compute.bytes // 64) * 64
-    v = Variant(
-        x.element, gy.element, compute, tile, Order.of(x.strides[3], x.strides[1], x.shape[3], channels), g_order
-    )  # fmt: skip
+    stride = -(-(band + packed + width) * compute.bytes // 64) * 64  # lanes may reach further
+    x_order = Order.of(x.strides[3], x.strides[1], x.shape[3], channels)
+    v = Variant(x.element, gy.element, compute, tile, x_order, g_order, depthwise)
     row_blocks = -(-rows // max(cut.rows, 1))
     words = (
         images, rows, columns, *x.shape[2:], channels, per_group,
         *_image_strides(x, channels), *_image_strides(gy, per_group),
         p.stride[0], -p.padding[0], -p.padding[2],
         taps_w, p.dilation[0] * line, p.dilation[1] * channels, window, p.stride[1] * channels, line,
-        reach, line // channels, p.groups, cut.chunks, cut.bands, -(-cut.bands // cut.chunks), row_blocks,
+        reach, line // channels, groups, cut.chunks, cut.bands, -(-cut.bands // cut.chunks), row_blocks,
         cut.images, cut.rows, panels, band, stride,
     )  # fmt: skip
     call = KernelCall(
@@ -269,7 +274,7 @@ def plan_few(gy: View, x: View, gw: View, p: ConvParams) -> KernelProgram:
     )
     chunks = cut.chunks if cut.bands else 0
     sum_words = (
-        p.groups, per_group, taps_h, taps_w, channels, window_rows, panels, chunks,
+        groups, per_group, taps_h, taps_w, 1 if depthwise else channels, window_rows, panels, chunks,
         per_group * gw.strides[0], *gw.strides,
     )  # fmt: skip
     key = f"conv_weight_grad_few_sum/{gw.element}/{compute}/{width}"

@@ -462,4 +462,3 @@ def atan2(k: Kernel, y: Value, x: Value) -> Value:
     angle = k.select(k.bitcast(x, i32) < 0, pi - angle, angle)
     angle = k.select(x.ne(x), k.cast(x, f64), angle)
     return k.copysign(k.cast(angle, f32), y)
-

@@ -47,6 +47,8 @@ CASES = [
     Case((2, 8, 9, 9), 12, (3, 3), ConvParams(padding=same(1), groups=4)),
     Case((2, 6, 10, 10), 6, (3, 3), ConvParams(padding=same(1), groups=6)),
     Case((2, 6, 11, 10), 12, (3, 3), ConvParams((2, 2), same(1), groups=6)),
+    Case((2, 24, 9, 9), 24, (5, 3), ConvParams((2, 1), (2, 2, 1, 1), groups=24)),
+    Case((2, 37, 7, 8), 37, (3, 3), ConvParams(padding=same(1), groups=37)),
     Case((2, 64, 8, 8), 40, (1, 1)),
     Case((2, 24, 9, 9), 40, (1, 1), ConvParams((2, 2))),
     Case((1, 3, 4, 4), 2, (1, 1), ConvParams((3, 3))),
@@ -59,7 +61,7 @@ CASES = [
     Case((2, 16, 4, 4), 130, (3, 3), ConvParams(padding=same(1))),
     Case((0, 3, 5, 5), 4, (3, 3), ConvParams(padding=same(1))),
 ]  # fmt: skip
-FEW = [CASES[i] for i in (3, 5, 8, 12, 16)]
+FEW = [CASES[i] for i in (3, 5, 8, 14, 18, 12)]
 
 
 def laid_out(a: Array, layout: str) -> Array:
