@@ -9,9 +9,9 @@ import numpy as np
 
 from fovea import dtypes
 from fovea.errors import OutOfRangeError, ShapeError, describe
-from fovea.ops.op import Attrs, Op, Shaped, Spec
+from fovea.ops.op import Attrs, Op, Shaped, Spec, contiguous_strides, numel
 from fovea.ops.reduce import DimAttrs
-from fovea.ops.rules import broadcast_shapes, require_dtype, same_dtype
+from fovea.ops.rules import broadcast_shapes, dense_strides, require_dtype, same_dtype
 
 Array = np.ndarray[Any, Any]
 INDEX_TYPES = (dtypes.int64, dtypes.int32)
@@ -72,7 +72,20 @@ index = Op("index", ("x", "*indices"), IndexAttrs)
 @index.shape
 def _(x: Shaped, *rest: Any) -> Spec:
     *indices, a = rest
-    return Spec(indexed_shape("index", tuple(x.shape), indices, a.dims), x.dtype)
+    shape = indexed_shape("index", tuple(x.shape), indices, a.dims)
+    return Spec(shape, x.dtype, _row_strides(x, shape, a.dims))
+
+
+def _row_strides(
+    x: Shaped, shape: tuple[int, ...], dims: tuple[int, ...]
+) -> tuple[int, ...] | None:
+    """Rows picked along leading dimensions keep their own layout, so a batch of images stays channels-last."""
+    lead = len(dims)
+    if x.strides is None or dims != tuple(range(lead)) or lead == len(x.shape):
+        return None
+    inner = dense_strides(tuple(x.shape[lead:]), x.strides[lead:])
+    size, picked = numel(x.shape[lead:]), shape[: len(shape) - len(inner)]
+    return (*(s * max(size, 1) for s in contiguous_strides(picked)), *inner)
 
 
 @index.grad(saves=("indices",))
@@ -150,7 +163,8 @@ def _(x: Array, values: Array, *rest: Any) -> Array:
     out = x.copy()
     key = _key(indices, a.dims, x.ndim, x.shape)
     if a.accumulate:
-        np.add.at(out, key, values)
+        # NumPy 2.4's ufunc.at can read past values that it has to broadcast: spread them first.
+        np.add.at(out, key, np.array(np.broadcast_to(values, out[key].shape)))
     else:
         out[key] = values
     return out

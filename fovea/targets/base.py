@@ -113,9 +113,11 @@ class Target:
         )
         if rule is not None and not aliased:
             return rule(op, inputs, attrs, specs, out)
-        return self._through_temporary(self.plan(op, inputs, attrs, specs))
+        return self.through_temporary(self.plan(op, inputs, attrs, specs))
 
-    def _through_temporary(self, plan: Plan) -> PlanInto:
+    def through_temporary(self, plan: Plan) -> PlanInto:
+        """Compute aside, then copy: for ops that cannot write where they read."""
+
         def run(inputs: tuple[Any, ...], out: Any) -> None:
             result = plan(inputs)
             self.copy(result[0] if isinstance(result, tuple) else result, out)
