@@ -16,8 +16,9 @@ from fovea.interop.atomic import atomic_write
 
 __all__ = ["plot_confusion_matrix", "plot_training_curves"]
 
-_TRAINING, _VALIDATION, _GRAY = "#4c78a8", "#e45756", "#6b7280"
+_TRAINING, _VALIDATION, _DARK = "#4c78a8", "#e45756", "#1f2937"
 _MAX_COUNTED = 20  # classes up to which every cell shows its number
+_MAX_MARKED = 40  # epochs up to which every one has a dot
 _MAX_NAMED = 60  # classes up to which every class shows its name
 
 Path = str | os.PathLike[str]
@@ -63,21 +64,14 @@ def _draw_curves(axis: Any, name: str, history: Mapping[str, Sequence[float]]) -
         values = [float(v) for v in history.get(key, ())]
         epochs = range(1, len(values) + 1)
         if values:
-            marker = "o" if len(values) < 30 else None
-            axis.plot(epochs, values, color=color, label=label, marker=marker, markersize=3)
-            axis.annotate(
-                f"{values[-1]:.1%}" if name == "accuracy" else f"{values[-1]:.3f}",
-                (len(values), values[-1]),
-                xytext=(5, 0),
-                textcoords="offset points",
-                va="center",
-                color=color,
-                fontsize=8,
-                annotation_clip=False,
+            last = f"{values[-1]:.2%}" if name == "accuracy" else f"{values[-1]:.4f}"
+            marker = "o" if len(values) <= _MAX_MARKED else None
+            axis.plot(
+                epochs, values, color=color, label=f"{label}  {last}", marker=marker, markersize=3
             )
     axis.set_title(name, loc="left", fontsize=10)
     axis.set_xlabel("epoch")
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if name == "accuracy":
         axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
     else:
@@ -93,7 +87,7 @@ def plot_confusion_matrix(
 ) -> Any:
     """How often each class was taken for each.
 
-    A row is a true class, a column what was predicted. The color is the part of the row, so that
+    A row is a true class, a column what was predicted. The color is the share of the row, so that
     rare classes show as well as frequent ones; the number is the count.
 
     Args:
@@ -116,14 +110,17 @@ def plot_confusion_matrix(
         )
     side = float(np.clip(1.8 + 0.42 * len(classes), 3.6, 12.0))
     figure = _figure(side + 0.9, side)
+    from matplotlib.colors import PowerNorm
+
     axis = figure.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    picture = axis.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    # The root of the share: a few in a hundred already show.
+    picture = axis.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0.0, vmax=1.0))
     _label_axes(axis, classes)
     if len(classes) <= _MAX_COUNTED:
         _write_counts(axis, counts, shares)
     bar = figure.colorbar(picture, ax=axis, fraction=0.045, pad=0.03, format="{x:.0%}")
-    bar.set_label("part of the true class", fontsize=9)
+    bar.set_label("share of the true class", fontsize=9)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8, length=0)
     if title:
@@ -154,7 +151,7 @@ def _write_counts(axis: Any, counts: np.ndarray[Any, Any], shares: np.ndarray[An
     for row in range(len(counts)):
         for column in range(len(counts)):
             if counts[row, column]:
-                color = "white" if shares[row, column] > 0.5 else _GRAY
+                color = "white" if shares[row, column] > 0.4 else _DARK
                 text = f"{counts[row, column]}"
                 size = 8 if len(text) < 5 else 6
                 axis.text(column, row, text, ha="center", va="center", color=color, fontsize=size)
@@ -177,4 +174,4 @@ def _write(figure: Any, path: Path | None) -> None:
     if suffix not in ("png", "svg", "pdf"):
         raise ArgumentError(f"a picture's file must end in .png, .svg or .pdf, got {path}.")
     with atomic_write(path) as file:
-        figure.savefig(file, format=suffix)
+        figure.savefig(file, format=suffix, bbox_inches="tight", pad_inches=0.12)

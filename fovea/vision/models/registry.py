@@ -101,6 +101,7 @@ def load_weights(model: Module, weights: str | os.PathLike[str] | None) -> None:
     if isinstance(weights, str) and not os.path.exists(weights) and "." not in weights:
         raise ArgumentError(
             f"weights={weights!r}: trained weights do not come with fovea.",
-            fix="give the path of a file of weights (.pth, .safetensors), torchvision's for example",
+            fix="give the path of a file of weights (.pth or .safetensors), torchvision's say"
+            " example",
         )
     model.load_state_dict(load(weights))

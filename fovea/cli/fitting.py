@@ -1,0 +1,212 @@
+"""Training and measuring a classifier, by way of the training engine's loop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fovea import autograd, nn, optim
+from fovea.errors import FoveaError
+from fovea.optim.lr_scheduler import OneCycleLR
+from fovea.training import (
+    Accuracy,
+    Batches,
+    Callback,
+    ConfusionMatrix,
+    History,
+    Loop,
+    Mean,
+    Validation,
+)
+from fovea.utils.data import DataLoader
+
+if TYPE_CHECKING:
+    from fovea.optim.optimizer import Optimizer
+
+__all__ = ["DivergedError", "Fitting", "Measured", "Plan", "make_loader", "measure"]
+
+
+class DivergedError(FoveaError):
+    """The loss became infinite or NaN."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train: what a recipe and the options together say."""
+
+    epochs: int
+    batch_size: int
+    optimizer: str
+    lr: float
+    weight_decay: float
+    label_smoothing: float
+    workers: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How a classifier did on a set of images."""
+
+    loss: float
+    accuracy: float
+    counts: Any
+
+    @property
+    def total(self) -> int:
+        """How many images there were."""
+        return int(self.counts.sum())
+
+    @property
+    def right(self) -> int:
+        """How many were classified as they are labeled."""
+        return int(self.counts.trace())
+
+
+def make_loader(
+    dataset: Any, batch_size: int, workers: int, train: bool = False
+) -> DataLoader[Any]:
+    """Batches of a dataset, in random order for training."""
+    full = len(dataset) >= batch_size  # else dropping the last batch would leave none
+    return DataLoader(
+        dataset, batch_size, shuffle=train, num_workers=workers, drop_last=train and full
+    )
+
+
+def _make_optimizer(model: nn.Module, plan: Plan) -> Optimizer:
+    rate, decay = plan.lr, plan.weight_decay
+    # Biases and the parameters of normalizations are not drawn towards zero.
+    groups = [
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    makers: dict[str, Callable[..., Optimizer]] = {
+        "sgd": lambda: optim.SGD(groups, lr=rate, momentum=0.9, nesterov=True),
+        "adam": lambda: optim.Adam(model.parameters(), lr=rate),
+        "adamw": lambda: optim.AdamW(groups, lr=rate),
+        "rmsprop": lambda: optim.RMSprop(model.parameters(), lr=rate),
+    }
+    return makers[plan.optimizer]()
+
+
+class _Modes(Callback):
+    """Training mode for training, evaluation mode for validation; and an end to a run gone
+    wrong."""
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.model.train()
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.model.eval()
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        self.model.train()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if not math.isfinite((logs or {}).get("loss", 0.0)):
+            raise DivergedError(
+                f"the loss became {(logs or {})['loss']} in epoch {epoch + 1}.",
+                fix="try a lower learning rate with --lr",
+            )
+
+
+class Fitting:
+    """One training run.
+
+    Args:
+        model: what to train.
+        train, validation: datasets of (image, class); validation may be None.
+        plan: how.
+    """
+
+    def __init__(self, model: nn.Module, train: Any, validation: Any, plan: Plan) -> None:
+        self.model, self.plan = model, plan
+        self.batches = make_loader(train, plan.batch_size, plan.workers, train=True)
+        self.validation = None
+        if validation is not None:
+            held = make_loader(validation, max(plan.batch_size, 256), plan.workers)
+            self.validation = Validation(Batches(held))
+        self.optimizer = _make_optimizer(model, plan)
+        self.schedule = OneCycleLR(
+            self.optimizer,
+            max_lr=plan.lr,
+            total_steps=max(2, plan.epochs * len(self.batches)),
+            pct_start=0.25,
+            cycle_momentum=plan.optimizer in ("sgd", "adam", "adamw"),
+        )
+        self.criterion = nn.CrossEntropyLoss(label_smoothing=plan.label_smoothing)
+        self.plain_criterion = nn.CrossEntropyLoss()
+        self.loss, self.accuracy = Mean("loss"), Accuracy()
+
+    @property
+    def steps(self) -> int:
+        """Training steps in all."""
+        return self.plan.epochs * len(self.batches)
+
+    def run(self, callbacks: list[Callback]) -> History:
+        """Train.
+
+        Raises:
+            DivergedError: the loss became infinite or NaN.
+            KeyboardInterrupt: Ctrl-C, after the callbacks have been told.
+        """
+        loop = Loop(self.model, self._train_step, self._test_step, self._reset)
+        return loop.fit(
+            Batches(self.batches),
+            epochs=self.plan.epochs,
+            validation=self.validation,
+            callbacks=[_Modes(), *callbacks],
+            verbose=0,
+        )
+
+    def _train_step(self, batch: Any) -> dict[str, Any]:
+        images, labels = batch
+        self.optimizer.zero_grad()
+        logits = self.model(images)
+        loss = self.criterion(logits, labels)
+        loss.backward()
+        self.optimizer.step()
+        self.schedule.step()
+        return self._note(loss, logits, labels)
+
+    def _test_step(self, batch: Any) -> dict[str, Any]:
+        images, labels = batch
+        with autograd.no_grad():
+            logits = self.model(images)
+            return self._note(self.plain_criterion(logits, labels), logits, labels)
+
+    def _note(self, loss: Any, logits: Any, labels: Any) -> dict[str, Any]:
+        self.loss.update_state(loss, sample_weight=len(labels))
+        self.accuracy.update_state(labels, logits)
+        return {"loss": self.loss, "accuracy": self.accuracy}
+
+    def _reset(self) -> None:
+        self.loss.reset_state()
+        self.accuracy.reset_state()
+
+
+def measure(
+    model: nn.Module,
+    dataset: Any,
+    classes: int,
+    workers: int,
+    callbacks: list[Callback] | None = None,
+) -> Measured:
+    """Loss, accuracy and confusion matrix of a model over a dataset."""
+    loss, matrix = Mean("loss"), ConfusionMatrix(classes)
+    criterion = nn.CrossEntropyLoss()
+
+    def step(batch: Any) -> dict[str, Any]:
+        images, labels = batch
+        with autograd.no_grad():
+            logits = model(images)
+            loss.update_state(criterion(logits, labels), sample_weight=len(labels))
+        matrix.update_state(labels, logits)
+        return {"loss": loss}
+
+    model.eval()
+    loader = make_loader(dataset, 256, workers)
+    Loop(model, step, step).evaluate(Batches(loader), callbacks=callbacks or [], verbose=0)
+    counts = matrix.value()
+    return Measured(float(loss.value()), float(counts.trace() / max(1, counts.sum())), counts)

@@ -1,0 +1,105 @@
+"""``fovea info``: versions, the machine, and what is missing."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from importlib import metadata
+from typing import Any
+
+from fovea.cli.console import Console, add_output_options
+
+__all__ = ["add_parser"]
+
+_LIBRARIES = ("numpy", "llvmlite", "ml_dtypes")
+# What an extra library is for, and the command that installs it.
+_EXTRAS = {
+    "pillow": ("image files", 'pip install "fovea[vision]"'),
+    "matplotlib": ("curves and confusion matrices", 'pip install "fovea[vision]"'),
+    "h5py": ("Keras weights in .h5 files", "pip install h5py"),
+}
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "info",
+        help="versions, the machine, what is missing",
+        description="Show versions, what fovea found of this machine, and which extras are there.",
+    )
+    add_output_options(parser)
+    parser.set_defaults(run=run, parser=parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; returns the exit code."""
+    console = Console(args.json, args.quiet)
+    facts = _facts()
+    width = 22
+    for name, value in facts["versions"].items():
+        console.show(f"{name:<{width}}{value}")
+    console.show("")
+    for name, value in facts["machine"].items():
+        console.show(f"{name.replace('_', ' '):<{width}}{value}")
+    console.show("")
+    for name, extra in facts["extras"].items():
+        state = extra["version"] or f"missing; {extra['install']}"
+        console.show(f"{name:<{width}}{state}  (for {extra['purpose']})")
+    console.document({"command": "info", **facts})
+    return 0
+
+
+def _facts() -> dict[str, Any]:
+    from fovea import get_num_threads
+    from fovea.targets.cpu import cache, isa
+    from fovea.version import __version__
+
+    folder = str(cache.directory())
+    versions = {"fovea": __version__, "python": platform.python_version()}
+    versions |= {name: _version(name) or "missing" for name in _LIBRARIES}
+    return {
+        "versions": versions,
+        "machine": {
+            "system": f"{platform.system()} {platform.machine()}",
+            "processor": _processor(),
+            "vector_unit": isa.active().name,
+            "processors": os.cpu_count(),
+            "threads": get_num_threads(),
+            "kernel_cache": folder,
+            "kernel_cache_bytes": _size(folder),
+            "package": os.path.dirname(sys.modules["fovea"].__file__ or ""),
+        },
+        "extras": {
+            name: {"version": _version(name), "purpose": purpose, "install": command}
+            for name, (purpose, command) in _EXTRAS.items()
+        },
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    """The processor's name, as the system tells it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown"
+
+
+def _size(folder: str) -> int:
+    """Bytes in a folder of files; 0 if it is not there."""
+    try:
+        return sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file())
+    except OSError:
+        return 0

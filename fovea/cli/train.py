@@ -1,0 +1,198 @@
+"""``fovea train``: from images to a checkpoint, its curves and its confusion matrix."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fovea.cli.console import Console, UsageError, add_output_options, at_least, positive_number
+from fovea.cli.recipes import DATASETS, LEARNING_RATES, OPTIMIZERS, RECIPES, Recipe
+
+if TYPE_CHECKING:
+    from fovea.cli.classifier import Classifier
+    from fovea.cli.fitting import Measured, Plan
+    from fovea.cli.sources import Source
+
+__all__ = ["add_parser"]
+
+_DESCRIPTION = """\
+Train a classifier and write it, its training curves and its confusion matrix to a folder.
+
+Without DATA it learns the handwritten digits that come with fovea. DATA is a folder with a folder
+of images for each class, or with parts of that kind named train, val and test.
+"""
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "train",
+        help="train a classifier",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    data = parser.add_argument_group("data")
+    data.add_argument("data", nargs="?", metavar="DATA", help="a folder of images")
+    data.add_argument("--dataset", choices=DATASETS, help="a dataset by its name")
+    data.add_argument(
+        "--root", default="data", help="where the dataset's files are (default: %(default)s)"
+    )
+    data.add_argument("--download", action="store_true", help="fetch the dataset if it is missing")
+    data.add_argument(
+        "--image-size", type=at_least(4), metavar="N", help="pixels a side that the network sees"
+    )
+    data.add_argument(
+        "--workers", type=at_least(0), metavar="N", help="threads that prepare images"
+    )
+    training = parser.add_argument_group("training")
+    training.add_argument("--model", metavar="NAME", help="the network, such as resnet18")
+    training.add_argument("--epochs", type=at_least(1), metavar="N", help="passes over the images")
+    training.add_argument("--batch-size", type=at_least(1), metavar="N", help="images a step")
+    training.add_argument(
+        "--lr", type=positive_number, metavar="X", help="the highest learning rate"
+    )
+    training.add_argument("--optimizer", choices=OPTIMIZERS)
+    training.add_argument(
+        "--seed", type=at_least(0), default=0, metavar="N", help="of all that is random"
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--output", metavar="DIR", help="the folder to write to (default: runs/...)"
+    )
+    add_output_options(parser)
+    parser.set_defaults(run=run, parser=parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; returns the exit code."""
+    if args.data is not None and args.dataset is not None:
+        raise UsageError("give either a folder or --dataset, not both")
+    name = "folder" if args.data is not None else args.dataset or "digits"
+    recipe = RECIPES[name]
+    console = Console(args.json, args.quiet)
+    plan = _plan(args, recipe, name)
+    import fovea
+    from fovea.cli.classifier import Classifier, build_model
+
+    fovea.manual_seed(args.seed)
+    source = _source(args, recipe, name)
+    model_name = (args.model or recipe.model).lower()
+    model, options = build_model(model_name, len(source.classes), source.preprocess)
+    classifier = Classifier(
+        model, model_name, options, source.classes, source.preprocess, source.origin
+    )
+    folder = _output_folder(args.output, name, args.data)
+    _introduce(console, classifier, source, plan)
+    return _train(console, classifier, source, plan, folder)
+
+
+def _plan(args: argparse.Namespace, recipe: Recipe, name: str) -> Plan:
+    from fovea.cli.fitting import Plan
+
+    optimizer = args.optimizer or recipe.optimizer
+    usual = recipe.lr if optimizer == recipe.optimizer else LEARNING_RATES[optimizer]
+    workers = args.workers
+    if workers is None:
+        workers = min(4, os.cpu_count() or 1) if name == "folder" else 1
+    return Plan(
+        epochs=args.epochs or recipe.epochs,
+        batch_size=args.batch_size or recipe.batch_size,
+        optimizer=optimizer,
+        lr=args.lr or usual,
+        weight_decay=recipe.weight_decay,
+        label_smoothing=recipe.label_smoothing,
+        workers=workers,
+    )
+
+
+def _source(args: argparse.Namespace, recipe: Recipe, name: str) -> Source:
+    size = args.image_size or recipe.image_size
+    if name == "folder":
+        from fovea.cli.folders import folder_source
+
+        return folder_source(
+            args.data,
+            size=size or 96,
+            share=recipe.validation,
+            flip=recipe.augment.flip,
+            seed=args.seed,
+        )
+    from fovea.cli.sources import named_source
+
+    return named_source(
+        name,
+        args.root,
+        size=size,
+        share=recipe.validation,
+        augment=recipe.augment,
+        seed=args.seed,
+        download=args.download,
+    )
+
+
+def _output_folder(chosen: str | None, name: str, data: str | None) -> Path:
+    """The folder to write to, made; without ``--output`` one that is not there yet."""
+    if chosen is not None:
+        folder = Path(chosen)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    label = os.path.basename(os.path.abspath(data)) if data is not None else name
+    number = 1
+    while True:
+        folder = Path("runs", label if number == 1 else f"{label}-{number}")
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            number += 1
+
+
+def _introduce(console: Console, classifier: Classifier, source: Source, plan: Plan) -> None:
+    size = classifier.preprocess
+    parameters = sum(p.numel() for p in classifier.model.parameters())
+    parts = [f"{len(source.train):,} to train on"]
+    if source.validation is not None:
+        parts.append(f"{len(source.validation):,} to validate with")
+    if source.test is not None:
+        parts.append(f"{len(source.test):,} to test with")
+    console.say(f"{source.title}: {len(source.classes)} classes; images: {', '.join(parts)}")
+    for note in source.notes:
+        console.say(f"  {note}")
+    console.say(
+        f"{classifier.name}: {parameters:,} parameters, input {size.channels} × {size.height} ×"
+        f" {size.width}; {plan.optimizer}, learning rate up to {plan.lr:g}, batches of"
+        f" {plan.batch_size}\n"
+    )
+
+
+def _train(
+    console: Console, classifier: Classifier, source: Source, plan: Plan, folder: Path
+) -> int:
+    from fovea.cli.fitting import Fitting, measure
+    from fovea.cli.keeping import KeepBest
+    from fovea.cli.progress import EpochTable
+    from fovea.cli.results import report_training
+
+    began = time.monotonic()
+    fitting = Fitting(classifier.model, source.train, source.validation, plan)
+    keeper = KeepBest(classifier, folder / "model.pt", plan)
+    steps = len(fitting.batches)
+    table = EpochTable(console, plan.epochs, steps, source.validation is not None)
+    try:
+        history = fitting.run([keeper, table]).history
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(keeper.said_on_interrupt()) from None
+    keeper.restore()
+    part, dataset = ("test", source.test)
+    if dataset is None:
+        part, dataset = ("validation", source.validation)
+    result: Measured | None = None
+    if dataset is not None:
+        result = measure(classifier.model, dataset, len(source.classes), plan.workers)
+    report_training(
+        console, classifier, source.title, history, keeper, part, result, time.monotonic() - began
+    )
+    return 0
