@@ -16,7 +16,7 @@ from typing import Any
 
 from fovea.ops import conv as ops
 from fovea.targets.base import Plan
-from fovea.targets.cpu import schedule
+from fovea.targets.cpu import schedule, winograd
 from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.contraction import Epilogue
 from fovea.targets.cpu.conv_kernel import TABLE_SLACK, Variant, conv_kernel
@@ -219,6 +219,10 @@ def _plan(
     calls: list[KernelCall] = []
     scratch: list[int] = []
     per_thread = 0
+    if len(correlations) == 1 and winograd.suits(correlations[0]):
+        c = correlations[0]
+        source = _source(replace(c, origin=(-1, -1)), f32)  # a band is needed in any case
+        return winograd.plan_winograd(c, weight, epilogue, numbers, source)
     todo = [c.widened() for c in correlations if c.x.shape[0] * c.grid[0] * c.grid[1] * c.y.shape[1]]
     for n, c in enumerate(todo):
         compute = f64 if c.x.element is f64 else f32

@@ -83,7 +83,7 @@ def conv_kernel(v: Variant) -> Kernel:
         images = x.at(piece.group * s.x_group)
         if v.source != "direct":
             band = own.view(v.compute)
-            _copy_band(k, v.source, s, piece, images, band)
+            copy_band(k, v.source, s, piece, images, band)
             images = band
         starts = own.at(s.table).view(i64)
         targets = _tables(k, v, s, piece, starts)
@@ -110,7 +110,7 @@ def _locate(k: Kernel, s: SimpleNamespace, number: Value) -> Piece:
     return Piece(group, image, images, row, rows, k.index(images * rows * s.columns))
 
 
-def _copy_band(
+def copy_band(
     k: Kernel, source: str, s: SimpleNamespace, piece: Piece, x: Buffer, band: Buffer
 ) -> None:
     """Copy the input rows that a piece reads, with zeros where they reach beyond the image."""

@@ -195,12 +195,45 @@ def _plan_float(p: Problem) -> KernelProgram:
     stride = -(-blocks.rows * p.run * compute.bytes // 64) * 64 if copies else 0
     words = (
         *_batch_words(batch), p.rows, p.run, p.columns, p.a_row, p.a_item, panel_stride, b_row,
-        blocks.rows, -(-p.rows // blocks.rows), panels, blocks.panels, -(-panels // blocks.panels), stride,
+        blocks.rows, -(-p.rows // blocks.rows), panels, blocks.panels, -(-panels // blocks.panels),
+        p.rows * p.columns, stride,
     )  # fmt: skip
     buffers = (left, right, *((2,) if p.bias is not None else ()), p.output)
     buffers += (p.external + len(scratch),) if copies else ()
     calls.append(KernelCall(address, buffers, words, parallel=blocks.worth_sharing))
     return KernelProgram(calls, p.external, scratch, stride)
+
+
+@dataclass(frozen=True)
+class PackedProduct:
+    """A batch of float32 products whose right operands lie in panels already: c[i] = a[i] @ b[i].
+
+    Strides are those of the batch; rows of a and c are dense.
+    """
+
+    tile: Tile
+    batch: int
+    rows: int
+    run: int
+    columns: int
+    strides: tuple[int, int, int]
+
+    def call(self, buffers: tuple[int, int, int]) -> KernelCall:
+        """The kernel call on buffers a, b, c."""
+        width = self.tile.columns(active(), f32)
+        panels = -(-self.columns // width)
+        blocks = schedule.blocks(
+            self.batch, self.rows, panels, self.run * 4, self.run * width * 2, self.tile.rows, False
+        )
+        v = Variant(f32, f32, f32, self.tile, "direct", "packed", Epilogue())
+        a, b, c = self.strides
+        words = (
+            *_batch_words([(self.batch, a, b)]), self.rows, self.run, self.columns, self.run, 1,
+            self.run * width, width, blocks.rows, -(-self.rows // blocks.rows),
+            panels, blocks.panels, -(-panels // blocks.panels), c, 0,
+        )  # fmt: skip
+        address = load_cached(v.key, partial(panels_kernel, v))
+        return KernelCall(address, buffers, words, blocks.worth_sharing)
 
 
 def _modes(p: Problem, compute: Element, tile: Tile, width: int) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from fovea.targets.cpu.values import Index, Value
 SIZES = (
     "batch", "batch1", "batch2", "a0", "a1", "a2", "b0", "b1", "b2",
     "rows", "run", "columns", "a_row", "a_item", "panel_stride", "step",
-    "row_block", "row_blocks", "panels", "panel_block", "panel_blocks", "scratch_stride",
+    "row_block", "row_blocks", "panels", "panel_block", "panel_blocks", "c_batch", "scratch_stride",
 )  # fmt: skip
 
 
@@ -57,7 +57,8 @@ def panels_kernel(v: Variant) -> Kernel:
     with k.parallel(s.batch * s.row_blocks * s.panel_blocks) as piece:
         panel_block = piece % s.panel_blocks
         row_block = piece // s.panel_blocks % s.row_blocks
-        a_at, b_at, c_at = _batch_offsets(s, piece // s.panel_blocks // s.row_blocks)
+        batch = piece // s.panel_blocks // s.row_blocks
+        a_at, b_at = _batch_offsets(s, batch)
         first = row_block * s.row_block
         count = k.smaller(s.rows - first, s.row_block)
         block = a.at(a_at + first * s.a_row)
@@ -66,7 +67,7 @@ def panels_kernel(v: Variant) -> Kernel:
             own = named["scratch"].at(k.tid * s.scratch_stride).view(v.compute)
             copy_rows(k, v.order, block, (s.a_row, s.a_item), (count, s.run), own, s.run)
             block, row_stride = own, s.run
-        target = c.at(c_at + first * s.columns)
+        target = c.at(batch * s.c_batch + first * s.columns)
         low = panel_block * s.panel_block
         with k.loop(low, k.smaller(low + s.panel_block, s.panels)) as panel:
             column = panel * core.width
@@ -78,13 +79,13 @@ def panels_kernel(v: Variant) -> Kernel:
     return k
 
 
-def _batch_offsets(s: SimpleNamespace, batch: Value) -> tuple[Value, Value, Value]:
-    """Where the operands of one product of the batch start, and its result."""
+def _batch_offsets(s: SimpleNamespace, batch: Value) -> tuple[Value, Value]:
+    """Where the operands of one product of the batch start."""
     i2, rest = batch % s.batch2, batch // s.batch2
     i1, i0 = rest % s.batch1, rest // s.batch1
     a = i0 * s.a0 + i1 * s.a1 + i2 * s.a2
     b = i0 * s.b0 + i1 * s.b1 + i2 * s.b2
-    return a, b, batch * (s.rows * s.columns)
+    return a, b
 
 
 def _row_tiles(
@@ -121,8 +122,8 @@ def loop_kernel(kind: Element) -> Kernel:
     s = SimpleNamespace(**dict(zip(names, k.sizes, strict=True)))
     with k.parallel(s.batch * s.rows) as piece:
         row, batch = piece % s.rows, piece // s.rows
-        a_at, b_at, c_at = _batch_offsets(s, batch)
-        line, into = a.at(a_at + row * s.a_row), c.at(c_at + row * s.columns)
+        a_at, b_at = _batch_offsets(s, batch)
+        line, into = a.at(a_at + row * s.a_row), c.at(piece * s.columns)
         with k.loop(0, s.columns) as column:
             total = k.var(k.const(0, kind))
             with k.loop(0, s.run) as i:
