@@ -28,15 +28,6 @@ class Hook(NamedTuple):
 HookDict = OrderedDict[int, Hook]
 
 
-def registered(hooks: HookDict, hook: Hook, prepend: bool) -> RemovableHandle:
-    """Add a hook at the end (or the front); the handle takes it off again."""
-    key = next(_keys)
-    hooks[key] = hook
-    if prepend:
-        hooks.move_to_end(key, last=False)
-    return RemovableHandle(hooks, key)
-
-
 class Hooks:
     """The part of ``Module`` that keeps hooks and calls them."""
 
@@ -45,6 +36,16 @@ class Hooks:
     _backward_pre_hooks: HookDict
     _backward_hooks: HookDict
     forward: Callable[..., Any]
+    _hooked: bool = False  # whether a hook was ever registered: all that a call has to check
+
+    def _add_hook(self, hooks: HookDict, hook: Hook, prepend: bool) -> RemovableHandle:
+        """Add a hook at the end (or the front); the handle takes it off again."""
+        self._hooked = True
+        key = next(_keys)
+        hooks[key] = hook
+        if prepend:
+            hooks.move_to_end(key, last=False)
+        return RemovableHandle(hooks, key)
 
     def register_forward_pre_hook(
         self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
@@ -55,7 +56,7 @@ class Hooks:
             prepend: run before the hooks that are there.
             with_kwargs: call ``hook(module, args, kwargs)``, which returns None or both.
         """
-        return registered(self._forward_pre_hooks, Hook(hook, with_kwargs), prepend)
+        return self._add_hook(self._forward_pre_hooks, Hook(hook, with_kwargs), prepend)
 
     def register_forward_hook(
         self,
@@ -79,7 +80,7 @@ class Hooks:
         tensor([2.])
         >>> handle.remove()
         """
-        return registered(self._forward_hooks, Hook(hook, with_kwargs, always_call), prepend)
+        return self._add_hook(self._forward_hooks, Hook(hook, with_kwargs, always_call), prepend)
 
     def register_full_backward_pre_hook(
         self, hook: Callable[..., Any], prepend: bool = False
@@ -88,7 +89,7 @@ class Hooks:
 
         What it returns replaces them.
         """
-        return registered(self._backward_pre_hooks, Hook(hook), prepend)
+        return self._add_hook(self._backward_pre_hooks, Hook(hook), prepend)
 
     def register_full_backward_hook(
         self, hook: Callable[..., Any], prepend: bool = False
@@ -98,7 +99,7 @@ class Hooks:
         What it returns replaces ``grad_input``. Entries are None for arguments that are no tensors
         or need no gradient.
         """
-        return registered(self._backward_hooks, Hook(hook), prepend)
+        return self._add_hook(self._backward_hooks, Hook(hook), prepend)
 
     def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         done: set[int] = set()

@@ -55,12 +55,7 @@ class Module(Hooks, State):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            if (
-                self._forward_hooks
-                or self._forward_pre_hooks
-                or self._backward_hooks
-                or self._backward_pre_hooks
-            ):
+            if self._hooked:
                 return self._call_with_hooks(args, kwargs)
             return self.forward(*args, **kwargs)
         except FoveaError as error:
@@ -71,26 +66,28 @@ class Module(Hooks, State):
 
     def __getattr__(self, name: str) -> Any:
         own = self.__dict__
-        for registry in ("_parameters", "_buffers", "_modules"):
-            found = own.get(registry)
-            if found is None:
-                raise AttributeError(
-                    f"{type(self).__name__!r} has no attribute {name!r}: "
-                    "super().__init__() has not been called."
-                )
-            if name in found:
-                return found[name]
+        if "_parameters" not in own:
+            raise AttributeError(
+                f"{type(self).__name__!r} has no attribute {name!r}: "
+                "super().__init__() has not been called."
+            )
+        if name in own["_parameters"]:
+            return own["_parameters"][name]
+        if name in own["_modules"]:
+            return own["_modules"][name]
+        if name in own["_buffers"]:
+            return own["_buffers"][name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Parameter):
-            self._forget(name)
+            self._forget(name, "_parameters")
             self.register_parameter(name, value)
         elif isinstance(value, Module):
-            self._forget(name)
+            self._forget(name, "_modules")
             self.register_module(name, value)
         elif isinstance(value, Buffer):
-            self._forget(name)
+            self._forget(name, "_buffers")
             self.register_buffer(name, value, value.persistent)
         else:
             self._set_plain(name, value)
@@ -131,18 +128,17 @@ class Module(Hooks, State):
         names = {*super().__dir__(), *self._parameters, *self._buffers, *self._modules}
         return sorted(n for n in names if not n[:1].isdigit())
 
-    def _forget(self, name: str) -> None:
-        """A name stands in one registry only."""
+    def _forget(self, name: str, registry: str) -> None:
+        """Before a name is set in one registry: it may not stand in another."""
         own = self.__dict__
         if "_parameters" not in own:
             raise AttributeError(
                 f"cannot assign {name!r} before super().__init__() has been called."
             )
         own.pop(name, None)
-        for registry in ("_parameters", "_buffers", "_modules"):
-            entries = own[registry]
-            if name in entries and registry != "_modules":
-                del entries[name]
+        for other in ("_parameters", "_buffers", "_modules"):
+            if other != registry:
+                own[other].pop(name, None)
         own["_non_persistent_buffers_set"].discard(name)
 
     def _check_name(self, name: Any, kind: str, registry: dict[str, Any]) -> None:
@@ -485,6 +481,7 @@ def _note_path(error: FoveaError, module: Module) -> None:
     if inner is not None and inner is not module:
         for name, candidate in module.named_modules():
             if candidate is inner:
-                error.enter(name)
+                for part in reversed(name.split(".")):
+                    error.enter(part)
                 break
     error.module = module  # type: ignore[attr-defined]
