@@ -96,10 +96,10 @@ def _settle(image: Any, mode: str | None, exif: bool) -> Image:
     if image.mode in _DEEP_MODES and mode not in _DEEP_MODES:
         image = _to_eight_bits(image)
     if image.mode == mode or (mode == "I;16" and image.mode in _DEEP_MODES):
-        return image  # type: ignore[no-any-return]
+        return image
     if image.mode == "P" and "transparency" in image.info and mode != "RGBA":
         image = image.convert("RGBA")  # Pillow's own detour for palettes with a transparent entry
-    return image.convert(mode)  # type: ignore[no-any-return]
+    return image.convert(mode)
 
 
 def _plain_mode(image: Any) -> str:

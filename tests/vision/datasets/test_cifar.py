@@ -34,7 +34,12 @@ def python2_pickle(pixels: np.ndarray[Any, Any], labels: list[int], key: bytes) 
     out = [b"\x80\x02}("]
     out += [text2(b"data"), b"cnumpy.core.multiarray\n_reconstruct\n"]
     out += [b"cnumpy\nndarray\n", b"K\x00\x85", text2(b"b"), b"\x87R"]
-    out += [b"(K\x01", b"J" + struct.pack("<i", len(pixels)), b"J" + struct.pack("<i", 3072), b"\x86"]
+    out += [
+        b"(K\x01",
+        b"J" + struct.pack("<i", len(pixels)),
+        b"J" + struct.pack("<i", 3072),
+        b"\x86",
+    ]
     out += [b"cnumpy\ndtype\n", text2(b"u1"), b"K\x00K\x01\x87R"]
     out += [b"(K\x03", text2(b"|"), b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"]
     out += [b"\x89", text2(pixels.tobytes()), b"tb"]
@@ -85,16 +90,16 @@ def test_cifar10(how: str, direct: bool, tmp_path: Path) -> None:
     assert len(train) == 20 and len(test) == 4 and train.classes == NAMES10
     assert train.class_to_idx["cat"] == 3
     expected = np.concatenate([made[f"data_batch_{i}"][0] for i in range(1, 6)])
-    np.testing.assert_array_equal(
-        train.data, expected.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    )
+    np.testing.assert_array_equal(train.data, expected.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
     assert train.targets[4:8] == made["data_batch_2"][1] and test.targets == made["test_batch"][1]
     image, label = train[5]
     assert image.mode == "RGB" and image.size == (32, 32) and label == train.targets[5]
     np.testing.assert_array_equal(np.asarray(image), train.data[5])
 
 
-def test_like_torchvision(torchvision: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_like_torchvision(
+    torchvision: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_cifar10(tmp_path / "cifar-10-batches-py")
     theirs = torchvision.datasets.CIFAR10
     monkeypatch.setattr(theirs, "_check_integrity", lambda self: True)
@@ -170,7 +175,9 @@ def test_hostile_pickles(kind: str, tmp_path: Path) -> None:
 def test_arrays_with_the_wrong_size(tmp_path: Path) -> None:
     good = python2_pickle(*batch(0), b"labels")
     path = tmp_path / "data"
-    path.write_bytes(good.replace(b"J" + struct.pack("<i", 3072), b"J" + struct.pack("<i", 1 << 30)))
+    path.write_bytes(
+        good.replace(b"J" + struct.pack("<i", 3072), b"J" + struct.pack("<i", 1 << 30))
+    )
     with pytest.raises(FileFormatError, match="with 12288 bytes"):
         load_plain_pickle(path)
 
@@ -197,7 +204,7 @@ def test_labels_out_of_range(tmp_path: Path) -> None:
     pixels, _ = batch(0)
     path = tmp_path / "data_batch_2"
     path.write_bytes(pickle.dumps({"data": pixels, "labels": [0, 1, 10, 2]}, protocol=2))
-    with pytest.raises(LabelError, match="data_batch_2(.|\n)*label 10 of sample 2"):
+    with pytest.raises(LabelError, match=r"data_batch_2(.|\n)*label 10 of sample 2"):
         CIFAR10(tmp_path)
 
 
@@ -205,7 +212,7 @@ def test_labels_out_of_range(tmp_path: Path) -> None:
 def test_cut_binary_files(size: int, tmp_path: Path) -> None:
     write_cifar10(tmp_path, "binary")
     (tmp_path / "data_batch_4.bin").write_bytes(b"\0" * size)
-    with pytest.raises(FileFormatError, match="data_batch_4.bin"):
+    with pytest.raises(FileFormatError, match=r"data_batch_4\.bin"):
         CIFAR10(tmp_path)
 
 

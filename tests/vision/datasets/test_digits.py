@@ -39,7 +39,7 @@ def test_samples() -> None:
     image, label = data[7]
     assert image.dtype is fovea.float32 and image.shape == (1, 8, 8) and type(label) is int
     np.testing.assert_array_equal(image.numpy()[0], data.data.numpy()[7] / np.float32(16))
-    assert 0 <= image.min().item() and image.max().item() == 1
+    assert image.min().item() >= 0 and image.max().item() == 1
     assert data.images().shape == (1442, 1, 8, 8) and data.class_to_idx["3"] == 3
     assert repr(data) == "Dataset Digits\n    Number of datapoints: 1442\n    Split: Train"
 

@@ -199,7 +199,16 @@ def test_the_real_files() -> None:
     assert train.data.shape == (60000, 28, 28) and test.data.shape == (10000, 28, 28)
     assert hashlib.md5(idx(train.data.numpy())).hexdigest() == "6bbc9ace898e44ae57da46a324031adb"
     assert np.bincount(train.targets.numpy()).tolist() == [
-        5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949,
+        5923,
+        6742,
+        5958,
+        6131,
+        5842,
+        5421,
+        5918,
+        6265,
+        5851,
+        5949,
     ]
     assert train.targets[:5].tolist() == [5, 0, 4, 1, 9]
     assert test.targets[:5].tolist() == [7, 2, 1, 0, 4]

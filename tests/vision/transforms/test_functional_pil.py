@@ -37,7 +37,10 @@ def compare(theirs: Any, name: str, mode: str, *args: Any, levels: int = 0, **kw
         for key, value in kwargs.items()
     }
     source = picture(mode)
-    found, expected = getattr(F, name)(source, *args, **kwargs), getattr(theirs, name)(source, *args, **other)
+    found, expected = (
+        getattr(F, name)(source, *args, **kwargs),
+        getattr(theirs, name)(source, *args, **other),
+    )
     assert found.mode == expected.mode and found.size == expected.size
     gap = np.abs(np.asarray(found).astype(int) - np.asarray(expected).astype(int))
     assert gap.max(initial=0) <= levels
@@ -138,7 +141,9 @@ def test_blur(mode: str, theirs: Any) -> None:
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I", "F"])
 def test_to_tensor(mode: str, theirs: Any) -> None:
-    source = picture("L").convert(mode) if mode in ("I", "F", "LA") else picture("RGB").convert(mode)
+    source = (
+        picture("L").convert(mode) if mode in ("I", "F", "LA") else picture("RGB").convert(mode)
+    )
     close(F.to_tensor(source), theirs.to_tensor(source), atol=1e-7)
     found, expected = F.pil_to_tensor(source), theirs.pil_to_tensor(source)
     if mode == "1":  # NumPy's booleans there

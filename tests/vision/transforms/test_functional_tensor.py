@@ -28,7 +28,9 @@ def compare(
 ) -> None:
     """Ours, for both layouts, against torchvision's."""
     other = {
-        key: type(theirs.InterpolationMode.NEAREST)[value.name] if isinstance(value, MODE) else value
+        key: type(theirs.InterpolationMode.NEAREST)[value.name]
+        if isinstance(value, MODE)
+        else value
         for key, value in kwargs.items()
     }
     expected = getattr(theirs, name)(torch.from_numpy(array.copy()), *args, **other)
@@ -203,7 +205,9 @@ def test_quarter_turns(shape: tuple[int, ...], angle: int, expand: bool, theirs:
 @dtypes
 @pytest.mark.parametrize("angle", [17.3, -133.1])
 @pytest.mark.parametrize("expand", [False, True])
-def test_rotate(shape: tuple[int, ...], dtype: str, angle: float, expand: bool, theirs: Any) -> None:
+def test_rotate(
+    shape: tuple[int, ...], dtype: str, angle: float, expand: bool, theirs: Any
+) -> None:
     for center in (None, (2, 4)):
         for fill in (None, 0.5 if dtype == "float32" else 9):
             compare(
@@ -289,7 +293,8 @@ def test_erase(theirs: Any) -> None:
 @pytest.mark.parametrize("name", ["hflip", "pad", "resize", "crop", "adjust_brightness", "rotate"])
 def test_channels_last_stays(name: str) -> None:
     arguments: dict[str, tuple[Any, ...]] = {
-        "pad": (2,), "resize": ((6, 7),), "crop": (1, 1, 4, 4), "adjust_brightness": (0.5,), "rotate": (9.0,),
+        "pad": (2,), "resize": ((6, 7),), "crop": (1, 1, 4, 4), "adjust_brightness": (0.5,),
+        "rotate": (9.0,),
     }  # fmt: skip
     x = ours(image((3, 10, 12)), "channels last")
     y = getattr(F, name)(x, *arguments.get(name, ()))

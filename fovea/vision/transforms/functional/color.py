@@ -155,7 +155,7 @@ def to_grayscale(img: Image, num_output_channels: int = 1) -> Image:
     """
     if not is_pil_image(img):
         raise TypeError(f"to_grayscale: img should be a PIL image, got {type(img).__name__}.")
-    return rgb_to_grayscale(img, num_output_channels)  # type: ignore[no-any-return]
+    return rgb_to_grayscale(img, num_output_channels)
 
 
 def erase(img: Tensor, i: int, j: int, h: int, w: int, v: Any, inplace: bool = False) -> Tensor:

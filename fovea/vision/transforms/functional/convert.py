@@ -130,13 +130,13 @@ def to_pil_image(pic: Any, mode: str | None = None) -> Image:
     }
     fitting = allowed[array.shape[2]]
     if mode is None or mode == plain.mode:
-        return plain  # type: ignore[no-any-return]
+        return plain
     if mode not in fitting:
         raise ArgumentError(
             f"to_pil_image: mode {mode!r} does not fit; {', '.join(fitting)} would."
         )
     size = (values.shape[1], values.shape[0])
-    return pil.frombytes(mode, size, values.tobytes())  # type: ignore[no-any-return]
+    return pil.frombytes(mode, size, values.tobytes())
 
 
 def convert_image_dtype(image: Tensor, dtype: Any = None) -> Tensor:

@@ -102,7 +102,8 @@ def convert_dtype(x: Array, dtype: np.dtype[Any]) -> Array:
         # Just below the next integer, so that each value gets an equal share of [0, 1].
         return np.clip(as_float(x) * (new + 1.0 - 1e-3), np.iinfo(dtype).min, new).astype(dtype)
     if is_float(dtype):
-        return (as_float(x) / np.asarray(old, as_float(x).dtype)).astype(dtype)
+        wide = np.float64 if dtype == np.float64 else np.float32
+        return np.divide(x, wide(old), dtype=wide, casting="unsafe").astype(dtype, copy=False)
     if new < old:
         return (x // int((old + 1) // (new + 1))).astype(dtype)
     return x.astype(dtype) * dtype.type(int((new + 1) // (old + 1)))

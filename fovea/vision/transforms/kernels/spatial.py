@@ -55,7 +55,7 @@ def gaussian_blur(x: Array, kernel_size: Sequence[int], sigma: Sequence[float]) 
 def _gaussian(size: int, sigma: float) -> Array:
     offsets = np.arange(size) - (size - 1) * 0.5
     curve = np.exp(-0.5 * (offsets / sigma) ** 2)
-    return curve / curve.sum()  # type: ignore[no-any-return]
+    return curve / curve.sum()
 
 
 def _convolve(x: Array, weights: Array, axis: int) -> Array:

@@ -6,21 +6,27 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Array", "as_float", "max_value", "restore"]
+from fovea import dtypes
+
+__all__ = ["Array", "as_float", "is_float", "max_value", "restore"]
+
+BFLOAT16 = dtypes.bfloat16.numpy
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def is_float(dtype: np.dtype[Any]) -> bool:
     """Whether a NumPy dtype is a float type, bfloat16 included."""
-    return dtype.kind == "f" or dtype.name == "bfloat16"
+    return dtype.kind == "f" or dtype == BFLOAT16
 
 
 def max_value(dtype: np.dtype[Any]) -> float:
     """The value that means full brightness: 1 for floats, the greatest for integers."""
-    if is_float(dtype):
+    if dtype == np.uint8:
+        return 255.0
+    if is_float(dtype) or dtype == np.bool_:
         return 1.0
-    return 1.0 if dtype == np.bool_ else float(np.iinfo(dtype).max)
+    return float(np.iinfo(dtype).max)
 
 
 def as_float(x: Array) -> Array:
