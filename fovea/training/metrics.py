@@ -80,7 +80,7 @@ class Mean(Metric):
     """
 
     def __init__(self, name: str | None = "mean") -> None:
-        super().__init__(name)
+        super().__init__(name=name)
         self._total = 0.0
         self._count = 0.0
         self._pending: list[tuple[Tensor, float]] = []  # one-element tensors, what to multiply with
@@ -179,7 +179,7 @@ class MeanOf(Mean):
     """
 
     def __init__(self, fn: Callable[..., Any], name: str | None = None) -> None:
-        super().__init__(name or getattr(fn, "__name__", "mean"))
+        super().__init__(name=name or getattr(fn, "__name__", "mean"))
         self.fn = fn
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
@@ -208,7 +208,7 @@ class Accuracy(Mean):
     direction = "up"
 
     def __init__(self, name: str = "accuracy", axis: int = 1) -> None:
-        super().__init__(name)
+        super().__init__(name=name)
         self.axis = axis
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
@@ -238,7 +238,7 @@ class ConfusionMatrix(Metric):
     """
 
     def __init__(self, classes: int, name: str = "confusion_matrix") -> None:
-        super().__init__(name)
+        super().__init__(name=name)
         self.classes = classes
         self.counts = np.zeros((classes, classes), np.int64)
 

@@ -1,0 +1,61 @@
+"""Keras's habits over fovea's engine: ``Sequential``, ``Model``, ``compile``, ``fit``.
+
+Names, arguments and defaults are Keras 3's. A layer is a ``fovea.nn.Module``: either kind can hold
+the other.
+
+>>> import numpy as np
+>>> from fovea.keras import layers, models
+>>> model = models.Sequential([layers.Input(shape=(4,)), layers.Dense(3, activation="softmax")])
+>>> model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+>>> history = model.fit(np.ones((8, 4)), np.zeros(8), epochs=2, verbose=0)
+>>> sorted(history.history)
+['accuracy', 'loss']
+"""
+
+from fovea.keras import (
+    activations,
+    callbacks,
+    config,
+    constraints,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    models,
+    optimizers,
+    regularizers,
+)
+from fovea.keras.callbacks import Callback
+from fovea.keras.keras_tensor import KerasTensor
+from fovea.keras.layers import Input, InputSpec, Layer
+from fovea.keras.losses import Loss
+from fovea.keras.metrics import Metric
+from fovea.keras.models import Functional, Model, Sequential
+from fovea.keras.optimizers import Optimizer
+from fovea.keras.variables import Variable
+
+__all__ = [
+    "Callback",
+    "Functional",
+    "Input",
+    "InputSpec",
+    "KerasTensor",
+    "Layer",
+    "Loss",
+    "Metric",
+    "Model",
+    "Optimizer",
+    "Sequential",
+    "Variable",
+    "activations",
+    "callbacks",
+    "config",
+    "constraints",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "optimizers",
+    "regularizers",
+]

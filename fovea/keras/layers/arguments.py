@@ -1,0 +1,137 @@
+"""What layers do with their constructor's arguments: check, remember, and write them down."""
+
+from __future__ import annotations
+
+import inspect
+from functools import lru_cache, partial
+from typing import Any
+
+from fovea.errors import ArgumentError
+from fovea.keras import activations
+from fovea.keras.naming import nearest
+from fovea.keras.objects import serialize_keras_object
+
+__all__ = ["arguments_of", "constructor_config", "pair", "single", "unknown_arguments"]
+
+_BASE = ("name", "trainable", "dtype")
+
+
+@lru_cache(512)
+def arguments_of(cls: type) -> tuple[str, ...]:
+    """The names that a layer's constructor takes; those of its bases too where it passes them on."""
+    names: dict[str, None] = {}
+    for base in cls.__mro__:
+        init = base.__dict__.get("__init__")
+        if init is None:
+            continue
+        takes_more = False
+        for parameter in list(inspect.signature(init).parameters.values())[1:]:
+            if parameter.kind is parameter.VAR_KEYWORD:
+                takes_more = True
+            elif parameter.kind is not parameter.VAR_POSITIONAL:
+                names.setdefault(parameter.name)
+        if not takes_more or base.__name__ == "Layer":
+            break
+    return tuple(names)
+
+
+def unknown_arguments(layer: Any, unknown: dict[str, Any]) -> ArgumentError:
+    """An error that names the layer, the argument, and what was probably meant."""
+    known = [n for n in arguments_of(type(layer)) if n != "self"]
+    name = next(iter(unknown))
+    near = nearest(name, known)
+    hint = f"did you mean {near!r}?" if near else f"it takes: {', '.join(known)}"
+    return ArgumentError(
+        f"{type(layer).__name__}: unknown argument {name!r}.",
+        {f"{name}": repr(unknown[name])},
+        hint,
+    )
+
+
+def constructor_config(layer: Any) -> dict[str, Any]:
+    """The constructor's arguments as plain data: attributes of the same name, else what was given."""
+    given = _given(layer)
+    config: dict[str, Any] = {}
+    for name in arguments_of(type(layer)):
+        if name in _BASE or name in ("kwargs", "args"):
+            continue
+        if name in given and not _is_builtin(layer):
+            config[name] = written(given[name])
+        elif hasattr(layer, name):
+            config[name] = written(getattr(layer, name))
+        elif name in given:
+            config[name] = written(given[name])
+    return config
+
+
+def _is_builtin(layer: Any) -> bool:
+    return type(layer).__module__.startswith("fovea.keras.")
+
+
+def _given(layer: Any) -> dict[str, Any]:
+    """The arguments that the constructor was called with, by name."""
+    args, kwargs = layer._init_arguments
+    names = [
+        p.name
+        for p in list(inspect.signature(type(layer).__init__).parameters.values())[1:]
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    return {**dict(zip(names, args, strict=False)), **kwargs}
+
+
+def written(value: Any) -> Any:
+    """A value as plain data; this package's activations by their names."""
+    if callable(value) and not isinstance(value, type) and not hasattr(value, "get_config"):
+        if isinstance(value, partial):
+            raise ArgumentError("a partial function cannot be written to a file.")
+        return activations.serialize(value)
+    return serialize_keras_object(value)
+
+
+def several(layer: str, what: str, value: Any, n: int, least: int = 1) -> tuple[int, ...]:
+    """``n`` integers from one or ``n``.
+
+    Raises:
+        ArgumentError: something else, or a number that is too small.
+    """
+    numbers = (value,) * n if isinstance(value, int) else value
+    try:
+        found = tuple(int(v) for v in numbers)
+        valid = len(found) == n and all(f == v for f, v in zip(found, numbers, strict=True))
+    except (TypeError, ValueError):
+        found, valid = (), False
+    if not valid or min(found) < least:
+        kind = "an integer" if n == 1 else f"an integer or {n} of them"
+        raise ArgumentError(f"{layer}: {what} must be {kind} of at least {least}, got {value!r}.")
+    return found
+
+
+def pair(layer: str, what: str, value: Any, least: int = 1) -> tuple[int, int]:
+    """Two integers from one or two.
+
+    >>> pair("Conv2D", "strides", 2)
+    (2, 2)
+    """
+    first, second = several(layer, what, value, 2, least)
+    return first, second
+
+
+def single(layer: str, what: str, value: Any, least: int = 1) -> int:
+    """One integer, also from a sequence of one."""
+    return several(layer, what, value, 1, least)[0]
+
+
+def choice(layer: str, what: str, value: Any, options: tuple[str, ...]) -> str:
+    """One of several words, in any case.
+
+    Raises:
+        ArgumentError: another word.
+    """
+    word = str(value).lower()
+    if word not in options:
+        near = nearest(word, options)
+        raise ArgumentError(
+            f"{layer}: {what} must be one of {', '.join(options)}, got {value!r}.",
+            fix=f"did you mean {near!r}?" if near else None,
+        )
+    return word

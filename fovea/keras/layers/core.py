@@ -1,0 +1,403 @@
+"""Dense and the small general layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fovea import dtypes
+from fovea.errors import ArgumentError, OutOfRangeError
+from fovea.keras import activations, config, constraints, initializers, regularizers
+from fovea.keras.keras_tensor import KerasTensor, Node, is_shape, need_size
+from fovea.keras.layers.arguments import single
+from fovea.keras.layers.layer import Layer
+from fovea.keras.layers.spec import InputSpec
+from fovea.keras.variables import store_as
+from fovea.nn.module import Module
+from fovea.ops.linalg import linear
+from fovea.ops.shape import PermuteAttrs, permute
+
+if TYPE_CHECKING:
+    from fovea.tensor import Tensor
+
+__all__ = [
+    "Dense",
+    "Embedding",
+    "Identity",
+    "Input",
+    "InputLayer",
+    "Lambda",
+    "ModuleWrapper",
+    "TorchModuleWrapper",
+]
+
+_TRANSPOSED = PermuteAttrs.of((1, 0))
+
+
+class InputLayer(Layer):
+    """Where a model's data comes in. ``Input`` makes one and returns its symbolic output.
+
+    Args:
+        shape: of one sample, without the batch's size.
+        batch_size: the batch's size, if it is fixed.
+        dtype: what data is cast to.
+        batch_shape: the shape with the batch's size in front.
+        name: made up unless given.
+    """
+
+    takes_integers = True
+
+    def __init__(
+        self,
+        shape: Any = None,
+        batch_size: int | None = None,
+        dtype: Any = None,
+        sparse: bool | None = None,
+        ragged: bool | None = None,
+        batch_shape: Any = None,
+        input_tensor: Any = None,
+        optional: bool = False,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        batch_shape = kwargs.pop("batch_input_shape", batch_shape)
+        super().__init__(name=name, dtype=dtype, **kwargs)
+        if sparse or ragged or input_tensor is not None or optional:
+            raise ArgumentError("Input: sparse, ragged, tensor and optional are not available.")
+        if (shape is None) == (batch_shape is None):
+            raise ArgumentError("Input: give either shape or batch_shape.")
+        if batch_shape is None:
+            sample = (shape,) if isinstance(shape, int) else tuple(shape)
+            batch_shape = (batch_size, *sample)
+        if not is_shape(batch_shape):
+            raise ArgumentError(f"Input: {batch_shape!r} is no shape.")
+        self.batch_shape = tuple(batch_shape)
+        Node(self, (), {}, KerasTensor(self.batch_shape, self.dtype, name=self.name))
+        self.built = True
+
+    def call(self) -> None:
+        """Nothing is computed here."""
+
+    def get_config(self) -> dict[str, Any]:
+        return {"batch_shape": self.batch_shape, "dtype": self.dtype, "name": self.name}
+
+
+def Input(  # noqa: N802 - Keras's name
+    shape: Any = None,
+    batch_size: int | None = None,
+    dtype: Any = None,
+    sparse: bool | None = None,
+    ragged: bool | None = None,
+    batch_shape: Any = None,
+    name: str | None = None,
+    tensor: Any = None,
+    optional: bool = False,
+) -> Any:
+    """A symbolic tensor to start a functional model with; arguments as of ``InputLayer``.
+
+    >>> Input(shape=(28, 28, 1)).shape
+    (None, 28, 28, 1)
+    """
+    made = InputLayer(
+        shape, batch_size, dtype, sparse, ragged, batch_shape, tensor, optional, name=name
+    )
+    return made.output
+
+
+class Dense(Layer):
+    """``activation(x @ kernel + bias)`` along the last dimension.
+
+    Args:
+        units: features that come out.
+        activation: applied to the result; None for none.
+        use_bias: whether there is a bias.
+        kernel_initializer, bias_initializer: what the weights start as.
+        kernel_regularizer, bias_regularizer, activity_regularizer: penalties added to the loss.
+        kernel_constraint, bias_constraint: applied after each update.
+
+    Shapes: (..., in) to (..., units). Weights: kernel (in, units), bias (units,).
+
+    Raises:
+        ArgumentError: an unknown or wrong argument. ShapeError: another number of features.
+
+    >>> import fovea
+    >>> Dense(2, kernel_initializer="ones")(fovea.ones(1, 3)).detach()
+    tensor([[3., 3.]])
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
+        quantization_config: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        refuse_lora(self, lora_rank, quantization_config)
+        self.units = single("Dense", "units", units)
+        self.activation = activations.get(activation)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        self.input_spec = InputSpec(min_ndim=2)
+
+    def build(self, input_shape: Any) -> None:
+        features = need_size(input_shape, -1, self)
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(features, self.units),
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
+        store_as(self.kernel, (1, 0))
+        if self.use_bias:
+            self.bias = self.add_weight(
+                name="bias",
+                shape=(self.units,),
+                initializer=self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
+        self.input_spec = InputSpec(min_ndim=2, axes={-1: features})
+        self.built = True
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        weights = self._parameters
+        kernel = permute.bind((weights["kernel"],), _TRANSPOSED)
+        y = linear.bind((inputs, kernel, weights.get("bias")))
+        return y if self.activation is activations.linear else self.activation(y)
+
+    def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
+        return (*input_shape[:-1], self.units)
+
+
+def refuse_lora(layer: Layer, lora_rank: Any, quantization_config: Any) -> None:
+    """ArgumentError for what Keras's language layers take and these do not."""
+    if lora_rank is not None or quantization_config is not None:
+        raise ArgumentError(
+            f"{type(layer).__name__}: lora_rank and quantization_config are not available."
+        )
+
+
+class Embedding(Layer):
+    """Rows of a table, picked by integers.
+
+    Args:
+        input_dim: rows.
+        output_dim: features.
+        embeddings_initializer: what the table starts as.
+        embeddings_regularizer, embeddings_constraint: as of other weights.
+        mask_zero: must be False: masks are not carried.
+        weights: the table itself.
+
+    Shapes: integers (...) to (..., output_dim).
+    """
+
+    takes_integers = True
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        weights: Any = None,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
+        quantization_config: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        length = kwargs.pop("input_length", None)
+        if length is not None:
+            kwargs["input_shape"] = (length,)
+        super().__init__(**kwargs)
+        refuse_lora(self, lora_rank, quantization_config)
+        if mask_zero:
+            raise ArgumentError("Embedding: masks are not carried.", fix="mask_zero=False")
+        self.input_dim = single("Embedding", "input_dim", input_dim)
+        self.output_dim = single("Embedding", "output_dim", output_dim)
+        self.embeddings_initializer = initializers.get(embeddings_initializer)
+        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
+        self.embeddings_constraint = constraints.get(embeddings_constraint)
+        self.mask_zero = False
+        if weights is not None:
+            self.build()
+            self.set_weights(weights if isinstance(weights, list) else [weights])
+
+    def build(self, input_shape: Any = None) -> None:
+        self.embeddings = self.add_weight(
+            name="embeddings",
+            shape=(self.input_dim, self.output_dim),
+            initializer=self.embeddings_initializer,
+            regularizer=self.embeddings_regularizer,
+            constraint=self.embeddings_constraint,
+        )
+        self.built = True
+
+    def call(self, inputs: Tensor) -> Tensor:
+        rows = inputs if inputs.dtype is dtypes.int64 else inputs.to(dtypes.int64)
+        values = rows._array()
+        if values.size and (values.min() < 0 or values.max() >= self.input_dim):
+            wrong = values[(values < 0) | (values >= self.input_dim)].flat[0]
+            raise OutOfRangeError(
+                f"Embedding: {int(wrong)} is out of range for {self.input_dim} rows."
+            )
+        return self.embeddings[rows]
+
+    def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
+        return (*input_shape, self.output_dim)
+
+    def get_config(self) -> dict[str, Any]:
+        return {k: v for k, v in super().get_config().items() if k != "weights"}
+
+
+class Lambda(Layer):
+    """Any function of tensors.
+
+    Args:
+        function: ``f(x, **arguments)``; one that takes ``training`` is given it.
+        output_shape: of one sample, or a function of the input's shape; found out unless given.
+        mask: accepted for Keras's sake.
+        arguments: keyword arguments for the function.
+
+    >>> import fovea
+    >>> Lambda(lambda x: x * 2)(fovea.ones(2))
+    tensor([2., 2.])
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        output_shape: Any = None,
+        mask: Any = None,
+        arguments: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.function, self.arguments = function, arguments or {}
+        self.output_shape = output_shape
+        self.mask = mask
+        self._passes_training = "training" in _parameters(function)
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        if self._passes_training:
+            return self.function(inputs, training=training, **self.arguments)
+        return self.function(inputs, **self.arguments)
+
+    def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
+        if self.output_shape is None:
+            return super().compute_output_shape(input_shape)
+        if callable(self.output_shape):
+            return self.output_shape(input_shape)
+        batch = input_shape[0] if is_shape(input_shape) else None
+        return (batch, *self.output_shape)
+
+
+def _parameters(function: Any) -> Any:
+    import inspect
+
+    try:
+        return inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return {}
+
+
+class Identity(Layer):
+    """The input itself."""
+
+    takes_integers = True
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        return inputs
+
+    def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
+        return input_shape
+
+    def output_dtype(self, x: Any) -> str:
+        return str(x.dtype) if isinstance(x, KerasTensor) else self.dtype
+
+
+class ModuleWrapper(Layer):
+    """A ``fovea.nn`` module as a Keras layer. It gets tensors as they are: images in NHWC need a
+    ``Permute`` before a module that takes NCHW.
+
+    Args:
+        module: the module.
+
+    >>> import fovea
+    >>> ModuleWrapper(fovea.nn.ReLU())(fovea.tensor([-1.0, 1.0]))
+    tensor([0., 1.])
+    """
+
+    takes_integers = True
+
+    def __init__(self, module: Module, name: str | None = None, **kwargs: Any) -> None:
+        if not isinstance(module, Module):
+            raise ArgumentError(f"ModuleWrapper: {module!r} is no module.")
+        self.__dict__["_wrapped_name"] = type(module).__name__
+        super().__init__(name=name, **kwargs)
+        self.module = module
+        self.built = True
+
+    def _name_prefix(self) -> str:
+        return str(self.__dict__["_wrapped_name"])
+
+    def call(self, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
+        module = self.module
+        if module.training is not bool(training):
+            module.train(bool(training))
+        return module(*args, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        raise ArgumentError(
+            f"{self.name}: a {type(self.module).__name__} module cannot be described in a config.",
+            fix="save its state_dict, or wrap it in a registered Layer with get_config",
+        )
+
+
+TorchModuleWrapper = ModuleWrapper
+
+
+def as_layer(item: Any) -> Layer:
+    """A layer as it is, any other module wrapped.
+
+    Raises:
+        ArgumentError: neither of them.
+    """
+    if isinstance(item, Layer):
+        return item
+    if isinstance(item, KerasTensor):
+        return item.keras_history.operation
+    if isinstance(item, Module):
+        return ModuleWrapper(item)
+    if isinstance(item, type) and issubclass(item, Module):
+        raise ArgumentError(f"{item.__name__} is a class: make a layer with {item.__name__}(...).")
+    raise ArgumentError(f"a layer or a module is needed, got {type(item).__name__}: {item!r}.")
+
+
+def as_floatx(x: Any) -> Any:
+    """An array in the default float type."""
+    return np.asarray(x, dtype=config.as_dtype(None).numpy)

@@ -1,0 +1,449 @@
+"""``Layer``: a module that makes its weights when it first sees its input, and joins graphs."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fovea import dispatch, dtypes
+from fovea.errors import ArgumentError, FoveaError, GradientError
+from fovea.functions import creation
+from fovea.keras import config, regularizers
+from fovea.keras.keras_tensor import KerasTensor, Node, any_symbolic, is_shape, shape_of
+from fovea.keras.layers.arguments import constructor_config, unknown_arguments
+from fovea.keras.layers.spec import check_input
+from fovea.keras.layers.tracking import tracked
+from fovea.keras.layers.weights import Weights
+from fovea.keras.naming import auto_name
+from fovea.keras.objects import serialize_keras_object
+from fovea.keras.tree import flatten, map_structure
+from fovea.keras.variables import Variable
+from fovea.tensor import Tensor
+from fovea.tensorbase import is_tensor
+
+__all__ = ["Layer"]
+
+_TRAINING_ONLY = frozenset({"training"})
+
+
+class _CallContext(threading.local):
+    """What the call that is going on says of ``training``; None outside of calls."""
+
+    training: bool | None = None
+
+
+context = _CallContext()
+
+
+class Layer(Weights):
+    """Base of Keras layers. A subclass gives ``call``, and ``build`` if it has weights.
+
+    It is a ``fovea.nn.Module``: it may hold other modules and be held by them.
+
+    Args:
+        activity_regularizer: a penalty on the output, added to the loss.
+        trainable: whether the weights are learned.
+        dtype: of weights and computation; default ``floatx()``.
+        autocast: cast floating-point inputs to ``dtype``.
+        name: made up from the class unless given.
+
+    Raises:
+        ArgumentError: an unknown argument; names the nearest known one.
+
+    >>> import fovea
+    >>> class Scale(Layer):
+    ...     def build(self, input_shape):
+    ...         self.factor = self.add_weight(shape=(input_shape[-1],), initializer="ones")
+    ...     def call(self, x):
+    ...         return x * self.factor
+    >>> Scale()(fovea.tensor([[1.0, 2.0]])).detach()
+    tensor([[1., 2.]])
+    """
+
+    keras_module: ClassVar[str] = "keras.layers"
+    takes_integers: ClassVar[bool] = False  # else integer inputs are cast to the layer's dtype
+    training: Any
+    built: bool
+    _call_arguments: ClassVar[tuple[str, ...]] = ()
+    _takes_training: ClassVar[bool] = False
+    _training_default: ClassVar[Any] = None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "call" in cls.__dict__:
+            parameters = inspect.signature(cls.call).parameters
+            cls._call_arguments = tuple(parameters)[1:]
+            cls._takes_training = "training" in parameters
+            default = parameters["training"].default if cls._takes_training else None
+            cls._training_default = default if isinstance(default, bool) else None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        made = super().__new__(cls)
+        made.__dict__["_init_arguments"] = (args, kwargs)
+        return made
+
+    def __init__(
+        self,
+        *,
+        activity_regularizer: Any = None,
+        trainable: bool = True,
+        dtype: Any = None,
+        autocast: bool = True,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__()
+        own = self.__dict__
+        own["training"] = None  # neither train() nor eval() was called: calls are inference
+        own["_trainable"], own["_dtype"] = bool(trainable), config.as_dtype(dtype)
+        own["_provisional"], own["_losses"] = {}, []
+        own["_inbound_nodes"], own["_build_shapes"] = [], None
+        own["built"], own["autocast"], own["input_spec"] = False, autocast, None
+        own["name"] = self._checked_name(name)
+        own["_first_shape"] = self._first_input_shape(kwargs)
+        own["activity_regularizer"] = regularizers.get(activity_regularizer)
+        if kwargs:
+            raise unknown_arguments(self, kwargs)
+
+    def _checked_name(self, name: Any) -> str:
+        if name is None:
+            return auto_name(self._name_prefix())
+        if not isinstance(name, str) or "/" in name:
+            raise ArgumentError(
+                f"{type(self).__name__}: a name is a string without '/', got {name!r}."
+            )
+        return name
+
+    def _name_prefix(self) -> str:
+        return type(self).__name__
+
+    @staticmethod
+    def _first_input_shape(kwargs: dict[str, Any]) -> tuple[int | None, ...] | None:
+        """The shape that ``input_shape=`` and its kin give, with the batch's size in front."""
+        batch = kwargs.pop("batch_size", None)
+        if kwargs.get("batch_input_shape") is not None:
+            return tuple(kwargs.pop("batch_input_shape"))
+        if kwargs.get("batch_shape") is not None:
+            return tuple(kwargs.pop("batch_shape"))
+        if kwargs.get("input_shape") is not None:
+            shape = kwargs.pop("input_shape")
+            return (batch, *((shape,) if isinstance(shape, int) else shape))
+        if kwargs.get("input_dim") is not None:
+            return (batch, int(kwargs.pop("input_dim")))
+        return None
+
+    # -- attributes ---------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Variable):
+            if "_provisional" in self.__dict__ and self._claim(name, value):
+                return
+            if not value._requires_grad and "_buffers" in self.__dict__:
+                self._forget(name)
+                self.register_buffer(name, value)
+                return
+        prop = getattr(type(self), name, None)
+        if isinstance(prop, property) and prop.fset is not None:
+            object.__setattr__(self, name, value)
+            return
+        if isinstance(value, list | tuple | dict):
+            value = tracked(self, name, value)
+        super().__setattr__(name, value)
+
+    @property
+    def dtype(self) -> str:
+        """The name of the dtype of weights and computation."""
+        return str(self._dtype.name)
+
+    compute_dtype = variable_dtype = input_dtype = dtype
+
+    @property
+    def path(self) -> str:
+        """The layer's name."""
+        return self.name
+
+    # -- what subclasses give -----------------------------------------------------------------
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights for inputs of this shape (batch first, None where sizes may vary)."""
+        self.built = True
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the output; every subclass defines it."""
+        raise ArgumentError(f"{type(self).__name__} defines no call(self, x).")
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """``call``, under the name that modules use."""
+        return self.call(*args, **kwargs)
+
+    def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
+        """The output's shape for an input of this shape, found by running ``call`` on zeros."""
+        from fovea.keras.layers.probing import probed_shapes
+
+        return probed_shapes(self, input_shape)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """The output as symbolic tensors, for symbolic inputs."""
+        shapes = self.compute_output_shape(shape_of(args[0]))
+        return _symbols(shapes, self.output_dtype(args[0]))
+
+    def output_dtype(self, x: Any) -> str:
+        """The name of the output's dtype for an input."""
+        return self.dtype
+
+    # -- calling ------------------------------------------------------------------------------
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            quick = (
+                len(args) == 1
+                and args[0].__class__ is Tensor
+                and args[0].dtype is self._dtype
+                and self.built
+                and (not kwargs or kwargs.keys() == _TRAINING_ONLY)
+            )
+            if not quick:
+                if any_symbolic(args, kwargs):
+                    return self.symbolic_call(*args, **kwargs)
+                args = map_structure(self._as_input, args)
+                kwargs = map_structure(self._as_input, kwargs)
+                self._build_for(args, kwargs)
+            if self.input_spec is not None and is_tensor(args[0]):
+                check_input(self, self.input_spec, args[0].shape)
+            return self._run(args, kwargs)
+        except FoveaError as error:
+            note_path(error, self)
+            raise
+
+    def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """``call`` with hooks, within the context that tells inner layers of ``training``."""
+        outer = context.training
+        training = kwargs.pop("training", None) if kwargs else None
+        if training is None:
+            training = outer
+        if training is None:
+            training = self.training if self.training is not None else self._training_default
+        if self._takes_training:
+            kwargs["training"] = bool(training)
+        if training is outer or not self._modules:
+            result = self._with_hooks(args, kwargs)
+        else:
+            context.training = None if training is None else bool(training)
+            try:
+                result = self._with_hooks(args, kwargs)
+            finally:
+                context.training = outer
+        if self.activity_regularizer is not None:
+            self._penalize(result)
+        return result
+
+    def _with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if (
+            self._forward_hooks
+            or self._forward_pre_hooks
+            or self._backward_hooks
+            or self._backward_pre_hooks
+        ):
+            return self._call_with_hooks(args, kwargs)
+        return self.call(*args, **kwargs)
+
+    def _as_input(self, value: Any) -> Any:
+        """Arrays as tensors; numbers in the layer's dtype."""
+        if isinstance(value, np.ndarray):
+            value = as_tensor(value)
+        if not is_tensor(value) or isinstance(value, Variable):
+            return value
+        if value.dtype.is_floating_point:
+            cast = self.autocast and value.dtype is not self._dtype
+        else:
+            cast = not self.takes_integers and value.dtype is not dtypes.bool_
+        return value.to(self._dtype) if cast else value
+
+    # -- building -----------------------------------------------------------------------------
+
+    def _build_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Make the weights if that has not been done."""
+        if self.built:
+            return
+        shapes = self._shapes_for_build(args, kwargs)
+        if self.input_spec is not None and shapes and is_shape(next(iter(shapes.values()))):
+            check_input(self, self.input_spec, next(iter(shapes.values())))
+        self.build_with(shapes)
+
+    def _shapes_for_build(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of ``build``: ``input_shape``, or one ``x_shape`` for each argument ``x``."""
+        names = list(inspect.signature(self.build).parameters)
+        bound = {**dict(zip(self._call_arguments, args, strict=False)), **kwargs}
+        if len(names) == 1 and not (names[0].endswith("_shape") and names[0][:-6] in bound):
+            first = args[0] if args else next(iter(kwargs.values()), None)
+            return {names[0]: shape_of(first)}
+        return {n: shape_of(bound[n[:-6]]) for n in names if n[:-6] in bound}
+
+    def build_with(self, shapes: dict[str, Any]) -> None:
+        """Run ``build`` with these arguments, once."""
+        if self.built:
+            return
+        if len(shapes) == 1:
+            self.build(next(iter(shapes.values())))
+        else:
+            self.build(**shapes)
+        own = self.__dict__
+        own["_build_shapes"], own["built"] = shapes, True
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """What ``build`` was given."""
+        shapes = self._build_shapes
+        if not shapes:
+            return None
+        if len(shapes) == 1:
+            return {"input_shape": next(iter(shapes.values()))}
+        return dict(shapes)
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Make the weights as ``get_build_config`` says."""
+        if "input_shape" in config and len(config) == 1:
+            self.build_with({"input_shape": as_shape(config["input_shape"])})
+        elif config:
+            shapes = config.get("shapes_dict", config)
+            self.build_with({k: as_shape(v) for k, v in shapes.items()})
+
+    # -- graphs -------------------------------------------------------------------------------
+
+    def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
+        """Join a graph: the output as symbolic tensors."""
+        self._build_for(args, kwargs)
+        if self.input_spec is not None and args and isinstance(args[0], KerasTensor):
+            check_input(self, self.input_spec, args[0].shape)
+        outputs = self.compute_output_spec(*args, **kwargs)
+        Node(self, args, kwargs, outputs)
+        return outputs
+
+    def _only_node(self, what: str) -> Node:
+        if len(self._inbound_nodes) != 1:
+            count = len(self._inbound_nodes)
+            raise AttributeError(
+                f"{self.name} has no single {what}: it was called {count} times in a graph."
+            )
+        node: Node = self._inbound_nodes[0]
+        return node
+
+    @property
+    def input(self) -> Any:
+        """The symbolic input of the layer's only call."""
+        tensors = self._only_node("input").input_tensors
+        return tensors[0] if len(tensors) == 1 else tensors
+
+    @property
+    def output(self) -> Any:
+        """The symbolic output of the layer's only call."""
+        return self._only_node("output").outputs
+
+    # -- losses -------------------------------------------------------------------------------
+
+    def add_loss(self, loss: Any) -> None:
+        """Add a number to the loss of the step that is being computed.
+
+        Raises:
+            GradientError: a tensor with more than one element.
+        """
+        for part in flatten(loss):
+            if is_tensor(part) and part.numel() != 1:
+                raise GradientError(f"add_loss: one number is needed, got shape {part.shape}.")
+            self._losses.append(part)
+
+    def _penalize(self, outputs: Any) -> None:
+        for output in flatten(outputs):
+            if is_tensor(output):
+                penalty = self.activity_regularizer(output)
+                self.add_loss(penalty / output.shape[0] if output.ndim and output.shape[0] else penalty)
+
+    @property
+    def losses(self) -> list[Any]:
+        """The losses of the last call, then the penalties on weights."""
+        found: list[Any] = []
+        for module in self.modules():
+            found.extend(getattr(module, "_losses", ()))
+        for w in self.trainable_weights:
+            regularizer = getattr(w, "regularizer", None)
+            if regularizer is not None:
+                found.append(regularizer(w))
+        return found
+
+    def _clear_losses(self) -> None:
+        for module in self.modules():
+            module.__dict__.get("_losses", []).clear()
+
+    # -- writing down -------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments to make another one with, as plain data."""
+        policy = {"module": "keras", "class_name": "DTypePolicy", "registered_name": None}
+        base: dict[str, Any] = {"name": self.name, "trainable": self.trainable}
+        base["dtype"] = {**policy, "config": {"name": self.dtype}}
+        if self.activity_regularizer is not None:
+            base["activity_regularizer"] = serialize_keras_object(self.activity_regularizer)
+        return {**base, **constructor_config(self)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """One with these arguments."""
+        return cls(**config)
+
+    def extra_repr(self) -> str:
+        return f"name={self.name}, built={self.built}"
+
+
+def _symbols(shapes: Any, dtype: str) -> Any:
+    """Symbolic tensors for a structure of shapes."""
+    if is_shape(shapes):
+        return KerasTensor(shapes, dtype)
+    if isinstance(shapes, dict):
+        return {key: _symbols(shape, dtype) for key, shape in shapes.items()}
+    return type(shapes)(_symbols(shape, dtype) for shape in shapes)
+
+
+def as_tensor(array: Any) -> Tensor:
+    """An array as a tensor: floats in ``floatx()``, unsigned integers as signed ones."""
+    array = np.asarray(array)
+    if array.dtype.kind == "f":
+        wanted: Any = config.as_dtype(None)
+    elif array.dtype.kind == "u" and array.dtype != np.uint8:
+        wanted = dtypes.int64
+    else:
+        wanted = None
+    return creation.from_array(array, wanted)
+
+
+def as_shape(value: Any) -> Any:
+    """Lists of sizes, as files hold them, as tuples."""
+    if is_shape(value):
+        return tuple(value)
+    if isinstance(value, dict):
+        return {k: as_shape(v) for k, v in value.items()}
+    return [as_shape(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def note_path(error: FoveaError, layer: Any) -> None:
+    """Add a layer's name to an error that passes through it."""
+    inner = getattr(error, "module", None)
+    if inner is layer:
+        return
+    if inner is not None and not isinstance(inner, Layer):
+        for name, candidate in layer.named_modules():
+            if candidate is inner:
+                error.enter(name)
+                break
+    error.enter(layer.name)
+    error.module = layer  # type: ignore[attr-defined]
+
+
+def without_gradients(f: Any, *args: Any) -> Any:
+    """``f(*args)`` with nothing recorded for backward."""
+    before = dispatch.set_grad_enabled(False)
+    try:
+        return f(*args)
+    finally:
+        dispatch.set_grad_enabled(before)

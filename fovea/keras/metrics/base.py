@@ -1,0 +1,234 @@
+"""The base of metrics, and means of functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fovea import dispatch
+from fovea.errors import ArgumentError
+from fovea.functions import creation
+from fovea.keras import config, initializers
+from fovea.keras.losses.functions import default_name, same_rank, to_tensor
+from fovea.keras.naming import auto_name
+from fovea.keras.objects import deserialize_keras_object, serialize_keras_object
+from fovea.keras.variables import Variable
+from fovea.tensorbase import is_tensor
+from fovea.training import metrics as streaming
+
+if TYPE_CHECKING:
+    from fovea.tensor import Tensor
+
+__all__ = ["Mean", "MeanMetricWrapper", "Metric", "Sum"]
+
+
+class Metric(streaming.Metric):
+    """Base of metrics. A subclass gives ``update_state`` and ``result``, and keeps its state in
+    variables from ``add_variable``.
+
+    Args:
+        dtype: of the state.
+        name: key in logs and histories.
+
+    >>> class Count(Metric):
+    ...     def __init__(self, name="count"):
+    ...         super().__init__(name=name)
+    ...         self.seen = self.add_variable(shape=(), initializer="zeros", name="seen")
+    ...     def update_state(self, y_true, y_pred, sample_weight=None):
+    ...         self.seen.assign(self.seen + y_true.shape[0])
+    ...     def result(self):
+    ...         return self.seen
+    >>> count = Count()
+    >>> count.update_state(np.zeros(3), np.zeros(3))
+    >>> float(count.result())
+    3.0
+    """
+
+    keras_module = "keras.metrics"
+    _direction: str | None = None
+
+    def __init__(self, dtype: Any = None, name: str | None = None) -> None:
+        super().__init__(name=name or auto_name(type(self).__name__))
+        self._dtype = dtype
+        self._variables: list[Variable] = []
+
+    @property
+    def direction(self) -> str | None:  # type: ignore[override]
+        """``"up"`` or ``"down"``: which way is better."""
+        return self._direction
+
+    @property
+    def dtype(self) -> str:
+        """The name of the state's dtype."""
+        return config.standardize_dtype(self._dtype)
+
+    def add_variable(
+        self,
+        shape: Any,
+        initializer: Any,
+        dtype: Any = None,
+        aggregation: str = "sum",
+        name: str | None = None,
+    ) -> Variable:
+        """Make a piece of state: a tensor that ``reset_state`` sets to zero."""
+        kind = config.as_dtype(self._dtype if dtype is None else dtype)
+        make = initializers.get(initializer)
+        made = Variable(make, tuple(shape), kind, trainable=False, name=name)
+        self._variables.append(made)
+        return made
+
+    def add_weight(
+        self, shape: Any = (), initializer: Any = None, dtype: Any = None, name: str | None = None
+    ) -> Variable:
+        """``add_variable``, with a shape of () and zeros by default."""
+        return self.add_variable(shape, initializer or "zeros", dtype, name=name)
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The state."""
+        return list(self._variables)
+
+    def reset_state(self) -> None:
+        """Set the state to zero."""
+        for v in self._variables:
+            v.assign(np.zeros(v.shape))
+
+    def value(self) -> Any:
+        result = self.result()
+        if is_tensor(result):
+            return float(result.item()) if result.numel() == 1 else result._array().copy()
+        return result
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments to make another one with."""
+        return {"name": self.name, "dtype": self.dtype}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """One with these arguments."""
+        return cls(**config)
+
+
+class Mean(streaming.Mean, Metric):
+    """The weighted mean of values.
+
+    >>> m = Mean()
+    >>> m.update_state([1, 3, 5, 7], sample_weight=[1, 1, 0, 0])
+    >>> m.result()
+    tensor(2.)
+    """
+
+    direction = Metric.direction  # type: ignore[assignment]
+
+    def __init__(self, name: str = "mean", dtype: Any = None) -> None:
+        Metric.__init__(self, dtype=dtype, name=name)
+        self._total = self._count = 0.0
+        self._pending = []
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+        streaming.Mean.update_state(self, values, _weights(sample_weight))
+
+    def result(self) -> Any:
+        return creation.tensor(self.value(), dtype=config.as_dtype(self._dtype))
+
+    @property
+    def variables(self) -> list[Any]:
+        """Total and count, as tensors."""
+        return [creation.tensor(self.total), creation.tensor(self.count)]
+
+
+def _weights(sample_weight: Any) -> Any:
+    """Weights as a number or an array of floats; booleans select."""
+    if sample_weight is None or isinstance(sample_weight, int | float):
+        return sample_weight
+    return np.asarray(streaming.as_weight(sample_weight), dtype=np.float64)
+
+
+class Sum(Metric):
+    """The weighted sum of values."""
+
+    def __init__(self, name: str = "sum", dtype: Any = None) -> None:
+        super().__init__(dtype=dtype, name=name)
+        self._total = 0.0
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+        array = to_tensor(values)._array().astype(np.float64)
+        weight = _weights(sample_weight)
+        if isinstance(weight, np.ndarray):
+            array, weight = streaming.broadcast_weight(array, weight)
+        self._total += float((array if weight is None else array * weight).sum())
+
+    def reset_state(self) -> None:
+        self._total = 0.0
+
+    def value(self) -> float:
+        return self._total
+
+    def result(self) -> Any:
+        return creation.tensor(self._total, dtype=config.as_dtype(self._dtype))
+
+
+class MeanMetricWrapper(Mean):
+    """The mean of ``fn(y_true, y_pred, **kwargs)`` over samples.
+
+    >>> def gap(y_true, y_pred):
+    ...     return (y_true - y_pred).abs()
+    >>> m = MeanMetricWrapper(gap, name="gap")
+    >>> m.update_state([1.0, 2.0], [1.0, 4.0])
+    >>> m.value()
+    1.0
+    """
+
+    def __init__(
+        self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any
+    ) -> None:
+        super().__init__(name=name or default_name(fn), dtype=dtype)
+        self._fn, self._fn_kwargs = fn, kwargs
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
+        before = dispatch.set_grad_enabled(False)
+        try:
+            values = self._values(to_tensor(y_true), to_tensor(y_pred))
+            super().update_state(values, sample_weight)
+        finally:
+            dispatch.set_grad_enabled(before)
+
+    def _values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        if len(y_true.shape) != len(y_pred.shape):
+            y_true, y_pred = same_rank(y_true, y_pred)
+        return self._fn(y_true, y_pred, **self._fn_kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        found = super().get_config()
+        if type(self) is MeanMetricWrapper:
+            return {**found, "fn": serialize_keras_object(self._fn), **self._fn_kwargs}
+        return {**found, **serialize_keras_object(self._fn_kwargs)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        if "fn" in config:
+            config = {**config, "fn": deserialize_keras_object(config["fn"])}
+        return cls(**config)
+
+
+class PlainMean(MeanMetricWrapper):
+    """A mean whose function takes nothing but target and prediction."""
+
+    function: Callable[..., Any]
+    default: str
+
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(type(self).function, name or self.default, dtype)
+
+
+def arrays(*tensors: Any) -> tuple[np.ndarray[Any, Any], ...]:
+    """The values of tensors, or of anything that can become one."""
+    return tuple(to_tensor(t)._array() for t in tensors)
+
+
+def need(condition: bool, text: str) -> None:
+    """ArgumentError with ``text`` unless ``condition``."""
+    if not condition:
+        raise ArgumentError(text)

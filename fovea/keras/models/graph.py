@@ -1,0 +1,179 @@
+"""The graph of a functional model: found from its outputs, sorted, and run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fovea.errors import ArgumentError, ShapeError
+from fovea.keras.keras_tensor import KerasTensor, Node
+from fovea.keras.layers.core import InputLayer
+from fovea.keras.tree import flatten, map_structure
+
+__all__ = ["Graph"]
+
+Key = int  # a symbolic tensor's id
+
+
+class _Slot:
+    """Stands for a value that is computed when the graph runs."""
+
+    __slots__ = ("index",)
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+
+class Graph:
+    """Nodes from inputs to outputs, in an order in which they can run.
+
+    Args:
+        inputs, outputs: symbolic tensors, or structures of them.
+
+    Raises:
+        ArgumentError: an output that does not follow from the inputs.
+    """
+
+    def __init__(self, inputs: Any, outputs: Any) -> None:
+        self.inputs, self.outputs = inputs, outputs
+        self.flat_inputs, self.flat_outputs = flatten(inputs), flatten(outputs)
+        for what, tensors in (("inputs", self.flat_inputs), ("outputs", self.flat_outputs)):
+            for t in tensors:
+                if not isinstance(t, KerasTensor):
+                    raise ArgumentError(
+                        f"Model: {what} must be symbolic tensors, got {type(t).__name__}.",
+                        fix="start from Input(shape=...) and call layers on it",
+                    )
+        self.nodes = self._sorted()
+        self._slots: dict[Key, int] = {}
+        self._program = self._compiled()
+
+    @property
+    def layers(self) -> list[Any]:
+        """The layers, inputs first, each once."""
+        seen: dict[int, Any] = {}
+        for node in self.nodes:
+            seen.setdefault(id(node.operation), node.operation)
+        return list(seen.values())
+
+    def depths(self) -> dict[int, int]:
+        """For each layer's id: how many layers lie between it and an output, at most."""
+        depth: dict[int, int] = {}
+        for node in reversed(self.nodes):
+            own = depth.setdefault(id(node), 0)
+            for parent in node.parents:
+                depth[id(parent)] = max(depth.get(id(parent), 0), own + 1)
+        layers: dict[int, int] = {}
+        for node in self.nodes:
+            key = id(node.operation)
+            layers[key] = max(layers.get(key, 0), depth[id(node)])
+        return layers
+
+    def _sorted(self) -> list[Node]:
+        """Every node before those that need it; independent ones in the order of their making."""
+        known = {id(t) for t in self.flat_inputs}
+        order: list[Node] = []
+        done: set[int] = set()
+        stack: list[tuple[Node, bool]] = [(_node(t), False) for t in reversed(self.flat_outputs)]
+        while stack:
+            node, expanded = stack.pop()
+            if id(node) in done:
+                continue
+            if expanded:
+                done.add(id(node))
+                order.append(node)
+                continue
+            if node.is_input and not any(id(t) in known for t in node.output_tensors):
+                raise ArgumentError(
+                    f"Model: the outputs need the input {node.operation.name!r}, which is not among "
+                    "the model's inputs.",
+                )
+            stack.append((node, True))
+            for t in reversed(node.input_tensors):
+                if id(t) not in known:
+                    stack.append((_node(t), False))
+        inputs = [_node(t) for t in self.flat_inputs]
+        ids = {id(n) for n in inputs}
+        return inputs + [n for n in order if id(n) not in ids]
+
+    def _compiled(self) -> list[tuple[Any, Any, Any, list[int], bool]]:
+        """Steps: the layer, its arguments with slots, where the outputs go, whether it is simple."""
+        slots = self._slots
+        for t in self.flat_inputs:
+            slots.setdefault(id(t), len(slots))
+        inputs = {id(t) for t in self.flat_inputs}
+        program = []
+        for node in self.nodes:
+            if any(id(t) in inputs for t in node.output_tensors):
+                continue
+            args = map_structure(self._slot, node.args)
+            kwargs = map_structure(self._slot, node.kwargs)
+            out = [slots.setdefault(id(t), len(slots)) for t in node.output_tensors]
+            simple = len(args) == 1 and isinstance(args[0], _Slot) and not kwargs and len(out) == 1
+            program.append((node.operation, args, kwargs, out, simple))
+        return program
+
+    def _slot(self, value: Any) -> Any:
+        return _Slot(self._slots[id(value)]) if isinstance(value, KerasTensor) else value
+
+    def run(self, values: list[Any]) -> Any:
+        """The outputs, in the outputs' structure, for the inputs' values in order."""
+        held: list[Any] = [None] * len(self._slots)
+        for t, value in zip(self.flat_inputs, values, strict=True):
+            held[self._slots[id(t)]] = value
+        for layer, args, kwargs, out, simple in self._program:
+            if simple:
+                held[out[0]] = layer(held[args[0].index])
+                continue
+            given = map_structure(lambda v: held[v.index] if isinstance(v, _Slot) else v, args)
+            named = map_structure(lambda v: held[v.index] if isinstance(v, _Slot) else v, kwargs)
+            for place, result in zip(out, flatten(layer(*given, **named)), strict=True):
+                held[place] = result
+        return map_structure(lambda t: held[self._slots[id(t)]], self.outputs)
+
+    def replay(self, values: list[Any], swap: Any) -> Any:
+        """Call the graph's layers anew on symbolic tensors; ``swap`` gives each layer's stand-in."""
+        held: list[Any] = [None] * len(self._slots)
+        for t, value in zip(self.flat_inputs, values, strict=True):
+            held[self._slots[id(t)]] = value
+        for layer, args, kwargs, out, _ in self._program:
+            given = map_structure(lambda v: held[v.index] if isinstance(v, _Slot) else v, args)
+            named = map_structure(lambda v: held[v.index] if isinstance(v, _Slot) else v, kwargs)
+            for place, result in zip(out, flatten(swap(layer)(*given, **named)), strict=True):
+                held[place] = result
+        return map_structure(lambda t: held[self._slots[id(t)]], self.outputs)
+
+
+def _node(t: KerasTensor) -> Node:
+    history = t.keras_history
+    node: Node = history.operation._inbound_nodes[history.node_index]
+    return node
+
+
+def fit_rank(name: str, x: Any, symbol: KerasTensor) -> Any:
+    """An input with a last dimension of 1 added or removed where the model expects it so.
+
+    Raises:
+        ShapeError: it does not fit the model's input; names both.
+    """
+    shape, wanted = x.shape, symbol.shape
+    if len(shape) != len(wanted):
+        if len(shape) == len(wanted) + 1 and shape[-1] == 1:
+            x = x.squeeze(-1)
+        elif len(shape) == len(wanted) - 1 and wanted[-1] == 1:
+            x = x.unsqueeze(-1)
+    fits = len(x.shape) == len(wanted) and all(
+        w is None or n == w for n, w in zip(x.shape, wanted, strict=True)
+    )
+    if not fits:
+        raise ShapeError(
+            f'the input does not fit the model "{name}".',
+            {"input": str(tuple(shape)), "expected": f"{wanted}  (None: any size)"},
+            "check the data's shape against Input(shape=...); the first dimension is the batch",
+        )
+    return x
+
+
+def input_layer_of(t: KerasTensor) -> Any:
+    """The ``InputLayer`` that a symbolic tensor comes straight from, or None."""
+    layer = t.keras_history.operation
+    return layer if isinstance(layer, InputLayer) else None

@@ -1,0 +1,50 @@
+"""Keras's optimizers, as classes and by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fovea.keras.objects import lookup, serialize_keras_object
+from fovea.keras.optimizers import schedules
+from fovea.keras.optimizers.algorithms import SGD, Adagrad, Adam, Adamax, AdamW, Nadam, RMSprop
+from fovea.keras.optimizers.base import Optimizer
+
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Nadam",
+    "Optimizer",
+    "RMSprop",
+    "deserialize",
+    "get",
+    "schedules",
+    "serialize",
+]
+
+_CLASSES = (SGD, Adagrad, Adam, AdamW, Adamax, Nadam, RMSprop)
+_KNOWN: dict[str, Any] = {
+    **{c.__name__: c for c in _CLASSES},
+    **{c.__name__.lower(): c for c in _CLASSES},
+}
+
+
+def get(identifier: Any) -> Any:
+    """The optimizer that a name, class, description or object means; None gives None.
+
+    >>> get("adam").beta_1
+    0.9
+    """
+    return lookup("optimizer", identifier, _KNOWN, lambda found: hasattr(found, "step"))
+
+
+def serialize(optimizer: Any) -> Any:
+    """Plain data that describes an optimizer."""
+    return serialize_keras_object(optimizer)
+
+
+def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+    """The optimizer that plain data describes."""
+    return get(config)
