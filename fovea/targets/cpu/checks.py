@@ -7,7 +7,8 @@ import struct
 from collections.abc import Sequence
 
 from fovea.errors import KernelBoundsError
-from fovea.targets.cpu import compile, threads
+from fovea.targets.cpu import threads
+from fovea.targets.cpu.compile import describe
 from fovea.targets.cpu.memory import RECORD_BYTES
 
 
@@ -26,9 +27,9 @@ def run_checked(
     number, at, width = struct.unpack_from("3q", record)
     if number == 0:
         return
-    name, buffers = compile.describe(address)
+    name, buffers = describe(address)
     low, high = ranges[number - 1]
     raise KernelBoundsError(
-        f"kernel {name}: {width} bytes at {at - low:+d} from the start of buffer {buffers[number - 1]}, "
-        f"which holds {high - low}"
+        f"kernel {name}: {width} bytes at {at - low:+d} from the start of buffer "
+        f"{buffers[number - 1]}, which holds {high - low}"
     )

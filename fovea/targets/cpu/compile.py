@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from fovea.targets.cpu import cache as disk
 from fovea.targets.cpu.builder import Kernel, checking
@@ -18,6 +18,17 @@ from fovea.targets.cpu.isa import Isa, active
 
 if TYPE_CHECKING:
     import llvmlite.binding as llvm
+
+
+class Source(Protocol):
+    """What can be compiled: a `Kernel` or a `Routine`."""
+
+    name: str
+    buffer_names: tuple[str, ...]
+    light: bool
+
+    def assembly(self) -> str: ...
+
 
 _lock = threading.RLock()
 _addresses: dict[tuple[str, str, bool], int] = {}
@@ -113,7 +124,7 @@ def load(kernel: Kernel) -> int:
     return _load(f"ir:{kernel.assembly()}", kernel.isa, lambda: kernel)
 
 
-def load_cached(key: str, build: Callable[[], Kernel]) -> int:
+def load_cached(key: str, build: Callable[[], Source]) -> int:
     """The address of the kernel called `key`, building it with `build` only where no cache has it.
 
     Args:
@@ -124,7 +135,7 @@ def load_cached(key: str, build: Callable[[], Kernel]) -> int:
     return _load(key, active(), build)
 
 
-def _load(key: str, isa: Isa, build: Callable[[], Kernel]) -> int:
+def _load(key: str, isa: Isa, build: Callable[[], Source]) -> int:
     global _linked
     memo = (key, isa.name, checking())
     address = _addresses.get(memo)

@@ -115,7 +115,8 @@ class Core:
         item: Index,
         columns: Index | None = None,
     ) -> None:
-        """Add products lane by lane (each column has elements of its own in the rows) over `run` steps.
+        """Add products lane by lane (each column has elements of its own in the rows) over `run`
+        steps.
 
         Args:
             rows: vectors as wide as the panel, `item` apart.

@@ -173,8 +173,12 @@ def input_grad_correlations(gy: View, weight: View, gx: View, p: ConvParams) -> 
         Correlation(
             gy, gx, p.groups, per_group, channels, (v.count, h.count), p.stride,
             v.start * gx.strides[2] + h.start * gx.strides[3],
-            (v.taps, h.taps) if v.taps and h.taps else (0, 0), (1, 1), (v.step, h.step), (v.origin, h.origin),
-            (per_group * of_output, of_channel, of_output, -v.tap_step * of_row, -h.tap_step * of_column),
+            (v.taps, h.taps) if v.taps and h.taps else (0, 0),
+            (1, 1), (v.step, h.step), (v.origin, h.origin),
+            (
+                per_group * of_output, of_channel, of_output,
+                -v.tap_step * of_row, -h.tap_step * of_column,
+            ),
             v.first_tap * of_row + h.first_tap * of_column,
         )
         for v in down
@@ -223,7 +227,9 @@ def _plan(
         c = correlations[0]
         source = _source(replace(c, origin=(-1, -1)), f32)  # a band is needed in any case
         return winograd.plan_winograd(c, weight, epilogue, numbers, source)
-    todo = [c.widened() for c in correlations if c.x.shape[0] * c.grid[0] * c.grid[1] * c.y.shape[1]]
+    todo = [
+        c.widened() for c in correlations if c.x.shape[0] * c.grid[0] * c.grid[1] * c.y.shape[1]
+    ]
     for n, c in enumerate(todo):
         compute = f64 if c.x.element is f64 else f32
         pixels = c.x.shape[0] * c.grid[0] * c.grid[1]
@@ -294,11 +300,12 @@ def _correlate(
         c.x.shape[0], *c.grid, *c.x.shape[2:], c.channels, c.outputs,
         x_image, x_row, x_column, x_channel, c.channels * x_channel,
         y_image, y_row * c.spacing[0], y_column * c.spacing[1], c.outputs * y_channel, c.y_offset,
-        *c.stride, *c.origin, *taps, run, c.step[0] * of_row, c.step[1] * of_column, c.reach[0], band_columns,
+        *c.stride, *c.origin, *taps, run, c.step[0] * of_row, c.step[1] * of_column,
+        c.reach[0], band_columns,
         c.groups, blocks.images, -(-c.x.shape[0] // blocks.images),
         blocks.rows, -(-c.grid[0] // blocks.rows),
-        panels, blocks.panels, -(-panels // blocks.panels), c.taps[0] * c.taps[1] * c.contracted * width,
-        band, 0,
+        panels, blocks.panels, -(-panels // blocks.panels),
+        c.taps[0] * c.taps[1] * c.contracted * width, band, 0,
     )  # fmt: skip
     v = Variant(c.x.element, c.y.element, compute, tile, source, epilogue, c.depthwise)
     bias = () if numbers[2] is None else (numbers[2],)

@@ -36,15 +36,19 @@ TABLE_SLACK = 16  # entries behind a table's last, for whole vectors and tiles
 
 @dataclass(frozen=True)
 class Variant:
-    """What a convolution kernel is generated for."""
+    """What a convolution kernel is generated for.
+
+    `source`: "direct" reads images in place, "dense" copies whole rows into a band, an Order's
+    value copies pixels. `depthwise`: each channel is a group, and vectors hold channels.
+    """
 
     x: Element
     y: Element
     compute: Element
     tile: Tile
-    source: str  # "direct" reads images in place; "dense" copies whole rows into a band; else an Order's value
+    source: str
     epilogue: Epilogue
-    depthwise: bool = False  # each channel is a group: vectors of channels, channel by channel
+    depthwise: bool = False
 
     @property
     def key(self) -> str:
@@ -57,7 +61,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Piece:
-    """Where a piece lies, as Values: its group, first image and row, how many of each, its pixels."""
+    """Where a piece lies: its group, first image and row, how many of each, its pixels."""
 
     group: Value
     image: Value

@@ -38,7 +38,8 @@ SIZES = (
     "stride_h", "origin_h", "origin_w",
     "taps_h", "taps_w", "tap_h", "tap_w", "run", "step", "line", "channel_blocks", "block_stride",
     "reach_h", "band_columns", "groups", "chunks", "bands", "chunk_bands", "row_blocks",
-    "image_block", "row_block", "output_tiles", "tile_block", "tile_blocks", "g_panel", "g_start", "scratch_stride",
+    "image_block", "row_block", "output_tiles", "tile_block", "tile_blocks", "g_panel", "g_start",
+    "scratch_stride",
 )  # fmt: skip
 
 SUM_SIZES = (
@@ -121,7 +122,7 @@ def _band(k: Kernel, s: SimpleNamespace, number: Value) -> Band:
 
 
 def _pack_x(core: Core, v: Variant, s: SimpleNamespace, band: Band, x: Buffer, own: Buffer) -> None:
-    """Copy the rows of x that the band reaches: panels[block][pixel][lane], or pixels as they are."""
+    """Copy the rows of x that a band reaches: panels[block][pixel][lane], or pixels as they are."""
     k = core.k
     left = k.smaller(k.larger(-s.origin_w, 0), s.band_columns)
     right = k.larger(k.smaller(s.width - s.origin_w, s.band_columns), left)
@@ -148,7 +149,7 @@ def _copy_pixels(
     v: Variant,
     s: SimpleNamespace,
     source: Buffer,
-    shape: tuple[Index, Value],
+    shape: tuple[Index, Index],
     target: Buffer,
 ) -> None:
     """Copy a row of pixels, `shape[1]` channels of each; as whole vectors where that is a panel's
@@ -160,7 +161,7 @@ def _copy_pixels(
     if not v.panels or v.x_order is not Order.ITEMS:
         copy_rows(k, v.x_order, source, strides, shape, target, pitch)
         return
-    with k.if_else(count.eq(pitch)) as (whole, partly):
+    with k.if_else(count >= pitch) as (whole, partly):
         with whole, k.loop(0, pixels) as i:
             line, into = source.at(i * s.x_column), target.at(i * core.width)
             for vector in range(core.tile.vectors):
@@ -276,7 +277,7 @@ def sum_kernel(kind: Element, compute: Element, width: int) -> Kernel:
 
 def plan_conv2d_weight_grad(gy: View, x: View, gw: View, p: ConvParams) -> KernelProgram:
     """The program for the gradient to the weights: inputs gy, x, output gw, all of any strides."""
-    outputs, channels, taps_h, taps_w = gw.shape
+    outputs, channels, _, taps_w = gw.shape
     if gw.size == 0:
         return KernelProgram((), external=3)
     per_group = outputs // p.groups
@@ -364,14 +365,16 @@ class _Layout:
             x_image, x_row, x_column, x_channel, channels * x_channel,
             g_image, g_row, g_column, g_channel, per_group * g_channel,
             stride[0], -self.p.padding[0], -self.p.padding[2],
-            taps_h, tap_columns, dilation[0] * line, dilation[1] * pitch, self.run, stride[1] * pitch, line,
-            blocks, block_stride, reach, band_columns,
+            taps_h, tap_columns, dilation[0] * line, dilation[1] * pitch,
+            self.run, stride[1] * pitch, line, blocks, block_stride, reach, band_columns,
             self.p.groups, cut.chunks, cut.bands, -(-cut.bands // cut.chunks), row_blocks,
             cut.images, cut.rows, tiles, cut.tiles, -(-tiles // cut.tiles), g_panel, g_start,
         )  # fmt: skip
         v = Variant(
-            self.x.element, self.gy.element, self.compute, self.tile, self.panels, self.panels and stride[1] == 1,
-            Order.of(x_column, x_channel, width, channels), Order.of(g_column, g_channel, columns, per_group),
+            self.x.element, self.gy.element, self.compute, self.tile,
+            self.panels, self.panels and stride[1] == 1,
+            Order.of(x_column, x_channel, width, channels),
+            Order.of(g_column, g_channel, columns, per_group),
         )  # fmt: skip
         address = load_cached(v.key, partial(partial_kernel, v))
         own = (g_start + cut.tiles * g_panel) * self.compute.bytes
@@ -386,7 +389,8 @@ class _Layout:
         words = (
             self.p.groups, per_group, taps_h, tap_columns, taps_w, channels,
             tap_columns * of_tap, channels if self.merged else of_tap,
-            taps_h * tap_columns * blocks, tiles * self.tile.rows * self.width, chunks, self.p.groups * size,
+            taps_h * tap_columns * blocks, tiles * self.tile.rows * self.width,
+            chunks, self.p.groups * size,
             per_group * w_output, w_output, w_channel, w_row, w_column,
         )  # fmt: skip
         key = f"conv_weight_grad_sum/{self.gw.element}/{self.compute}/{self.width}"

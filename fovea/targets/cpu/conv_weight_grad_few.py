@@ -30,7 +30,8 @@ SIZES = (
     "images", "rows", "columns", "height", "width", "channels", "outputs",
     "x_image", "x_row", "x_column", "x_channel", "x_group",
     "g_image", "g_row", "g_column", "g_channel", "g_group",
-    "stride_h", "origin_h", "origin_w", "taps_w", "tap_h", "tap_w", "window", "item", "line", "reach_h", "band_columns",
+    "stride_h", "origin_h", "origin_w", "taps_w", "tap_h", "tap_w", "window", "item", "line",
+    "reach_h", "band_columns",
     "groups", "chunks", "bands", "chunk_bands", "row_blocks", "image_block", "row_block",
     "panels", "g_start", "scratch_stride",
 )  # fmt: skip
@@ -43,8 +44,10 @@ SUM_SIZES = (
 
 @dataclass(frozen=True)
 class Variant:
-    """What a kernel is generated for. `g_order`: how gy is copied into panels; None reads it in
-    place.
+    """What a kernel is generated for.
+
+    `g_order`: how gy is copied into panels; None reads it in place. `depthwise`: each channel is a
+    group; a window's elements are then its taps, of as many channels as a panel is wide.
     """
 
     x: Element
@@ -58,8 +61,9 @@ class Variant:
     @property
     def key(self) -> str:
         order = self.g_order.value if self.g_order else "direct"
+        name = "conv_weight_grad_" + ("depthwise" if self.depthwise else "few")
         return (
-            f"conv_weight_grad_few{'-depthwise' if self.depthwise else ''}/{self.x}/{self.g}/{self.compute}/"
+            f"{name}/{self.x}/{self.g}/{self.compute}/"
             f"{self.tile.rows}x{self.tile.vectors}/{self.x_order.value}/{order}"
         )
 
@@ -126,7 +130,7 @@ def _copy_band(
 
 @dataclass(frozen=True)
 class _Columns:
-    """Where a panel of output channels starts, and its distances between images, rows and pixels."""
+    """Where a panel of output channels starts, and its distances: images, rows and pixels."""
 
     start: Buffer
     image: Index
@@ -265,8 +269,9 @@ def plan_few(gy: View, x: View, gw: View, p: ConvParams) -> KernelProgram:
         images, rows, columns, *x.shape[2:], channels, per_group,
         *_image_strides(x, channels), *_image_strides(gy, per_group),
         p.stride[0], -p.padding[0], -p.padding[2],
-        taps_w, p.dilation[0] * line, p.dilation[1] * channels, window, p.stride[1] * channels, line,
-        reach, line // channels, groups, cut.chunks, cut.bands, -(-cut.bands // cut.chunks), row_blocks,
+        taps_w, p.dilation[0] * line, p.dilation[1] * channels, window, p.stride[1] * channels,
+        line, reach, line // channels,
+        groups, cut.chunks, cut.bands, -(-cut.bands // cut.chunks), row_blocks,
         cut.images, cut.rows, panels, band, stride,
     )  # fmt: skip
     call = KernelCall(
@@ -274,8 +279,8 @@ def plan_few(gy: View, x: View, gw: View, p: ConvParams) -> KernelProgram:
     )
     chunks = cut.chunks if cut.bands else 0
     sum_words = (
-        groups, per_group, taps_h, taps_w, 1 if depthwise else channels, window_rows, panels, chunks,
-        per_group * gw.strides[0], *gw.strides,
+        groups, per_group, taps_h, taps_w, 1 if depthwise else channels, window_rows, panels,
+        chunks, per_group * gw.strides[0], *gw.strides,
     )  # fmt: skip
     key = f"conv_weight_grad_few_sum/{gw.element}/{compute}/{width}"
     address = load_cached(key, partial(sum_kernel, gw.element, compute, width))

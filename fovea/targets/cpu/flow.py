@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from fovea.targets.cpu.elements import Element, f64, i64
+from fovea.targets.cpu.elements import Element, boolean, f64, i64
 from fovea.targets.cpu.isa import Isa, active
 from fovea.targets.cpu.values import Index, Operand, Value, ir_type, literal
 
@@ -54,7 +54,7 @@ class Loop:
 
 
 class Code:
-    """Emits the body of one LLVM function. `Kernel` and `Routine` (builder.py) give it a signature."""
+    """Emits the body of one LLVM function; `Kernel` and `Routine` give it a signature."""
 
     def __init__(self, isa: Isa | None = None) -> None:
         self.isa = isa or active()
@@ -208,8 +208,9 @@ class Code:
         self.label(after)
 
     @contextmanager
-    def if_(self, condition: Value) -> Iterator[None]:
+    def if_(self, condition: Value | bool) -> Iterator[None]:
         """Run the body where a scalar condition holds."""
+        condition = self.const(condition, boolean)
         then, after = self.fresh("%then"), self.fresh("%end")
         self.emit(f"br {condition.typed}, label {then}, label {after}")
         self.label(then)
@@ -218,10 +219,11 @@ class Code:
         self.label(after)
 
     @contextmanager
-    def if_else(self, condition: Value) -> Iterator[tuple[_Arm, _Arm]]:
+    def if_else(self, condition: Value | bool) -> Iterator[tuple[_Arm, _Arm]]:
         """`with k.if_else(c) as (then, otherwise):` and inside it `with then:` and `with
         otherwise:`, in that order.
         """
+        condition = self.const(condition, boolean)
         then, other, after = self.fresh("%then"), self.fresh("%else"), self.fresh("%end")
         self.emit(f"br {condition.typed}, label {then}, label {other}")
         yield _Arm(self, then, after), _Arm(self, other, after)

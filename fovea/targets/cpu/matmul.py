@@ -148,7 +148,8 @@ class Problem:
         left = self.b.flipped()
         right = View((self.run, self.rows), (self.a_item, self.a_row), self.a.dtype)
         return Problem(
-            left, right, None, self.epilogue, batch, self.columns, self.run, self.rows, *left.strides[-2:], True
+            left, right, None, self.epilogue, batch, self.columns, self.run, self.rows,
+            left.strides[-2], left.strides[-1], True,
         )  # fmt: skip
 
 
@@ -171,7 +172,7 @@ def _batch_words(batch: Batch) -> tuple[int, ...]:
 
 def _plan_float(p: Problem) -> KernelProgram:
     compute = element("float64") if p.a.dtype == "float64" else f32
-    b_row, b_column = p.b_strides
+    b_row, _ = p.b_strides
     if prefers_dot(p.rows, p.run, p.columns, p.a_item, b_row):
         return plan_dot(p, compute, _batch_words(p.batch))
     isa = active()

@@ -34,7 +34,7 @@ SIZES = (
 
 
 def dot_tile(rows: int) -> tuple[int, int]:
-    """Rows and columns of the register tile: 12 accumulators, a vector for each row and one more."""
+    """Rows and columns of the register tile: 12 accumulators, a vector for each row, one more."""
     if rows == 1:
         return 1, 2 * GROUP
     return (3 if -(-rows // 3) * 6 <= -(-rows // 2) * 5 else 2), GROUP

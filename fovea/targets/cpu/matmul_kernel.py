@@ -22,14 +22,19 @@ SIZES = (
 
 @dataclass(frozen=True)
 class Variant:
-    """What a `panels` kernel is generated for."""
+    """What a `panels` kernel is generated for.
+
+    `left`: "direct" and "strided" read the left operand in place, an Order's value copies it.
+    `right`: "packed" into panels, "rows" in place, "ragged" in place with a last panel that is not
+    whole.
+    """
 
     a: Element
     c: Element
     compute: Element
     tile: Tile
-    left: str  # "direct" and "strided" read the left operand in place, an Order's value copies it
-    right: str  # "packed" into panels, "rows" in place, "ragged" in place with a last panel that is not whole
+    left: str
+    right: str
     epilogue: Epilogue
 
     @property

@@ -114,9 +114,8 @@ class Memory(Arithmetic):
         mask = self.prefix_mask(count, lanes)
         full = f"llvm.masked.store.{_suffix(bits.element, lanes)}.p0"
         self.declare(full, f"declare void {{name}}({bits.ir}, ptr, i32, {mask.ir})")
-        self.emit(
-            f"call void @{full}({bits.typed}, ptr {pointer}, i32 {bits.element.bytes}, {mask.typed})"
-        )
+        arguments = f"{bits.typed}, ptr {pointer}, i32 {bits.element.bytes}, {mask.typed}"
+        self.emit(f"call void @{full}({arguments})")
 
     def _to_stored(self, value: Value, element: Element) -> Value:
         if element in (bf16, f16):
@@ -152,7 +151,7 @@ class Memory(Arithmetic):
         return self.assign(i64, 1, f"atomicrmw add ptr {pointer}, {value.typed} {order}")
 
     def _checked(self, buffer: Buffer, pointer: str, count: Index) -> str:
-        """The pointer itself, or a safe one if it is outside its buffer (reported in the record)."""
+        """The pointer itself, or a safe one (and a report) if it is outside its buffer."""
         if self.record is None or buffer.bounds is None:
             return pointer
         low, high = buffer.bounds

@@ -46,7 +46,7 @@ def _syscall(k: Routine, number: int, *arguments: Value) -> None:
 
 
 def _worker() -> Routine:
-    """`worker(state)`: wait for a new generation, join it while its gate is open, again and again."""
+    """`worker(state)`: wait for a new generation, join it while its gate is open, and so on."""
     k = Routine("worker", ("state",))
     (state,) = k.parameters
     gate = k.pointer(state, _GATE)

@@ -89,10 +89,8 @@ class Value:
         left, right = self.code.match(self, other)
         if swap:
             left, right = right, left
-        if left.element.is_float:
-            name = _FLOAT_OPS[op]
-        else:
-            name = _INT_OPS[op][left.element.kind != "i"]
+        floats = left.element.is_float
+        name = _FLOAT_OPS[op] if floats else _INT_OPS[op][left.element.kind != "i"]
         if left.element is i64 and op in "+-*":
             name += " nsw"
         return self.code.assign(

@@ -33,17 +33,23 @@ if TYPE_CHECKING:
     from fovea.targets.cpu.conv import Correlation
 
 CHUNK_BYTES = 6 * 1024 * 1024  # of transformed inputs and outputs at a time
-LEAST_TILES = 64  # of a group of images, where there are as many: products with few rows read weights too often
+LEAST_TILES = 64  # at a time, if there are as many: with few rows, products mostly read weights
 
 
 def suits(c: Correlation) -> bool:
-    """Whether a correlation can be, and is worth being, computed in Winograd form."""
+    """Whether a correlation can be, and is worth being, computed in Winograd form.
+
+    Transforming the weights costs as much as some ten tiles of the direct form, and tiles that
+    stick out of small images are wasted.
+    """
     lanes = active().lanes(4)
+    rows, columns = _tiles(c)
     return (
         c.taps == (3, 3) and c.stride == c.step == c.spacing == (1, 1) and c.y_offset == 0
         and c.groups == 1 and c.x.element is not f64
-        and min(c.channels, c.outputs) >= 32 and c.channels % lanes == c.outputs % lanes == 0
-        and min(c.grid) >= TILE - 1 and c.x.shape[0] * _tiles(c)[0] * _tiles(c)[1] >= 16
+        and min(c.channels, c.outputs) >= 16 and c.channels % lanes == c.outputs % lanes == 0
+        and c.grid[0] * c.grid[1] * 2 >= rows * columns * TILE * TILE
+        and c.x.shape[0] * rows * columns >= LEAST_TILES // 2
     )  # fmt: skip
 
 
@@ -52,13 +58,17 @@ def _tiles(c: Correlation) -> tuple[int, int]:
 
 
 def _spread(elements: int) -> int:
-    """A distance between the 36 matrices (in float32 elements) that puts them on different cache sets."""
+    """A distance between the 36 matrices (in float32 elements) that puts them on different cache
+    sets.
+    """
     return ((-(-elements // 16)) | 1) * 16
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """A correlation in Winograd form: tiles a row and a column, images a chunk, distances between points."""
+    """A correlation in Winograd form: tiles a row and a column, images a chunk, distances between
+    points.
+    """
 
     c: Correlation
     rows: int
@@ -105,7 +115,9 @@ class _Plan:
         address = load_cached(key, partial(weight_kernel, weight.element, self.width))
         return KernelCall(address, buffers, words)
 
-    def inputs(self, buffers: tuple[int, int, int], images: tuple[int, int], source: str) -> KernelCall:
+    def inputs(
+        self, buffers: tuple[int, int, int], images: tuple[int, int], source: str
+    ) -> KernelCall:
         """The call that transforms some images."""
         c = self.c
         image, channel, row, column = c.x.strides
@@ -130,7 +142,8 @@ class _Plan:
         c = self.c
         image, _, row, column = c.y.strides
         words = (
-            *images, *c.grid, c.outputs, self.rows, self.columns, image, row, column, self.strides[2],
+            *images, *c.grid, c.outputs, self.rows, self.columns,
+            image, row, column, self.strides[2],
         )  # fmt: skip
         key = f"winograd/output/{c.y.element}/{epilogue.key}"
         address = load_cached(key, partial(output_kernel, c.y.element, epilogue))

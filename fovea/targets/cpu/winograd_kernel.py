@@ -1,4 +1,5 @@
-"""Kernels of the Winograd form F(4x4, 3x3) of a convolution: transforms of weights, input and output.
+"""Kernels of the Winograd form F(4x4, 3x3) of a convolution: transforms of weights, input and
+output.
 
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2015), section 4.3. A tile of
 4 x 4 outputs comes from 6 x 6 inputs: both are transformed, so that the convolution becomes 36
@@ -35,7 +36,9 @@ INPUT: Matrix = (
 )
 WEIGHT: Matrix = tuple(
     tuple(float(Fraction(x)) for x in row.split())
-    for row in ("1/4 0 0", "-1/6 -1/6 -1/6", "-1/6 1/6 -1/6", "1/24 1/12 1/6", "1/24 -1/12 1/6", "0 0 1")
+    for row in (
+        "1/4 0 0", "-1/6 -1/6 -1/6", "-1/6 1/6 -1/6", "1/24 1/12 1/6", "1/24 -1/12 1/6", "0 0 1"
+    )
 )  # fmt: skip
 OUTPUT: Matrix = (
     (1, 1, 1, 1, 1, 0),
@@ -50,7 +53,8 @@ WEIGHT_SIZES = (
 )  # fmt: skip
 INPUT_SIZES = (
     "first_image", "images", "height", "width", "channels", "tile_rows", "tile_columns",
-    "x_image", "x_row", "x_column", "x_channel", "origin_h", "origin_w", "point_stride", "scratch_stride",
+    "x_image", "x_row", "x_column", "x_channel", "origin_h", "origin_w", "point_stride",
+    "scratch_stride",
 )  # fmt: skip
 OUTPUT_SIZES = (
     "first_image", "images", "height", "width", "outputs", "tile_rows", "tile_columns",

@@ -50,7 +50,7 @@ def poisoned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
 
 def close(result: Array, expected: Array, dtype: str, terms: int) -> None:
-    """Compare a sum of `terms` products, of which the magnitudes are about 1, with its exact value."""
+    """Compare sums of `terms` products of magnitude about 1 with their exact values."""
     scale = TOLERANCE.get(dtype, 0.0) * max(1.0, terms**0.5)
     error = np.abs(result.astype(np.float64) - expected)
     bound = scale * np.maximum(1.0, np.abs(expected))

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from fovea.errors import KernelBoundsError
-from fovea.targets.cpu import compile, threads
+from fovea.targets.cpu import threads
 from fovea.targets.cpu.builder import Kernel
 from fovea.targets.cpu.checks import run_checked
+from fovea.targets.cpu.compile import load
 from fovea.targets.cpu.elements import ELEMENTS, boolean, element, f32, f64, i32, i64, u32
 from fovea.targets.cpu.isa import NAMES
 
@@ -33,7 +34,7 @@ def call(k: Kernel, *arguments: np.ndarray | int | float, threads_used: int = 0)
             words += struct.pack("q", a.ctypes.data)
         else:
             words += struct.pack("d" if isinstance(a, float) else "q", a)
-    threads.run(compile.load(k), words, threads_used)
+    threads.run(load(k), words, threads_used)
 
 
 def copy_kernel(source: str, target: str, lanes: int) -> Kernel:
@@ -278,13 +279,13 @@ def test_bounds_checks_name_kernel_and_buffer(
     source, result = np.arange(16, dtype="f"), np.zeros(16, "f")
     params = struct.pack("3q", source.ctypes.data, result.ctypes.data, offset)
     ranges = [(a.ctypes.data, a.ctypes.data + a.nbytes) for a in (source, result)]
-    address = compile.load(k)
+    address = load(k)
     if offset == 0:
         run_checked(address, params, ranges)
         np.testing.assert_array_equal(source, result)
     else:
         with pytest.raises(
-            KernelBoundsError, match="kernel shifted: 32 bytes .* buffer x, which holds 64"
+            KernelBoundsError, match=r"kernel shifted: 32 bytes .* buffer x, which holds 64"
         ):
             run_checked(address, params, ranges)
 

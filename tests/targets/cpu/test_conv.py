@@ -1,8 +1,8 @@
-"""Convolution and both gradients against their NumPy definition: geometry, layouts, types, units."""
+"""Convolution and both gradients against their NumPy definition: geometry, layouts, types."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ class Case:
     x: tuple[int, int, int, int]
     outputs: int
     kernel: tuple[int, int]
-    p: ConvParams = ConvParams()
+    p: ConvParams = field(default_factory=ConvParams)
 
     def __str__(self) -> str:
         p = self.p

@@ -77,7 +77,9 @@ def test_every_vector_unit(unit: str, dtype: str, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    "batches", [((3, 4), (3, 4)), ((3, 1), (1, 4)), ((2, 3, 4), (4,)), ((5,), ()), ((), (5,))], ids=str
+    "batches",
+    [((3, 4), (3, 4)), ((3, 1), (1, 4)), ((2, 3, 4), (4,)), ((5,), ()), ((), (5,))],
+    ids=str,
 )
 @pytest.mark.parametrize("layouts", [("rows", "rows"), ("rows", "columns"), ("columns", "gaps")])
 def test_batches_broadcast(
@@ -107,10 +109,14 @@ def test_expanded_operands() -> None:
     a = np.broadcast_to(np.float32(2.0), (20, 30))
     b = np.broadcast_to(np.arange(10, dtype=np.float32), (30, 10))
     np.testing.assert_array_equal(product(a, b), np.broadcast_to(np.arange(10) * 60.0, (20, 10)))
-    np.testing.assert_array_equal(product(b.T, a.T), np.broadcast_to(np.arange(10) * 60.0, (20, 10)).T)
+    np.testing.assert_array_equal(
+        product(b.T, a.T), np.broadcast_to(np.arange(10) * 60.0, (20, 10)).T
+    )
 
 
-@pytest.mark.parametrize("size", [(7, 20, 18), (10, 300, 64), (5, 100, 10), (9, 9, 1), (1, 64, 3)], ids=str)
+@pytest.mark.parametrize(
+    "size", [(7, 20, 18), (10, 300, 64), (5, 100, 10), (9, 9, 1), (1, 64, 3)], ids=str
+)
 @pytest.mark.parametrize("right", ["rows", "columns"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_bias_and_relu(size: tuple[int, int, int], right: str, dtype: str) -> None:
@@ -151,6 +157,11 @@ def test_results_have_the_same_bits_for_any_number_of_threads() -> None:
 def test_bounds_checked_kernels_stay_inside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOVEA_CPU_CHECK", "1")
     for m, k, n in [(7, 17, 33), (10, 100, 64), (33, 65, 130), (1, 70, 200), (5, 40, 7)]:
-        for left, right in [("rows", "rows"), ("columns", "rows"), ("rows", "columns"), ("gaps", "gaps")]:
+        for left, right in [
+            ("rows", "rows"),
+            ("columns", "rows"),
+            ("rows", "columns"),
+            ("gaps", "gaps"),
+        ]:
             a, b = make((m, k), "float32", left), make((k, n), "float32", right, 1)
             close(product(a, b), expected(a, b), "float32", k)

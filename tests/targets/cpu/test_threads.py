@@ -11,8 +11,9 @@ import threading
 import numpy as np
 import pytest
 
-from fovea.targets.cpu import compile, threads
+from fovea.targets.cpu import threads
 from fovea.targets.cpu.builder import Kernel
+from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.elements import i64
 
 PIECES = 64
@@ -31,7 +32,7 @@ def build() -> Kernel:
 
 
 def run(y: np.ndarray, n: int, count: int = 0) -> None:
-    address = compile.load_cached("test/threads/sums", build)
+    address = load_cached("test/threads/sums", build)
     threads.run(address, struct.pack("2q", y.ctypes.data, n), count)
 
 
