@@ -65,10 +65,10 @@ def _fill(x: Tensor, op: Op, attrs: Attrs, generator: Generator | None) -> Tenso
     return dispatch.bind_into(op, x, (_state(generator),), attrs)
 
 
-def _size(name: str, shape: tuple[Any, ...], size: Any) -> Size:
+def _size(name: str, shape: tuple[Any, ...], size: Any) -> tuple[int, ...]:
     if size is not None and shape:
         raise ArgumentError(f"{name}: the size was given twice.")
-    return parse_size(*shape) if size is None else parse_size(size)
+    return tuple(parse_size(*shape) if size is None else parse_size(size))
 
 
 def rand(
@@ -218,7 +218,9 @@ def normal(
             raise ArgumentError(
                 "normal: numbers for mean and std need a size.", fix="normal(mean, std, (2, 3))"
             )
-        attrs = ops.NormalAttrs.of(parse_size(size), _float_dtype(dtype), float(mean), float(std))
+        attrs = ops.NormalAttrs.of(
+            tuple(parse_size(size)), _float_dtype(dtype), float(mean), float(std)
+        )
         return _draw(ops.random_normal, attrs, generator, out, requires_grad)
     if (is_tensor(std) and bool((std < 0).any())) or (not is_tensor(std) and std < 0):
         raise ArgumentError("normal: std must not be negative.")
@@ -360,7 +362,7 @@ def uniform_(
     >>> bool((fovea.empty(100).uniform_(-2, -1) < -1).all())
     True
     """
-    attrs = ops.UniformAttrs.of(input.shape, input.dtype, float(from_), float(to))
+    attrs = ops.UniformAttrs.of(tuple(input.shape), input.dtype, float(from_), float(to))
     return _fill(input, ops.random_uniform, attrs, generator)
 
 
@@ -368,7 +370,7 @@ def normal_(
     input: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
 ) -> Tensor:
     """Fill with numbers of the normal distribution."""
-    attrs = ops.NormalAttrs.of(input.shape, input.dtype, float(mean), float(std))
+    attrs = ops.NormalAttrs.of(tuple(input.shape), input.dtype, float(mean), float(std))
     return _fill(input, ops.random_normal, attrs, generator)
 
 
@@ -376,7 +378,7 @@ def exponential_(
     input: Tensor, lambd: float = 1.0, *, generator: Generator | None = None
 ) -> Tensor:
     """Fill with numbers of density ``lambd * exp(-lambd * x)``."""
-    attrs = ops.ExponentialAttrs.of(input.shape, input.dtype, float(lambd))
+    attrs = ops.ExponentialAttrs.of(tuple(input.shape), input.dtype, float(lambd))
     return _fill(input, ops.random_exponential, attrs, generator)
 
 
@@ -395,7 +397,7 @@ def random_(
         from_, to = 0, from_
     if to is None:
         to = _whole_numbers(input.dtype)
-    attrs = ops.IntegersAttrs.of(input.shape, input.dtype, int(from_ or 0), int(to))
+    attrs = ops.IntegersAttrs.of(tuple(input.shape), input.dtype, int(from_ or 0), int(to))
     return _fill(input, ops.random_integers, attrs, generator)
 
 

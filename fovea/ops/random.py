@@ -29,6 +29,7 @@ __all__ = [
     "PermutationAttrs",
     "UniformAttrs",
     "below",
+    "permutation",
     "random_exponential",
     "random_integers",
     "random_multinomial",
@@ -267,12 +268,16 @@ def _(state: Shaped, a: PermutationAttrs) -> Spec:
 
 @random_permutation.reference
 def _(state: Array, a: PermutationAttrs) -> Array:
-    """Sort random keys; each number sits in the low bits of its key, so no two are equal."""
     count = -(-a.n // 2)
     keys = random_words(*take_counters(state, count), count).reshape(-1).view(np.uint64)[: a.n]
-    low = np.uint64((1 << max(a.n - 1, 1).bit_length()) - 1)
-    keys = np.sort(keys & ~low | np.arange(a.n, dtype=np.uint64))
-    return (keys & low).astype(a.dtype.numpy)
+    return permutation(keys).astype(a.dtype.numpy)
+
+
+def permutation(keys: Array) -> Array:
+    """Sort 64-bit random keys; each number sits in the low bits of its key, so no two are equal."""
+    n = len(keys)
+    low = np.uint64((1 << max(n - 1, 1).bit_length()) - 1)
+    return np.sort(keys & ~low | np.arange(n, dtype=np.uint64)) & low
 
 
 random_multinomial = _random_op("random_multinomial", MultinomialAttrs, ("state", "weights"))
