@@ -7,6 +7,7 @@ object file is linked, nothing is built or optimized), and only then `build()` a
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from functools import cache
@@ -31,6 +32,10 @@ class Source(Protocol):
 
 
 _lock = threading.RLock()
+if hasattr(os, "register_at_fork"):  # a child must not inherit the lock from a thread that it lacks
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+    )
 _addresses: dict[tuple[str, str, bool], int] = {}
 _kernels: dict[int, tuple[str, tuple[str, ...]]] = {}
 _linked = 0

@@ -159,15 +159,14 @@ class _Pool:
         self.call: Callable[[int, int, bytes, int], None] | None = None
         self.state = 0
         self.workers = 0
-        self._memory: ctypes.Array[ctypes.c_char] | None = None
-        self._stopped: list[ctypes.Array[ctypes.c_char]] = []
         self._threads: list[threading.Thread] = []
         self.lock = threading.Lock()
 
     def prepare(self) -> Callable[[int, int, bytes, int], None]:
         """The compiled `run`, with its state."""
-        self._memory = ctypes.create_string_buffer(_STATE_BYTES + 64)
-        self.state = -(-ctypes.addressof(self._memory) // 64) * 64
+        memory = ctypes.create_string_buffer(_STATE_BYTES + 64)
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(memory))  # workers may outlive Python's objects
+        self.state = -(-ctypes.addressof(memory) // 64) * 64
         address = load_cached("threads/run", _runner)
         prototype = ctypes.CFUNCTYPE(
             None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
@@ -198,12 +197,11 @@ class _Pool:
         """Let the workers return, and wait for them."""
         if not self.workers:
             return
-        assert self._memory is not None and self.call is not None
-        self._stopped.append(self._memory)  # a caller may still hold its address
+        assert self.call is not None
         ctypes.c_int64.from_address(self.state + _STOP).value = 1
         self.call(self.state, load_cached("threads/nothing", _nothing), b"", 2)
         for thread in self._threads:
-            thread.join(timeout=5.0)
+            thread.join(timeout=1.0)
         self._threads, self.workers = [], 0
 
 
@@ -217,6 +215,8 @@ def _available() -> int:
     """
     chosen = os.environ.get("FOVEA_NUM_THREADS", "")
     if chosen:
+        if not chosen.isdecimal():
+            raise ValueError(f"FOVEA_NUM_THREADS: {chosen!r} is not a number of threads")
         return _checked_count(int(chosen))
     try:
         return len(os.sched_getaffinity(0))

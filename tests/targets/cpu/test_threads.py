@@ -104,3 +104,14 @@ sys.exit(0 if ok and status == 0 else 4)
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(__file__))))
     done = subprocess.run([sys.executable, "-c", script.format(root=root)], cwd=root, timeout=60)
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize("text", ["0", "many", "-2"])
+def test_an_unusable_environment_variable_is_named(text: str) -> None:
+    script = "import fovea.targets.cpu.threads"
+    environment = {**os.environ, "FOVEA_NUM_THREADS": text}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "number of threads" in done.stderr
