@@ -29,13 +29,14 @@ def channel_blocks(
         with k.loop(at, end, size, unroll=1) as c:
             body(c, vectors, lanes)
         at = end
-    if lanes > 1:
-        end = low + (high - low) // lanes * lanes
-        with k.loop(at, end, lanes, unroll=1) as c:
-            body(c, 1, lanes)
-        at = end
-    with k.loop(at, high, unroll=1) as c:
-        body(c, 1, 1)
+    end = low + (high - low) // lanes * lanes
+    with k.loop(at, end, lanes, unroll=1) as c:
+        body(c, 1, lanes)
+    width, rest = lanes // 2, high - end
+    while width:
+        with k.if_((rest & width).ne(0)):
+            body(high - (rest & (2 * width - 1)), 1, width)
+        width //= 2
 
 
 def fill_zero(k: Kernel, buffer: Buffer, low: Index, high: Index) -> None:

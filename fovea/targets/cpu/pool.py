@@ -13,6 +13,7 @@ from fovea.ops.op import Op, Spec, numel
 from fovea.ops.rules import channels_last_strides
 from fovea.targets.base import Plan
 from fovea.targets.cpu.elements import Element, element, i32, i64
+from fovea.targets.cpu.isa import active
 from fovea.targets.cpu.pool_grad_kernels import BAND_WORDS, MaxGradKernel, max_grad_kernel
 from fovea.targets.cpu.pool_kernels import WindowKernel, window_kernel
 from fovea.targets.cpu.stages import Operand, Stages, worth_sharing
@@ -27,7 +28,8 @@ PIECE_BYTES = 65536
 ENOUGH_PIECES = 16  # an image that gives fewer is cut along its channels, too
 CHANNEL_GRAIN = 64  # channels, at least
 MOST_TAPS = 9  # windows of up to so many elements are written out
-BAND_ROWS = 8  # rows of windows in a band, at least
+BAND_ROWS = 14  # rows of windows in a band, at least
+SCRATCH_ROWS = 8  # the same where a band is summed in scratch, which had better stay in a cache
 
 
 class Spans(NamedTuple):
@@ -79,6 +81,11 @@ def covering(spans: Spans, n: int) -> Spans:
 def _written_out(kernel: Pair, dilation: Pair) -> Pair | None:
     """The window size that gets code of its own."""
     return kernel if kernel[0] * kernel[1] <= MOST_TAPS and dilation == (1, 1) else None
+
+
+def _narrow(x: Any) -> bool:
+    """Whether the channels of an image do not fill a vector."""
+    return x.shape[1] < active().lanes(element(x.dtype.name).compute.bytes)
 
 
 # -- one result a window ----------------------------------------------------------------------
@@ -157,9 +164,11 @@ def _max_spans(size: Sequence[int], out: Sequence[int], a: ops.PoolAttrs) -> tup
 def _(op: Op, inputs: tuple[Any, ...], a: ops.PoolAttrs, specs: Sequence[Spec]) -> Plan:
     (x,) = inputs
     rows, columns = _max_spans(x.shape[2:], specs[0].shape[2:], a)
-    kind = "max" if len(specs) == 1 else "argmax"
-    taps = _written_out(a.kernel, a.dilation) if kind == "max" else None
-    v = WindowKernel(kind, element(x.dtype.name), taps, _index_element(x))
+    if len(specs) == 2:
+        v = WindowKernel("argmax", element(x.dtype.name), index=_index_element(x))
+    else:
+        taps = _written_out(a.kernel, a.dilation)
+        v = WindowKernel("max", element(x.dtype.name), taps, narrow=_narrow(x))
     return _windows(v, inputs, specs, rows, columns, a.dilation)
 
 
@@ -167,7 +176,7 @@ def _(op: Op, inputs: tuple[Any, ...], a: ops.PoolAttrs, specs: Sequence[Spec]) 
 def _(op: Op, inputs: tuple[Any, ...], a: ops.OutputSizeAttrs, specs: Sequence[Spec]) -> Plan:
     (x,) = inputs
     rows, columns = (adaptive_spans(n, m) for n, m in zip(x.shape[2:], a.output_size, strict=True))
-    v = WindowKernel("argmax", element(x.dtype.name), None, _index_element(x))
+    v = WindowKernel("argmax", element(x.dtype.name), index=_index_element(x))
     return _windows(v, inputs, specs, rows, columns)
 
 
@@ -191,7 +200,8 @@ def _average_spans(
 def _(op: Op, inputs: tuple[Any, ...], a: ops.AvgPoolAttrs, specs: Sequence[Spec]) -> Plan:
     (x,) = inputs
     rows, columns, divisors = _average_spans(x.shape[2:], specs[0].shape[2:], a)
-    v = WindowKernel("average", element(x.dtype.name), _written_out(a.kernel, (1, 1)))
+    taps = _written_out(a.kernel, (1, 1))
+    v = WindowKernel("average", element(x.dtype.name), taps, narrow=_narrow(x))
     return _windows(v, inputs, specs, rows, columns, divisors=divisors)
 
 
@@ -246,7 +256,8 @@ def _(op: Op, inputs: tuple[Any, ...], a: ops.PoolAttrs, specs: Sequence[Spec]) 
         return stages.plan()
     rows, columns = _max_spans(x.shape[2:], gy.shape[2:], a)
     apart = a.dilation == (1, 1) and a.stride[0] >= a.kernel[0] and a.stride[1] >= a.kernel[1]
-    v = MaxGradKernel(element(x.dtype.name), _written_out(a.kernel, a.dilation), not apart)
+    taps = _written_out(a.kernel, a.dilation)
+    v = MaxGradKernel(element(x.dtype.name), taps, not apart, _narrow(x))
     images = [stages.read_image(i) for i in range(3)]
     operands = [o for o, _ in images]
     operands.append(stages.write(0, channels_last_strides(x.shape)))
@@ -289,9 +300,8 @@ def _bands(
     """Windows that overlap: bands of rows, as high as leaves enough of them."""
     x = stages.inputs[1]
     n, channels, height, width = x.shape
-    least = BAND_ROWS * a.stride[0]
-    wanted = -(-height * n // ENOUGH_PIECES)
-    high = min(height, max(least, wanted) if not v.through_scratch else least)
+    wanted = max(BAND_ROWS * a.stride[0], -(-height * n // ENOUGH_PIECES))
+    high = min(height, SCRATCH_ROWS * a.stride[0] if v.through_scratch else wanted)
     starts = np.arange(0, height, high)
     ends = np.minimum(starts + high, height)
     # With dilation, a window that starts in the padding may reach the image after the next one.

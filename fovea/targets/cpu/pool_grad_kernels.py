@@ -13,16 +13,16 @@ from dataclasses import dataclass
 
 from fovea.targets.cpu.builder import Kernel
 from fovea.targets.cpu.channels import channel_blocks, fill_zero
-from fovea.targets.cpu.elements import Element, boolean, i64
+from fovea.targets.cpu.elements import Element, f32, f64, i32, i64
 from fovea.targets.cpu.memory import Buffer
-from fovea.targets.cpu.pool_kernels import Pair, Span, each_tap, span, where_full
+from fovea.targets.cpu.pool_kernels import Pair, Plane, Span, each_tap, span, where_full
 from fovea.targets.cpu.values import Index, Value
 
 __all__ = ["MaxGradKernel", "max_grad_kernel"]
 
 _STRIDES = tuple(f"{b}_{d}" for b in ("gy", "x", "y") for d in ("image", "row", "column"))
 APART_WORDS, BAND_WORDS = 3, 4
-VECTORS = 2
+_SAME_SIZE = {f32: i32, f64: i64}
 
 Share = Callable[[int, Value], Value]
 
@@ -36,15 +36,26 @@ class MaxGradKernel:
         element: of gy, x, y and gx.
         taps: the size of the windows that are written out.
         bands: whether windows overlap.
+        narrow: whether there are fewer channels than a vector has lanes.
     """
 
     element: Element
     taps: Pair | None
     bands: bool
+    narrow: bool = False
 
     @property
     def key(self) -> str:
-        return f"pool/max_grad/{self.element}/{self.taps}/{self.bands}"
+        return f"pool/max_grad/{self.element}/{self.taps}/{self.bands}/{self.narrow}"
+
+    @property
+    def vectors(self) -> int:
+        """How many vectors of channels a block has."""
+        return 1 if self.narrow else 2
+
+    def written_out(self, lanes: int, full_lanes: int) -> Pair | None:
+        """`taps` where channels in blocks of so many lanes are worth it."""
+        return self.taps if lanes == full_lanes or self.narrow else None
 
     @property
     def through_scratch(self) -> bool:
@@ -63,20 +74,22 @@ def max_grad_kernel(v: MaxGradKernel) -> Kernel:
 
 
 class Finder:
-    """Finds the first element of a window that is its maximum, lane by lane."""
+    """Finds the first element of a window that is its maximum, lane by lane.
+
+    It is the first with the maximum's bits, so a NaN is found, too.
+    """
 
     def __init__(self, k: Kernel, gy: Value, y: Value) -> None:
-        self.k, self.gy, self.y = k, gy, y
-        self.found = k.var(k.const(False, boolean, gy.lanes))
+        self.k, self.left = k, k.var(gy)
+        self.bits = _SAME_SIZE.get(y.element, y.element)
+        self.y = k.bitcast(y, self.bits)
 
     def share(self, x: Value) -> Value:
         """The gradient of the window's next element: gy where it is the first maximum, else 0."""
-        found = self.found.get()
-        hit = x.eq(self.y)
-        if x.element.is_float:
-            hit = hit | x.ne(x)
-        self.found.set(found | hit)
-        return self.k.select(hit & ~found, self.gy, 0)
+        k, left = self.k, self.left.get()
+        hit = k.bitcast(x, self.bits).eq(self.y)
+        self.left.set(k.select(hit, 0, left))
+        return k.select(hit, left, 0)
 
 
 class _MaxGrad:
@@ -88,7 +101,7 @@ class _MaxGrad:
         buffers += [("sums", e.compute)] if v.through_scratch else []
         sizes = ("out_rows", "out_columns", "channels", "height", "width", *_STRIDES, *words)
         self.v = v
-        self.k = k = Kernel("max_pool_grad", buffers, sizes)
+        self.k = k = Kernel("max_pool_grad", buffers, sizes, light=True)
         self.gy, self.x, self.y, self.gx, self.table = k.buffers[:5]
         self.out_rows, self.out_columns, self.channels, self.height, self.width = k.sizes[:5]
         self.strides = {b: k.sizes[5 + 3 * n : 8 + 3 * n] for n, b in enumerate(("gy", "x", "y"))}
@@ -99,6 +112,10 @@ class _MaxGrad:
         strides = self.strides[name]
         offset = self.k.index(image) * strides[0] + self.k.index(row) * strides[1]
         return getattr(self, name).at(offset + self.k.index(column) * strides[2])
+
+    def plane(self, image: Index) -> Plane:
+        """An image of x."""
+        return Plane(self.k, self.pixel("x", image, 0, 0), *self.strides["x"][1:])
 
     def finders(self, gy: Buffer, y: Buffer, c: Value, vectors: int, lanes: int) -> list[Finder]:
         at = [c + n * lanes for n in range(vectors)]
@@ -138,26 +155,27 @@ class _Apart(_MaxGrad):
     def _window(
         self, image: Value, row: Value, column: Value, down: Span, across: Span, gx: Buffer
     ) -> None:
-        k, taps = self.k, self.v.taps
+        k, taps, full_lanes = self.k, self.v.taps, self.k.lanes(self.v.element)
         gy, y = self.pixel("gy", image, row, column), self.pixel("y", image, row, column)
+        full = down.is_full(taps[0]) & across.is_full(taps[1]) if taps else None
+        planes = [self.plane(image), Plane(k, gx, self.row_size, self.channels)]
+        planes = [p.over(down, across, taps) for p in planes]
 
-        def emit(taps: Pair | None) -> None:
-            def block(c: Value, vectors: int, lanes: int) -> None:
+        def block(c: Value, vectors: int, lanes: int) -> None:
+            def emit(taps: Pair | None) -> None:
                 finders = self.finders(gy, y, c, vectors, lanes)
 
-                def tap(i: Index, j: Index) -> None:
-                    x = self.pixel("x", image, i, j)
-                    to = k.index(i) * self.row_size + k.index(j) * self.channels + c
+                def tap(i: Index, j: Index, pixels: Sequence[Buffer]) -> None:
+                    x, to = pixels
                     for n, finder in enumerate(finders):
                         share = finder.share(k.load(x, c + n * lanes, lanes))
-                        k.store(share, gx, to + n * lanes)
+                        k.store(share, to, c + n * lanes)
 
-                each_tap(k, down, across, taps, tap)
+                each_tap(k, down, across, taps, planes, tap)
 
-            channel_blocks(k, 0, self.channels, k.lanes(self.v.element), VECTORS, block)
+            where_full(k, self.v.written_out(lanes, full_lanes), full, emit)
 
-        full = down.is_full(taps[0]) & across.is_full(taps[1]) if taps else row.eq(row)
-        where_full(k, taps, full, emit)
+        channel_blocks(k, 0, self.channels, full_lanes, self.v.vectors, block)
 
 
 class _Bands(_MaxGrad):
@@ -198,40 +216,41 @@ class _Bands(_MaxGrad):
     def _window(
         self, image: Value, row: Value, column: Value, down: Span, across: Span, sums: Buffer
     ) -> None:
-        k, taps = self.k, self.v.taps
+        k, taps, full_lanes = self.k, self.v.taps, self.k.lanes(self.v.element)
         gy, y = self.pixel("gy", image, row, column), self.pixel("y", image, row, column)
-
-        def emit(taps: Pair | None) -> None:
-            def block(c: Value, vectors: int, lanes: int) -> None:
-                finders = self.finders(gy, y, c, vectors, lanes)
-
-                def add(i: Index, j: Index, shares: Sequence[Value]) -> None:
-                    line = k.index(i - self.low) * self.row_size
-                    to = line + k.index(j) * self.channels + c
-                    for n, share in enumerate(shares):
-                        at = to + n * lanes
-                        k.store(k.load(sums, at, lanes) + share, sums, at)
-
-                def tap(i: Index, j: Index) -> None:
-                    x = self.pixel("x", image, i, j)
-                    shares = [
-                        f.share(k.load(x, c + n * lanes, lanes)) for n, f in enumerate(finders)
-                    ]
-                    if taps is not None:
-                        add(i, j, shares)
-                        return
-                    with k.if_(k.index(i) >= self.low):
-                        add(i, j, shares)
-
-                seen = Span(down.first, k.index(k.smaller(down.end, self.high)))
-                each_tap(k, seen, across, taps, tap, step=(self.step_i, self.step_j))
-
-            channel_blocks(k, 0, self.channels, k.lanes(self.v.element), VECTORS, block)
-
         inside = (down.first >= self.low) & (down.end <= self.high)
         if taps is not None:
             inside = inside & down.is_full(taps[0]) & across.is_full(taps[1])
-        where_full(k, taps, inside, emit)
+        seen = Span(down.first, k.index(k.smaller(down.end, self.high)))
+        whole = sums.at(-self.low * self.row_size)  # as if it held the image's rows from 0 on
+        planes = [self.plane(image), Plane(k, whole, self.row_size, self.channels)]
+        planes = [p.over(down, across, taps) for p in planes]
+
+        def block(c: Value, vectors: int, lanes: int) -> None:
+            def emit(taps: Pair | None) -> None:
+                finders = self.finders(gy, y, c, vectors, lanes)
+
+                def tap(i: Index, j: Index, pixels: Sequence[Buffer]) -> None:
+                    x, to = pixels[0].at(c), pixels[1].at(c)
+                    each = enumerate(finders)
+                    shares = [f.share(k.load(x, n * lanes, lanes)) for n, f in each]
+                    if taps is not None:
+                        self._add(shares, to)
+                        return
+                    with k.if_(k.index(i) >= self.low):
+                        self._add(shares, to)
+
+                step = (self.step_i, self.step_j)
+                each_tap(k, seen, across, taps, planes, tap, step=step)
+
+            where_full(k, self.v.written_out(lanes, full_lanes), inside, emit)
+
+        channel_blocks(k, 0, self.channels, full_lanes, self.v.vectors, block)
+
+    def _add(self, shares: Sequence[Value], to: Buffer) -> None:
+        for n, share in enumerate(shares):
+            at = n * share.lanes
+            self.k.store(self.k.load(to, at, share.lanes) + share, to, at)
 
     def _round(self, sums: Buffer, gx: Buffer, count: Value) -> None:
         k = self.k
@@ -240,4 +259,4 @@ class _Bands(_MaxGrad):
             for n in range(vectors):
                 k.store(k.load(sums, c + n * lanes, lanes), gx, c + n * lanes)
 
-        channel_blocks(k, 0, count, k.lanes(self.v.element), VECTORS, block)
+        channel_blocks(k, 0, count, k.lanes(self.v.element), 2, block)

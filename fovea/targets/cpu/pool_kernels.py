@@ -7,7 +7,7 @@ dilation are written out, for speed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,9 +17,10 @@ from fovea.targets.cpu.elements import Element, f64, i32, i64
 from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.values import Index, Value
 
-__all__ = ["Span", "WindowKernel", "each_tap", "span", "where_full", "window_kernel"]
+__all__ = ["Plane", "Span", "WindowKernel", "each_tap", "span", "where_full", "window_kernel"]
 
 Pair = tuple[int, int]
+Tap = Callable[[Index, Index, Sequence[Buffer]], None]
 VECTORS = 4
 
 
@@ -27,20 +28,30 @@ VECTORS = 4
 class WindowKernel:
     """What is made of each window.
 
-    Args: kind: "max"; "argmax", which also says where it is; "average", the sum over a divisor;
-        "spread", the sum of elements each over its own divisor (the gradient of an average: a
-        window is what holds one pixel). element: of x and y. taps: the size of the windows that are
-        written out. index: the element that "argmax" counts in.
+    Args:
+        kind: "max"; "argmax", which also says where it is; "average", the sum over a divisor;
+            "spread", the sum of elements each over its own divisor (the gradient of an average:
+            a window is what holds one pixel).
+        element: of x and y.
+        taps: the size of the windows that are written out.
+        index: the element that "argmax" counts in.
+        narrow: whether there are fewer channels than a vector has lanes.
     """
 
     kind: str
     element: Element
     taps: Pair | None = None
     index: Element = i32
+    narrow: bool = False
 
     @property
     def key(self) -> str:
-        return f"pool/{self.kind}/{self.element}/{self.taps}/{self.index}"
+        narrow = "narrow" if self.narrow else "wide"
+        return f"pool/{self.kind}/{self.element}/{self.taps}/{self.index}/{narrow}"
+
+    def written_out(self, lanes: int, full_lanes: int) -> Pair | None:
+        """`taps` where channels in blocks of so many lanes are worth it."""
+        return self.taps if lanes == full_lanes or self.narrow else None
 
     @property
     def divides(self) -> bool:
@@ -67,36 +78,68 @@ def span(k: Kernel, table: Buffer, number: Index, words: int = 2) -> Span:
     return Span(k.load(table, at), k.load(table, at + 1))
 
 
+class Plane:
+    """An image as a window sees it: `pixel` leads to the channels of one of its elements."""
+
+    def __init__(self, k: Kernel, image: Buffer, row: Index, column: Index) -> None:
+        self.k, self.image, self.row_stride, self.column_stride = k, image, row, column
+        self.lines: list[Buffer] = []
+
+    def over(self, down: Span, across: Span, taps: Pair | None) -> Plane:
+        """Prepare for a window, outside the loop over channels that runs in it."""
+        if taps is not None:
+            left = across.first * self.column_stride
+            corner = self.line(down.first).at(left)
+            self.lines = [corner.at(self.k.index(i) * self.row_stride) for i in range(taps[0])]
+        return self
+
+    def line(self, i: Index) -> Buffer:
+        """Row `i` of the image, or row number `i` of a window that is written out."""
+        if isinstance(i, int):
+            return self.lines[i]
+        return self.image.at(i * self.row_stride)
+
+    def column(self, j: Index) -> Value:
+        """Where column `j` is in a line."""
+        return self.k.index(j) * self.column_stride
+
+
 def each_tap(
     k: Kernel,
     down: Span,
     across: Span,
     taps: Pair | None,
-    body: Callable[[Index, Index], None],
+    planes: Sequence[Plane],
+    body: Tap,
     end_row: Callable[[], None] = lambda: None,
     step: tuple[Index, Index] = (1, 1),
 ) -> None:
-    """`body(i, j)` for each element of a window; written out if its size is known (`taps`)."""
+    """`body(i, j, pixels)` for each element of a window, with the planes' pixels there.
+
+    Where the window is written out (`taps`), i and j count within it, otherwise in the image.
+    """
     if taps is not None:
         for i in range(taps[0]):
             for j in range(taps[1]):
-                body(down.first + i, across.first + j)
+                body(i, j, [p.line(i).at(p.column(j)) for p in planes])
             end_row()
         return
     with k.loop(down.first, down.end, step[0], unroll=1) as row:
+        lines = [p.line(row) for p in planes]
         with k.loop(across.first, across.end, step[1], unroll=1) as column:
-            body(row, column)
+            each = zip(lines, planes, strict=True)
+            body(row, column, [line.at(p.column(column)) for line, p in each])
         end_row()
 
 
 def where_full(
-    k: Kernel, taps: Pair | None, condition: Value, emit: Callable[[Pair | None], None]
+    k: Kernel, taps: Pair | None, full: Value | None, emit: Callable[[Pair | None], None]
 ) -> None:
-    """`emit(taps)` for windows for which the condition holds, `emit(None)` for the others."""
-    if taps is None:
+    """`emit(taps)` for windows of that size, which `full` tells, `emit(None)` for the others."""
+    if taps is None or full is None:
         emit(None)
         return
-    with k.if_else(condition) as (then, otherwise):
+    with k.if_else(full) as (then, otherwise):
         with then:
             emit(taps)
         with otherwise:
@@ -189,6 +232,7 @@ class _Windows:
             ("rows", "row_grain", "channels", "channel_grain", "splits", "pieces", "out_rows",
              "out_columns", "x_image", "x_row", "x_column", "step_i", "step_j", "width",
              "divisor_columns"),
+            light=True,
         )  # fmt: skip
         (self.rows, self.row_grain, self.channels, self.channel_grain, self.splits, pieces,
          self.out_rows, self.out_columns, self.x_image, self.x_row, self.x_column, *step,
@@ -224,41 +268,44 @@ class _Windows:
         """One window, all channels of the piece."""
         k, v = self.k, self.v
 
-        def emit(taps: Pair | None) -> None:
-            def block(c: Value, vectors: int, lanes: int) -> None:
-                at = [c + n * lanes for n in range(vectors)]
-                states = [self._start(x, down, across, a, lanes, divisor) for a in at]
+        full = down.is_full(v.taps[0]) & across.is_full(v.taps[1]) if v.taps else None
+        plane = Plane(k, x, self.x_row, self.x_column).over(down, across, v.taps)
+        first = x.at(down.first * self.x_row + across.first * self.x_column)
 
-                def tap(i: Index, j: Index) -> None:
+        def block(c: Value, vectors: int, lanes: int) -> None:
+            at = [c + n * lanes for n in range(vectors)]
+
+            def emit(taps: Pair | None) -> None:
+                states = [self._start(first, down, across, a, lanes, divisor) for a in at]
+
+                def tap(i: Index, j: Index, pixels: Sequence[Buffer]) -> None:
                     share = self._divisor(i, j) if v.kind == "spread" else None
-                    pixel = x.at(i * self.x_row + j * self.x_column)
                     for a, state in zip(at, states, strict=True):
-                        value = k.load(pixel, a, lanes)
+                        value = k.load(pixels[0], a, lanes)
                         state.add(value if share is None else value * share, i, j)
 
                 def end_row() -> None:
                     for state in states:
                         state.end_row()
 
-                each_tap(k, down, across, taps, tap, end_row, self.step)
+                each_tap(k, down, across, taps, [plane], tap, end_row, self.step)
                 for a, state in zip(at, states, strict=True):
                     k.store(state.result(), self.y, to + a)
                     if isinstance(state, Place):
                         k.store(k.cast(state.place.get(), i64), self.extra, to + a)
 
-            vectors = 1 if v.kind == "argmax" else VECTORS
-            channel_blocks(k, *self.some, k.lanes(v.element), vectors, block)
+            where_full(k, v.written_out(lanes, k.lanes(v.element)), full, emit)
 
-        full = down.is_full(v.taps[0]) & across.is_full(v.taps[1]) if v.taps else to.eq(to)
-        where_full(k, v.taps, full, emit)
+        vectors = 1 if v.kind == "argmax" or v.narrow else VECTORS
+        channel_blocks(k, *self.some, k.lanes(v.element), vectors, block)
 
     def _start(
-        self, x: Buffer, down: Span, across: Span, c: Value, lanes: int, divisor: Value | None
+        self, pixel: Buffer, down: Span, across: Span, c: Value, lanes: int, divisor: Value | None
     ) -> State:
         k, v = self.k, self.v
         if v.divides:
             return Sum(k, v.element.compute, lanes, divisor)
-        first = k.load(x, down.first * self.x_row + across.first * self.x_column + c, lanes)
+        first = k.load(pixel, c, lanes)
         if v.kind == "max":
             return Maximum(k, first)
         return Place(k, first, down.first * self.width + across.first, self.width, v.index)
