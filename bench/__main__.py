@@ -1,6 +1,7 @@
 """``python -m bench``: race fovea against the peers that are installed, in one run.
 
-Prints markdown tables. Times are medians of interleaved rounds; a ratio above 1 means that fovea is faster.
+Prints markdown tables. Times are medians of interleaved rounds; a ratio above 1 means that fovea is
+faster.
 """
 
 from __future__ import annotations
@@ -92,7 +93,11 @@ def convolutions(rounds: int, budget: float) -> None:
         print(row, file=sys.stderr, flush=True)
     for peer in peers:
         peer.stop()
-    print(table(["shape", "forward: fovea / PyTorch", "gradient to data", "gradient to weights"], rows))
+    print(
+        table(
+            ["shape", "forward: fovea / PyTorch", "gradient to data", "gradient to weights"], rows
+        )
+    )
     if ratios:
         means = {
             d: math.exp(statistics.fmean(math.log(r) for e, r in ratios if d in (e, "all")))
@@ -116,7 +121,9 @@ def machine() -> str:
     from fovea.targets.cpu import isa
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{platform.machine()}, {cores} cores, {isa.host().name}; Python {platform.python_version()}; {', '.join(versions)}."
+    python = platform.python_version()
+    hardware = f"{platform.machine()}, {cores} cores, {isa.host().name}"
+    return f"{hardware}; Python {python}; {', '.join(versions)}."
 
 
 def main() -> None:

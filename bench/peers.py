@@ -1,7 +1,9 @@
 """The frameworks that race: each in a process of its own, told to run one case at a time.
 
-Separate processes keep one framework's thread pool from spinning under another's measurement, and one
-process a peer lets cases be interleaved: fovea, PyTorch, fovea, PyTorch ... so that a machine whose speed
+Separate processes keep one framework's thread pool from spinning under another's measurement, and
+one
+process a peer lets cases be interleaved: fovea, PyTorch, fovea, PyTorch ... so that a machine whose
+    speed
 drifts slows all of them alike.
 """
 

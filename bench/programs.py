@@ -35,14 +35,14 @@ def _seconds(program: Path, cache: str) -> float:
         "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(EXAMPLES.parent),
     }  # fmt: skip
     start = time.perf_counter()
-    subprocess.run(
-        [sys.executable, str(program)], check=True, capture_output=True, env=environment
-    )
+    subprocess.run([sys.executable, str(program)], check=True, capture_output=True, env=environment)
     return time.perf_counter() - start
 
 
 def race_programs(rounds: int) -> list[tuple[str, str, float]]:
-    """(program, contestant, median seconds): fovea with a cold and a warm kernel cache, and the peer."""
+    """(program, contestant, median seconds): fovea with a cold and a warm kernel cache, and the
+    peer.
+    """
     results = []
     for style, names in PEER_NAMES.items():
         ours = EXAMPLES / f"{style}.py"

@@ -1,4 +1,6 @@
-"""Convolutions of ResNet-18 and ResNet-50, at ImageNet and CIFAR sizes: (n, size, cin, cout, k, stride)."""
+"""Convolutions of ResNet-18 and ResNet-50, at ImageNet and CIFAR sizes: (n, size, cin, cout, k,
+stride).
+"""
 
 from __future__ import annotations
 

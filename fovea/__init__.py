@@ -1,6 +1,7 @@
 """fovea: deep learning for computer vision.
 
-``import fovea as torch`` gives PyTorch's habits, ``fovea.keras`` Keras's; both are front doors to the same
+``import fovea as torch`` gives PyTorch's habits, ``fovea.keras`` Keras's; both are front doors to
+the same
 tensors, layers and gradients.
 """
 

@@ -1,4 +1,6 @@
-"""``fovea.autograd``: gradients on request, switching recording off, and functions with a gradient of their own."""
+"""``fovea.autograd``: gradients on request, switching recording off, and functions with a gradient
+of their own.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fovea import dispatch
-from fovea.errors import GradientError
-from fovea.gradcheck import gradcheck, gradgradcheck
 from fovea.backward import backward as _backward
 from fovea.backward import grad
+from fovea.errors import GradientError
+from fovea.gradcheck import gradcheck, gradgradcheck
 from fovea.tape import FunctionNode
 from fovea.tensorbase import TensorBase
 
@@ -190,7 +192,8 @@ class _Context:
 
 
 class Function:
-    """A function with a gradient of its own: subclass, write ``forward`` and ``backward``, call ``apply``.
+    """A function with a gradient of its own: subclass, write ``forward`` and ``backward``, call
+    ``apply``.
 
     >>> import fovea
     >>> class Square(Function):

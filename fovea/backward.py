@@ -48,7 +48,8 @@ def grad(
     allow_unused: bool | None = None,
     materialize_grads: bool = False,
 ) -> tuple[Any, ...]:
-    """Gradients of the sum of ``outputs`` with respect to ``inputs``, without touching any ``.grad``.
+    """Gradients of the sum of ``outputs`` with respect to ``inputs``, without touching any
+    ``.grad``.
 
     Args:
         outputs, inputs: a tensor or a sequence of them.
@@ -267,7 +268,9 @@ class _Walk:
 
 
 def _mark_shared(grads: tuple[Any, ...], results: tuple[Any, ...]) -> None:
-    """Note the results that are also an incoming gradient or another result: no leaf may keep them as its own."""
+    """Note the results that are also an incoming gradient or another result: no leaf may keep them
+    as its own.
+    """
     seen = {id(g) for g in grads if g is not None}
     for g in results:
         if g is not None:
@@ -279,7 +282,8 @@ def _mark_shared(grads: tuple[Any, ...], results: tuple[Any, ...]) -> None:
 def _accumulate(leaf: Tensor, g: Tensor, create: bool) -> None:
     held = leaf.grad
     if held is None:
-        # A gradient that others may still hold (a view, a saved tensor) must not become .grad itself.
+        # A gradient that others may still hold (a view, a saved tensor) must not become .grad
+        # itself.
         fresh = g if create else g.detach()
         shared = (
             g._grad_shared or g._base is not None or g.storage is leaf.storage or 0 in g.strides

@@ -1,6 +1,7 @@
 """The bind point: every op, from every front door, passes here.
 
-Plans are cached by attributes and by the shape, strides and dtype of each input. What a plan does is its target's
+Plans are cached by attributes and by the shape, strides and dtype of each input. What a plan does
+is its target's
 business; recording for backward happens here, so no op and no kernel knows about gradients.
 """
 
@@ -111,7 +112,8 @@ def _bump_mutated(op: Op, inputs: tuple[Any, ...]) -> None:
 def bind_into(op: Op, out: Tensor, inputs: tuple[Any, ...], attrs: Attrs | None = None) -> Tensor:
     """Run ``op`` and put its (only) result into ``out``'s memory: what ``x.add_(y)`` is.
 
-    The result must have ``out``'s shape once broadcast; ``out`` keeps its dtype and layout. Views of the same
+    The result must have ``out``'s shape once broadcast; ``out`` keeps its dtype and layout. Views
+    of the same
     memory see the change, and backward through ``out`` includes the op.
 
     Raises:
@@ -150,7 +152,7 @@ def bind_into(op: Op, out: Tensor, inputs: tuple[Any, ...], attrs: Attrs | None 
 
 
 def _as_it_was(op: Op, out: Tensor, inputs: tuple[Any, ...]) -> Tensor:
-    """``out`` before the change, for the tape; a copy of its values if the gradient will read them."""
+    """``out`` before the change, for the tape; a copy if the gradient will read its values."""
     previous = out._autograd_alias()
     read = any(t is out and name in op.saves for name, t in zip(op.inputs, inputs, strict=False))
     if read:
@@ -179,12 +181,14 @@ def _plan_into(op: Op, out: Tensor, inputs: tuple[Any, ...], attrs: Attrs | None
     specs = _sized(op.specs(inputs, attrs))
     if specs[0].shape != tuple(out.shape):
         raise ShapeError(
-            f"{op.name}_: the result has shape {specs[0].shape}, the tensor changed in place has {tuple(out.shape)}.",
+            f"{op.name}_: the result has shape {specs[0].shape}, the tensor changed in place has "
+            f"{tuple(out.shape)}.",
             {"tensor": describe(out)},
         )
     if specs[0].dtype.category > out.dtype.category:
         raise DTypeError(
-            f"{op.name}_: the result is {specs[0].dtype.name}, which cannot be stored in place as {out.dtype.name}."
+            f"{op.name}_: the result is {specs[0].dtype.name}, which cannot be stored in place as "
+            f"{out.dtype.name}."
         )
     if any(s == 0 and n > 1 for s, n in zip(out.strides, out.shape, strict=True)):
         raise InplaceError(

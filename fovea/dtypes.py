@@ -190,7 +190,8 @@ def result_type(dimensioned: DType | None, zero_d: DType | None, scalar: DType |
 
 
 def can_cast(source: Any, target: Any) -> bool:
-    """Whether in-place results of type ``source`` may be stored as ``target`` (category must not fall).
+    """Whether in-place results of type ``source`` may be stored as ``target`` (category must not
+    fall).
 
     >>> can_cast(float32, float16), can_cast(float32, int32)
     (True, False)

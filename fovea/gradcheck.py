@@ -30,7 +30,8 @@ def gradcheck(
     rtol: float = 1e-3,
     raise_exception: bool = True,
 ) -> bool:
-    """Compare backward's Jacobian with central differences, for every input that requires a gradient.
+    """Compare backward's Jacobian with central differences, for every input that requires a
+    gradient.
 
     Args:
         func: takes the inputs, returns a tensor or a tuple of them.
@@ -141,8 +142,8 @@ def gradgradcheck(
     raise_exception: bool = True,
 ) -> bool:
     """``gradcheck`` of the gradient itself: second derivatives against finite differences."""
-    from fovea.functions.random import randn
     from fovea.backward import grad
+    from fovea.functions.random import randn
 
     args = _listed(inputs)
     outputs = [o for o in _listed(func(*args)) if o.dtype.is_floating_point and o.requires_grad]

@@ -32,7 +32,9 @@ def set_printoptions(
     edgeitems: int | None = None,
     linewidth: int | None = None,
 ) -> None:
-    """Set the digits shown, from how many elements on a tensor is summarized, and the width of a line."""
+    """Set the digits shown, from how many elements on a tensor is summarized, and the width of a
+    line.
+    """
     given = {
         "precision": precision,
         "threshold": threshold,

@@ -1,6 +1,7 @@
 """Blocks of memory: allocated once, recycled by size, shared by views.
 
-A training step asks for the same sizes again and again. Fresh memory from the system costs a page fault every
+A training step asks for the same sizes again and again. Fresh memory from the system costs a page
+fault every
 4 KiB, more than many kernels cost, so freed blocks wait on a shelf for their size class.
 """
 
@@ -26,7 +27,8 @@ __all__ = [
 ALIGNMENT = 64
 _SMALL = 1 << 16  # blocks up to this size are not counted against the limit
 
-# A block: the array that holds its bytes (64 more than its class, for alignment) and the aligned address.
+# A block: the array that holds its bytes (64 more than its class, for alignment) and the aligned
+# address.
 Block = tuple[np.ndarray[Any, Any], int]
 
 
@@ -73,7 +75,7 @@ _limit = int(os.environ.get("FOVEA_CACHE_LIMIT_MB", "4096")) << 20
 
 
 def _size_class(nbytes: int) -> int:
-    """Round up to 64 bytes, then to an eighth of the power of two below: at most 12.5% is wasted."""
+    """Round up to 64 bytes, or to an eighth of the power of two below: 12.5% waste at most."""
     if nbytes <= 1024:
         return (nbytes + 63) & ~63 or 64
     step = 1 << (nbytes.bit_length() - 4)
@@ -94,7 +96,8 @@ class Storage:
 
     Args:
         nbytes: how many bytes.
-        owner: a NumPy array whose memory is borrowed instead of allocated; ``address`` must lie in it.
+        owner: a NumPy array whose memory is borrowed instead of allocated; ``address`` must lie in
+            it.
         address: where the bytes start, with ``owner``.
     """
 
@@ -123,7 +126,8 @@ class Storage:
             shelf = self.shelf
             if shelf is None:
                 return
-            # Two references: the block's and getrefcount's. More means that a NumPy array still looks at the bytes.
+            # Two references: the block's and getrefcount's. More means that a NumPy array still
+            # looks at the bytes.
             if getrefcount(self.block[0]) == 2:
                 shelf.put(self.block)
             else:

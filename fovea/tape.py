@@ -71,7 +71,9 @@ Saved = tuple[Any, int]  # a tensor that backward will read, and the version it 
 
 
 class OpNode(Node):
-    """A recorded op. Gradient rules see it as ``ctx``: saved tensors by name, ``attrs``, ``needed``."""
+    """A recorded op. Gradient rules see it as ``ctx``: saved tensors by name, ``attrs``,
+    ``needed``.
+    """
 
     __slots__ = ("attrs", "in_meta", "op", "saved")
 
@@ -178,7 +180,7 @@ def _save(
 
 
 class CopySlicesNode(Node):
-    """The base after a view of it was changed in place: base_new = base with view(base) replaced."""
+    """The base after a view of it was changed in place: base with view(base) replaced."""
 
     __slots__ = ("replay",)
     name = "copy_slices"
@@ -226,7 +228,8 @@ class FunctionNode(Node):
         out = out if isinstance(out, tuple) else (out,)
         if len(out) != len(self.edges):
             raise GradientError(
-                f"{self.function_name}.backward returned {len(out)} gradients for {len(self.edges)} inputs."
+                f"{self.function_name}.backward returned {len(out)} gradients for "
+                f"{len(self.edges)} inputs."
             )
         return out
 
@@ -246,7 +249,9 @@ def record(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, out: Any) -> No
 def record_into(
     op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, out: Tensor, previous: Tensor
 ) -> None:
-    """Put an in-place call on the tape: ``out`` now comes from it; ``previous`` is ``out`` as it was."""
+    """Put an in-place call on the tape: ``out`` now comes from it; ``previous`` is ``out`` as it
+    was.
+    """
     node = OpNode(op, inputs, attrs, (out,))
     for name, entry in (node.saved or {}).items():
         # Other views of the memory just written: what backward would read there is gone.
@@ -307,7 +312,7 @@ def gradient_of_decomposition(op: Op, node: OpNode, grads: tuple[Any, ...]) -> t
 
 
 def _fresh(t: Any, needed: bool, create: bool) -> Any:
-    """A new root for differentiation; connected to the old graph if higher derivatives are wanted."""
+    """A new root for differentiation; tied to the old graph for higher derivatives."""
     if t is None or not needed:
         return t
     if create and t.requires_grad:

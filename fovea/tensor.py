@@ -253,15 +253,19 @@ class Tensor(Methods, TensorBase):
         for arg in args:
             if isinstance(arg, TensorBase):
                 dtype = arg.dtype
-            elif isinstance(arg, devices.device) or (isinstance(arg, str) and arg.partition(":")[0] in (
-                "cpu",
-                "cuda",
-                "mps",
-                "xla",
-                "tpu",
-                "gpu",
-                "meta",
-            )):
+            elif isinstance(arg, devices.device) or (
+                isinstance(arg, str)
+                and arg.partition(":")[0]
+                in (
+                    "cpu",
+                    "cuda",
+                    "mps",
+                    "xla",
+                    "tpu",
+                    "gpu",
+                    "meta",
+                )
+            ):
                 device = arg
             elif isinstance(arg, bool):
                 continue

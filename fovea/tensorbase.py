@@ -46,7 +46,8 @@ class TensorBase:
     _post_hooks: list[Callable[..., Any]] | None = None
     _retains_grad: bool = False
     _grad_shared: bool = False
-    # Views: the tensor whose memory this is, how to derive this view from it, and the base's state when that was last done.
+    # Views: the tensor whose memory this is, how to derive this view from it, and the base's state
+    # when that was last done.
     _base: Tensor | None = None
     _replay: tuple[Any, ...] = ()
     _view_stamp: int = 0
@@ -97,7 +98,9 @@ class TensorBase:
         return make_tensor(self.storage, self.shape, self.strides, self.offset, self.dtype)
 
     def _autograd_alias(self) -> Tensor:
-        """The same bytes at the present place on the tape: the tensor 'as it was' before a change in place."""
+        """The same bytes at the present place on the tape: the tensor 'as it was' before a change
+        in place.
+        """
         alias = self._alias()
         if self.requires_grad:
             alias._requires_grad, alias._node, alias._output_nr = (
@@ -130,7 +133,9 @@ class TensorBase:
             self._view_stamp = self._base._graph_version
 
     def _sync_view(self) -> None:
-        """If the base was changed in place since, this view comes from the changed base: derive it anew."""
+        """If the base was changed in place since, this view comes from the changed base: derive it
+        anew.
+        """
         base = self._base
         if base is None or self._view_stamp == base._graph_version:
             return

@@ -1,6 +1,8 @@
-"""Throws hostile inputs at every op: wrong shapes, odd strides, any dtype, wild attributes and indices.
+"""Throws hostile inputs at every op: wrong shapes, odd strides, any dtype, wild attributes and
+indices.
 
-An op may raise or return; it may not kill the process. Run as a script: ``python -m tests.fuzz_ops SEED ROUNDS LOG``.
+An op may raise or return; it may not kill the process. Run as a script: ``python -m tests.fuzz_ops
+SEED ROUNDS LOG``.
 LOG names the call that is under way, so that a crash can be traced.
 """
 
@@ -30,7 +32,11 @@ SPECIAL = [0.0, -0.0, 1.0, -1.5, np.nan, np.inf, -np.inf, 1e38, -1e-40, 3e9, 255
 
 def hostile_tensor(rng: random.Random, like: np.ndarray[Any, Any] | None) -> Any:
     """A tensor of random shape (often the sample's), dtype, layout and values."""
-    kind = rng.choice(dtypes.ALL) if rng.random() < 0.3 or like is None else dtypes.as_dtype(like.dtype)
+    kind = (
+        rng.choice(dtypes.ALL)
+        if rng.random() < 0.3 or like is None
+        else dtypes.as_dtype(like.dtype)
+    )
     if like is not None and rng.random() < 0.6:
         shape = tuple(like.shape)
     else:
@@ -40,9 +46,16 @@ def hostile_tensor(rng: random.Random, like: np.ndarray[Any, Any] | None) -> Any
         high = rng.choice([2, 5, 5, 100])
         info = np.iinfo(kind.numpy)
         wild = [info.min, info.max, -1, 0]
-        values = np.array([rng.choice(wild) if rng.random() < 0.2 else rng.randrange(high) for _ in range(count)])
+        values = np.array(
+            [rng.choice(wild) if rng.random() < 0.2 else rng.randrange(high) for _ in range(count)]
+        )
     else:
-        values = np.array([rng.choice(SPECIAL) if rng.random() < 0.2 else rng.uniform(-3, 3) for _ in range(count)])
+        values = np.array(
+            [
+                rng.choice(SPECIAL) if rng.random() < 0.2 else rng.uniform(-3, 3)
+                for _ in range(count)
+            ]
+        )
     with np.errstate(all="ignore"):
         t = fovea.from_numpy(values.reshape(shape).astype(kind.numpy))
     return relaid(rng, t)
@@ -98,7 +111,10 @@ def hostile_call(rng: random.Random, name: str) -> None:
     assert op.attrs_class is None or dataclasses.is_dataclass(op.attrs_class)
     floats = [t for t in inputs if t is not None and t.dtype.is_floating_point]
     if floats and rng.random() < 0.4:
-        inputs = [t.detach().requires_grad_() if t is not None and t.dtype.is_floating_point else t for t in inputs]
+        inputs = [
+            t.detach().requires_grad_() if t is not None and t.dtype.is_floating_point else t
+            for t in inputs
+        ]
     out = op(*inputs, **attrs)
     for y in out if isinstance(out, tuple) else (out,):
         if y.requires_grad and y.numel():

@@ -1,4 +1,4 @@
-"""Networks written once against a module namespace, so that they build with fovea and with PyTorch."""
+"""Networks written against a module namespace, so that they build with fovea and with PyTorch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def lenet(nn: Any, classes: int = 10) -> Any:
 
 
 def vgg(nn: Any, widths: tuple[Any, ...] = (8, "pool", 16, 16, "pool"), classes: int = 10) -> Any:
-    """A small VGG with batch normalization for 3 x 32 x 32 images (Simonyan and Zisserman, 2014)."""
+    """A small VGG with batch normalization for 3 x 32 x 32 images (Simonyan, Zisserman, 2014)."""
     layers: list[Any] = []
     channels = 3
     for width in widths:

@@ -1,4 +1,6 @@
-"""The tape against PyTorch: gradients, changes in place, views, hooks, custom functions, second derivatives."""
+"""The tape against PyTorch: gradients, changes in place, views, hooks, custom functions, second
+derivatives.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ torch = pytest.importorskip("torch")
 
 
 def both(program: Callable[[Any, Any, Any], Any], *arrays: np.ndarray) -> None:
-    """Run ``program(ns, *leaves)`` in fovea and PyTorch (float64): the value and leaf gradients must agree."""
+    """Run ``program(ns, *leaves)`` in fovea and PyTorch (float64): the value and leaf gradients
+    must agree.
+    """
     results = []
     for ns in (fovea, torch):
         leaves = [ns.tensor(a.tolist(), dtype=ns.float64).requires_grad_() for a in arrays]
@@ -136,7 +140,10 @@ def test_broadcast_gradients() -> None:
 def test_max_ties_and_reductions() -> None:
     tied = np.array([[1.0, 3.0, 3.0, 0.0], [2.0, 2.0, 2.0, 2.0]])
     both(lambda ns, x: x.amax(1).sum() + x.max() * 2 + x.max(0).values.sum(), tied)
-    both(lambda ns, x: x.prod(1).sum() + x.var() + x.std(0).sum() + x.norm() + x.logsumexp(1).sum(), tied)
+    both(
+        lambda ns, x: x.prod(1).sum() + x.var() + x.std(0).sum() + x.norm() + x.logsumexp(1).sum(),
+        tied,
+    )
     both(lambda ns, x: (x.cumsum(1) * x.cumprod(1)).sum(), tied)
 
 

@@ -23,6 +23,8 @@ def test_hostile_inputs(seed: int, environment: dict[str, str], tmp_path: Path) 
         [sys.executable, "-W", "ignore", "-m", "tests.fuzz_ops", str(seed), "1000", str(log)],
         capture_output=True, text=True, cwd=ROOT, env={**os.environ, **environment}, check=False,
     )  # fmt: skip
-    assert out.returncode == 0, f"killed by {out.returncode} in: {log.read_text()} {out.stderr[-2000:]}"
+    assert out.returncode == 0, (
+        f"killed by {out.returncode} in: {log.read_text()} {out.stderr[-2000:]}"
+    )
     returned = int(out.stdout.split()[0])
     assert returned > 100, "hardly any call was legal: the fuzzer tests only the checks"

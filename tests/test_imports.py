@@ -58,7 +58,9 @@ def room_of(module: str) -> str:
     return ".".join(parts[:2]) if parts[:2] == ["targets", "cpu"] else parts[0] if parts else ""
 
 
-FILES = sorted(p for p in ROOT.rglob("*.py") if p.parent != ROOT or p.stem not in ("__init__", "__main__"))
+FILES = sorted(
+    p for p in ROOT.rglob("*.py") if p.parent != ROOT or p.stem not in ("__init__", "__main__")
+)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -68,7 +70,9 @@ def test_imports_point_down(path: Path) -> None:
     for module in imported_modules(path):
         room = room_of(module)
         if module.startswith("fovea.") and room in HEIGHT:
-            assert HEIGHT[room] <= HEIGHT[here], f"{path.name} ({here}) imports {module}, a higher room"
+            assert HEIGHT[room] <= HEIGHT[here], (
+                f"{path.name} ({here}) imports {module}, a higher room"
+            )
 
 
 def run_python(code: str) -> str:
@@ -83,5 +87,7 @@ def test_import_needs_no_peer_and_no_compiler() -> None:
 
 
 def test_import_is_small() -> None:
-    code = "import fovea, resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    code = (
+        "import fovea, resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
     assert int(run_python(code)) < 100

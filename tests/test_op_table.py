@@ -1,4 +1,6 @@
-"""A walk over the op table: no op without a shape rule, a gradient (or a reason), a reference, a lowering, a check."""
+"""A walk over the op table: no op without a shape rule, a gradient (or a reason), a reference, a
+lowering, a check.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ def test_float32(name: str, number: int) -> None:
     arrays, attrs = CASES[name][number]
     if name == "cast" or not any(a is not None and a.dtype == np.float64 for a in arrays):
         return
-    narrow = [a.astype(np.float32) if a is not None and a.dtype == np.float64 else a for a in arrays]
+    narrow = [
+        a.astype(np.float32) if a is not None and a.dtype == np.float64 else a for a in arrays
+    ]
     check_op(REGISTRY[name], narrow, attrs, rtol=2e-5, atol=2e-5, gradients=False)
 
 

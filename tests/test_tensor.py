@@ -1,4 +1,6 @@
-"""Tensors against PyTorch: creation, types, indexing, shapes, printing, and the way to NumPy and back."""
+"""Tensors against PyTorch: creation, types, indexing, shapes, printing, and the way to NumPy and
+back.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,18 @@ from fovea.errors import (
 
 torch = pytest.importorskip("torch")
 
-DTYPES = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"]
+DTYPES = [
+    "bool",
+    "uint8",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+]
 
 
 def same(ours: Any, theirs: Any) -> None:
@@ -93,7 +106,9 @@ def test_bad_creation() -> None:
 def test_promotion(a: str, b: str) -> None:
     for shape_a, shape_b in (((2,), (2,)), ((2,), ()), ((), (2,)), ((), ())):
         ours = fovea.ones(shape_a, dtype=a) * fovea.ones(shape_b, dtype=b)
-        theirs = torch.ones(shape_a, dtype=getattr(torch, a)) * torch.ones(shape_b, dtype=getattr(torch, b))
+        theirs = torch.ones(shape_a, dtype=getattr(torch, a)) * torch.ones(
+            shape_b, dtype=getattr(torch, b)
+        )
         assert ours.dtype.name == str(theirs.dtype)[6:], (a, b, shape_a, shape_b)
 
 
@@ -118,7 +133,12 @@ def test_casts() -> None:
 def test_finfo() -> None:
     for name in ("float16", "bfloat16", "float32", "float64"):
         ours, theirs = fovea.finfo(getattr(fovea, name)), torch.finfo(getattr(torch, name))
-        assert (ours.eps, ours.max, ours.min, ours.tiny) == (theirs.eps, theirs.max, theirs.min, theirs.tiny)
+        assert (ours.eps, ours.max, ours.min, ours.tiny) == (
+            theirs.eps,
+            theirs.max,
+            theirs.min,
+            theirs.tiny,
+        )
     assert fovea.iinfo(fovea.int16).min == torch.iinfo(torch.int16).min
 
 
@@ -195,7 +215,15 @@ def test_masks() -> None:
 
 def test_index_errors() -> None:
     x = fovea.zeros(3, 4)
-    for key in (3, -4, (0, 4), (0, 0, 0), [5], fovea.tensor([0, 3]), fovea.zeros(2, dtype=fovea.bool)):
+    for key in (
+        3,
+        -4,
+        (0, 4),
+        (0, 0, 0),
+        [5],
+        fovea.tensor([0, 3]),
+        fovea.zeros(2, dtype=fovea.bool),
+    ):
         with pytest.raises(IndexError):
             x[key]
     with pytest.raises(OutOfRangeError):

@@ -47,7 +47,9 @@ def losses(ns: Any, model: Any, optimizer: Any, data: list[Any]) -> list[float]:
     return found
 
 
-def race(build: Any, shape: tuple[int, ...], steps: int, optimizer: str, dtype: str, **options: Any) -> Any:
+def race(
+    build: Any, shape: tuple[int, ...], steps: int, optimizer: str, dtype: str, **options: Any
+) -> Any:
     width = options.pop("width", None)
     ours, theirs = twins(build, dtype, **({} if width is None else {"width": width}))
     data = batches(shape, steps, dtype)
@@ -60,9 +62,7 @@ def agree(ours: Any, theirs: Any, rtol: float, atol: float) -> None:
     """All parameters and statistics are close."""
     expected = theirs.state_dict()
     for name, value in ours.state_dict().items():
-        np.testing.assert_allclose(
-            value.numpy(), expected[name].numpy(), rtol, atol, err_msg=name
-        )
+        np.testing.assert_allclose(value.numpy(), expected[name].numpy(), rtol, atol, err_msg=name)
 
 
 @pytest.mark.parametrize("build", [lenet, vgg, resnet18])
@@ -107,5 +107,7 @@ def test_resnet18_follows_for_50_steps() -> None:
 
 
 def test_resnet18_follows_exactly_in_float64() -> None:
-    a, b, _, _ = race(resnet18, (4, 3, 16, 16), 50, "SGD", "float64", lr=0.01, momentum=0.9, width=8)
+    a, b, _, _ = race(
+        resnet18, (4, 3, 16, 16), 50, "SGD", "float64", lr=0.01, momentum=0.9, width=8
+    )
     np.testing.assert_allclose(a, b, rtol=1e-9)

@@ -10,7 +10,10 @@ import numpy as np
 
 __all__ = ["Workload"]
 
-STEPS = {10: 20, 128: 8}  # batches a call of fit, so that its own start is spread over several steps
+STEPS = {
+    10: 20,
+    128: 8,
+}  # batches a call of fit, so that its own start is spread over several steps
 
 
 class Workload:

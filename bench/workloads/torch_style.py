@@ -58,7 +58,7 @@ class Workload:
     def conv(
         self, direction: str, n: int, size: int, cin: int, cout: int, k: int, stride: int
     ) -> Callable[[], Any]:
-        """One convolution, channels-last: ``forward``, or its gradient to ``data`` or ``weight``."""
+        """A channels-last convolution: ``forward``, or its gradient to ``data`` or ``weight``."""
         torch, pad = self.torch, k // 2
         x, w = torch.randn(n, cin, size, size), torch.randn(cout, cin, k, k)
         x, w = (t.contiguous(memory_format=torch.channels_last) for t in (x, w))

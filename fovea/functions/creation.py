@@ -1,4 +1,6 @@
-"""Making tensors: from data, filled, and stepped. Names, argument orders and defaults are PyTorch's."""
+"""Making tensors: from data, filled, and stepped. Names, argument orders and defaults are
+PyTorch's.
+"""
 
 from __future__ import annotations
 
@@ -101,13 +103,12 @@ def _infer(data: Any) -> np.ndarray[Any, Any]:
         raise ShapeError(
             "tensor: the nested sequences differ in length.", fix="every row needs as many items"
         ) from None
-    if (
-        array.dtype == object
-        or (array.dtype.kind not in "biuf"
-        and array.dtype not in dtypes._BY_NUMPY)
+    if array.dtype == object or (
+        array.dtype.kind not in "biuf" and array.dtype not in dtypes._BY_NUMPY
     ):
         raise TypeError(
-            f"tensor: cannot make a tensor of {type(data).__name__} with values of type {array.dtype}."
+            f"tensor: cannot make a tensor of {type(data).__name__} with values of type "
+            f"{array.dtype}."
         )
     return array
 
@@ -115,7 +116,11 @@ def _infer(data: Any) -> np.ndarray[Any, Any]:
 def _from_data(data: Any, dtype: DType | None) -> Tensor:
     """Python floats take the default dtype; arrays keep theirs."""
     array = _infer(data)
-    if dtype is None and array.dtype == np.float64 and not isinstance(data, np.ndarray | np.generic):
+    if (
+        dtype is None
+        and array.dtype == np.float64
+        and not isinstance(data, np.ndarray | np.generic)
+    ):
         dtype = dtypes.get_default_dtype()
     return from_array(array, dtype)
 
@@ -173,7 +178,9 @@ _constants: dict[tuple[Any, ...], Any] = {}
 
 
 def constant(value: bool | int | float, dtype: DType) -> Tensor:
-    """A shared 0-d tensor with this value; never to be changed. Python numbers in expressions become these."""
+    """A shared 0-d tensor with this value; never to be changed. Python numbers in expressions
+    become these.
+    """
     key = (value, dtype, math.copysign(1.0, value) if value == 0 else value.__class__)
     found = _constants.get(key)
     if found is None:
@@ -439,6 +446,7 @@ def strided_over(
     room = t.storage.nbytes // t.dtype.itemsize
     if min(strides, default=0) < 0 or offset < 0 or (0 not in shape and last >= room):
         raise ShapeError(
-            f"as_strided: shape {shape} with strides {strides} at {offset} leaves the storage of {room} elements."
+            f"as_strided: shape {shape} with strides {strides} at {offset} leaves the storage of "
+            f"{room} elements."
         )
     return make_tensor(t.storage, Size(shape), strides, offset, t.dtype)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def getitem(input: Tensor, key: Any) -> Tensor:
-    """``input[key]``: ints, slices, ``None`` and ``...`` give views; tensors and lists pick copies."""
+    """``input[key]``: ints, slices, ``None``, ``...`` give views; tensors and lists pick copies."""
     if key.__class__ is int and input.ndim:
         return _row(input, key)
     if key.__class__ is slice and key.step is None and input.ndim:
@@ -188,7 +188,8 @@ def _span(item: Any, size: int, d: int) -> tuple[int, int, int]:
         return first, max(0, -(-(stop - first) // by)), by
     if not hasattr(item, "__index__"):
         raise OutOfRangeError(
-            f"only integers, slices, '...', None and integer or bool tensors can index, got {type(item).__name__}."
+            "only integers, slices, '...', None and integer or bool tensors can index, got "
+            f"{type(item).__name__}."
         )
     i = item.__index__()
     if not -size <= i < size:
@@ -393,7 +394,9 @@ def topk(
 def unique(
     input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False
 ) -> Any:
-    """The distinct elements, in order; on request with each element's place among them and their counts."""
+    """The distinct elements, in order; on request with each element's place among them and their
+    counts.
+    """
     values, inverse, counts = np.unique(input._array(), return_inverse=True, return_counts=True)
     out = [from_array(values, input.dtype)]
     if return_inverse:

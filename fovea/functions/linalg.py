@@ -56,7 +56,8 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """The products of two batches of matrices."""
     if input.ndim != 3 or mat2.ndim != 3 or input.shape[0] != mat2.shape[0]:
         raise ShapeError(
-            f"bmm: two equal batches of matrices are needed, got {describe(input)} and {describe(mat2)}."
+            f"bmm: two equal batches of matrices are needed, got {describe(input)} and "
+            f"{describe(mat2)}."
         )
     return matmul(input, mat2)
 

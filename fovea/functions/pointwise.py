@@ -1,4 +1,6 @@
-"""Arithmetic, comparison and the elementary functions, with PyTorch's promotion of types and Python numbers."""
+"""Arithmetic, comparison and the elementary functions, with PyTorch's promotion of types and Python
+numbers.
+"""
 
 from __future__ import annotations
 
@@ -93,7 +95,7 @@ def _binary(op: Op, floating: bool = False) -> Any:
         return finish(op.bind(operands(op.name, input, other, floating)), out)
 
     call.__name__ = call.__qualname__ = op.name
-    call.__doc__ = f"``{op.name}`` of two tensors (or a tensor and a number), element by element, with broadcasting."
+    call.__doc__ = f"``{op.name}`` of two tensors (or a tensor and a number), with broadcasting."
     return call
 
 
@@ -148,7 +150,8 @@ def rsub(input: Any, other: Any, *, alpha: Scalar = 1) -> Tensor:
 def div(
     input: Any, other: Any, *, rounding_mode: str | None = None, out: Tensor | None = None
 ) -> Tensor:
-    """``input / other``, as floating point; ``rounding_mode`` ``"trunc"`` or ``"floor"`` rounds and keeps integers.
+    """``input / other``, as floating point; ``rounding_mode`` ``"trunc"`` or ``"floor"`` rounds and
+    keeps integers.
 
     >>> import fovea
     >>> div(fovea.tensor([7, -7]), 2), div(fovea.tensor([7, -7]), 2, rounding_mode="floor")
@@ -233,7 +236,8 @@ def pow_(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
 def where(
     condition: Tensor, input: Any = None, other: Any = None, *, out: Tensor | None = None
 ) -> Any:
-    """``input`` where ``condition`` holds, else ``other``; with only a condition, the indices where it holds.
+    """``input`` where ``condition`` holds, else ``other``; with only a condition, the indices where
+    it holds.
 
     >>> import fovea
     >>> x = fovea.tensor([-1.0, 2.0])

@@ -1,4 +1,4 @@
-"""Sums, means, extrema and what is built from them, with PyTorch's ``dim`` and ``keepdim`` habits."""
+"""Sums, means, extrema and what is built from them, with PyTorch's ``dim`` and ``keepdim``."""
 
 from __future__ import annotations
 
@@ -141,7 +141,8 @@ def _extremum(name: str, arg: Op, both: Any, whole: Op) -> Any:
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = (
-        f"``{name}(x)``: the {name} of all elements; ``{name}(x, dim)``: values and indices along ``dim``; "
+        f"``{name}(x)``: the {name} of all elements; ``{name}(x, dim)``: values and indices along "
+        "``dim``; "
         f"``{name}(x, y)``: element by element."
     )
     return call
@@ -242,7 +243,9 @@ def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
 def norm(
     input: Tensor, p: Any = "fro", dim: Dims = None, keepdim: bool = False, dtype: Any = None
 ) -> Tensor:
-    """The ``p``-norm of the elements (along ``dim``): p may be a number, ``inf``, ``-inf``, 0 or ``"fro"``."""
+    """The ``p``-norm of the elements (along ``dim``): p may be a number, ``inf``, ``-inf``, 0 or
+    ``"fro"``.
+    """
     x = input if dtype is None else to_dtype(input, dtypes.as_dtype(dtype))
     if not x.dtype.is_floating_point:
         raise ArgumentError(f"norm: the tensor must be floating point, got {x.dtype.name}.")

@@ -305,7 +305,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None)
 
 
 def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Views of consecutive pieces: of one size (the last may be smaller), or of the sizes listed."""
+    """Views of consecutive pieces: of one size (the last may be less), or of the sizes listed."""
     d = normalize_dim("split", dim, tensor.ndim)
     size = tensor.shape[d]
     if isinstance(split_size_or_sections, int):
@@ -419,7 +419,7 @@ def diag(input: Tensor, diagonal_: int = 0) -> Tensor:
 def as_strided(
     input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
 ) -> Tensor:
-    """A view with any shape and strides that stay inside the storage (not recorded for backward)."""
+    """A view with any shape and strides inside the storage (not recorded for backward)."""
     return strided_over(
         input,
         tuple(size),

@@ -49,7 +49,8 @@ def unary(
     kinds: tuple[DType, ...] = dtypes.ALL,
     why_none: str | None = None,
 ) -> Op:
-    """Declare ``y = f(x)``, of ``x``'s dtype, which must be one of ``kinds`` (a float with ``floating``).
+    """Declare ``y = f(x)``, of ``x``'s dtype, which must be one of ``kinds`` (a float with
+    ``floating``).
 
     ``gradient(ctx, gy)`` reads what ``saves`` names.
     """
@@ -174,7 +175,9 @@ def binary(
     kinds: tuple[DType, ...] = dtypes.ALL,
     why_none: str | None = None,
 ) -> Op:
-    """Declare ``y = f(a, b)`` with broadcasting; ``gradient`` need not sum over broadcast dimensions."""
+    """Declare ``y = f(a, b)`` with broadcasting; ``gradient`` need not sum over broadcast
+    dimensions.
+    """
     op = Op(name, ("a", "b"), nondifferentiable=why_none)
 
     @op.shape

@@ -39,7 +39,9 @@ class IndexGradAttrs(Attrs):
 def indexed_shape(
     name: str, shape: tuple[int, ...], indices: Any, dims: tuple[int, ...]
 ) -> tuple[int, ...]:
-    """NumPy's rule: the broadcast index shape stands at the first indexed dimension if these are adjacent, else first."""
+    """NumPy's rule: the broadcast index shape stands at the first indexed dimension if these are
+    adjacent, else first.
+    """
     for t in indices:
         require_dtype(name, "index", t, *INDEX_TYPES)
     picked = broadcast_shapes(name, *(t.shape for t in indices))
@@ -79,7 +81,9 @@ def _(x: Shaped, *rest: Any) -> Spec:
 def _row_strides(
     x: Shaped, shape: tuple[int, ...], dims: tuple[int, ...]
 ) -> tuple[int, ...] | None:
-    """Rows picked along leading dimensions keep their own layout, so a batch of images stays channels-last."""
+    """Rows picked along leading dimensions keep their own layout, so a batch of images stays
+    channels-last.
+    """
     lead = len(dims)
     if x.strides is None or dims != tuple(range(lead)) or lead == len(x.shape):
         return None

@@ -23,7 +23,8 @@ def _(a: Shaped, b: Shaped) -> Spec:
     if len(a.shape) < 2 or len(b.shape) < 2 or a.shape[-1] != b.shape[-2]:
         raise ShapeError(
             f"matmul: {tuple(a.shape)} and {tuple(b.shape)} do not multiply: "
-            f"{a.shape[-1] if a.shape else 'a scalar'} columns against {b.shape[-2] if len(b.shape) > 1 else '?'} rows.",
+            f"{a.shape[-1] if a.shape else 'a scalar'} columns against "
+            f"{b.shape[-2] if len(b.shape) > 1 else '?'} rows.",
             {"a": describe(a), "b": describe(b)},
             "the last dimension of a must equal the second-last of b",
         )

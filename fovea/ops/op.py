@@ -31,7 +31,9 @@ class Shaped(Protocol):
 
 
 class Spec(NamedTuple):
-    """What an op promises of an output. ``strides`` (elements) ask for a memory layout; None is row-major."""
+    """What an op promises of an output. ``strides`` (elements) ask for a memory layout; None is
+    row-major.
+    """
 
     shape: tuple[int, ...]
     dtype: DType
@@ -140,7 +142,8 @@ class Op:
         return rule
 
     def grad(self, saves: tuple[str, ...] = ()) -> Callable[[F], F]:
-        """``rule(ctx, *output_gradients) -> gradient | tuple``: one a tensor input, None where there is none.
+        """``rule(ctx, *output_gradients) -> gradient | tuple``: one a tensor input, None where
+        there is none.
 
         ``saves`` names the inputs and outputs that the rule reads as ``ctx.<name>``.
         """

@@ -1,6 +1,7 @@
 """Reductions: many numbers to one, along dimensions; and running ones.
 
-``dims`` are sorted and counted from the front; `fovea.functions.reductions` normalizes what users pass.
+``dims`` are sorted and counted from the front; `fovea.functions.reductions` normalizes what users
+pass.
 """
 
 from __future__ import annotations
@@ -133,7 +134,8 @@ def _(ctx: Any, gy: Any) -> Any:
 
 @prod.grad(saves=("x",))
 def _(ctx: Any, gy: Any) -> Any:
-    # The product of the others: exclusive products from the left and from the right, so zeros need no special case.
+    # The product of the others: exclusive products from the left and from the right, so zeros need
+    # no special case.
     x, dims = ctx.x, ctx.attrs.dims
     keep = [d for d in range(x.ndim) if d not in dims]
     order = (*keep, *dims)

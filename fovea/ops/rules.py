@@ -41,7 +41,8 @@ def broadcast_shapes(name: str, *shapes: Sequence[int]) -> tuple[int, ...]:
             if n != 1:
                 if out[i] not in (1, n):
                     raise ShapeError(
-                        f"{name}: shapes {' and '.join(str(tuple(s)) for s in shapes)} do not broadcast: "
+                        f"{name}: shapes {' and '.join(str(tuple(s)) for s in shapes)} do not "
+                        "broadcast: "
                         f"dimension {i - rank} is {out[i]} in one and {n} in another.",
                         fix="sizes must be equal or 1, counted from the right",
                     )

@@ -1,6 +1,7 @@
 """Ops that move or view elements without computing: views first, then copies.
 
-View ops share memory: their rule gives shape, strides and offset. Whether a reshape can be a view depends on strides;
+View ops share memory: their rule gives shape, strides and offset. Whether a reshape can be a view
+    depends on strides;
 `fovea.functions.shaping.reshape` decides, and calls `view` or copies first.
 """
 
@@ -56,7 +57,9 @@ class PermuteAttrs(Attrs):
 
 @dataclass(frozen=True, eq=False)
 class SliceAttrs(Attrs):
-    """Per dimension: first index, number of elements, step (which may be negative for NumPy-style flips)."""
+    """Per dimension: first index, number of elements, step (which may be negative for NumPy-style
+    flips).
+    """
 
     start: tuple[int, ...]
     length: tuple[int, ...]
@@ -73,7 +76,8 @@ class DiagonalAttrs(Attrs):
 def view_strides(
     shape: tuple[int, ...], strides: tuple[int, ...], target: tuple[int, ...]
 ) -> tuple[int, ...] | None:
-    """Strides under which ``target`` reads the same elements in the same order, or None if there are none.
+    """Strides under which ``target`` reads the same elements in the same order, or None if there
+    are none.
 
     >>> view_strides((2, 3, 4), (12, 4, 1), (6, 4)), view_strides((2, 3), (1, 2), (6,))
     ((4, 1), None)
@@ -112,7 +116,8 @@ view = view_op("view", ShapeAttrs)
 def _(x: Shaped, a: ShapeAttrs) -> Strided:
     if numel(a.shape) != numel(x.shape):
         raise ShapeError(
-            f"view: {describe(x)} has {numel(x.shape)} elements, shape {a.shape} needs {numel(a.shape)}."
+            f"view: {describe(x)} has {numel(x.shape)} elements, shape {a.shape} needs "
+            f"{numel(a.shape)}."
         )
     strides = view_strides(tuple(x.shape), _strides(x), a.shape)
     if strides is None:
@@ -153,7 +158,8 @@ def _(x: Shaped, a: ShapeAttrs) -> Strided:
     for i, (n, s) in enumerate(zip(x.shape, _strides(x), strict=True)):
         if n not in (1, a.shape[i + lead]):
             raise ShapeError(
-                f"expand: {describe(x)} cannot expand to {a.shape}: only dimensions of size 1 expand."
+                f"expand: {describe(x)} cannot expand to {a.shape}: only dimensions of size 1 "
+                "expand."
             )
         strides.append(s if n == a.shape[i + lead] else 0)
     return a.shape, tuple(strides), 0
@@ -179,7 +185,8 @@ def _(x: Shaped, a: SliceAttrs) -> Strided:
         last = first + (length - 1) * step
         if length and not (0 <= first < x.shape[d] and 0 <= last < x.shape[d]):
             raise OutOfRangeError(
-                f"slice: indices {first} to {last} are out of range for dimension {d} of {describe(x)}."
+                f"slice: indices {first} to {last} are out of range for dimension {d} of "
+                f"{describe(x)}."
             )
         offset += first * strides[d] if length else 0
     return a.length, tuple(s * k for s, k in zip(strides, a.step, strict=True)), offset
@@ -271,7 +278,9 @@ def _(x: Array, a: SliceScatterAttrs) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class LayoutAttrs(Attrs):
-    """``"preserve"`` keeps the order of dimensions in memory; ``"contiguous"``, ``"channels_last"``."""
+    """``"preserve"`` keeps the order of dimensions in memory; ``"contiguous"``,
+    ``"channels_last"``.
+    """
 
     layout: str
 
@@ -319,7 +328,8 @@ def _(*args: Any) -> Spec:
             n != m for i, (n, m) in enumerate(zip(shape, first, strict=True)) if i != a.dim
         ):
             raise ShapeError(
-                f"cat: shapes {', '.join(str(tuple(t.shape)) for t in tensors)} differ elsewhere than in dimension {a.dim}."
+                f"cat: shapes {', '.join(str(tuple(t.shape)) for t in tensors)} differ elsewhere "
+                f"than in dimension {a.dim}."
             )
         total += shape[a.dim]
     shape = (*first[: a.dim], total, *first[a.dim + 1 :])

@@ -1,4 +1,6 @@
-"""Where ops run. ``active()`` is the target of this process: the CPU compiler, or the NumPy reference."""
+"""Where ops run. ``active()`` is the target of this process: the CPU compiler, or the NumPy
+reference.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ def named(name: str) -> Target:
 
 
 def use(target: Target) -> Target:
-    """Make ``target`` the active one; plans made for the other are dropped. Returns the one before."""
+    """Make ``target`` the active one, dropping plans made for the other; returns that one."""
     global _active
     from fovea.ops.op import REGISTRY
 

@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from fovea.ops.op import Attrs, Op, Spec
     from fovea.tensor import Tensor
 
-__all__ = ["Plan", "Target", "empty", "make_tensor", "register_tensor_class", "tensor_class", "view_plan"]
+__all__ = [
+    "Plan",
+    "Target",
+    "empty",
+    "make_tensor",
+    "register_tensor_class",
+    "tensor_class",
+    "view_plan",
+]
 
 Plan = Callable[[tuple[Any, ...]], Any]
 PlanInto = Callable[[tuple[Any, ...], Any], None]

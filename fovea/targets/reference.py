@@ -1,4 +1,6 @@
-"""The reference target: every op as its NumPy definition. Slow and obvious; what other targets are checked against."""
+"""The reference target: every op as its NumPy definition. Slow and obvious; what other targets are
+checked against.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ _LOW_PRECISION = (dtypes.float16, dtypes.bfloat16)
 
 
 def reference_plan(op: Op, attrs: Attrs | None, specs: Sequence[Spec]) -> Plan:
-    """Run ``op.reference`` on arrays. Half types are computed in float32 and rounded once at the end."""
+    """Run ``op.reference`` on arrays. Half types are computed in float32 and rounded once at the
+    end.
+    """
     rule = op.reference_rule
     if rule is None:
         raise LoweringError(f"{op.name}: it has no NumPy reference.")
@@ -68,7 +72,9 @@ class ReferenceTarget(Target):
 
 
 def _mutating_plan(op: Op, attrs: Attrs | None, specs: Sequence[Spec]) -> Plan:
-    """An op that writes some inputs in place: its reference gets the live arrays. It may have outputs, too."""
+    """An op that writes some inputs in place: its reference gets the live arrays. It may have
+    outputs, too.
+    """
     rule = op.reference_rule
     assert rule is not None
 

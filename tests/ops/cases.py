@@ -46,7 +46,15 @@ def truth(*shape: int) -> Array:
 
 
 def unary(domain: Any, *names: str) -> dict[str, list[Case]]:
-    return {n: [([domain(3, 5)], {}), ([domain()], {}), ([domain(2, 3, 4, 5)], {}), ([domain(0, 3)], {})] for n in names}
+    return {
+        n: [
+            ([domain(3, 5)], {}),
+            ([domain()], {}),
+            ([domain(2, 3, 4, 5)], {}),
+            ([domain(0, 3)], {}),
+        ]
+        for n in names
+    }
 
 
 def binary(first: Any, second: Any, *names: str) -> dict[str, list[Case]]:
@@ -56,18 +64,38 @@ def binary(first: Any, second: Any, *names: str) -> dict[str, list[Case]]:
 
 def reduction(*names: str, make: Any = real) -> dict[str, list[Case]]:
     dims = [(0,), (1,), (0, 2), (0, 1, 2), ()]
-    return {n: [([make(2, 3, 4)], {"dims": d, "keepdim": k}) for d in dims for k in (False, True)] for n in names}
+    return {
+        n: [([make(2, 3, 4)], {"dims": d, "keepdim": k}) for d in dims for k in (False, True)]
+        for n in names
+    }
 
 
 SMOOTH = ["neg", "abs", "square", "exp", "exp2", "expm1", "sin", "cos", "atan", "sinh", "cosh", "tanh", "sigmoid",
           "erf", "relu", "sign", "floor", "ceil", "trunc", "round", "isnan", "isinf", "isfinite", "alias",
           "silu", "mish", "hardsigmoid", "hardswish"]  # fmt: skip
 CONV = {**P, "groups": 1}
-POOL = {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0, 0, 0), "dilation": (1, 1), "ceil_mode": False}
-ODD_POOL = {"kernel": (3, 2), "stride": (2, 1), "padding": (1, 1, 1, 0), "dilation": (1, 2), "ceil_mode": True}
+POOL = {
+    "kernel": (2, 2),
+    "stride": (2, 2),
+    "padding": (0, 0, 0, 0),
+    "dilation": (1, 1),
+    "ceil_mode": False,
+}
+ODD_POOL = {
+    "kernel": (3, 2),
+    "stride": (2, 1),
+    "padding": (1, 1, 1, 0),
+    "dilation": (1, 2),
+    "ceil_mode": True,
+}
 AVG = {"kernel": (3, 2), "stride": (2, 1), "padding": (1, 1, 0, 0), "ceil_mode": False, "count_include_pad": True,
        "divisor": None}  # fmt: skip
-RESIZE = {"output_size": (5, 7), "mode": "bilinear", "align_corners": False, "scale": (3 / 5, 4 / 7)}
+RESIZE = {
+    "output_size": (5, 7),
+    "mode": "bilinear",
+    "align_corners": False,
+    "scale": (3 / 5, 4 / 7),
+}
 
 CASES: dict[str, list[Case]] = {
     **unary(real, *SMOOTH),
