@@ -201,11 +201,16 @@ class DataLoader(Generic[T_co]):
         seed = seeding.draw_seed(self.generator)
         if self.num_workers == 0:
             return InlineIterator(self, seed)
-        if not self.persistent_workers:
-            return PoolIterator(self, seed, self._open_pool(seed))
-        if self._pool is None or self._pool.closed:
-            self._pool = self._open_pool(seed)
-        return PoolIterator(self, seed, self._pool)
+        pool = self._pool if self.persistent_workers else None
+        if pool is None or pool.closed:
+            pool = self._open_pool(seed)
+        if self.persistent_workers:
+            self._pool = pool
+        try:
+            return PoolIterator(self, seed, pool)
+        except BaseException:  # the sampler's, say: the traceback would keep the workers alive
+            pool.close()
+            raise
 
     def _open_pool(self, seed: int) -> Pool:
         spec = WorkerSpec(

@@ -248,6 +248,18 @@ def test_stream_errors(kind: str) -> None:
         next(batches)
 
 
+@both
+@pytest.mark.parametrize("at", [0, 5])
+def test_a_samplers_error_ends_the_workers(kind: str, at: int) -> None:
+    def indices() -> Iterator[int]:
+        yield from range(at)
+        raise ValueError("the sampler broke")
+
+    with pytest.raises(ValueError, match="the sampler broke") as caught:
+        list(loader(kind, ds.Squares(), 1, sampler=indices()))
+    assert caught.traceback and workers_alive() == []
+
+
 def test_lambdas_need_threads() -> None:
     with pytest.raises(ArgumentError, match="worker_type='thread'"):
         iter(loader("process", ds.Unpicklable()))
