@@ -221,9 +221,7 @@ def test_binary_cross_entropy_with_logits(reduction: str) -> None:
     both("binary_cross_entropy_with_logits", x, t, reduction=reduction)
 
     def call(f: Any) -> Any:
-        return lambda x, t, w, p: f(
-            x, t, w.detach(), reduction=reduction, pos_weight=p.detach()
-        )
+        return lambda x, t, w, p: f(x, t, w.detach(), reduction=reduction, pos_weight=p.detach())
 
     name = "binary_cross_entropy_with_logits"
     compare(call(getattr(F, name)), call(getattr(TF, name)), x, t, r.random((3, 4)), r.random(4))

@@ -98,7 +98,9 @@ def test_batch_norm_second_derivatives() -> None:
     second_derivatives(lambda x, w, b, m, v: F.batch_norm(x, m, v, w, b), x, w, b, m, v)
 
 
-@pytest.mark.parametrize(("shape", "normalized"), [((4, 6), (6,)), ((2, 3, 4), (3, 4)), ((5,), (5,))])
+@pytest.mark.parametrize(
+    ("shape", "normalized"), [((4, 6), (6,)), ((2, 3, 4), (3, 4)), ((5,), (5,))]
+)
 def test_layer_norm(shape: Any, normalized: Any) -> None:
     r = rng()
     x, w, b = (r.standard_normal(s) for s in (shape, normalized, normalized))

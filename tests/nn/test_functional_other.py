@@ -35,7 +35,12 @@ def test_pad_with_a_constant(shape: Any, amounts: Any) -> None:
 @pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
 @pytest.mark.parametrize(
     ("shape", "amounts"),
-    [((2, 3, 4, 5), (1, 2, 3, 0)), ((2, 3, 5), (2, 1)), ((3, 4, 5), (1, 1, 2, 2)), ((3, 5), (4, 3))],
+    [
+        ((2, 3, 4, 5), (1, 2, 3, 0)),
+        ((2, 3, 5), (2, 1)),
+        ((3, 4, 5), (1, 1, 2, 2)),
+        ((3, 5), (4, 3)),
+    ],
 )
 def test_pad_with_the_image(mode: str, shape: Any, amounts: Any) -> None:
     x = rng().standard_normal(shape)

@@ -123,9 +123,7 @@ def test_sequences(shape: Any) -> None:
         ours, theirs = getattr(F, name), getattr(TF, name)
         extra = (3, *args[1:]) if args[1:2] == (None,) else args
         reference = (3, 3, *args[2:]) if args[1:2] == (None,) else args
-        compare(
-            lambda t, f=ours, a=extra: f(t, *a), lambda t, f=theirs, a=reference: f(t, *a), x
-        )
+        compare(lambda t, f=ours, a=extra: f(t, *a), lambda t, f=theirs, a=reference: f(t, *a), x)
     compare(
         lambda t: F.max_pool1d(t, 2, return_indices=True),
         lambda t: TF.max_pool1d(t, 2, return_indices=True),

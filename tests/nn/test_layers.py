@@ -65,8 +65,16 @@ LAYERS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any], tuple[int, ...]]]]
         ((4,), {}, IMAGE[1:]),
     ],
     "InstanceNorm3d": [((4,), {"affine": True}, (2, 4, 2, 3, 2))],
-    "LayerNorm": [((4,), {}, ROWS), (((6, 7),), {"bias": False}, IMAGE), ((7,), {"eps": 0.1}, IMAGE)],
-    "GroupNorm": [((2, 4), {}, IMAGE), ((4, 4), {"affine": False}, IMAGE), ((1, 4), {"bias": False}, ROWS)],
+    "LayerNorm": [
+        ((4,), {}, ROWS),
+        (((6, 7),), {"bias": False}, IMAGE),
+        ((7,), {"eps": 0.1}, IMAGE),
+    ],
+    "GroupNorm": [
+        ((2, 4), {}, IMAGE),
+        ((4, 4), {"affine": False}, IMAGE),
+        ((1, 4), {"bias": False}, ROWS),
+    ],
     "LocalResponseNorm": [((2,), {}, IMAGE), ((3, 0.1, 0.6, 2.0), {}, IMAGE)],
     "Dropout": [((0.0,), {}, ROWS)],
     "Dropout1d": [((0.0,), {}, SEQUENCE)],
@@ -276,10 +284,16 @@ def test_transposed_convolution_to_a_given_size() -> None:
 def test_two_inputs() -> None:
     r = rng()
     a, b = r.standard_normal((5, 4)), r.standard_normal((5, 4))
-    for name, args in (("CosineSimilarity", ()), ("PairwiseDistance", (1.0,)), ("Bilinear", (4, 4, 3))):
+    for name, args in (
+        ("CosineSimilarity", ()),
+        ("PairwiseDistance", (1.0,)),
+        ("Bilinear", (4, 4, 3)),
+    ):
         ours, theirs = pair(name, args, {}, "float64")
         close(
-            ours(fovea.tensor(a), fovea.tensor(b)), theirs(torch.tensor(a), torch.tensor(b)), "float64"
+            ours(fovea.tensor(a), fovea.tensor(b)),
+            theirs(torch.tensor(a), torch.tensor(b)),
+            "float64",
         )
         assert repr(ours) == repr(theirs)
 

@@ -424,14 +424,14 @@ def test_errors_name_the_layer() -> None:
 
     with pytest.raises(ShapeError) as info:
         Net()(fovea.ones(1, 3, 8, 8))
-    assert info.value.path == ["features", "1", "0"]
+    assert info.value.module_path == ["features", "1", "0"]
     assert "  at      features.1.0 (test_module.py:" in str(info.value)
     with pytest.raises(ShapeError) as info:
         Net()(fovea.ones(1, 4))
-    assert info.value.path == ["blocks", "1"]
+    assert info.value.module_path == ["blocks", "1"]
     with pytest.raises(ShapeError) as info:
         nn.Conv2d(4, 8, 3)(fovea.ones(1, 3, 8, 8))
-    assert info.value.path == []
+    assert info.value.module_path == []
 
 
 def test_calls_are_cheap() -> None:

@@ -79,8 +79,8 @@ def same_shapes(name: str, input: Tensor, target: Tensor) -> None:
         return
     fix = "make the shapes equal; losses do not broadcast"
     if input.numel() == target.numel():
-        fix = f"{'target' if input.ndim > target.ndim else 'input'} has a missing dimension: "
-        fix += "use target.reshape(input.shape) if the order is the same"
+        smaller = "target" if input.ndim > target.ndim else "input"
+        fix = f"{smaller} lacks a dimension: target.reshape(input.shape) gives it the same"
     raise ShapeError(
         f"{name}: input and target have different shapes.",
         {"input": describe(input), "target": describe(target)},

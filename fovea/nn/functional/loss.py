@@ -38,8 +38,8 @@ def _check_classes(name: str, input: Tensor, target: Tensor, weight: Tensor | No
         if target.numel() == math.prod(expected):
             fix = f"target.reshape({expected})"
         raise ShapeError(
-            f"{name}: for input {shape} (classes in dimension {min(1, len(shape) - 1)}) "
-            f"target must have shape {expected}, got {tuple(target.shape)}.",
+            f"{name}: for input {shape} target must have shape {expected}, "
+            f"got {tuple(target.shape)}.",
             {"input": describe(input), "target": describe(target)},
             fix,
         )

@@ -128,8 +128,8 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     r = upscale_factor
     if input.ndim < 3 or r < 1 or input.shape[-3] % (r * r):
         raise ShapeError(
-            f"pixel_shuffle: the channels of (..., C, H, W) must be a multiple of {r * r}, "
-            f"got {describe(input)}."
+            f"pixel_shuffle: the channels of (..., C, H, W) must be a multiple of {r * r}.",
+            {"input": describe(input)},
         )
     *lead, c, h, w = input.shape
     k = len(lead)
