@@ -23,10 +23,13 @@ class device:  # noqa: N801 - PyTorch's name
     """
 
     __slots__ = ("index", "type")
+    type: str
+    index: int | None
 
     def __init__(self, type: Any = "cpu", index: int | None = None) -> None:
         if isinstance(type, device):
-            type, index = type.type, type.index
+            index = type.index
+            type = type.type
         kind, _, number = str(type).partition(":")
         if kind != "cpu" or number not in ("", "0"):
             raise DeviceError(

@@ -208,7 +208,7 @@ class finfo:  # noqa: N801 - the field's name
 
     def __init__(self, dtype: Any = None) -> None:
         self.dtype = as_dtype(_default if dtype is None else dtype)
-        info = ml_dtypes.finfo(self.dtype.numpy)
+        info = ml_dtypes.finfo(self.dtype.numpy)  # type: ignore[no-untyped-call]
         self.bits = self.dtype.itemsize * 8
         self.eps, self.max, self.min = float(info.eps), float(info.max), float(info.min)
         self.tiny = self.smallest_normal = float(info.smallest_normal)

@@ -54,15 +54,15 @@ class FoveaError(Exception):
         self.details = details or {}
         self.fix = fix
         self.line = _user_line()
-        self.path: list[str] = []
+        self.module_path: list[str] = []
 
     def enter(self, name: str) -> None:
         """Note that the error passed through the module called ``name`` (innermost first)."""
-        self.path.insert(0, name)
+        self.module_path.insert(0, name)
 
     def __str__(self) -> str:
         rows = dict(self.details)
-        place = ".".join(p for p in self.path if p)
+        place = ".".join(p for p in self.module_path if p)
         where = f"({self.line})" if place and self.line else self.line
         at = " ".join(p for p in (place, where) if p)
         if at and (rows or place):

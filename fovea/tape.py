@@ -143,11 +143,11 @@ class OpNode(Node):
 
     def shape(self, i: int) -> tuple[int, ...]:
         """The shape of input ``i``."""
-        return self.in_meta[i][0]  # type: ignore[index,no-any-return]
+        return self.in_meta[i][0]
 
     def dtype(self, i: int) -> Any:
         """The dtype of input ``i``."""
-        return self.in_meta[i][1]  # type: ignore[index]
+        return self.in_meta[i][1]
 
     def run(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:
         if self.saved is None:

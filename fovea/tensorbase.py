@@ -90,7 +90,7 @@ class TensorBase:
             t._base, t._replay = x, ((op, attrs),)
         else:
             t._base, t._replay = base, (*x._replay, (op, attrs))
-        t._view_stamp = t._base._graph_version  # type: ignore[union-attr]
+        t._view_stamp = t._base._graph_version
         return t
 
     def _alias(self) -> Tensor:
@@ -213,15 +213,14 @@ class TensorBase:
         """
         from fovea.backward import backward
 
-        chosen = (
-            None if inputs is None else [inputs] if isinstance(inputs, TensorBase) else list(inputs)
-        )
+        chosen: Any = [inputs] if isinstance(inputs, TensorBase) else inputs
+        this: Any = self
         backward(
-            [self],
+            [this],
             [gradient],
             retain_graph=retain_graph,
             create_graph=create_graph,
-            inputs=chosen,  # type: ignore[list-item]
+            inputs=chosen,
         )
 
     def detach(self) -> Tensor:

@@ -124,7 +124,7 @@ round_ = unary("round", np.round, lambda ctx, g: g * 0, floating=False, kinds=NU
 relu = unary(
     "relu",
     lambda x: np.where(np.isnan(x), x, np.maximum(x, np.zeros((), x.dtype))),
-    lambda ctx, g: relu_grad(g, ctx.y),
+    lambda ctx, g: _relu_gradient(ctx, g),
     ("y",),
     floating=False,
     kinds=NUMBERS,
@@ -322,6 +322,10 @@ def _(ctx: Any, gy: Any) -> tuple[Any, ...]:
 @where.reference
 def _(condition: Array, a: Array, b: Array) -> Array:
     return np.where(condition, a, b)
+
+
+def _relu_gradient(ctx: Any, gy: Any) -> Any:
+    return relu_grad(gy, ctx.y)
 
 
 relu_grad = Op("relu_grad", ("gy", "y"))  # 0 where y <= 0, else gy: one pass instead of three

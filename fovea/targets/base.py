@@ -44,7 +44,7 @@ def make_tensor(
     storage: Storage, shape: tuple[int, ...], strides: tuple[int, ...], offset: int, dtype: Any
 ) -> Tensor:
     """A Tensor over bytes that exist."""
-    return _tensor_class._make(storage, shape, strides, offset, dtype)  # type: ignore[no-any-return]
+    return _tensor_class._make(storage, shape, strides, offset, dtype)
 
 
 def empty(spec: Spec) -> Tensor:

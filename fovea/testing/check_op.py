@@ -1,4 +1,6 @@
-"""``check_op``: does an op do on this target what its NumPy reference says, and is its gradient right?"""
+"""``check_op``: does an op do on this target what its NumPy reference says, and is its gradient
+right?
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def on_reference() -> Iterator[None]:
 
 
 def layouts(array: Array) -> dict[str, Tensor]:
-    """The same values in several memory layouts: row-major, reversed dimension order, with gaps, broadcast."""
+    """The same values in several memory layouts: row-major, reversed dimension order, with gaps,
+    broadcast.
+    """
     found = {"contiguous": from_array(array)}
     if array.ndim > 1:
         found["transposed"] = from_numpy(np.asfortranarray(array))
@@ -57,14 +61,16 @@ def check_op(
     gradients: bool = True,
     second: bool = False,
 ) -> None:
-    """Run ``op`` on the active target and on the reference, in every layout, and check gradients in float64.
+    """Run ``op`` on the active target and on the reference, in every layout, and check gradients in
+    float64.
 
     Args:
         op: the op.
         arrays: its inputs (None for an optional one left out).
         attrs: its attributes by name.
         rtol, atol: how far results may lie from the reference.
-        gradients: compare backward with finite differences (float64 inputs that are differentiable).
+        gradients: compare backward with finite differences (float64 inputs that are
+            differentiable).
         second: second derivatives too.
 
     Raises:
