@@ -24,6 +24,8 @@ from fovea.keras import (
     models,
     optimizers,
     regularizers,
+    saving,
+    utils,
 )
 from fovea.keras.callbacks import Callback
 from fovea.keras.keras_tensor import KerasTensor
@@ -58,4 +60,6 @@ __all__ = [
     "models",
     "optimizers",
     "regularizers",
+    "saving",
+    "utils",
 ]

@@ -49,30 +49,48 @@ class Graph:
 
     @property
     def layers(self) -> list[Any]:
-        """The layers, inputs first, each once."""
-        seen: dict[int, Any] = {}
-        for node in self.nodes:
-            seen.setdefault(id(node.operation), node.operation)
-        return list(seen.values())
+        """The layers, each once: those farthest from the outputs first, as Keras lists them."""
+        depths = self.depths()
+        layers = list({id(n.operation): n.operation for n in self.nodes}.values())
+        return sorted(layers, key=lambda o: (-depths[id(o)], self._met.get(id(o), -1)))
 
     def depths(self) -> dict[int, int]:
-        """For each layer's id: how many layers lie between it and an output, at most."""
-        depth: dict[int, int] = {}
+        """For each layer's id: how many calls lie between it and an output, at most."""
+        of_nodes: dict[int, int] = {}
+        of_layers: dict[int, int] = {}
         for node in reversed(self.nodes):
-            own = depth.setdefault(id(node), 0)
-            for parent in node.parents:
-                depth[id(parent)] = max(depth.get(id(parent), 0), own + 1)
-        layers: dict[int, int] = {}
+            layer = id(node.operation)
+            depth = max(of_nodes.setdefault(id(node), 0), of_layers.get(layer, 0))
+            of_layers[layer] = of_nodes[id(node)] = depth
+            if not self._is_boundary(node):
+                for parent in node.parents:
+                    of_nodes[id(parent)] = max(of_nodes.get(id(parent), 0), depth + 1)
+        return of_layers
+
+    def nodes_by_depth(self) -> list[list[Node]]:
+        """The calls, grouped by how far from the outputs they are; farthest first."""
+        of_nodes: dict[int, int] = {}
+        for node in reversed(self.nodes):
+            depth = of_nodes.setdefault(id(node), 0)
+            if not self._is_boundary(node):
+                for parent in node.parents:
+                    of_nodes[id(parent)] = max(of_nodes.get(id(parent), 0), depth + 1)
+        groups: dict[int, list[Node]] = {}
         for node in self.nodes:
-            key = id(node.operation)
-            layers[key] = max(layers.get(key, 0), depth[id(node)])
-        return layers
+            groups.setdefault(of_nodes[id(node)], []).append(node)
+        return [groups[depth] for depth in sorted(groups, reverse=True)]
+
+    def _is_boundary(self, node: Node) -> bool:
+        """Whether a node makes an input of this graph, so that what lies before is not part of it."""
+        inputs = {id(t) for t in self.flat_inputs}
+        return any(id(t) in inputs for t in node.output_tensors)
 
     def _sorted(self) -> list[Node]:
         """Every node before those that need it; independent ones in the order of their making."""
         known = {id(t) for t in self.flat_inputs}
         order: list[Node] = []
         done: set[int] = set()
+        self._met: dict[int, int] = {}  # layers in the order in which they are met
         stack: list[tuple[Node, bool]] = [(_node(t), False) for t in reversed(self.flat_outputs)]
         while stack:
             node, expanded = stack.pop()
@@ -82,18 +100,21 @@ class Graph:
                 done.add(id(node))
                 order.append(node)
                 continue
+            self._met.setdefault(id(node.operation), len(self._met))
+            if self._is_boundary(node):
+                done.add(id(node))
+                order.append(node)
+                continue
             if node.is_input and not any(id(t) in known for t in node.output_tensors):
                 raise ArgumentError(
                     f"Model: the outputs need the input {node.operation.name!r}, which is not among "
                     "the model's inputs.",
                 )
             stack.append((node, True))
-            for t in reversed(node.input_tensors):
-                if id(t) not in known:
-                    stack.append((_node(t), False))
+            stack.extend((_node(t), False) for t in reversed(node.input_tensors))
+        reached = {id(n) for n in order}
         inputs = [_node(t) for t in self.flat_inputs]
-        ids = {id(n) for n in inputs}
-        return inputs + [n for n in order if id(n) not in ids]
+        return [n for n in inputs if id(n) not in reached] + order
 
     def _compiled(self) -> list[tuple[Any, Any, Any, list[int], bool]]:
         """Steps: the layer, its arguments with slots, where the outputs go, whether it is simple."""
@@ -131,7 +152,7 @@ class Graph:
         return map_structure(lambda t: held[self._slots[id(t)]], self.outputs)
 
     def replay(self, values: list[Any], swap: Any) -> Any:
-        """Call the graph's layers anew on symbolic tensors; ``swap`` gives each layer's stand-in."""
+        """Call the layers anew on symbolic tensors; ``swap`` gives each layer's stand-in."""
         held: list[Any] = [None] * len(self._slots)
         for t, value in zip(self.flat_inputs, values, strict=True):
             held[self._slots[id(t)]] = value

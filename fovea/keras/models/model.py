@@ -258,7 +258,9 @@ class Model(Trainer):
             layer_range=layer_range,
         )
 
-    def save(self, filepath: Any, overwrite: bool = True, zipped: Any = None, **kwargs: Any) -> None:
+    def save(
+        self, filepath: Any, overwrite: bool = True, zipped: Any = None, **kwargs: Any
+    ) -> None:
         """Write the model to a ``.keras`` file: configuration, weights, and how it is compiled."""
         from fovea.keras.saving import save_model
 
@@ -329,6 +331,8 @@ class Model(Trainer):
 
 class Functional(Model):
     """A model made of symbolic inputs and outputs; ``Model(inputs, outputs)`` makes one."""
+
+    keras_module = "keras.src.models.functional"
 
 
 def _is_functional(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

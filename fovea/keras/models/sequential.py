@@ -11,6 +11,7 @@ from fovea.keras.layers.core import Input, InputLayer, ModuleWrapper, as_layer
 from fovea.keras.layers.layer import Layer, as_shape
 from fovea.keras.models.graph import Graph, fit_rank
 from fovea.keras.models.model import Model, _key
+from fovea.keras.naming import auto_name
 from fovea.keras.objects import deserialize_keras_object, serialize_keras_object
 from fovea.tensorbase import is_tensor
 
@@ -102,6 +103,7 @@ class Sequential(Model):
     def _make_graph(self, first: Any) -> None:
         """Call the layers on a symbolic input: it makes their weights and shapes."""
         own = self.__dict__
+        auto_name("Functional")  # Keras makes a functional model here, which counts
         x = first.output
         for layer in self._layers():
             x = layer(x)

@@ -401,7 +401,7 @@ class Optimizer:
     @property
     def variables(self) -> list[Any]:
         """Steps done, learning rate, and the states of all weights."""
-        found: list[Any] = [creation.tensor(self._iterations)]
+        found: list[Any] = [creation.tensor(self._iterations, dtype="int32")]
         if isinstance(self._learning_rate, Variable):
             found.append(self._learning_rate)
         return found + (self._states() if self.built else [])

@@ -1,0 +1,120 @@
+"""Weights by path, as Keras's files name them: ``layers/conv2d/vars/0``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from fovea.errors import FileFormatError, ShapeError
+from fovea.keras.layers.tracking import _Holder
+from fovea.keras.naming import snake_case
+from fovea.keras.optimizers.base import Optimizer
+from fovea.keras.variables import assign
+from fovea.nn.module import Module
+
+__all__ = ["load_into", "weight_entries"]
+
+
+def weight_entries(model: Any) -> Iterator[tuple[str, str, list[Any]]]:
+    """For every part of a model: its path, its name, its own weights in order.
+
+    Layers within a list are called by their classes, numbered as they come.
+    """
+    yield from _entries(model, "", set())
+
+
+def _entries(part: Any, path: str, seen: set[int]) -> Iterator[tuple[str, str, list[Any]]]:
+    if id(part) in seen:
+        return
+    seen.add(id(part))
+    if isinstance(part, Optimizer):
+        yield path, part.name, part.variables
+        return
+    yield path, getattr(part, "name", type(part).__name__), _own(part)
+    for name, child in _children(part):
+        inner = f"{path}/{name}" if path else name
+        if isinstance(child, list):
+            yield from _listed(child, inner, seen)
+        else:
+            yield from _entries(child, inner, seen)
+
+
+def _own(module: Module) -> list[Any]:
+    both = (*module._parameters.values(), *module._buffers.values())
+    return [w for w in both if w is not None]
+
+
+def _children(module: Any) -> Iterator[tuple[str, Any]]:
+    """The parts directly within, by the attribute that holds them; lists as lists."""
+    graph = module.__dict__.get("_graph")
+    if graph is not None or type(module).__name__ == "Sequential":
+        yield "layers", list(module.layers)
+    inside = {id(layer) for layer in module.layers} if graph is not None else set()
+    for name, child in sorted(module._modules.items()):
+        if child is None or id(child) in inside:
+            continue
+        yield name, list(child) if isinstance(child, _Holder) else child
+    optimizer = getattr(module, "optimizer", None)
+    if isinstance(optimizer, Optimizer):
+        yield "optimizer", optimizer
+
+
+def _listed(parts: list[Any], path: str, seen: set[int]) -> Iterator[tuple[str, str, list[Any]]]:
+    used: dict[str, int] = {}
+    for part in parts:
+        name = snake_case(type(part).__name__)
+        number = used.get(name, -1) + 1
+        used[name] = number
+        full = f"{name}_{number}" if number else name
+        yield from _entries(part, f"{path}/{full}", seen)
+
+
+def load_into(model: Any, store: Any, skip_mismatch: bool = False) -> None:
+    """Take all weights from a store: ``store.get(path) -> list of arrays' readers``.
+
+    Nothing is changed unless everything fits.
+
+    Raises:
+        FileFormatError: weights that are missing. ShapeError: weights of another shape.
+    """
+    plan: list[tuple[Any, Any]] = []
+    problems: list[str] = []
+    for path, name, weights in weight_entries(model):
+        if not weights:
+            continue
+        held = store.get(path)
+        if path == "optimizer" or path.endswith("/optimizer"):
+            if len(held) == len(weights):
+                plan.append((_optimizer_of(model, path), [read() for _, read in held]))
+            continue
+        if len(held) != len(weights):
+            problems.append(f"{name}: {len(weights)} weights, the file has {len(held)} at {path!r}")
+            continue
+        for w, (shape, read) in zip(weights, held, strict=True):
+            if tuple(shape) != tuple(w.shape):
+                problems.append(f"{name}: a weight of {tuple(w.shape)}, the file has {shape}")
+            else:
+                plan.append((w, read))
+    if problems and not skip_mismatch:
+        kind = FileFormatError if any("the file has 0" in p for p in problems) else ShapeError
+        shown = "\n".join(problems[:10])
+        raise kind(
+            f"the weights do not fit {model.name}: {len(problems)} of them.",
+            {"mismatches": shown.replace("\n", "\n" + " " * 14)},
+            "build the same architecture, or pass skip_mismatch=True to load what fits",
+        )
+    for target, value in plan:
+        if isinstance(target, Optimizer):
+            target.set_weights(value)
+        else:
+            assign(target, np.asarray(value()))
+
+
+def _optimizer_of(model: Any, path: str) -> Any:
+    part = model
+    for name in path.split("/")[:-1]:
+        part = part._modules[name]
+    return part.optimizer
+
