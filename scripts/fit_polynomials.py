@@ -1,6 +1,6 @@
 """Fit the polynomials of fovea/targets/cpu/vmath.py: best in the largest weighted error (Remez's exchange).
 
-    python scripts/fit_polynomials.py            # prints every table; needs mpmath
+python scripts/fit_polynomials.py            # prints every table; needs mpmath
 """
 
 from __future__ import annotations
@@ -66,65 +66,106 @@ FITS: dict[str, tuple[Function, Function, float, float, int]] = {
     # exp(r) = 1 + r + r^2 q(r)
     "EXP_32": (
         _series(lambda r: (mp.exp(r) - 1 - r) / r**2, [mp.mpf(1) / 2, mp.mpf(1) / 6]),
-        lambda r: r**2 + mp.mpf(10) ** -9, -0.34662, 0.34662, 4,
+        lambda r: r**2 + mp.mpf(10) ** -9,
+        -0.34662,
+        0.34662,
+        4,
     ),
     # exp(r) = 1 + r + r^2 q(r)
     "EXP_64": (
         _series(lambda r: (mp.exp(r) - 1 - r) / r**2, [mp.mpf(1) / 2, mp.mpf(1) / 6]),
-        lambda r: r**2 + mp.mpf(10) ** -9, -0.34662, 0.34662, 7,
+        lambda r: r**2 + mp.mpf(10) ** -9,
+        -0.34662,
+        0.34662,
+        7,
     ),
     # log(1 + f) = f - f^2 / 2 + f^3 q(f)
     "LOG_32": (
         _series(lambda f: (mp.log(1 + f) - f + f**2 / 2) / f**3, [mp.mpf(1) / 3, -mp.mpf(1) / 4]),
-        lambda f: f**2 + mp.mpf(10) ** -9, -0.2930, 0.4143, 8,
+        lambda f: f**2 + mp.mpf(10) ** -9,
+        -0.2930,
+        0.4143,
+        8,
     ),
     # log((1 + s) / (1 - s)) = 2 s (1 + t q(t)), t = s^2
     "LOG_64": (
         _in_square(lambda s: (mp.atanh(s) / s - 1) / s**2, mp.mpf(1) / 3),
-        lambda t: t + mp.mpf(10) ** -6, 0.0, 0.02945, 6,
+        lambda t: t + mp.mpf(10) ** -6,
+        0.0,
+        0.02945,
+        6,
     ),
     # sin(r) = r + r^3 q(r^2)
     "SIN_32": (
         _in_square(lambda r: (mp.sin(r) - r) / r**3, -mp.mpf(1) / 6),
-        lambda t: t + mp.mpf(10) ** -6, 0.0, 0.6169, 3,
+        lambda t: t + mp.mpf(10) ** -6,
+        0.0,
+        0.6169,
+        3,
     ),
     # cos(r) = 1 - r^2 / 2 + r^4 q(r^2)
     "COS_32": (
         _in_square(lambda r: (mp.cos(r) - 1 + r**2 / 2) / r**4, mp.mpf(1) / 24),
-        lambda t: t**2 + mp.mpf(10) ** -6, 0.0, 0.6169, 2,
+        lambda t: t**2 + mp.mpf(10) ** -6,
+        0.0,
+        0.6169,
+        2,
     ),
     "SIN_64": (
         _in_square(lambda r: (mp.sin(r) - r) / r**3, -mp.mpf(1) / 6),
-        lambda t: t + mp.mpf(10) ** -6, 0.0, 0.6169, 5,
+        lambda t: t + mp.mpf(10) ** -6,
+        0.0,
+        0.6169,
+        5,
     ),
     "COS_64": (
         _in_square(lambda r: (mp.cos(r) - 1 + r**2 / 2) / r**4, mp.mpf(1) / 24),
-        lambda t: t**2 + mp.mpf(10) ** -6, 0.0, 0.6169, 5,
+        lambda t: t**2 + mp.mpf(10) ** -6,
+        0.0,
+        0.6169,
+        5,
     ),
     # tanh(x) = x + x^3 q(x^2), |x| < 0.625
     "TANH_32": (
         _in_square(lambda x: (mp.tanh(x) - x) / x**3, -mp.mpf(1) / 3),
-        lambda t: t + mp.mpf(10) ** -6, 0.0, 0.3907, 4,
+        lambda t: t + mp.mpf(10) ** -6,
+        0.0,
+        0.3907,
+        4,
     ),
     # erf(x) = x + x q(x^2), |x| < 1
     "ERF_SMALL_32": (
         _in_square(lambda x: mp.erf(x) / x - 1, 2 / mp.sqrt(mp.pi) - 1),
-        lambda t: mp.mpf(1) / (mp.erf(mp.sqrt(t + mp.mpf(10) ** -20)) / mp.sqrt(t + mp.mpf(10) ** -20)),
-        0.0, 1.0, 6,
+        lambda t: (
+            mp.mpf(1) / (mp.erf(mp.sqrt(t + mp.mpf(10) ** -20)) / mp.sqrt(t + mp.mpf(10) ** -20))
+        ),
+        0.0,
+        1.0,
+        6,
     ),
     # erf(x) = 1 - exp(-x q(x)), 1 <= x < 4
     "ERF_LARGE_32": (
-        lambda x: -mp.log(mp.erfc(x)) / x, lambda x: x * mp.erfc(x) / mp.erf(x), 1.0, 4.0, 7,
+        lambda x: -mp.log(mp.erfc(x)) / x,
+        lambda x: x * mp.erfc(x) / mp.erf(x),
+        1.0,
+        4.0,
+        7,
     ),
     # asin(x) = x + x^3 q(x^2), |x| <= 1/2
     "ASIN_64": (
         _in_square(lambda x: (mp.asin(x) - x) / x**3, mp.mpf(1) / 6),
-        lambda t: t + mp.mpf(10) ** -6, 0.0, 0.25, 8,
+        lambda t: t + mp.mpf(10) ** -6,
+        0.0,
+        0.25,
+        8,
     ),
     # atan(x) = x + x^3 q(x^2), |x| <= tan(pi/8)
     "ATAN_64": (
         _in_square(lambda x: (mp.atan(x) - x) / x**3, -mp.mpf(1) / 3),
-        lambda t: t + mp.mpf(10) ** -6, 0.0, 0.17158, 8,
+        lambda t: t + mp.mpf(10) ** -6,
+        0.0,
+        0.17158,
+        8,
     ),
 }
 

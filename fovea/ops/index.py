@@ -11,7 +11,7 @@ from fovea import dtypes
 from fovea.errors import OutOfRangeError, ShapeError, describe
 from fovea.ops.op import Attrs, Op, Shaped, Spec, contiguous_strides, numel
 from fovea.ops.reduce import DimAttrs
-from fovea.ops.rules import broadcast_shapes, dense_strides, require_dtype, same_dtype
+from fovea.ops.rules import broadcast_shapes, dense_strides, require_dims, require_dtype, same_dtype
 
 Array = np.ndarray[Any, Any]
 INDEX_TYPES = (dtypes.int64, dtypes.int32)
@@ -42,6 +42,9 @@ def indexed_shape(
     """NumPy's rule: the broadcast index shape stands at the first indexed dimension if these are
     adjacent, else first.
     """
+    require_dims(name, len(shape), dims)
+    if not dims or len(dims) != len(indices):
+        raise ShapeError(f"{name}: {len(indices)} index tensors for {len(dims)} dimensions.")
     for t in indices:
         require_dtype(name, "index", t, *INDEX_TYPES)
     picked = broadcast_shapes(name, *(t.shape for t in indices))
@@ -111,7 +114,11 @@ index_grad = Op(
 
 @index_grad.shape
 def _(gy: Shaped, *rest: Any) -> Spec:
-    return Spec(rest[-1].shape, gy.dtype)
+    *indices, a = rest
+    picked = indexed_shape("index_grad", a.shape, indices, a.dims)
+    if tuple(gy.shape) != picked:
+        raise ShapeError(f"index_grad: gy {describe(gy)} does not have the indexed shape {picked}.")
+    return Spec(a.shape, gy.dtype)
 
 
 @index_grad.grad(saves=("indices",))
@@ -181,6 +188,7 @@ gather = Op("gather", ("x", "index"), DimAttrs)
 
 def _check_along(name: str, x: Shaped, i: Shaped, dim: int) -> None:
     require_dtype(name, "index", i, *INDEX_TYPES)
+    require_dims(name, len(x.shape), (dim,))
     fits = len(i.shape) == len(x.shape) and all(
         n <= m for d, (n, m) in enumerate(zip(i.shape, x.shape, strict=True)) if d != dim
     )
@@ -291,6 +299,7 @@ sort = Op(
 
 @sort.shape
 def _(x: Shaped, a: SortAttrs) -> tuple[Spec, Spec]:
+    require_dims("sort", len(x.shape), (a.dim,))
     return Spec(tuple(x.shape), x.dtype), Spec(tuple(x.shape), dtypes.int64)
 
 

@@ -16,7 +16,7 @@ from fovea import dtypes
 from fovea.dtypes import DType
 from fovea.errors import ShapeError, describe
 from fovea.ops.op import Attrs, Op, Shaped, Spec
-from fovea.ops.rules import dense_strides, require_floating
+from fovea.ops.rules import dense_strides, require_dims, require_floating
 from fovea.ops.shape import cat
 
 Array = np.ndarray[Any, Any]
@@ -78,6 +78,7 @@ def reduction(
 
     @op.shape
     def _(x: Shaped, a: ReduceAttrs) -> Spec:
+        require_dims(name, len(x.shape), a.dims)
         if not empty_ok and any(x.shape[d] == 0 for d in a.dims):
             raise ShapeError(f"{name}: a dimension of size 0 has no {name}, got {describe(x)}.")
         return reduced_spec(x, a.dims, a.keepdim, result(x.dtype) if result else x.dtype)
@@ -120,6 +121,7 @@ sum_.grad()(lambda ctx, gy: unreduced(gy, ctx).expand(ctx.shape(0)))
 @mean.shape
 def _(x: Shaped, a: ReduceAttrs) -> Spec:
     require_floating("mean", x=x)
+    require_dims("mean", len(x.shape), a.dims)
     return reduced_spec(x, a.dims, a.keepdim, x.dtype)
 
 
@@ -173,6 +175,7 @@ def _arg(name: str, pick: Callable[..., Any]) -> Op:
 
     @op.shape
     def _(x: Shaped, a: ArgAttrs) -> Spec:
+        require_dims(name, len(x.shape), (a.dim,))
         if x.shape and x.shape[a.dim] == 0:
             raise ShapeError(f"{name}: a dimension of size 0 has no {name}, got {describe(x)}.")
         return Spec(reduced_shape(tuple(x.shape), (a.dim,), a.keepdim), dtypes.int64)
@@ -193,15 +196,21 @@ def _arg(name: str, pick: Callable[..., Any]) -> Op:
 argmax = _arg("argmax", np.argmax)
 argmin = _arg("argmin", np.argmin)
 
+
+def _running_spec(name: str, x: Shaped, a: DimAttrs) -> Spec:
+    require_dims(name, len(x.shape), (a.dim,))
+    return Spec(tuple(x.shape), x.dtype)
+
+
 cumsum = Op("cumsum", ("x",), DimAttrs)
-cumsum.shape(lambda x, a: Spec(tuple(x.shape), x.dtype))
+cumsum.shape(lambda x, a: _running_spec("cumsum", x, a))
 cumsum.grad()(
     lambda ctx, gy: gy.flip((ctx.attrs.dim,)).cumsum(ctx.attrs.dim).flip((ctx.attrs.dim,))
 )
 cumsum.reference(lambda x, a: np.cumsum(x, axis=a.dim, dtype=x.dtype))
 
 cumprod = Op("cumprod", ("x",), DimAttrs)
-cumprod.shape(lambda x, a: Spec(tuple(x.shape), x.dtype))
+cumprod.shape(lambda x, a: _running_spec("cumprod", x, a))
 cumprod.reference(lambda x, a: np.cumprod(x, axis=a.dim, dtype=x.dtype))
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "like_layout",
     "normalize_dim",
     "normalize_dims",
+    "require_dims",
     "require_dtype",
     "require_floating",
     "same_dtype",
@@ -151,6 +152,18 @@ def normalize_dims(name: str, dims: Any, rank: int) -> tuple[int, ...]:
     if len(set(out)) != len(out):
         raise OutOfRangeError(f"{name}: dimensions {tuple(dims)} name one twice.")
     return tuple(sorted(out)) if rank else ()
+
+
+def require_dims(name: str, rank: int, dims: Sequence[int]) -> None:
+    """OutOfRangeError unless these are different dimensions of a tensor of ``rank``, from the front."""
+    limit = max(rank, 1)
+    for d in dims:
+        if not 0 <= d < limit:
+            raise OutOfRangeError(
+                f"{name}: dimension {d} is out of range for a tensor of {rank} dimensions."
+            )
+    if len(set(dims)) != len(dims):
+        raise OutOfRangeError(f"{name}: dimensions {tuple(dims)} name one twice.")
 
 
 def sum_to(g: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -7,6 +7,7 @@ View ops share memory: their rule gives shape, strides and offset. Whether a res
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from fovea.errors import OutOfRangeError, ShapeError, describe
 from fovea.ops.op import Attrs, Op, Shaped, Spec, contiguous_strides, numel
-from fovea.ops.rules import like_layout, same_dtype
+from fovea.ops.rules import like_layout, require_dims, same_dtype
 
 Array = np.ndarray[Any, Any]
 Strided = tuple[tuple[int, ...], tuple[int, ...], int]
@@ -114,7 +115,7 @@ view = view_op("view", ShapeAttrs)
 
 @view.strided
 def _(x: Shaped, a: ShapeAttrs) -> Strided:
-    if numel(a.shape) != numel(x.shape):
+    if numel(a.shape) != numel(x.shape) or min(a.shape, default=0) < 0:
         raise ShapeError(
             f"view: {describe(x)} has {numel(x.shape)} elements, shape {a.shape} needs "
             f"{numel(a.shape)}."
@@ -152,8 +153,8 @@ expand = view_op("expand", ShapeAttrs)
 @expand.strided
 def _(x: Shaped, a: ShapeAttrs) -> Strided:
     lead = len(a.shape) - len(x.shape)
-    if lead < 0:
-        raise ShapeError(f"expand: {describe(x)} has more dimensions than the shape {a.shape}.")
+    if lead < 0 or min(a.shape, default=0) < 0:
+        raise ShapeError(f"expand: {describe(x)} cannot have the shape {a.shape}.")
     strides = [0] * lead
     for i, (n, s) in enumerate(zip(x.shape, _strides(x), strict=True)):
         if n not in (1, a.shape[i + lead]):
@@ -177,18 +178,27 @@ expand.reference(lambda x, a: np.broadcast_to(x, a.shape))
 slice_ = view_op("slice", SliceAttrs)
 
 
+def _check_slice(name: str, shape: Sequence[int], a: Any) -> None:
+    """Raise unless every index of the slice lies in ``shape``."""
+    if not len(a.start) == len(a.length) == len(a.step) == len(shape):
+        raise ShapeError(f"{name}: a start, a length and a step are needed for each of {shape}.")
+    for d, (first, length, step) in enumerate(zip(a.start, a.length, a.step, strict=True)):
+        last = first + (length - 1) * step
+        inside = 0 <= first < shape[d] and 0 <= last < shape[d] and (step or length == 1)
+        if length < 0 or (length and not inside):
+            raise OutOfRangeError(
+                f"{name}: {length} indices from {first} in steps of {step} are out of range for "
+                f"dimension {d} of size {shape[d]}."
+            )
+
+
 @slice_.strided
 def _(x: Shaped, a: SliceAttrs) -> Strided:
     strides = _strides(x)
-    offset = 0
-    for d, (first, length, step) in enumerate(zip(a.start, a.length, a.step, strict=True)):
-        last = first + (length - 1) * step
-        if length and not (0 <= first < x.shape[d] and 0 <= last < x.shape[d]):
-            raise OutOfRangeError(
-                f"slice: indices {first} to {last} are out of range for dimension {d} of "
-                f"{describe(x)}."
-            )
-        offset += first * strides[d] if length else 0
+    _check_slice("slice", x.shape, a)
+    offset = sum(
+        first * s if n else 0 for first, n, s in zip(a.start, a.length, strides, strict=True)
+    )
     return a.length, tuple(s * k for s, k in zip(strides, a.step, strict=True)), offset
 
 
@@ -217,6 +227,7 @@ diagonal = view_op("diagonal", DiagonalAttrs)
 @diagonal.strided
 def _(x: Shaped, a: DiagonalAttrs) -> Strided:
     strides = _strides(x)
+    require_dims("diagonal", len(x.shape), (a.dim1, a.dim2))
     rows, cols = x.shape[a.dim1], x.shape[a.dim2]
     n = max(0, min(rows, cols - a.offset) if a.offset >= 0 else min(rows + a.offset, cols))
     keep = [d for d in range(len(x.shape)) if d not in (a.dim1, a.dim2)]
@@ -260,6 +271,7 @@ def _(x: Shaped, a: SliceScatterAttrs) -> Spec:
         raise ShapeError(
             f"slice_scatter: {describe(x)} does not fill the slice of shape {a.length}."
         )
+    _check_slice("slice_scatter", a.shape, a)
     return Spec(a.shape, x.dtype)
 
 
@@ -321,6 +333,9 @@ def _(*args: Any) -> Spec:
         raise ShapeError("cat: at least one tensor is needed.")
     dtype = same_dtype("cat", *tensors)
     first = tuple(tensors[0].shape)
+    if not first:
+        raise ShapeError("cat: 0-d tensors cannot be joined.", fix="use stack")
+    require_dims("cat", len(first), (a.dim,))
     total = 0
     for t in tensors:
         shape = tuple(t.shape)
@@ -412,7 +427,14 @@ class DimsAttrs(Attrs):
 
 
 flip = Op("flip", ("x",), DimsAttrs)
-flip.shape(lambda x, a: Spec(tuple(x.shape), x.dtype, like_layout(tuple(x.shape), (x,))))
+
+
+@flip.shape
+def _(x: Shaped, a: DimsAttrs) -> Spec:
+    require_dims("flip", len(x.shape), a.dims)
+    return Spec(tuple(x.shape), x.dtype, like_layout(tuple(x.shape), (x,)))
+
+
 flip.grad()(lambda ctx, gy: gy.flip(ctx.attrs.dims))
 flip.reference(lambda x, a: np.flip(x, a.dims))
 
@@ -424,7 +446,17 @@ class RollAttrs(Attrs):
 
 
 roll = Op("roll", ("x",), RollAttrs)
-roll.shape(lambda x, a: Spec(tuple(x.shape), x.dtype))
+
+
+@roll.shape
+def _(x: Shaped, a: RollAttrs) -> Spec:
+    for d in a.dims:
+        require_dims("roll", len(x.shape), (d,))
+    if len(a.shifts) != len(a.dims):
+        raise ShapeError(f"roll: {len(a.shifts)} shifts for {len(a.dims)} dimensions.")
+    return Spec(tuple(x.shape), x.dtype)
+
+
 roll.grad()(lambda ctx, gy: gy.roll(tuple(-s for s in ctx.attrs.shifts), ctx.attrs.dims))
 roll.reference(lambda x, a: np.roll(x, a.shifts, a.dims))
 

@@ -8,10 +8,10 @@ from fovea.ops import elementwise as ops
 from fovea.targets.cpu import integers, vmath
 from fovea.targets.cpu.builder import Kernel
 from fovea.targets.cpu.elements import boolean
+from fovea.targets.cpu.loops import LANE_BY_LANE
 from fovea.targets.cpu.scalars import is_float, scalar, true
 from fovea.targets.cpu.values import Value
 
-_DIVISION = 20.0  # integer division and the C library go lane by lane
 
 
 # -- one operand ------------------------------------------------------------------------------
@@ -172,11 +172,11 @@ def _float_floor_divide(k: Kernel, a: Value, b: Value) -> Value:
     return k.select(b.eq(0.0), a / b, floor)
 
 
-scalar(ops.remainder, cost=_DIVISION)(_by_division(_float_modulo, integers.modulo))
-scalar(ops.fmod, cost=_DIVISION)(_by_division(lambda k, a, b: a % b, integers.rest_of_quotient))
-scalar(ops.floor_divide, cost=_DIVISION)(_by_division(_float_floor_divide, integers.floor_quotient))
-scalar(ops.pow_, cost=_DIVISION)(_by_division(vmath.pow, integers.power))
-scalar(ops.atan2, cost=_DIVISION)(vmath.atan2)
+scalar(ops.remainder, cost=LANE_BY_LANE)(_by_division(_float_modulo, integers.modulo))
+scalar(ops.fmod, cost=LANE_BY_LANE)(_by_division(lambda k, a, b: a % b, integers.rest_of_quotient))
+scalar(ops.floor_divide, cost=LANE_BY_LANE)(_by_division(_float_floor_divide, integers.floor_quotient))
+scalar(ops.pow_, cost=LANE_BY_LANE)(_by_division(vmath.pow, integers.power))
+scalar(ops.atan2, cost=LANE_BY_LANE)(vmath.atan2)
 
 
 @scalar(ops.maximum, ops.clamp_min)

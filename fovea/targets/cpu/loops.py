@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from fovea.targets.cpu.builder import Kernel
 from fovea.targets.cpu.compile import load_cached
-from fovea.targets.cpu.elements import Element
+from fovea.targets.cpu.elements import Element, bf16, f16, u8, u16
 from fovea.targets.cpu.flow import Var
 from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.values import Index, Value
@@ -24,6 +24,9 @@ CONTIGUOUS, BROADCAST, STRIDED = "c", "b", "s"
 # Work per piece, in units of about a nanosecond; calls of less than two pieces run on the calling thread alone.
 PIECE_WORK = 8192
 ALONE_BELOW = 24576
+
+# Expressions of such a cost call functions or divide integers for each lane.
+LANE_BY_LANE = 20.0
 
 Body = Callable[[Kernel, Sequence[Value], Sequence[Value]], Sequence[Value]]
 
@@ -59,6 +62,11 @@ class Expression:
         """The bytes of the widest operand in a register."""
         return max(e.compute.bytes for e in self.operands)
 
+    def lanes(self, k: Kernel) -> int:
+        """How many points go together: a vector of the widest operand, fewer of what goes lane by lane anyway."""
+        lanes = k.isa.lanes(self.widest)
+        return min(lanes, 8) if self.cost >= LANE_BY_LANE else lanes
+
 
 @dataclass(frozen=True)
 class Space:
@@ -75,6 +83,7 @@ class Space:
 
 
 _KINDS = {0: BROADCAST, 1: CONTIGUOUS}
+_BITS = {1: u8, 2: u16}
 
 
 def collapse(
@@ -265,28 +274,62 @@ def _columns(
     if steps is not None:
         _strided_columns(k, e, buffers, steps, low, high)
         return
-    lanes = k.isa.lanes(e.widest)
+    lanes = e.lanes(k)
     ins, outs = buffers[: len(e.inputs)], buffers[len(e.inputs) :]
     kinds = pattern[: len(ins)]
     fixed = [k.load(b) if kind == BROADCAST else None for b, kind in zip(ins, kinds, strict=True)]
 
-    def point(i: Value, width: int, count: Index | None = None) -> None:
+    def point(i: Value, width: int) -> None:
         values = [
-            k.load(b, i, width, count=count) if f is None else k.broadcast(f, width)
+            k.load(b, i, width) if f is None else k.broadcast(f, width)
             for b, f in zip(ins, fixed, strict=True)
         ]
         for value, b in zip(e.body(k, values, parameters), outs, strict=True):
-            k.store(k.broadcast(value, width), b, i, count=count)
+            k.store(k.broadcast(value, width), b, i)
 
     full = low + (high - low) // lanes * lanes
-    with k.loop(low, full, lanes, unroll=4 if e.cost <= 2 else 1) as i:
+    narrow = any(x in (bf16, f16) for x in e.operands)
+    with k.loop(low, full, lanes, unroll=4 if e.cost <= 2 and not narrow else 1) as i:
         point(i, lanes)
-    if e.cost > 4 and lanes > 1:
-        with k.if_(full < high):
-            point(full, lanes, high - full)
-    else:
+    if e.cost <= 4 or lanes == 1:
         with k.loop(full, high, unroll=1) as i:
             point(i, 1)
+        return
+    with k.if_(full < high):
+        _rest(k, e, ins, outs, fixed, full, high - full, lanes)
+
+
+def _rest(
+    k: Kernel,
+    e: Expression,
+    ins: Sequence[Buffer],
+    outs: Sequence[Buffer],
+    fixed: Sequence[Value | None],
+    first: Value,
+    count: Value,
+    lanes: int,
+) -> None:
+    """The last `count` points as one vector: masked, or by way of scratch memory where masks are slow."""
+    values = []
+    for b, f in zip(ins, fixed, strict=True):
+        if f is not None:
+            values.append(k.broadcast(f, lanes))
+        elif b.element.bytes >= 4:
+            values.append(k.load(b, first, lanes, count=count))
+        else:
+            aside = k.scratch(_BITS[b.element.bytes], lanes)
+            with k.loop(0, count, unroll=1) as i:
+                k.store(k.load(b.view(aside.element), first + i), aside, i)
+            values.append(k.load(aside.view(b.element), 0, lanes))
+    for value, b in zip(e.body(k, values, k.scalars), outs, strict=True):
+        whole = k.broadcast(value, lanes)
+        if b.element.bytes >= 4:
+            k.store(whole, b, first, count=count)
+            continue
+        aside = k.scratch(_BITS[b.element.bytes], lanes)
+        k.store(whole, aside.view(b.element))
+        with k.loop(0, count, unroll=1) as i:
+            k.store(k.load(aside, i), b.view(aside.element), first + i)
 
 
 def _strided_columns(
@@ -306,7 +349,7 @@ def _strided_columns(
             for value, b, s in zip(results, outs, steps[len(ins) :], strict=True):
                 k.store(value, b, i * s)
         return
-    lanes = k.isa.lanes(e.widest)
+    lanes = e.lanes(k)
     with k.loop(low, high, lanes, unroll=1) as i:
         last = high - 1
         places = [k.smaller(i + lane, last) for lane in range(lanes)]
