@@ -308,8 +308,10 @@ def find(name: str, module: str | None, registered: str | None, function: bool) 
             return custom
     if function and module in (None, "builtins"):
         places = [f"fovea.keras.{m}" for m in _FUNCTION_MODULES]
-    else:
-        places = [_MODULES[module]] if module in _MODULES else []
+    elif module in _MODULES:
+        places = [_MODULES[module]]
+    else:  # Keras names some classes by where it defines them
+        places = sorted(set(_MODULES.values())) if str(module).startswith("keras.") else []
     for place in places:
         found = vars(importlib.import_module(place)).get(name)
         wanted = inspect.isfunction(found) if function else inspect.isclass(found)

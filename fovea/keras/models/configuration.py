@@ -17,10 +17,6 @@ __all__ = [
     "functional_from_config",
 ]
 
-# Keras counts the calls of a functional model within another from 1: the first is its own making.
-_COUNT_FROM_ONE = ("Functional",)
-
-
 # -- graphs -----------------------------------------------------------------------------------
 
 
@@ -43,7 +39,8 @@ def functional_config(model: Any) -> dict[str, Any]:
 
     def place(t: KerasTensor) -> list[Any]:
         layer, index, number = t.keras_history
-        return [layer.name, numbers[id(layer._inbound_nodes[index])], number]
+        call = numbers[id(layer._inbound_nodes[index])] + _first_number(layer)
+        return [layer.name, call, number]
 
     return {
         "name": model.name,
@@ -59,7 +56,7 @@ def _node_numbers(graph: Any) -> dict[int, int]:
     inside = {id(node) for node in graph.nodes}
     numbers: dict[int, int] = {}
     for layer in graph.layers:
-        count = 1 if type(layer).__name__ in _COUNT_FROM_ONE else 0
+        count = 0
         for node in layer._inbound_nodes:
             if id(node) in inside:
                 numbers[id(node)] = count
@@ -106,8 +103,8 @@ def functional_from_config(cls: Any, config: dict[str, Any], custom_objects: Any
                 f"the model cannot be put together: {left[0][0]!r} needs a layer that is missing."
             )
         waiting = left
-    inputs = _tensors(config["input_layers"], made)
-    outputs = _tensors(config["output_layers"], made)
+    inputs = _tensors(config["input_layers"], layers, made)
+    outputs = _tensors(config["output_layers"], layers, made)
     rest = {k: config[k] for k in ("name", "trainable") if k in config}
     return cls(inputs=inputs, outputs=outputs, **rest)
 
@@ -129,8 +126,7 @@ def _call_if_ready(
         k: _with_tensors(v, made) for k, v in kwargs.items() if k not in ("training", "mask")
     }
     layer(*given, **named)
-    first = 1 if type(layer).__name__ in _COUNT_FROM_ONE else 0
-    made[name, number + first] = layer._inbound_nodes[-1].output_tensors
+    made[name, number] = layer._inbound_nodes[-1].output_tensors
     return True
 
 
@@ -161,16 +157,22 @@ def _with_tensors(value: Any, made: dict[tuple[str, int], Any]) -> Any:
     return deserialize_keras_object(value)
 
 
-def _tensors(places: Any, made: dict[tuple[str, int], Any]) -> Any:
+def _first_number(layer: Any) -> int:
+    """What Keras's lists of inputs and outputs count a layer's calls from."""
+    return 1 if type(layer).__name__ == "Functional" else 0
+
+
+def _tensors(places: Any, layers: dict[str, Any], made: dict[tuple[str, int], Any]) -> Any:
     """Symbolic tensors for [layer, call, output] triples."""
     if isinstance(places, list | tuple) and len(places) == 3 and isinstance(places[0], str):
-        key = (places[0], int(places[1]))
+        name = places[0]
+        key = (name, int(places[1]) - _first_number(layers.get(name)))
         if key not in made:
-            raise ArgumentError(f"the model names an output of {places[0]!r} that is not there.")
+            raise ArgumentError(f"the model names an output of {name!r} that is not there.")
         return made[key][int(places[2])]
     if isinstance(places, dict):
-        return {k: _tensors(v, made) for k, v in places.items()}
-    return [_tensors(p, made) for p in places]
+        return {k: _tensors(v, layers, made) for k, v in places.items()}
+    return [_tensors(p, layers, made) for p in places]
 
 
 # -- compilation ------------------------------------------------------------------------------
