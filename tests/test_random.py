@@ -470,3 +470,50 @@ def test_gradients_stop_where_numbers_are_written() -> None:
         leaf.uniform_()
     with pytest.raises(InplaceError):
         saved.sum().backward()
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        lambda: fovea.zeros(2),
+        lambda: fovea.zeros(0, dtype=fovea.int64),
+        lambda: fovea.zeros(1, dtype=fovea.int64),
+        lambda: fovea.zeros(4, dtype=fovea.int64)[::2],
+        lambda: fovea.zeros(1, dtype=fovea.int64).expand(2),
+    ],
+)
+def test_ops_refuse_what_is_no_state(state: Callable[[], Any]) -> None:
+    with pytest.raises(ShapeError, match="state"):
+        ops.random_uniform(state(), shape=(3,), dtype=fovea.float32, low=0.0, high=1.0)
+    with pytest.raises(ShapeError, match="state"):
+        ops.random_permutation(state(), n=3, dtype=fovea.int64)
+    with pytest.raises(ShapeError, match="state"):
+        ops.random_multinomial(state(), fovea.ones(3), count=1, replacement=True)
+
+
+@pytest.mark.parametrize("high", [1.0, 6e4, 1e38, 3e38, 1e300, 1e-45, 5e-324, -1e300, math.inf])
+@pytest.mark.parametrize("name", FLOATS)
+def test_wild_ranges_do_no_harm(name: str, high: float) -> None:
+    kind = dtypes.as_dtype(name)
+    attrs = ops.UniformAttrs.of((9,), kind, min(0.0, 2 * high), high)
+    results = []
+    for target in (targets.named("cpu"), REFERENCE):
+        inputs = (generator().state,)
+        if abs(high) > fovea.finfo(kind).max:
+            with pytest.raises(ArgumentError, match="range"):
+                ops.random_uniform.specs(inputs, attrs)
+            continue
+        specs = ops.random_uniform.specs(inputs, attrs)
+        plan = target.plan(ops.random_uniform, inputs, attrs, specs)
+        results.append(plan(inputs).to("float64").numpy())
+    if results:
+        np.testing.assert_array_equal(results[0], results[1])
+        assert (results[0] <= high).all() and (results[0] >= min(0.0, 2 * high)).all()
+
+
+def test_negative_sizes_are_errors() -> None:
+    state = generator().state
+    with pytest.raises(ShapeError, match="negative"):
+        ops.random_normal(state, shape=(-2,), dtype=fovea.float32, mean=0.0, std=1.0)
+    with pytest.raises(ShapeError, match="negative"):
+        ops.random_integers(state, shape=(2, -2), dtype=fovea.int64, low=0, high=2)

@@ -110,15 +110,14 @@ def uniform_digits(dtype: DType) -> int:
 
 
 def below(high: float, low: float, dtype: DType) -> float:
-    """The number before ``high`` in this type (seen from ``low``)."""
-    if low == high:
-        return low
+    """The number before ``high`` in this type (seen from ``low``, where both are the same there)."""
+    top, bottom = np.array([high, low]).astype(dtype.numpy)
+    if top == bottom:
+        return float(bottom)
     if dtype in (dtypes.float32, dtypes.float64):
-        kind = dtype.numpy.type
-        return float(np.nextafter(kind(high), kind(low)))
+        return float(np.nextafter(top, bottom))
     # NumPy has no nextafter for bfloat16: step through the bits, which order numbers of one sign.
-    one = np.asarray(high, np.float32).astype(dtype.numpy)
-    bits = int(one.view(np.uint16))
+    bits = int(top.view(np.uint16))
     if bits & 0x7FFF == 0:
         bits = 0x8001
     else:
@@ -134,10 +133,27 @@ def _words(state: Array, n: int, dtype: DType) -> Array:
     return words.view(np.uint64) if each == 2 else words
 
 
+def _check_state(state: Shaped) -> None:
+    """Kernels read it as two words that lie together."""
+    plain = state.strides is None or state.strides == (1,)
+    if state.dtype is not dtypes.int64 or tuple(state.shape) != (2,) or not plain:
+        raise ShapeError(
+            "random: the state must be a generator's, int64 (2,).",
+            {"state": describe(state)},
+            "pass fovea.Generator().state",
+        )
+
+
+def _sized(name: str, a: Any) -> Spec:
+    if any(n < 0 for n in a.shape):
+        raise ShapeError(f"{name}: a size cannot be negative, got {tuple(a.shape)}.")
+    return Spec(a.shape, a.dtype)
+
+
 def _floating(name: str, a: Any) -> Spec:
     if not a.dtype.is_floating_point:
         raise DTypeError(f"{name}: the dtype must be floating point, got {a.dtype.name}.")
-    return Spec(a.shape, a.dtype)
+    return _sized(name, a)
 
 
 random_uniform = _random_op("random_uniform", UniformAttrs)
@@ -145,9 +161,14 @@ random_uniform = _random_op("random_uniform", UniformAttrs)
 
 @random_uniform.shape
 def _(state: Shaped, a: UniformAttrs) -> Spec:
-    if not a.low <= a.high:
-        raise ArgumentError(f"uniform: the range from {a.low} to {a.high} is empty.")
-    return _floating("uniform", a)
+    _check_state(state)
+    spec = _floating("uniform", a)
+    most = dtypes.finfo(a.dtype).max
+    if not -most <= a.low <= a.high <= most or a.high - a.low > most:
+        raise ArgumentError(
+            f"uniform: from {a.low} to {a.high} is no range that {a.dtype.name} can hold."
+        )
+    return spec
 
 
 @random_uniform.reference
@@ -166,6 +187,7 @@ random_normal = _random_op("random_normal", NormalAttrs)
 
 @random_normal.shape
 def _(state: Shaped, a: NormalAttrs) -> Spec:
+    _check_state(state)
     if not a.std >= 0:
         raise ArgumentError(f"normal: std must not be negative, got {a.std}.")
     return _floating("normal", a)
@@ -186,6 +208,7 @@ random_exponential = _random_op("random_exponential", ExponentialAttrs)
 
 @random_exponential.shape
 def _(state: Shaped, a: ExponentialAttrs) -> Spec:
+    _check_state(state)
     if not a.rate > 0:
         raise ArgumentError(f"exponential: lambd must be positive, got {a.rate}.")
     return _floating("exponential", a)
@@ -204,12 +227,13 @@ random_integers = _random_op("random_integers", IntegersAttrs)
 
 @random_integers.shape
 def _(state: Shaped, a: IntegersAttrs) -> Spec:
+    _check_state(state)
     if not a.low < a.high:
         raise ArgumentError(f"randint: low must be less than high, got {a.low} and {a.high}.")
     limits = _integer_limits(a.dtype)
     if a.low < limits[0] or a.high - 1 > limits[1]:
         raise ArgumentError(f"randint: {a.low} to {a.high - 1} does not fit {a.dtype.name}.")
-    return Spec(a.shape, a.dtype)
+    return _sized("randint", a)
 
 
 def _integer_limits(dtype: DType) -> tuple[int, int]:
@@ -259,6 +283,7 @@ random_permutation = _random_op("random_permutation", PermutationAttrs)
 
 @random_permutation.shape
 def _(state: Shaped, a: PermutationAttrs) -> Spec:
+    _check_state(state)
     if a.n < 0:
         raise ArgumentError(f"randperm: n must not be negative, got {a.n}.")
     if a.n - 1 > (dtypes.iinfo(a.dtype).max if not a.dtype.is_floating_point else 1 << 53):
@@ -285,6 +310,7 @@ random_multinomial = _random_op("random_multinomial", MultinomialAttrs, ("state"
 
 @random_multinomial.shape
 def _(state: Shaped, weights: Shaped, a: MultinomialAttrs) -> Spec:
+    _check_state(state)
     shape = tuple(weights.shape)
     if len(shape) not in (1, 2) or not shape[-1]:
         raise ShapeError(

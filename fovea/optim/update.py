@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 _storage, _strides = attrgetter("storage"), attrgetter("strides")
-_shape, _dtype = attrgetter("shape"), attrgetter("dtype")
+_shape, _dtype, _offset = attrgetter("shape"), attrgetter("dtype"), attrgetter("offset")
 
 
 class Update:
@@ -62,6 +62,7 @@ class Update:
         self._shapes = [p.shape for p in params]
         self._dtypes = [p.dtype for p in params]
         self._layouts = [dense_strides(tuple(p.shape), p.strides) for p in params]
+        self._offsets = [p.offset for p in params]
         self._param_strides = [p.strides for p in params]
         self._dicts = [s for s in states if s is not None]
         self._known_states = list(chain.from_iterable(s.values() for s in self._dicts))
@@ -91,7 +92,9 @@ class Update:
             and all(map(is_, map(state.get, params), self.states))
             and all(map(is_, held, self._known_states))
             and all(map(is_, map(_storage, self.fixed), self.storages))
+            and all(map(is_, map(_shape, params), self._shapes))
             and all(map(is_, map(_strides, params), self._param_strides))
+            and all(map(eq, map(_offset, params), self._offsets))
             and targets.active() is self.target
         )
 

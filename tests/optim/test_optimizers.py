@@ -323,3 +323,53 @@ def test_training_a_small_network_follows_pytorch() -> None:
         losses.append(history)
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-10)
     assert losses[0][-1] < losses[0][0] / 2
+
+
+def test_update_ops_check_what_they_are_given() -> None:
+    from fovea.ops.optim import AdamAttrs, SgdAttrs, adam_update, sgd_update
+
+    plain = SgdAttrs.of("none", False, False, False, False, False)
+    four = fovea.tensor([0.5, 0.0, 0.0, 0.0], dtype=fovea.float64)
+    p, g = fovea.ones(3), fovea.ones(3)
+    sgd_update.bind((four, p, g), plain)
+    assert p.tolist() == [0.5, 0.5, 0.5]
+    with pytest.raises(fovea.errors.ShapeError, match="scalars"):
+        sgd_update.bind((four[:2], p, g), plain)
+    with pytest.raises(fovea.errors.ShapeError, match="scalars"):
+        sgd_update.bind((four.float(), p, g), plain)
+    with pytest.raises(fovea.errors.ShapeError, match="gradient of parameter 0"):
+        sgd_update.bind((four, p, fovea.ones(2)), plain)
+    with pytest.raises(fovea.errors.DTypeError, match="parameter 0"):
+        sgd_update.bind((four, p.long(), g.long()), plain)
+    with pytest.raises(fovea.errors.ArgumentError, match="decay"):
+        wrong = SgdAttrs.of("l3", False, False, False, False, False)
+        sgd_update.bind((four, p, g), wrong)
+    with pytest.raises(TypeError, match="2 tensors"):
+        adam_update.bind((fovea.zeros(5, dtype=fovea.float64), p, g), AdamAttrs.of("none", False))
+
+
+def test_update_ops_take_any_strides() -> None:
+    from fovea.ops.optim import SgdAttrs, sgd_update
+
+    plain = SgdAttrs.of("none", False, False, False, False, False)
+    spread = fovea.zeros(8, dtype=fovea.float64)[::2]
+    spread[0] = 0.5
+    p = fovea.ones(2, 6)[:, ::3]
+    wide = fovea.ones(4, dtype=fovea.float64)
+    half = fovea.ones(2, dtype=fovea.bfloat16)
+    inputs = (spread, p, wide, half, fovea.ones(1).expand(2, 2), wide * 2, half * 2)
+    sgd_update.bind(inputs, plain)
+    assert p.tolist() == [[0.5, 0.5], [0.5, 0.5]]
+    assert wide.tolist() == [0.0] * 4 and half.tolist() == [0.0, 0.0]
+
+
+def test_a_parameter_that_shrinks_is_noticed() -> None:
+    p = fovea.ones(6, requires_grad=True)
+    optimizer = optim.SGD([p], lr=0.5)
+    p.grad = fovea.ones(6)
+    optimizer.step()
+    for part in (p.detach()[:2], p.detach()[1:2]):
+        p.data = part
+        p.grad = fovea.ones(part.shape)
+        optimizer.step()
+    assert p.tolist() == [-0.5]

@@ -303,7 +303,8 @@ def _same_layout(tensors: Sequence[Any], a: UpdateAttrs) -> bool:
 def _(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, specs: Sequence[Spec]) -> Plan:
     assert isinstance(attrs, UpdateAttrs)
     a, tensors = attrs, inputs[1:]
-    if not tensors or not _same_layout(tensors, a):
+    plain = inputs[0].strides == (1,) and bool(tensors)
+    if not plain or not _same_layout(tensors, a):
         return REFERENCE.plan(op, inputs, attrs, specs)
     params = tensors[: len(tensors) // (2 + len(a.states))]
     kind = element(params[0].dtype.name)
