@@ -19,7 +19,7 @@ from fovea.targets.base import Plan
 from fovea.targets.cpu import schedule, winograd
 from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.contraction import Epilogue
-from fovea.targets.cpu.conv_kernel import TABLE_SLACK, Variant, conv_kernel
+from fovea.targets.cpu.conv_kernel import TABLE_SLACK, Variant, conv_kernel, zero_kernel
 from fovea.targets.cpu.elements import Element, f32, f64
 from fovea.targets.cpu.isa import active
 from fovea.targets.cpu.lowering import dense_copy, run_program, view_of
@@ -146,24 +146,28 @@ class _Phase:
 
 
 def _phases(size: int, taps: int, stride: int, padding: int, dilation: int) -> list[_Phase]:
-    """Input position i meets tap r from output (i + padding - r * dilation) / stride, where that is
+    """The phases that any tap reaches.
+
+    Input position i meets tap r from output (i + padding - r * dilation) / stride, where that is
     whole.
     """
-    phases = []
+    meeting: dict[int, list[int]] = {}
+    for r in range(taps):
+        meeting.setdefault((r * dilation - padding) % stride, []).append(r)
     tap_step = stride // gcd(stride, dilation)
-    step = tap_step * dilation // stride
-    for start in range(min(stride, size)):
-        meeting = [r for r in range(taps) if (start + padding - r * dilation) % stride == 0]
-        # Later taps come from earlier outputs: go through them backwards.
-        last = meeting[-1] if meeting else 0
-        origin = (start + padding - last * dilation) // stride
-        count = -(-(size - start) // stride)
-        phases.append(_Phase(start, count, len(meeting), last, tap_step, origin, max(step, 1)))
+    step = max(tap_step * dilation // stride, 1)
+    phases = []
+    for start, met in sorted(meeting.items()):
+        if start < size:
+            # Later taps come from earlier outputs: go through them backwards.
+            origin = (start + padding - met[-1] * dilation) // stride
+            count = -(-(size - start) // stride)
+            phases.append(_Phase(start, count, len(met), met[-1], tap_step, origin, step))
     return phases
 
 
 def input_grad_correlations(gy: View, weight: View, gx: View, p: ConvParams) -> list[Correlation]:
-    """The correlations, one a phase, that make up the gradient to the data."""
+    """The correlations, one a phase, that make up the gradient to the data (elsewhere it is 0)."""
     outputs, channels, r, s = weight.shape
     of_output, of_channel, of_row, of_column = weight.strides
     per_group = outputs // p.groups
@@ -172,8 +176,7 @@ def input_grad_correlations(gy: View, weight: View, gx: View, p: ConvParams) -> 
     return [
         Correlation(
             gy, gx, p.groups, per_group, channels, (v.count, h.count), p.stride,
-            v.start * gx.strides[2] + h.start * gx.strides[3],
-            (v.taps, h.taps) if v.taps and h.taps else (0, 0),
+            v.start * gx.strides[2] + h.start * gx.strides[3], (v.taps, h.taps),
             (1, 1), (v.step, h.step), (v.origin, h.origin),
             (
                 per_group * of_output, of_channel, of_output,
@@ -210,19 +213,26 @@ def plan_conv2d(
 
 def plan_conv2d_input_grad(gy: View, weight: View, gx: View, params: ConvParams) -> KernelProgram:
     """The program for the gradient to the data: inputs gy, weight, output gx (dense channels)."""
-    return _plan(
-        input_grad_correlations(gy, weight, gx, params), weight, Epilogue(), (0, 1, None, 2)
-    )
+    correlations = input_grad_correlations(gy, weight, gx, params)
+    reached = sum(c.grid[0] * c.grid[1] for c in correlations)
+    first = [] if reached == gx.shape[2] * gx.shape[3] else [_zeros(gx, 2)]
+    return _plan(correlations, weight, Epilogue(), (0, 1, None, 2), first)
+
+
+def _zeros(images: View, number: int) -> KernelCall:
+    """The call that fills images with zeros."""
+    image, _, row, column = images.strides
+    count, channels, rows, columns = images.shape
+    address = load_cached(f"conv/zeros/{images.element}", partial(zero_kernel, images.element))
+    words = (count, rows, columns, channels, image, row, column)
+    return KernelCall(address, (number,), words, images.size > 65536)
 
 
 def _plan(
     correlations: list[Correlation], weight: View, epilogue: Epilogue,
-    numbers: tuple[int, int, int | None, int],
+    numbers: tuple[int, int, int | None, int], first: Sequence[KernelCall] = (),
 ) -> KernelProgram:  # fmt: skip
     external = 4 if epilogue.bias else 3
-    calls: list[KernelCall] = []
-    scratch: list[int] = []
-    per_thread = 0
     if len(correlations) == 1 and winograd.suits(correlations[0]):
         c = correlations[0]
         source = _source(replace(c, origin=(-1, -1)), f32)  # a band is needed in any case
@@ -230,20 +240,21 @@ def _plan(
     todo = [
         c.widened() for c in correlations if c.x.shape[0] * c.grid[0] * c.grid[1] * c.y.shape[1]
     ]
+    packing, computing, scratch, per_thread = [], [], [], 0
     for n, c in enumerate(todo):
         compute = f64 if c.x.element is f64 else f32
         pixels = c.x.shape[0] * c.grid[0] * c.grid[1]
         tile = schedule.tile(active(), compute, pixels, c.outputs)
         pack, size = _pack_weights(c, weight, compute, tile, (numbers[1], external + n))
+        own = (external + n, external + len(todo))
+        call, needed = _correlate(c, compute, tile, epilogue, numbers, own)
+        packing.append(pack)
+        computing.append(call)
         scratch.append(size)
-        call, own = _correlate(
-            c, compute, tile, epilogue, numbers, (external + n, external + len(todo))
-        )
-        per_thread = max(per_thread, own)
-        calls += [pack, call]
+        per_thread = max(per_thread, needed)
     stride = -(-per_thread // 64) * 64
-    calls = [replace(c, words=(*c.words[:-1], stride)) if n % 2 else c for n, c in enumerate(calls)]
-    return KernelProgram(calls, external, scratch, stride)
+    computing = [replace(c, words=(*c.words[:-1], stride)) for c in computing]
+    return KernelProgram([*first, *packing, *computing], external, scratch, stride)
 
 
 def _pack_weights(

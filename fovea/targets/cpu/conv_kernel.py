@@ -194,3 +194,18 @@ def _pixel_tiles(
                 core.accumulate(sums, seen, taps, s.run, core.width)
         outs = [out.at(k.load(targets, pixel + i)) for i in range(v.tile.rows)]
         core.finish(sums, outs, channels_left, v.epilogue)
+
+
+ZERO_SIZES = ("images", "rows", "columns", "channels", "y_image", "y_row", "y_column")
+
+
+def zero_kernel(kind: Element) -> Kernel:
+    """y = 0, for images with dense channels."""
+    k = Kernel("conv_zeros", (("y", kind),), ZERO_SIZES)
+    (y,) = k.buffers
+    images, rows, columns, channels, y_image, y_row, y_column = k.sizes
+    with k.parallel(images * rows) as piece:
+        row = y.at(piece // rows * y_image + piece % rows * y_row)
+        with k.loop(0, columns) as column:
+            fill_line(k, row.at(column * y_column), channels)
+    return k

@@ -147,7 +147,7 @@ def image_blocks(
     block_rows = rows if fitting >= rows else _ceil_div(rows, _ceil_div(rows, fitting))
     block_images = 1
     if block_rows == rows:
-        block_images = max(1, min(images, L2_BYTES // (rows * row_bytes + halo_bytes)))
+        block_images = max(1, min(images, L2_BYTES // max(rows * row_bytes + halo_bytes, 1)))
     others = _ceil_div(wanted, groups)
 
     def pieces() -> int:

@@ -208,3 +208,17 @@ def test_results_have_the_same_bits_for_any_number_of_threads() -> None:
         assert len(seen) == 1
     finally:
         threads.set_num_threads(before)
+
+
+def test_strides_beyond_the_kernel_leave_zeros_between() -> None:
+    case = Case((2, 3, 300, 40), 4, (2, 1), ConvParams((150, 17), (0, 0, 3, 0)))
+    for dtype in ("float32", "bfloat16"):
+        check(make(case, dtype, "channels_last"), dtype)
+
+
+def test_no_input_channels_leave_the_bias() -> None:
+    x, w = np.zeros((2, 0, 5, 5), np.float32), np.zeros((4, 0, 3, 3), np.float32)
+    bias, y = np.arange(4, dtype=np.float32), images((2, 4, 3, 3), np.dtype(np.float32))
+    program = plan_conv2d(view_of(x), view_of(w), view_of(y), ConvParams(), view_of(bias))
+    run(program, [x, w, bias, y])
+    np.testing.assert_array_equal(y, np.broadcast_to(bias[:, None, None], y.shape))
