@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -133,7 +133,7 @@ def eye_(tensor: Tensor) -> Tensor:
     return _filled(tensor, np.eye(*tensor.shape))
 
 
-def _filled(tensor: Tensor, values: np.ndarray) -> Tensor:  # type: ignore[type-arg]
+def _filled(tensor: Tensor, values: np.ndarray[Any, Any]) -> Tensor:
     with no_grad():
         return tensor.copy_(from_array(values, tensor.dtype))
 

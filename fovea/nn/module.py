@@ -119,7 +119,7 @@ class Module(Hooks, State):
     def __delattr__(self, name: str) -> None:
         for registry in (self._parameters, self._buffers, self._modules):
             if name in registry:
-                del registry[name]  # type: ignore[attr-defined]
+                del registry[name]
                 self._non_persistent_buffers_set.discard(name)
                 return
         object.__delattr__(self, name)

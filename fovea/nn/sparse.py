@@ -98,13 +98,8 @@ class Embedding(Module):
         """
         if embeddings.ndim != 2:
             raise ShapeError(f"from_pretrained: the table must be 2-D, got {describe(embeddings)}.")
-        return cls(
-            *embeddings.shape,
-            padding_idx=padding_idx,
-            _weight=embeddings,
-            _freeze=freeze,
-            **options,
-        )
+        rows, features = embeddings.shape
+        return cls(rows, features, padding_idx, _weight=embeddings, _freeze=freeze, **options)
 
     def reset_parameters(self) -> None:
         """Draw the table anew."""

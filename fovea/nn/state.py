@@ -38,8 +38,6 @@ class IncompatibleKeys(NamedTuple):
             f"unexpected_keys={self.unexpected_keys})"
         )
 
-    __str__ = __repr__
-
 
 class StateDict(OrderedDict[str, Any]):
     """An ordered dictionary of tensors; ``_metadata`` holds each module's version."""

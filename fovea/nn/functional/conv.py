@@ -79,12 +79,8 @@ def conv2d(
             [6., 9., 6.],
             [4., 6., 4.]])
     """
-    if list in (stride.__class__, padding.__class__, dilation.__class__):
-        stride, padding, dilation = hashable(stride), hashable(padding), hashable(dilation)
-    kernel = None
-    if padding.__class__ is str:
-        kernel = (weight.shape[-2], weight.shape[-1])
-    attrs = _attrs(stride, padding, dilation, groups, kernel)
+    kernel = (weight.shape[-2], weight.shape[-1]) if padding.__class__ is str else None
+    attrs = _attrs(hashable(stride), hashable(padding), hashable(dilation), groups, kernel)
     if len(input.shape) == 3:
         return ops.conv2d.bind((input.unsqueeze(0), weight, bias), attrs).squeeze(0)
     return ops.conv2d.bind((input, weight, bias), attrs)

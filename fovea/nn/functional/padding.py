@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import index
 from typing import TYPE_CHECKING
 
@@ -84,8 +84,10 @@ def _wrapped(x: Tensor, dim: int, before: int, after: int) -> tuple[Tensor, Tens
     return x.narrow(dim, x.shape[dim] - before, before), x.narrow(dim, 0, after)
 
 
+Sides = Callable[["Tensor", int, int, int], tuple["Tensor", "Tensor"]]
+
 # mode: the pieces before and after, and how many elements it can add to a dimension of n
-_SIDES = {
+_SIDES: dict[str, tuple[Sides, Callable[[int], int]]] = {
     "reflect": (_reflected, lambda n: n - 1),
     "replicate": (_replicated, lambda n: 2**31 if n else 0),
     "circular": (_wrapped, lambda n: n),
