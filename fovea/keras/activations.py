@@ -1,4 +1,4 @@
-"""Activation functions by Keras's names; each takes a tensor, or a symbolic one while a model is built."""
+"""Activation functions by Keras's names; each takes a tensor, or a symbolic one in a graph."""
 
 from __future__ import annotations
 
@@ -66,7 +66,9 @@ def _activation(elementwise: bool = True) -> Callable[[Function], Function]:
             if hasattr(x, "keras_history"):
                 from fovea.keras.layers import Activation
 
-                return Activation(functools.partial(call, *args, **kwargs) if args or kwargs else call)(x)
+                return Activation(
+                    functools.partial(call, *args, **kwargs) if args or kwargs else call
+                )(x)
             return f(x, *args, **kwargs)
 
         call.elementwise = elementwise  # type: ignore[attr-defined]

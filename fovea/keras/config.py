@@ -125,7 +125,9 @@ def as_dtype(dtype: Any) -> DType:
     """A dtype from its name, a NumPy dtype, a policy's config, or None (``floatx()``)."""
     if dtype is None:
         return dtypes.as_dtype(_settings.floatx)
-    if isinstance(dtype, dict):  # Keras writes {"class_name": "DTypePolicy", "config": {"name": ...}}
+    if isinstance(
+        dtype, dict
+    ):  # Keras writes {"class_name": "DTypePolicy", "config": {"name": ...}}
         return as_dtype(dtype.get("config", {}).get("name"))
     if isinstance(dtype, str) and dtype.startswith("mixed_"):
         raise ArgumentError(f"dtype policy {dtype!r} is not available here.", fix="dtype='float32'")

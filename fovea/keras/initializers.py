@@ -143,7 +143,9 @@ class _Seeded(Initializer):
 
     def _uniform(self, shape: Shape, low: float, high: float, dtype: Any) -> Tensor:
         wanted = config.as_dtype(dtype)
-        return draw.rand(tuple(shape), generator=self._generator(), dtype=wanted) * (high - low) + low
+        return (
+            draw.rand(tuple(shape), generator=self._generator(), dtype=wanted) * (high - low) + low
+        )
 
     def _normal(self, shape: Shape, mean: float, stddev: float, dtype: Any) -> Tensor:
         wanted = config.as_dtype(dtype)

@@ -15,7 +15,7 @@ Shape = tuple[int | None, ...]
 
 
 class History(NamedTuple):
-    """Where a symbolic tensor comes from: a layer, the number of its call, the number of the output."""
+    """Where a symbolic tensor comes from: a layer, its call's number, the output's number."""
 
     operation: Any
     node_index: int

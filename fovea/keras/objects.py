@@ -359,7 +359,9 @@ def lookup(
         return identifier()
     if accepts(identifier):
         return identifier
-    raise ArgumentError(f"{identifier!r} is no {kind}.", fix=f"a name such as {next(iter(known))!r}")
+    raise ArgumentError(
+        f"{identifier!r} is no {kind}.", fix=f"a name such as {next(iter(known))!r}"
+    )
 
 
 def _completed(config: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:

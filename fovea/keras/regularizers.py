@@ -120,7 +120,9 @@ class OrthogonalRegularizer(Regularizer):
 
     def __call__(self, x: Tensor) -> Tensor:
         if x.ndim != 2:
-            raise ArgumentError(f"OrthogonalRegularizer takes matrices, got shape {tuple(x.shape)}.")
+            raise ArgumentError(
+                f"OrthogonalRegularizer takes matrices, got shape {tuple(x.shape)}."
+            )
         rows = x if self.mode == "rows" else x.t()
         length = (rows * rows).sum(1, keepdim=True).clamp(min=1e-12).sqrt()
         unit = rows / length

@@ -40,7 +40,7 @@ class History(Callback):
             self.history.setdefault(name, []).append(value)
 
     def best(self, name: str, mode: str = "min") -> tuple[int, Any]:
-        """The epoch (from 0) with the lowest value of ``name`` (mode "max": highest), and that value."""
+        """The epoch (from 0) where ``name`` was lowest (mode "max": highest), and that value."""
         values = self._values(name)
         pick = (max if mode == "max" else min)(range(len(values)), key=values.__getitem__)
         return pick, values[pick]

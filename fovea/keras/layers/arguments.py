@@ -18,7 +18,7 @@ _BASE = ("name", "trainable", "dtype")
 
 @lru_cache(512)
 def arguments_of(cls: type) -> tuple[str, ...]:
-    """The names that a layer's constructor takes; those of its bases too where it passes them on."""
+    """The names that a layer's constructor takes; its bases' too, where it passes them on."""
     names: dict[str, None] = {}
     for base in cls.__mro__:
         init = base.__dict__.get("__init__")
@@ -49,7 +49,7 @@ def unknown_arguments(layer: Any, unknown: dict[str, Any]) -> ArgumentError:
 
 
 def constructor_config(layer: Any) -> dict[str, Any]:
-    """The constructor's arguments as plain data: attributes of the same name, else what was given."""
+    """The constructor's arguments as plain data: attributes of that name, else what was given."""
     given = _given(layer)
     config: dict[str, Any] = {}
     for name in arguments_of(type(layer)):

@@ -274,7 +274,7 @@ class Layer(Weights):
         self.build_with(shapes)
 
     def _shapes_for_build(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """The arguments of ``build``: ``input_shape``, or one ``x_shape`` for each argument ``x``."""
+        """The arguments of ``build``: ``input_shape``, or ``x_shape`` for each argument ``x``."""
         names = list(inspect.signature(self.build).parameters)
         bound = {**dict(zip(self._call_arguments, args, strict=False)), **kwargs}
         if len(names) == 1 and not (names[0].endswith("_shape") and names[0][:-6] in bound):
@@ -358,7 +358,9 @@ class Layer(Weights):
         for output in flatten(outputs):
             if is_tensor(output):
                 penalty = self.activity_regularizer(output)
-                self.add_loss(penalty / output.shape[0] if output.ndim and output.shape[0] else penalty)
+                self.add_loss(
+                    penalty / output.shape[0] if output.ndim and output.shape[0] else penalty
+                )
 
     @property
     def losses(self) -> list[Any]:

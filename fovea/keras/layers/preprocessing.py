@@ -113,7 +113,9 @@ class Normalization(_SameShape):
             ArgumentError: the statistics were given.
         """
         if self._given:
-            raise ArgumentError(f"{self.name}: mean and variance were given; there is none to learn.")
+            raise ArgumentError(
+                f"{self.name}: mean and variance were given; there is none to learn."
+            )
         batches = [data] if is_tensor(data) or isinstance(data, np.ndarray) else list(data)
         arrays = [b[0] if isinstance(b, list | tuple) else b for b in batches]
         values = np.concatenate([np.asarray(a, dtype=np.float64) for a in arrays])

@@ -1,4 +1,4 @@
-"""The output shape of a layer that does not say it: run it on zeros, twice, with different sizes."""
+"""The output shape of a layer that does not say it: run it on zeros, in two sizes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SIZES = (2, 3)  # stand-ins for the sizes that may vary
 
 
 def probed_shapes(layer: Any, input_shape: Any) -> Any:
-    """The shape (or structure of shapes) that ``call`` returns; None where it follows the input's."""
+    """The shapes that ``call`` returns, in its structure; None where they follow the input's."""
     first, second = (_run(layer, input_shape, size) for size in _SIZES)
     return _merged(first, second)
 
@@ -43,9 +43,7 @@ def _run(layer: Any, shapes: Any, size: int) -> Any:
 
 def _merged(first: Any, second: Any) -> Any:
     if is_shape(first):
-        return tuple(
-            None if a != b else a for a, b in zip(first, second, strict=True)
-        )
+        return tuple(None if a != b else a for a, b in zip(first, second, strict=True))
     if isinstance(first, dict):
         return {k: _merged(first[k], second[k]) for k in first}
     return type(first)(_merged(a, b) for a, b in zip(first, second, strict=True))

@@ -53,9 +53,7 @@ class Dropout(_Random):
     def _noise_shape(self, x: Tensor) -> tuple[int, ...]:
         if self.noise_shape is None:
             return x.shape
-        return tuple(
-            n if m is None else m for n, m in zip(x.shape, self.noise_shape, strict=True)
-        )
+        return tuple(n if m is None else m for n, m in zip(x.shape, self.noise_shape, strict=True))
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         if not training or self.rate == 0:

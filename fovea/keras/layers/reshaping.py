@@ -89,10 +89,9 @@ class Reshape(_AnyType):
         if None in input_shape[1:]:
             return (input_shape[0], *(None if n == -1 else n for n in sizes))
         total, known = math.prod(input_shape[1:]), math.prod(n for n in sizes if n != -1)
-        if -1 in sizes:
-            if known and total % known == 0:
-                sizes[sizes.index(-1)] = total // known
-                known = total
+        if -1 in sizes and known and total % known == 0:
+            sizes[sizes.index(-1)] = total // known
+            known = total
         if known != total:
             raise ShapeError(
                 f"{self.name}: {tuple(input_shape[1:])} cannot be reshaped to {self.target_shape}: "
@@ -169,7 +168,9 @@ class ZeroPadding2D(_Borders):
         data_format: ``"channels_last"`` or ``"channels_first"``.
     """
 
-    def __init__(self, padding: Any = (1, 1), data_format: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, padding: Any = (1, 1), data_format: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.padding = self._set_borders("padding", padding, data_format)
 

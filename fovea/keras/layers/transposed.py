@@ -128,7 +128,9 @@ class Conv2DTranspose(BaseConv):
         reach, stride = self._reach(i), self.strides[i]
         given = None if self.output_padding is None else self.output_padding[i]
         if self.padding == "valid":
-            return (size - 1) * stride + reach + (max(stride - reach, 0) if given is None else given)
+            return (
+                (size - 1) * stride + reach + (max(stride - reach, 0) if given is None else given)
+            )
         return size * stride if given is None else (size - 1) * stride + reach % 2 + given
 
     def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:

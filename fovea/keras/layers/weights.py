@@ -104,7 +104,7 @@ class Weights(Module):
 
     @property
     def weights(self) -> list[Any]:
-        """All weights, each once: a layer's own trainable ones, then its others, then its layers'."""
+        """All weights, each once: a layer's own trainable ones, its others, then its layers'."""
         seen: dict[int, Any] = {}
         for module in self.modules():
             own = (*module._parameters.values(), *module._buffers.values())

@@ -49,7 +49,8 @@ class Loss:
     Args:
         name: what it is called.
         reduction: ``"sum_over_batch_size"`` (or ``"mean"``): the weighted sum over the number of
-            losses; ``"sum"``; ``"mean_with_sample_weight"``: over the sum of the weights; ``"none"``.
+            losses; ``"sum"``; ``"mean_with_sample_weight"``: over the sum of the weights;
+            ``"none"``.
 
     Raises:
         ArgumentError: an unknown reduction.
@@ -118,8 +119,7 @@ def reduced(losses: Tensor, sample_weight: Any, reduction: str | None) -> Tensor
 
 def _check_weight(losses: Tensor, weight: Tensor) -> None:
     fits = len(weight.shape) <= len(losses.shape) and all(
-        w in (1, n)
-        for w, n in zip(reversed(weight.shape), reversed(losses.shape), strict=False)
+        w in (1, n) for w, n in zip(reversed(weight.shape), reversed(losses.shape), strict=False)
     )
     if not fits:
         raise ShapeError(
@@ -341,9 +341,7 @@ class CosineSimilarity(LossFunctionWrapper):
         name: str = "cosine_similarity",
         dtype: Any = None,
     ) -> None:
-        super().__init__(
-            functions.cosine_similarity, reduction, name, dtype, axis=check_axis(axis)
-        )
+        super().__init__(functions.cosine_similarity, reduction, name, dtype, axis=check_axis(axis))
 
 
 class Dice(LossFunctionWrapper):
@@ -376,79 +374,101 @@ class Tversky(LossFunctionWrapper):
         )
 
 
-class _Plain(LossFunctionWrapper):
-    """A loss whose function takes nothing but target and prediction."""
-
-    function: Callable[..., Any]
-    default: str
-
-    def __init__(
-        self, reduction: str | None = _AVERAGE, name: str | None = None, dtype: Any = None
-    ) -> None:
-        super().__init__(type(self).function, reduction, name or self.default, dtype)
-
-
-class MeanSquaredError(_Plain):
+class MeanSquaredError(LossFunctionWrapper):
     """The mean of squared errors.
 
     >>> MeanSquaredError()([[0.0], [1.0]], [[2.0], [1.0]])
     tensor(2.)
     """
 
-    function, default = staticmethod(functions.mean_squared_error), "mean_squared_error"
+    def __init__(
+        self, reduction: str | None = _AVERAGE, name: str = "mean_squared_error", dtype: Any = None
+    ) -> None:
+        super().__init__(functions.mean_squared_error, reduction, name, dtype)
 
 
-class MeanAbsoluteError(_Plain):
+class MeanAbsoluteError(LossFunctionWrapper):
     """The mean of absolute errors."""
 
-    function, default = staticmethod(functions.mean_absolute_error), "mean_absolute_error"
+    def __init__(
+        self, reduction: str | None = _AVERAGE, name: str = "mean_absolute_error", dtype: Any = None
+    ) -> None:
+        super().__init__(functions.mean_absolute_error, reduction, name, dtype)
 
 
-class MeanAbsolutePercentageError(_Plain):
+class MeanAbsolutePercentageError(LossFunctionWrapper):
     """The mean of errors in percent of the target."""
 
-    function = staticmethod(functions.mean_absolute_percentage_error)
-    default = "mean_absolute_percentage_error"
+    def __init__(
+        self,
+        reduction: str | None = _AVERAGE,
+        name: str = "mean_absolute_percentage_error",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(functions.mean_absolute_percentage_error, reduction, name, dtype)
 
 
-class MeanSquaredLogarithmicError(_Plain):
+class MeanSquaredLogarithmicError(LossFunctionWrapper):
     """The mean of squared differences of logarithms."""
 
-    function = staticmethod(functions.mean_squared_logarithmic_error)
-    default = "mean_squared_logarithmic_error"
+    def __init__(
+        self,
+        reduction: str | None = _AVERAGE,
+        name: str = "mean_squared_logarithmic_error",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(functions.mean_squared_logarithmic_error, reduction, name, dtype)
 
 
-class LogCosh(_Plain):
+class LogCosh(LossFunctionWrapper):
     """The mean of ``log(cosh(error))``."""
 
-    function, default = staticmethod(functions.log_cosh), "log_cosh"
+    def __init__(
+        self, reduction: str | None = _AVERAGE, name: str = "log_cosh", dtype: Any = None
+    ) -> None:
+        super().__init__(functions.log_cosh, reduction, name, dtype)
 
 
-class KLDivergence(_Plain):
+class KLDivergence(LossFunctionWrapper):
     """``sum(y_true * log(y_true / y_pred))``."""
 
-    function, default = staticmethod(functions.kl_divergence), "kl_divergence"
+    def __init__(
+        self, reduction: str | None = _AVERAGE, name: str = "kl_divergence", dtype: Any = None
+    ) -> None:
+        super().__init__(functions.kl_divergence, reduction, name, dtype)
 
 
-class Poisson(_Plain):
+class Poisson(LossFunctionWrapper):
     """The mean of ``y_pred - y_true * log(y_pred)``."""
 
-    function, default = staticmethod(functions.poisson), "poisson"
+    def __init__(
+        self, reduction: str | None = _AVERAGE, name: str = "poisson", dtype: Any = None
+    ) -> None:
+        super().__init__(functions.poisson, reduction, name, dtype)
 
 
-class Hinge(_Plain):
+class Hinge(LossFunctionWrapper):
     """The mean of ``max(1 - y_true * y_pred, 0)``."""
 
-    function, default = staticmethod(functions.hinge), "hinge"
+    def __init__(
+        self, reduction: str | None = _AVERAGE, name: str = "hinge", dtype: Any = None
+    ) -> None:
+        super().__init__(functions.hinge, reduction, name, dtype)
 
 
-class SquaredHinge(_Plain):
+class SquaredHinge(LossFunctionWrapper):
     """The mean of ``max(1 - y_true * y_pred, 0)**2``."""
 
-    function, default = staticmethod(functions.squared_hinge), "squared_hinge"
+    def __init__(
+        self, reduction: str | None = _AVERAGE, name: str = "squared_hinge", dtype: Any = None
+    ) -> None:
+        super().__init__(functions.squared_hinge, reduction, name, dtype)
 
 
-class CategoricalHinge(_Plain):
+class CategoricalHinge(LossFunctionWrapper):
     """The margin between the right class and the best wrong one."""
 
-    function, default = staticmethod(functions.categorical_hinge), "categorical_hinge"
+    def __init__(
+        self, reduction: str | None = _AVERAGE, name: str = "categorical_hinge", dtype: Any = None
+    ) -> None:
+        super().__init__(functions.categorical_hinge, reduction, name, dtype)

@@ -223,10 +223,8 @@ def categorical_crossentropy(
     y_true, y_pred = paired("categorical_crossentropy", y_true, y_pred)
     y_true = _smoothed(y_true, label_smoothing)
     if from_logits:
-        logs = F.log_softmax(y_pred, dim=axis)
-    else:
-        logs = _probabilities(y_pred, axis).log()
-    return -(y_true * logs).sum(axis)
+        return -(y_true * F.log_softmax(y_pred, dim=axis)).sum(axis)
+    return -(y_true * _probabilities(y_pred, axis).log()).sum(axis)
 
 
 def categorical_focal_crossentropy(

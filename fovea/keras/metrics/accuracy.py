@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fovea import dispatch, dtypes
 from fovea.errors import ShapeError, describe
 from fovea.keras.losses.functions import paired, to_tensor
-from fovea.keras.metrics.base import MeanMetricWrapper, PlainMean
+from fovea.keras.metrics.base import MeanMetricWrapper
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -101,10 +101,13 @@ def sparse_top_k_categorical_accuracy(
     return _floats(_in_top_k(y_true, y_pred, k))
 
 
-class Accuracy(PlainMean):
+class Accuracy(MeanMetricWrapper):
     """How often predictions equal labels."""
 
-    function, default, _direction = staticmethod(accuracy), "accuracy", "up"
+    _direction = "up"
+
+    def __init__(self, name: str = "accuracy", dtype: Any = None) -> None:
+        super().__init__(accuracy, name, dtype)
 
 
 class BinaryAccuracy(MeanMetricWrapper):
@@ -119,13 +122,16 @@ class BinaryAccuracy(MeanMetricWrapper):
         self.threshold = threshold
 
 
-class CategoricalAccuracy(PlainMean):
+class CategoricalAccuracy(MeanMetricWrapper):
     """How often the most probable class is the (one-hot) target's."""
 
-    function, default, _direction = staticmethod(categorical_accuracy), "categorical_accuracy", "up"
+    _direction = "up"
+
+    def __init__(self, name: str = "categorical_accuracy", dtype: Any = None) -> None:
+        super().__init__(categorical_accuracy, name, dtype)
 
 
-class SparseCategoricalAccuracy(PlainMean):
+class SparseCategoricalAccuracy(MeanMetricWrapper):
     """How often the most probable class is the label.
 
     >>> m = SparseCategoricalAccuracy()
@@ -134,8 +140,10 @@ class SparseCategoricalAccuracy(PlainMean):
     0.5
     """
 
-    function = staticmethod(sparse_categorical_accuracy)
-    default, _direction = "sparse_categorical_accuracy", "up"
+    _direction = "up"
+
+    def __init__(self, name: str = "sparse_categorical_accuracy", dtype: Any = None) -> None:
+        super().__init__(sparse_categorical_accuracy, name, dtype)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
         if sample_weight is not None:

@@ -213,16 +213,6 @@ class MeanMetricWrapper(Mean):
         return cls(**config)
 
 
-class PlainMean(MeanMetricWrapper):
-    """A mean whose function takes nothing but target and prediction."""
-
-    function: Callable[..., Any]
-    default: str
-
-    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(type(self).function, name or self.default, dtype)
-
-
 def arrays(*tensors: Any) -> tuple[np.ndarray[Any, Any], ...]:
     """The values of tensors, or of anything that can become one."""
     return tuple(to_tensor(t)._array() for t in tensors)

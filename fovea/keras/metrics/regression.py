@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fovea.keras.losses import functions as losses
 from fovea.keras.losses.functions import paired
-from fovea.keras.metrics.base import Mean, MeanMetricWrapper, PlainMean
+from fovea.keras.metrics.base import Mean, MeanMetricWrapper
 from fovea.nn import functional as F
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 
-class MeanSquaredError(PlainMean):
+class MeanSquaredError(MeanMetricWrapper):
     """The mean of squared errors.
 
     >>> m = MeanSquaredError()
@@ -42,8 +42,10 @@ class MeanSquaredError(PlainMean):
     2.0
     """
 
-    function, default = staticmethod(losses.mean_squared_error), "mean_squared_error"
     _direction = "down"
+
+    def __init__(self, name: str = "mean_squared_error", dtype: Any = None) -> None:
+        super().__init__(losses.mean_squared_error, name, dtype)
 
 
 class RootMeanSquaredError(Mean):
@@ -63,62 +65,85 @@ class RootMeanSquaredError(Mean):
         return math.sqrt(super().value())
 
 
-class MeanAbsoluteError(PlainMean):
+class MeanAbsoluteError(MeanMetricWrapper):
     """The mean of absolute errors."""
 
-    function, default = staticmethod(losses.mean_absolute_error), "mean_absolute_error"
     _direction = "down"
 
+    def __init__(self, name: str = "mean_absolute_error", dtype: Any = None) -> None:
+        super().__init__(losses.mean_absolute_error, name, dtype)
 
-class MeanAbsolutePercentageError(PlainMean):
+
+class MeanAbsolutePercentageError(MeanMetricWrapper):
     """The mean of errors in percent of the target."""
 
-    function = staticmethod(losses.mean_absolute_percentage_error)
-    default, _direction = "mean_absolute_percentage_error", "down"
+    _direction = "down"
+
+    def __init__(self, name: str = "mean_absolute_percentage_error", dtype: Any = None) -> None:
+        super().__init__(losses.mean_absolute_percentage_error, name, dtype)
 
 
-class MeanSquaredLogarithmicError(PlainMean):
+class MeanSquaredLogarithmicError(MeanMetricWrapper):
     """The mean of squared differences of logarithms."""
 
-    function = staticmethod(losses.mean_squared_logarithmic_error)
-    default, _direction = "mean_squared_logarithmic_error", "down"
+    _direction = "down"
+
+    def __init__(self, name: str = "mean_squared_logarithmic_error", dtype: Any = None) -> None:
+        super().__init__(losses.mean_squared_logarithmic_error, name, dtype)
 
 
-class LogCoshError(PlainMean):
+class LogCoshError(MeanMetricWrapper):
     """The mean of ``log(cosh(error))``."""
 
-    function, default, _direction = staticmethod(losses.log_cosh), "logcosh", "down"
+    _direction = "down"
+
+    def __init__(self, name: str = "logcosh", dtype: Any = None) -> None:
+        super().__init__(losses.log_cosh, name, dtype)
 
 
-class KLDivergence(PlainMean):
+class KLDivergence(MeanMetricWrapper):
     """The mean of ``sum(y_true * log(y_true / y_pred))``."""
 
-    function, default, _direction = staticmethod(losses.kl_divergence), "kl_divergence", "down"
+    _direction = "down"
+
+    def __init__(self, name: str = "kl_divergence", dtype: Any = None) -> None:
+        super().__init__(losses.kl_divergence, name, dtype)
 
 
-class Poisson(PlainMean):
+class Poisson(MeanMetricWrapper):
     """The mean of ``y_pred - y_true * log(y_pred)``."""
 
-    function, default, _direction = staticmethod(losses.poisson), "poisson", "down"
+    _direction = "down"
+
+    def __init__(self, name: str = "poisson", dtype: Any = None) -> None:
+        super().__init__(losses.poisson, name, dtype)
 
 
-class Hinge(PlainMean):
+class Hinge(MeanMetricWrapper):
     """The mean of ``max(1 - y_true * y_pred, 0)``."""
 
-    function, default, _direction = staticmethod(losses.hinge), "hinge", "down"
+    _direction = "down"
+
+    def __init__(self, name: str = "hinge", dtype: Any = None) -> None:
+        super().__init__(losses.hinge, name, dtype)
 
 
-class SquaredHinge(PlainMean):
+class SquaredHinge(MeanMetricWrapper):
     """The mean of ``max(1 - y_true * y_pred, 0)**2``."""
 
-    function, default, _direction = staticmethod(losses.squared_hinge), "squared_hinge", "down"
+    _direction = "down"
+
+    def __init__(self, name: str = "squared_hinge", dtype: Any = None) -> None:
+        super().__init__(losses.squared_hinge, name, dtype)
 
 
-class CategoricalHinge(PlainMean):
+class CategoricalHinge(MeanMetricWrapper):
     """The mean margin between the right class and the best wrong one."""
 
-    function, default = staticmethod(losses.categorical_hinge), "categorical_hinge"
     _direction = "down"
+
+    def __init__(self, name: str = "categorical_hinge", dtype: Any = None) -> None:
+        super().__init__(losses.categorical_hinge, name, dtype)
 
 
 def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Tensor:
@@ -132,9 +157,7 @@ class CosineSimilarity(MeanMetricWrapper):
 
     _direction = "up"
 
-    def __init__(
-        self, name: str = "cosine_similarity", dtype: Any = None, axis: int = -1
-    ) -> None:
+    def __init__(self, name: str = "cosine_similarity", dtype: Any = None, axis: int = -1) -> None:
         super().__init__(cosine_similarity, name, dtype, axis=axis)
 
 

@@ -27,11 +27,13 @@ def load_model(
     return load(filepath, custom_objects=custom_objects, compile=compile, safe_mode=safe_mode)
 
 
-def save_model(model: Any, filepath: Any, overwrite: bool = True, **kwargs: Any) -> None:
+def save_model(
+    model: Any, filepath: Any, overwrite: bool = True, zipped: Any = None, **kwargs: Any
+) -> None:
     """Write a model to a ``.keras`` file; see `fovea.keras.saving`."""
     from fovea.keras.saving import save_model as save
 
-    save(model, filepath, overwrite=overwrite, **kwargs)
+    save(model, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
 
 def clone_model(
@@ -42,7 +44,7 @@ def clone_model(
     recursive: bool = False,
     **kwargs: Any,
 ) -> Any:
-    """A model of new layers like another one's, with new weights; see `fovea.keras.models.cloning`."""
+    """A model of new layers, like another one, with new weights; see `models.cloning`."""
     from fovea.keras.models.cloning import clone_model as clone
 
     return clone(model, input_tensors, clone_function, call_function, recursive, **kwargs)

@@ -91,7 +91,9 @@ def _clone_functional(model: Any, input_tensors: Any, make: Any, call_function: 
                 )
     else:
         inputs = [
-            InputLayer(batch_shape=t.shape, dtype=t.dtype, name=t.keras_history.operation.name).output
+            InputLayer(
+                batch_shape=t.shape, dtype=t.dtype, name=t.keras_history.operation.name
+            ).output
             for t in graph.flat_inputs
         ]
     copies: dict[int, Any] = {}
@@ -104,6 +106,4 @@ def _clone_functional(model: Any, input_tensors: Any, make: Any, call_function: 
         return lambda *args, **kwargs: call_function(copy, *args, **kwargs)
 
     outputs = graph.replay(inputs, swap)
-    return type(model)(
-        inputs=pack_as(graph.inputs, inputs), outputs=outputs, name=model.name
-    )
+    return type(model)(inputs=pack_as(graph.inputs, inputs), outputs=outputs, name=model.name)

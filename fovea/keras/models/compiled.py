@@ -1,4 +1,4 @@
-"""What ``compile`` was told: a loss for each output, and metrics, found out from the first batch."""
+"""What ``compile`` was told: losses and metrics, found out from the first batch."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def aligned(value: Any, names: list[str], what: str) -> list[Any]:
 
 
 def kind_of(y_true: Any, y_pred: Any) -> str:
-    """"binary", "sparse_categorical" or "categorical", from the shapes of target and prediction."""
+    """Which kind of classes target and prediction have, from their shapes."""
     last_true = y_true.shape[-1] if len(y_true.shape) else 0
     last_pred = y_pred.shape[-1] if len(y_pred.shape) else 1
     if last_pred == 1:

@@ -122,9 +122,7 @@ def _call_if_ready(
     layer = layers[name]
     given = [_with_tensors(a, made) for a in args]
     # What Keras notes of a call's context is decided anew at each call.
-    named = {
-        k: _with_tensors(v, made) for k, v in kwargs.items() if k not in ("training", "mask")
-    }
+    named = {k: _with_tensors(v, made) for k, v in kwargs.items() if k not in ("training", "mask")}
     layer(*given, **named)
     made[name, number] = layer._inbound_nodes[-1].output_tensors
     return True

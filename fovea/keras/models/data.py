@@ -1,4 +1,4 @@
-"""Batches for ``fit``, ``evaluate`` and ``predict``: from arrays, datasets and anything iterable."""
+"""Batches for ``fit``, ``evaluate`` and ``predict``: from arrays, datasets, any iterable."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ def split_arrays(x: Any, y: Any, sample_weight: Any, share: float) -> tuple[Any,
         )
     parts = [_arrays(x), _arrays(y), _arrays(sample_weight)]
     count = _count(parts)
-    at = int(math.floor(count * (1.0 - share)))
+    at = math.floor(count * (1.0 - share))
     if at in (0, count):
         raise ArgumentError(
             f"validation_split={share} of {count} samples would leave a part without samples."

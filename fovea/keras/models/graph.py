@@ -81,7 +81,7 @@ class Graph:
         return [groups[depth] for depth in sorted(groups, reverse=True)]
 
     def _is_boundary(self, node: Node) -> bool:
-        """Whether a node makes an input of this graph, so that what lies before is not part of it."""
+        """Whether a node makes an input of this graph: what lies before is not part of it."""
         inputs = {id(t) for t in self.flat_inputs}
         return any(id(t) in inputs for t in node.output_tensors)
 
@@ -107,8 +107,8 @@ class Graph:
                 continue
             if node.is_input and not any(id(t) in known for t in node.output_tensors):
                 raise ArgumentError(
-                    f"Model: the outputs need the input {node.operation.name!r}, which is not among "
-                    "the model's inputs.",
+                    f"Model: the outputs need the input {node.operation.name!r}, which is not "
+                    "among the model's inputs.",
                 )
             stack.append((node, True))
             stack.extend((_node(t), False) for t in reversed(node.input_tensors))
@@ -117,7 +117,7 @@ class Graph:
         return [n for n in inputs if id(n) not in reached] + order
 
     def _compiled(self) -> list[tuple[Any, Any, Any, list[int], bool]]:
-        """Steps: the layer, its arguments with slots, where the outputs go, whether it is simple."""
+        """Steps: layer, arguments with slots, places of the outputs, whether it is simple."""
         slots = self._slots
         for t in self.flat_inputs:
             slots.setdefault(id(t), len(slots))

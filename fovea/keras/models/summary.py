@@ -6,6 +6,7 @@ import math
 import re
 import shutil
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from fovea.errors import ArgumentError
@@ -196,7 +197,7 @@ def _wrapped(text: str, width: int) -> list[str]:
             breaks.append(match.start())
         used = len(word)
     edges = [0, *breaks, len(text)]
-    lines = [text[a:b].rstrip() for a, b in zip(edges, edges[1:], strict=False)]
+    lines = [text[a:b].rstrip() for a, b in pairwise(edges)]
     return [line if len(line) <= width else f"{line[: width - 1]}…" for line in lines]
 
 

@@ -325,8 +325,9 @@ class Trainer(Layer):
         """Train the model.
 
         Args:
-            x, y: arrays or tensors (or lists or dictionaries of them); or as ``x`` a ``DataLoader``,
-                a ``PyDataset``, a generator or any iterable of (x, y) or (x, y, sample_weight).
+            x, y: arrays or tensors (or lists or dictionaries of them); or as ``x`` a
+                ``DataLoader``, a ``PyDataset``, a generator or any iterable of (x, y) or
+                (x, y, sample_weight).
             batch_size: samples a step; 32 unless given.
             epochs: how many passes over the data.
             verbose: 0 silent, 1 a progress bar, 2 a line an epoch.

@@ -70,7 +70,9 @@ class ExponentialDecay(LearningRateSchedule):
 
     def __call__(self, step: Any) -> float:
         p = float(step) / self.decay_steps
-        return self.initial_learning_rate * self.decay_rate ** (math.floor(p) if self.staircase else p)
+        return self.initial_learning_rate * self.decay_rate ** (
+            math.floor(p) if self.staircase else p
+        )
 
 
 class InverseTimeDecay(LearningRateSchedule):

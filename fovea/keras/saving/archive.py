@@ -152,7 +152,7 @@ def load_model(
 
 
 def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
-    """Read weights from a ``.weights.h5`` or a ``.keras`` file into a model that has the same parts.
+    """Read weights from a ``.weights.h5`` or a ``.keras`` file into a model with the same parts.
 
     Raises:
         FileFormatError: a file that is missing or damaged. ShapeError: weights that do not fit.
@@ -231,4 +231,3 @@ def _weights_of(path: Path, archive: zipfile.ZipFile, limit: int) -> Iterator[An
         store = H5Store if name == WEIGHTS_H5 else NpzStore
         with store.open(unpacked) as opened:
             yield opened
-

@@ -105,7 +105,9 @@ class H5Store:
     def _entry(self, path: str) -> Entry:
         h5py = require_h5py("reading HDF5")
         dataset = self._group(path)
-        plain = isinstance(dataset, h5py.Dataset) and not dataset.is_virtual and not dataset.external
+        plain = (
+            isinstance(dataset, h5py.Dataset) and not dataset.is_virtual and not dataset.external
+        )
         if not plain or dataset.dtype.kind not in "fiub":
             raise FileFormatError(f"{path!r} holds no array of numbers of its own.")
         return tuple(dataset.shape), lambda: np.asarray(dataset[()])

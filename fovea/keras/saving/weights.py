@@ -117,4 +117,3 @@ def _optimizer_of(model: Any, path: str) -> Any:
     for name in path.split("/")[:-1]:
         part = part._modules[name]
     return part.optimizer
-

@@ -1,0 +1,135 @@
+"""Names, argument orders and defaults are Keras 3's."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any
+
+import pytest
+
+from fovea import keras as fk
+
+# What Keras has and this package does not offer.
+ABSENT = {
+    "initializers": {"STFT", "STFTInitializer", "stft"},
+    "losses": {
+        "CTC",
+        "CategoricalGeneralizedCrossEntropy",
+        "Circle",
+        "categorical_generalized_cross_entropy",
+        "circle",
+        "ctc",
+    },
+    "metrics": {
+        "ConcordanceCorrelation",
+        "PearsonCorrelation",
+        "PrecisionAtRecall",
+        "R2Score",
+        "RecallAtPrecision",
+        "SensitivityAtSpecificity",
+        "SpecificityAtSensitivity",
+        "concordance_correlation",
+        "pearson_correlation",
+    },
+    "optimizers": {
+        "Adadelta",
+        "Adafactor",
+        "Ftrl",
+        "Lamb",
+        "Lion",
+        "LossScaleOptimizer",
+        "MultiOptimizer",
+        "Muon",
+        "OptimizerMap",
+        "ScheduleFreeAdamW",
+    },
+    "callbacks": {
+        "BackupAndRestore",
+        "OrbaxCheckpoint",
+        "RemoteMonitor",
+        "SwapEMAWeights",
+        "TensorBoard",
+    },
+    "saving": {"KerasFileEditor"},
+}
+LAYERS = (
+    "Activation Add Average AveragePooling2D BatchNormalization Concatenate Conv1D Conv2D Conv2DTranspose "
+    "Cropping2D Dense DepthwiseConv2D Dropout ELU Embedding Flatten GaussianNoise GlobalAveragePooling2D "
+    "GlobalMaxPooling2D GroupNormalization Identity InputLayer Lambda Layer LayerNormalization LeakyReLU "
+    "MaxPooling1D MaxPooling2D Maximum Minimum Multiply Normalization PReLU Permute ReLU Rescaling Reshape "
+    "SeparableConv2D Softmax SpatialDropout2D Subtract UpSampling2D ZeroPadding2D"
+).split()
+MODULES = (
+    "activations",
+    "callbacks",
+    "constraints",
+    "initializers",
+    "losses",
+    "metrics",
+    "models",
+    "optimizers",
+    "optimizers.schedules",
+    "regularizers",
+    "saving",
+)
+
+
+def arguments(thing: Any) -> list[tuple[str, Any]]:
+    """Argument names and defaults, in order; without ``self`` and what collects the rest."""
+    signature = inspect.signature(thing.__init__ if inspect.isclass(thing) else thing)
+    return [
+        (p.name, p.default)
+        for p in signature.parameters.values()
+        if p.name not in ("self", "args", "kwargs")
+    ]
+
+
+def public(module: Any) -> list[str]:
+    return [n for n in dir(module) if not n.startswith("_") and callable(getattr(module, n))]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers(keras: Any, name: str) -> None:
+    own = [a for a in arguments(getattr(fk.layers, name))]
+    assert own == arguments(getattr(keras.layers, name))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_all_names_are_there(keras: Any, module: str) -> None:
+    theirs = importlib.import_module(f"keras.{module}")
+    own = importlib.import_module(f"fovea.keras.{module}")
+    missing = {n for n in public(theirs) if not hasattr(own, n)}
+    assert missing <= ABSENT.get(module, set())
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_signatures(keras: Any, module: str) -> None:
+    theirs = importlib.import_module(f"keras.{module}")
+    own = importlib.import_module(f"fovea.keras.{module}")
+    wrong = {}
+    for name in public(theirs):
+        if name in ABSENT.get(module, set()) or not hasattr(own, name):
+            continue
+        expected, found = arguments(getattr(theirs, name)), arguments(getattr(own, name))
+        if expected != found:
+            wrong[name] = (expected, found)
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    "method",
+    "add_loss build compile compute_loss compute_metrics count_params evaluate fit get_config get_layer "
+    "get_weights load_weights predict predict_on_batch save set_weights summary test_on_batch test_step "
+    "train_on_batch train_step".split(),
+)
+def test_model_methods(keras: Any, method: str) -> None:
+    own = [a for a in arguments(getattr(fk.Model, method))]
+    expected = arguments(getattr(keras.Model, method))
+    if method == "build":
+        own = [(name, inspect.Parameter.empty) for name, _ in own]
+    assert own == expected
+
+
+def test_input(keras: Any) -> None:
+    assert arguments(fk.Input) == arguments(keras.Input)
