@@ -39,8 +39,6 @@ class Kernel(Memory):
             is told that buffers do not overlap (the same memory at the same offsets is fine, so
             in-place kernels are).
         isa: the vector unit; the active one when left out.
-        light: optimize only what every kernel needs. For long, fully written-out loop nests, which
-            LLVM takes long over.
 
     >>> from fovea.targets.cpu.elements import f32
     >>> k = Kernel("double", buffers=(("x", f32), ("y", f32)), sizes=("n",))
@@ -58,10 +56,8 @@ class Kernel(Memory):
         constants: Mapping[str, int] | None = None,
         may_alias: bool = False,
         isa: Isa | None = None,
-        light: bool = False,
     ) -> None:
         super().__init__(isa)
-        self.light = light
         self.name = name
         self.checked = checking()
         self.buffer_names = tuple(b for b, _ in buffers)

@@ -26,7 +26,6 @@ class Source(Protocol):
 
     name: str
     buffer_names: tuple[str, ...]
-    light: bool
 
     def assembly(self) -> str: ...
 
@@ -76,11 +75,12 @@ def _engine() -> llvm.ExecutionEngine:
 
 
 # Enough for kernels that are written as they are to run: variables into registers, common addresses
-# once. LLVM's own -O3 takes ten times as long, and finds nothing more in a register tile.
-_LIGHT = ("sroa", "simplify_cfg", "instruction_combine", "new_gvn", "loop_unroll", "simplify_cfg")
+# once, the unrolling that loops ask for. LLVM's own -O3 takes up to ten times as long, and makes
+# none of fovea's kernels faster.
+_PASSES = ("sroa", "simplify_cfg", "instruction_combine", "new_gvn", "loop_unroll", "simplify_cfg")
 
 
-def to_object(assembly: str, symbol: str, isa: Isa, light: bool = False) -> bytes:
+def to_object(assembly: str, symbol: str, isa: Isa) -> bytes:
     """Optimize LLVM assembly and turn it into an object file whose entry point `kernel` is called
     `symbol`.
     """
@@ -90,17 +90,11 @@ def to_object(assembly: str, symbol: str, isa: Isa, light: bool = False) -> byte
     module = llvm.parse_assembly(assembly)
     module.verify()
     module.get_function("kernel").name = symbol
+    passes = llvm.create_new_module_pass_manager()
+    for name in _PASSES:
+        getattr(passes, f"add_{name}_pass")()
     options = llvm.create_pipeline_tuning_options(speed_level=3)
-    # Kernels are written as vectors: LLVM's own vectorizers could only rearrange scalar remainders.
-    options.loop_vectorization = False
-    options.slp_vectorization = False
-    builder = llvm.create_pass_builder(machine, options)
-    passes = builder.getModulePassManager()
-    if light:
-        passes = llvm.create_new_module_pass_manager()
-        for name in _LIGHT:
-            getattr(passes, f"add_{name}_pass")()
-    passes.run(module, builder)
+    passes.run(module, llvm.create_pass_builder(machine, options))
     result: bytes = machine.emit_object(module)
     return result
 
@@ -154,7 +148,7 @@ def _load(key: str, isa: Isa, build: Callable[[], Source]) -> int:
         entry = disk.read(digest)
         if entry is None:
             kernel = build()
-            image = to_object(kernel.assembly(), symbol, isa, kernel.light)
+            image = to_object(kernel.assembly(), symbol, isa)
             names = (kernel.name, *kernel.buffer_names)
             disk.write(digest, image, names)
         else:

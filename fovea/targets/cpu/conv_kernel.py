@@ -76,7 +76,7 @@ def conv_kernel(v: Variant) -> Kernel:
     buffers = [("x", v.x), ("weights", v.compute), ("bias", v.y), ("y", v.y), ("scratch", u8)]
     if not v.epilogue.bias:
         del buffers[2]
-    k = Kernel("conv", buffers, SIZES, light=True)
+    k = Kernel("conv", buffers, SIZES)
     x, weights, *bias, y, scratch = k.buffers
     s = SimpleNamespace(**dict(zip(SIZES, k.sizes, strict=True)))
     core = Core(k, v.tile, v.compute)

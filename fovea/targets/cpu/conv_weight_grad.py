@@ -92,7 +92,7 @@ class Band:
 def partial_kernel(v: Variant) -> Kernel:
     """partial[chunk][group][tap][channel block][output][lane]: sums over the chunk's pixels."""
     buffers = (("g", v.g), ("x", v.x), ("partial", v.compute), ("scratch", u8))
-    k = Kernel("conv_weight_grad", buffers, SIZES, light=True)
+    k = Kernel("conv_weight_grad", buffers, SIZES)
     g, x, partial_sums, scratch = k.buffers
     s = SimpleNamespace(**dict(zip(SIZES, k.sizes, strict=True)))
     core = Core(k, v.tile, v.compute)
@@ -249,7 +249,6 @@ def sum_kernel(kind: Element, compute: Element, width: int) -> Kernel:
         "conv_weight_grad_sum",
         (("partial", compute), ("w", kind), ("scratch", u8)),
         SUM_SIZES,
-        light=True,
     )
     partial_sums, w, scratch = k.buffers
     s = SimpleNamespace(**dict(zip(SUM_SIZES, k.sizes, strict=True)))

@@ -71,7 +71,7 @@ class Variant:
 def partial_kernel(v: Variant) -> Kernel:
     """partial[chunk][group][panel][window element][lane]: sums over the chunk's pixels."""
     buffers = (("g", v.g), ("x", v.x), ("partial", v.compute), ("scratch", u8))
-    k = Kernel("conv_weight_grad_few", buffers, SIZES, light=True)
+    k = Kernel("conv_weight_grad_few", buffers, SIZES)
     g, x, partial_sums, scratch = k.buffers
     s = SimpleNamespace(**dict(zip(SIZES, k.sizes, strict=True)))
     core = Core(k, v.tile, v.compute)
@@ -205,7 +205,7 @@ def sum_kernel(kind: Element, compute: Element, width: int) -> Kernel:
     the weights' strides.
     """
     buffers = (("partial", compute), ("w", kind))
-    k = Kernel("conv_weight_grad_few_sum", buffers, SUM_SIZES, light=True)
+    k = Kernel("conv_weight_grad_few_sum", buffers, SUM_SIZES)
     partial_sums, w = k.buffers
     s = SimpleNamespace(**dict(zip(SUM_SIZES, k.sizes, strict=True)))
     panel_size = s.window_rows * width

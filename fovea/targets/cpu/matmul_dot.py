@@ -54,7 +54,7 @@ def dot_kernel(
 ) -> Kernel:
     """c = a @ b (+ bias); a piece is a block of rows and columns."""
     names = ("a", "b", "bias", "c") if epilogue.bias else ("a", "b", "c")
-    k = Kernel("matmul_dot", [(n, kind) for n in names], SIZES, light=True)
+    k = Kernel("matmul_dot", [(n, kind) for n in names], SIZES)
     a, b, *bias, c = k.buffers
     s = SimpleNamespace(**dict(zip(SIZES, k.sizes, strict=True)))
     with k.parallel(s.batch * s.row_blocks * s.column_blocks) as piece:

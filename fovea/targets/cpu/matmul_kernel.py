@@ -54,7 +54,7 @@ def panels_kernel(v: Variant) -> Kernel:
     buffers = [("a", v.a), ("b", v.compute), ("bias", v.c), ("c", v.c), ("scratch", u8)]
     absent = {"bias"} if not v.epilogue.bias else set()
     absent |= {"scratch"} if v.order is None else set()
-    k = Kernel("matmul", [b for b in buffers if b[0] not in absent], SIZES, light=True)
+    k = Kernel("matmul", [b for b in buffers if b[0] not in absent], SIZES)
     named = {b.name: b for b in k.buffers}
     a, b, c = named["a"], named["b"], named["c"]
     s = SimpleNamespace(**dict(zip(SIZES, k.sizes, strict=True)))
@@ -122,7 +122,7 @@ def _row_tiles(
 def loop_kernel(kind: Element) -> Kernel:
     """c = a @ b by the definition, for integers and bools."""
     names = (*SIZES[:12], "a_row", "a_item", "b_row", "b_column")
-    k = Kernel("matmul_loop", (("a", kind), ("b", kind), ("c", kind)), names, light=True)
+    k = Kernel("matmul_loop", (("a", kind), ("b", kind), ("c", kind)), names)
     a, b, c = k.buffers
     s = SimpleNamespace(**dict(zip(names, k.sizes, strict=True)))
     with k.parallel(s.batch * s.rows) as piece:

@@ -151,7 +151,6 @@ def panel_kernel(source: Element, target: Element, width: int, order: Order) -> 
         f"pack_{source.name}_{width}_{order.value}",
         (("source", source), ("target", target)),
         PANEL_SIZES,
-        light=True,
     )
     w, panels = k.buffers
     (groups, group1, group2, stride0, stride1, stride2, columns, column_stride,

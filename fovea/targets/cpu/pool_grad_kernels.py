@@ -101,7 +101,7 @@ class _MaxGrad:
         buffers += [("sums", e.compute)] if v.through_scratch else []
         sizes = ("out_rows", "out_columns", "channels", "height", "width", *_STRIDES, *words)
         self.v = v
-        self.k = k = Kernel("max_pool_grad", buffers, sizes, light=True)
+        self.k = k = Kernel("max_pool_grad", buffers, sizes)
         self.gy, self.x, self.y, self.gx, self.table = k.buffers[:5]
         self.out_rows, self.out_columns, self.channels, self.height, self.width = k.sizes[:5]
         self.strides = {b: k.sizes[5 + 3 * n : 8 + 3 * n] for n, b in enumerate(("gy", "x", "y"))}

@@ -232,7 +232,6 @@ class _Windows:
             ("rows", "row_grain", "channels", "channel_grain", "splits", "pieces", "out_rows",
              "out_columns", "x_image", "x_row", "x_column", "step_i", "step_j", "width",
              "divisor_columns"),
-            light=True,
         )  # fmt: skip
         (self.rows, self.row_grain, self.channels, self.channel_grain, self.splits, pieces,
          self.out_rows, self.out_columns, self.x_image, self.x_row, self.x_column, *step,

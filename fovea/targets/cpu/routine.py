@@ -17,7 +17,6 @@ class Routine(Memory):
     """A function `void name(i64, i64, ...)`; addresses are passed as i64, too."""
 
     buffer_names: tuple[str, ...] = ()
-    light = False
 
     def __init__(self, name: str, parameters: Sequence[str], isa: Isa | None = None) -> None:
         super().__init__(isa)

@@ -83,7 +83,7 @@ def combine(k: Kernel, matrix: Matrix, values: Sequence[Value]) -> list[Value]:
 
 def weight_kernel(kind: Element, width: int) -> Kernel:
     """Transformed weights in panels: target[point][panel][channel][output]."""
-    k = Kernel("winograd_weights", (("w", kind), ("target", f32)), WEIGHT_SIZES, light=True)
+    k = Kernel("winograd_weights", (("w", kind), ("target", f32)), WEIGHT_SIZES)
     w, target = k.buffers
     s = SimpleNamespace(**dict(zip(WEIGHT_SIZES, k.sizes, strict=True)))
     lanes = k.isa.lanes(4)
@@ -137,7 +137,7 @@ class InputVariant:
 def input_kernel(v: InputVariant) -> Kernel:
     """Transformed input: target[point][tile][channel]; a piece is a row of tiles of one image."""
     buffers = (("x", v.x), ("target", f32), ("scratch", u8))
-    k = Kernel("winograd_input", buffers, INPUT_SIZES, light=True)
+    k = Kernel("winograd_input", buffers, INPUT_SIZES)
     x, target, scratch = k.buffers
     s = SimpleNamespace(**dict(zip(INPUT_SIZES, k.sizes, strict=True)))
     lanes = k.isa.lanes(4)
@@ -173,7 +173,7 @@ def output_kernel(kind: Element, epilogue: Epilogue) -> Kernel:
     buffers = [("products", f32), ("bias", kind), ("y", kind)]
     if not epilogue.bias:
         del buffers[1]
-    k = Kernel("winograd_output", buffers, OUTPUT_SIZES, light=True)
+    k = Kernel("winograd_output", buffers, OUTPUT_SIZES)
     products, *bias, y = k.buffers
     s = SimpleNamespace(**dict(zip(OUTPUT_SIZES, k.sizes, strict=True)))
     lanes = k.isa.lanes(4)
