@@ -214,8 +214,8 @@ avg_pool2d_grad = Op("avg_pool2d_grad", ("gy",), AvgPoolGradAttrs)
 
 def _average_count(name: str, size: Pair, a: AvgPoolAttrs | AvgPoolGradAttrs) -> Pair:
     out = _count(name, size, a)
-    if a.divisor is not None and a.divisor == 0:
-        raise ArgumentError(f"{name}: the divisor must not be 0.")
+    if a.divisor is not None and (not isinstance(a.divisor, int) or a.divisor == 0):
+        raise ArgumentError(f"{name}: the divisor must be an integer but 0, got {a.divisor}.")
     top, bottom, left, right = a.padding
     if max(top, bottom) >= a.kernel[0] or max(left, right) >= a.kernel[1]:
         raise ArgumentError(

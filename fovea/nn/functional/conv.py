@@ -33,6 +33,7 @@ def _attrs(
     stride: Any, padding: Any, dilation: Any, groups: int, kernel: tuple[int, int] | None
 ) -> ops.ConvAttrs:
     strides, dilations = pair("conv2d", "stride", stride), pair("conv2d", "dilation", dilation)
+    (groups,) = numbers("conv2d", "groups", groups, 1)
     if kernel is None:
         rows, columns = pair("conv2d", "padding", padding)
         pads = (rows, rows, columns, columns)
@@ -134,6 +135,7 @@ def _transpose_attrs(
 ) -> ops.ConvInputGradAttrs:
     name = "conv_transpose2d"
     strides, pads = pair(name, "stride", stride), pair(name, "padding", padding)
+    (groups,) = numbers(name, "groups", groups, 1)
     dilations, extra = (
         pair(name, "dilation", dilation),
         pair(name, "output_padding", output_padding),

@@ -26,8 +26,8 @@ SELU_FLOOR = -1.7580993408473766  # what selu tends to: -scale * alpha
 
 
 def _check(name: str, p: float) -> None:
-    if not 0.0 <= p <= 1.0:
-        raise ArgumentError(f"{name}: the probability must lie in [0, 1], got {p}.")
+    if not isinstance(p, int | float) or not 0.0 <= p <= 1.0:
+        raise ArgumentError(f"{name}: the probability must lie in [0, 1], got {p!r}.")
 
 
 def _kept(input: Tensor, p: float, shape: tuple[int, ...]) -> Tensor:

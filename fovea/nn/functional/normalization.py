@@ -107,6 +107,10 @@ def layer_norm(
     >>> layer_norm(fovea.tensor([[1.0, 3.0]]), (2,), eps=0.0)
     tensor([[-1.,  1.]])
     """
+    if not isinstance(normalized_shape, Sequence):
+        raise ArgumentError(
+            f"layer_norm: normalized_shape must hold integers, got {normalized_shape!r}."
+        )
     n = len(normalized_shape)
     shape = input.shape
     if n == 0 or tuple(shape[len(shape) - n :]) != tuple(normalized_shape):
@@ -152,6 +156,7 @@ def group_norm(
     if input.ndim < 2:
         raise ShapeError(f"group_norm: input must be (N, C, ...), got {describe(input)}.")
     n, c, *rest = input.shape
+    num_groups = numbers("group_norm", "num_groups", num_groups, 1)[0]
     if num_groups < 1 or c % num_groups:
         raise ArgumentError(f"group_norm: num_groups={num_groups} does not divide {c} channels.")
     _check_channels("group_norm", c, weight=weight, bias=bias)

@@ -30,6 +30,11 @@ __all__ = [
 Ints = int | tuple[int, ...] | list[int]
 
 
+def _absent(stride: Any) -> bool:
+    """Whether no stride is given: None, or PyTorch's empty list."""
+    return stride is None or (isinstance(stride, tuple) and not stride)
+
+
 def _both_sides(
     name: str, padding: tuple[int, int], reach: tuple[int, ...]
 ) -> tuple[int, int, int, int]:
@@ -47,7 +52,7 @@ def _max_attrs(
 ) -> ops.PoolAttrs:
     name = "max_pool2d"
     kernel, dilations = pair(name, "kernel_size", kernel_size), pair(name, "dilation", dilation)
-    strides = kernel if stride is None or stride == () else pair(name, "stride", stride)
+    strides = kernel if _absent(stride) else pair(name, "stride", stride)
     reach = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilations, strict=True))
     pads = _both_sides(name, pair(name, "padding", padding), reach)
     return ops.PoolAttrs.of(kernel, strides, pads, dilations, bool(ceil_mode))
@@ -64,10 +69,13 @@ def _average_attrs(
 ) -> ops.AvgPoolAttrs:
     name = "avg_pool2d"
     kernel = pair(name, "kernel_size", kernel_size)
-    strides = kernel if stride is None or stride == () else pair(name, "stride", stride)
+    strides = kernel if _absent(stride) else pair(name, "stride", stride)
     pads = _both_sides(name, pair(name, "padding", padding), kernel)
+    divisor = None
+    if divisor_override is not None:
+        divisor = numbers(name, "divisor_override", divisor_override, 1)[0]
     return ops.AvgPoolAttrs.of(
-        kernel, strides, pads, bool(ceil_mode), bool(count_include_pad), divisor_override
+        kernel, strides, pads, bool(ceil_mode), bool(count_include_pad), divisor
     )
 
 

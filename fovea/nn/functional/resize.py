@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from fovea.errors import ArgumentError, ShapeError, describe
+from fovea.nn.functional.arguments import numbers
 from fovea.nn.functional.pooling import adaptive_avg_pool2d
 from fovea.ops.resize import ResizeAttrs, resize2d
 
@@ -98,8 +99,8 @@ def _output_size(
             f"interpolate: {n} dimensions to resize, but {len(values)} numbers: {given!r}."
         )
     if size is not None:
-        return tuple(int(v) for v in values), None
-    if not all(v > 0 for v in values):
+        return numbers("interpolate", "size", values, n), None
+    if not all(isinstance(v, int | float) and v > 0 for v in values):
         raise ArgumentError(f"interpolate: scale_factor must be positive, got {given!r}.")
     factors = tuple(float(v) for v in values)
     return tuple(math.floor(s * f) for s, f in zip(spatial, factors, strict=True)), factors
