@@ -110,7 +110,7 @@ def uniform_digits(dtype: DType) -> int:
 
 
 def below(high: float, low: float, dtype: DType) -> float:
-    """The number before ``high`` in this type (seen from ``low``, where both are the same there)."""
+    """The number before ``high``, seen from ``low``; ``low`` where the type tells no difference."""
     top, bottom = np.array([high, low]).astype(dtype.numpy)
     if top == bottom:
         return float(bottom)
