@@ -39,6 +39,7 @@ _PIL_MODE = {
     ImageReadMode.RGB: "RGB",
     ImageReadMode.RGB_ALPHA: "RGBA",
 }
+_ORIENTATION = 0x0112  # the EXIF tag
 _DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -88,9 +89,10 @@ def open_image(
 
 def _settle(image: Any, mode: str | None, exif: bool) -> Image:
     """Orientation and channels."""
-    from PIL import ImageOps
+    if exif and image.getexif().get(_ORIENTATION, 1) != 1:
+        from PIL import ImageOps
 
-    image = ImageOps.exif_transpose(image) if exif else image.copy()
+        image = ImageOps.exif_transpose(image)
     if mode is None:
         mode = _plain_mode(image)
     if image.mode in _DEEP_MODES and mode not in _DEEP_MODES:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import pickle
 import signal
 import threading
@@ -200,6 +201,8 @@ def _main(connection: Connection, number: int, inherited: list[Connection]) -> N
     """A worker process, from start to end."""
     # Ctrl-C reaches the whole group of processes; the parent decides when its workers stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The workers are the parallelism: their kernels shall not each ask for all cores as well.
+    os.environ.setdefault("FOVEA_NUM_THREADS", "1")
     for other in inherited:
         other.close()
     with contextlib.suppress(EOFError, OSError):  # the parent is gone: so is the work

@@ -31,10 +31,21 @@ def resize(x: Array, size: tuple[int, int], mode: str, antialias: bool) -> Array
         columns = _nearest(x.shape[-1], size[1], mode)
         return x[..., rows[:, None], columns[None, :]]
     y = as_float(x)
-    for axis, length in ((-1, size[1]), (-2, size[0])):
+    for axis, length in ((x.ndim - 2, size[0]), (x.ndim - 1, size[1])):
         if y.shape[axis] != length:
             y = _weighted(y, *_taps(y.shape[axis], length, mode, antialias), axis)
-    return restore(y, x.dtype)
+    return _in_order_of(x, restore(y, x.dtype))
+
+
+def _memory_order(x: Array) -> list[int]:
+    """Axes from the widest stride to the narrowest."""
+    return sorted(range(x.ndim), key=lambda i: -abs(x.strides[i]))
+
+
+def _in_order_of(model: Array, y: Array) -> Array:
+    """``y`` with its axes in memory as those of ``model`` are (copied only if they are not)."""
+    order = _memory_order(model)
+    return np.ascontiguousarray(y.transpose(order)).transpose(np.argsort(order))
 
 
 def _nearest(n: int, out: int, mode: str) -> Array:
@@ -47,15 +58,16 @@ def _nearest(n: int, out: int, mode: str) -> Array:
 
 def _weighted(x: Array, index: Array, weight: Array, axis: int) -> Array:
     """Sum over taps k of ``weight[k, i] * x[index[k, i]]`` along an axis."""
-    shape = [1] * x.ndim
-    shape[axis] = index.shape[1]
-    total = None
+    # With the axis in front, a tap takes whole rows of memory.
+    order = [axis, *(i for i in _memory_order(x) if i != axis)]
+    lines = np.ascontiguousarray(x.transpose(order))
+    shape = (-1,) + (1,) * (x.ndim - 1)
+    total = np.zeros((index.shape[1], *lines.shape[1:]), x.dtype)
     for places, factors in zip(index, weight.astype(x.dtype), strict=True):
-        part = np.take(x, places, axis)
+        part = lines[places]
         part *= factors.reshape(shape)
-        total = part if total is None else np.add(total, part, out=total)
-    assert total is not None
-    return total
+        total += part
+    return total.transpose(np.argsort(order))
 
 
 @functools.lru_cache(maxsize=256)
