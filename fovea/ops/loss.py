@@ -57,9 +57,10 @@ def check_labels(name: str, target: Array, classes: int, ignore_index: int) -> b
     """
     if not target.size:
         return True
-    inside = target.dtype == np.int64 and int(target.view(np.uint64).max()) < classes
-    if inside and not 0 <= ignore_index < classes:
-        return True  # the usual case, in one pass
+    usual = target.dtype == np.int64 and not 0 <= ignore_index < classes
+    # In one pass: as unsigned numbers, negative labels are the largest.
+    if usual and int(np.maximum.reduce(target.view(np.uint64), axis=None)) < classes:
+        return True
     counted = target != ignore_index
     wrong = counted & ((target < 0) | (target >= classes))
     if wrong.any():
