@@ -57,6 +57,13 @@ class CpuTarget(ReferenceTarget):
                 importlib.import_module(module)
             self._loaded.add(family)
 
+    def load_lowerings(self) -> None:
+        """Import the lowerings of every op that is declared."""
+        from fovea.ops.op import REGISTRY
+
+        for op in REGISTRY.values():
+            self.load(op)
+
     def plan(
         self, op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, specs: Sequence[Spec]
     ) -> Plan:
