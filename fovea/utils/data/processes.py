@@ -49,7 +49,13 @@ class ProcessPool:
         self.epoch = 0
         self._connections: list[Connection] = []
         self._processes: list[Any] = []
-        self._finalizer = weakref.finalize(self, _close, self._connections, self._processes)
+        reader = threading.Thread(
+            target=_receive_all,
+            args=(self._connections, self.inbox),
+            name="fovea-loader-reader",
+            daemon=True,
+        )
+        self._finalizer = weakref.finalize(self, _close, self._connections, self._processes, reader)
         try:
             for number in range(spec.num_workers):
                 self._start(ctx, number)
@@ -59,12 +65,6 @@ class ProcessPool:
             self.close()
             raise
         # Batches are received beside the training step, not inside `next(loader)`.
-        reader = threading.Thread(
-            target=_receive_all,
-            args=(list(self._connections), self.inbox),
-            name="fovea-loader-reader",
-            daemon=True,
-        )
         reader.start()
 
     def _start(self, ctx: Any, number: int) -> None:
@@ -169,7 +169,6 @@ def _tell(connection: Connection, message: Any) -> None:
 def _receive_all(connections: list[Connection], inbox: SimpleQueue[Any]) -> None:
     """Move messages from the workers into ``inbox`` until all connections have closed."""
     numbers = {connection: i for i, connection in enumerate(connections)}
-    del connections
     while numbers:
         for ready in cast("list[Connection]", wait(list(numbers))):
             try:
@@ -182,7 +181,7 @@ def _receive_all(connections: list[Connection], inbox: SimpleQueue[Any]) -> None
                 inbox.put(WorkerError.caught(error, text))
 
 
-def _close(connections: list[Connection], processes: list[Any]) -> None:
+def _close(connections: list[Connection], processes: list[Any], reader: threading.Thread) -> None:
     for connection in connections:
         with contextlib.suppress(OSError, ValueError):
             connection.send(None)
@@ -195,6 +194,8 @@ def _close(connections: list[Connection], processes: list[Any]) -> None:
             process.join(max(0.0, deadline - time.monotonic()))
         if not any(process.is_alive() for process in processes):
             break
+    if reader.ident is not None and reader is not threading.current_thread():
+        reader.join(GRACE_SECONDS)  # it ends with the last connection
 
 
 def _main(connection: Connection, number: int, inherited: list[Connection]) -> None:
