@@ -174,13 +174,11 @@ def _runner(
     call, checked = program.run, checking()
 
     def run(inputs: tuple[Any, ...]) -> Any:
-        outs = [single()] if single is not None else [make() for make in makers]
-        tensors = [t for t in inputs if t is not None]
-        addresses = [t.storage.address + t.offset * t.dtype.itemsize for t in tensors]
-        addresses += [o.storage.address for o in outs]
-        addresses += fixed
-        call(addresses, [*ranges_of([*tensors, *outs]), *extents] if checked else None)
-        return outs[0] if single is not None else tuple(outs)
+        outs = (single(),) if single is not None else tuple([make() for make in makers])
+        tensors = [t for t in inputs + outs if t is not None]
+        where = [t.storage.address + t.offset * t.dtype.itemsize for t in tensors]
+        call(where + fixed, [*ranges_of(tensors), *extents] if checked else None)
+        return outs[0] if single is not None else outs or None
 
     run.__dict__["tables"] = tables  # as long as the plan lives, so do they
     return run
