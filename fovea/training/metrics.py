@@ -86,15 +86,18 @@ class Mean(Metric):
         self._pending: list[tuple[Tensor, float]] = []  # one-element tensors, what to multiply with
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
-        """Take in ``values`` (a number, or a tensor or an array of any shape), weighted."""
+        """Take in ``values`` (a number, or a tensor or an array of any shape), weighted.
+
+        A weight counts once, however many values it weighs: those count as their mean.
+        """
         weight = as_weight(sample_weight)
         if hasattr(values, "storage"):
             if values.requires_grad:
                 values = values.detach()
             n = values.numel()
             if weight is None or isinstance(weight, int | float):
-                scale = 1.0 if weight is None else float(weight)
-                self.add_sum(values if n == 1 else values.sum(), scale * n, scale)
+                count = n if weight is None else float(weight)
+                self.add_sum(values if n == 1 else values.sum(), count, count / n if n else 0.0)
                 return
             values = values._array()
         self._add_array(np.asarray(values), weight)
@@ -108,12 +111,11 @@ class Mean(Metric):
 
     def _add_array(self, values: np.ndarray[Any, Any], weight: Any) -> None:
         values = values.astype(np.float64)
-        if weight is None or isinstance(weight, int | float):
-            scale = 1.0 if weight is None else float(weight)
-            self._total += scale * float(values.sum())
-            self._count += scale * values.size
+        if weight is None:
+            self._total += float(values.sum())
+            self._count += values.size
             return
-        values, weight = broadcast_weight(values, weight.astype(np.float64))
+        values, weight = per_weight(values, np.asarray(weight, np.float64), np.mean)
         self._total += float((values * weight).sum())
         self._count += float(weight.sum())
 
@@ -142,10 +144,10 @@ class Mean(Metric):
         self._pending.clear()
 
 
-def broadcast_weight(
-    values: np.ndarray[Any, Any], weight: np.ndarray[Any, Any]
+def per_weight(
+    values: np.ndarray[Any, Any], weight: np.ndarray[Any, Any], reduce: Any
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Weights of the values' shape: one a sample weighs all of a sample's values.
+    """Values reduced to one a weight, and the weights in their shape.
 
     Raises:
         ShapeError: weights that do not fit.
@@ -154,8 +156,8 @@ def broadcast_weight(
         weight = weight[..., 0]
     if weight.ndim == values.ndim - 1 and values.shape[-1] == 1:
         values = values[..., 0]
-    if weight.ndim < values.ndim:
-        weight = weight.reshape(weight.shape + (1,) * (values.ndim - weight.ndim))
+    if values.ndim > weight.ndim:
+        values = reduce(values, axis=tuple(range(weight.ndim, values.ndim)))
     try:
         return values, np.broadcast_to(weight, values.shape)
     except ValueError:

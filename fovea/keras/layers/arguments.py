@@ -13,7 +13,7 @@ from fovea.keras.objects import serialize_keras_object
 
 __all__ = ["arguments_of", "constructor_config", "pair", "single", "unknown_arguments"]
 
-_BASE = ("name", "trainable", "dtype")
+_BASE = ("name", "trainable", "dtype", "autocast", "activity_regularizer")
 
 
 @lru_cache(512)
@@ -53,7 +53,7 @@ def constructor_config(layer: Any) -> dict[str, Any]:
     given = _given(layer)
     config: dict[str, Any] = {}
     for name in arguments_of(type(layer)):
-        if name in _BASE or name in ("kwargs", "args"):
+        if name in _BASE:
             continue
         if name in given and not _is_builtin(layer):
             config[name] = written(given[name])

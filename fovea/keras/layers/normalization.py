@@ -208,6 +208,8 @@ class LayerNormalization(_Affine):
         gamma_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
+        if kwargs.pop("rms_scaling", False):
+            raise ArgumentError("LayerNormalization: rms_scaling is not available.")
         super().__init__(**kwargs)
         self.axis = axis if isinstance(axis, int) else list(axis)
         self.epsilon = epsilon

@@ -139,4 +139,4 @@ class Normalization(_SameShape):
         for name in ("mean", "variance"):
             value = self.__dict__[f"_{name}"]
             found[name] = None if value is None else np.asarray(value).tolist()
-        return {**found, "axis": self.axis or None}
+        return found

@@ -94,7 +94,8 @@ class SpatialDropout2D(Dropout):
         return (n, 1, 1, rest[-1])
 
     def get_config(self) -> dict[str, Any]:
-        return {k: v for k, v in super().get_config().items() if k != "noise_shape"}
+        found = super().get_config()
+        return {k: v for k, v in found.items() if k not in ("noise_shape", "trainable")}
 
 
 class GaussianNoise(_Random):

@@ -156,8 +156,8 @@ class Sum(Metric):
     def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
         array = to_tensor(values)._array().astype(np.float64)
         weight = _weights(sample_weight)
-        if isinstance(weight, np.ndarray):
-            array, weight = streaming.broadcast_weight(array, weight)
+        if weight is not None:
+            array, weight = streaming.per_weight(array, np.asarray(weight), np.sum)
         self._total += float((array if weight is None else array * weight).sum())
 
     def reset_state(self) -> None:

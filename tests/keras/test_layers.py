@@ -1,0 +1,267 @@
+"""Every layer against Keras's: values, gradients, states, shapes and configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fovea import keras as fk
+
+from .compare import check_layer, data
+
+Case = tuple[str, Callable[[Any], Any], Any]
+IMAGE = data((2, 7, 6, 4))
+FIRST = data((2, 4, 7, 6))
+ROW = data((3, 8, 4))
+FLAT = data((5, 6))
+PAIR = [data((3, 4), 1), data((3, 4), 2)]
+
+CASES: list[Case] = [
+    ("dense", lambda L: L.Dense(3), FLAT),
+    ("dense relu no bias", lambda L: L.Dense(3, activation="relu", use_bias=False), FLAT),
+    ("dense softmax", lambda L: L.Dense(3, activation="softmax"), FLAT),
+    ("dense 3d", lambda L: L.Dense(3), ROW),
+    ("conv2d", lambda L: L.Conv2D(5, 3), IMAGE),
+    ("conv2d relu", lambda L: L.Conv2D(5, (3, 2), activation="relu"), IMAGE),
+    ("conv2d softmax", lambda L: L.Conv2D(5, 3, activation="softmax"), IMAGE),
+    ("conv2d same", lambda L: L.Conv2D(5, 3, padding="same"), IMAGE),
+    ("conv2d same even kernel", lambda L: L.Conv2D(5, (2, 4), padding="same"), IMAGE),
+    ("conv2d same stride", lambda L: L.Conv2D(5, 3, strides=2, padding="same"), IMAGE),
+    ("conv2d same stride 3", lambda L: L.Conv2D(5, 3, strides=(3, 2), padding="same"), IMAGE),
+    ("conv2d dilated", lambda L: L.Conv2D(5, 3, dilation_rate=2), IMAGE),
+    ("conv2d same dilated", lambda L: L.Conv2D(5, 3, dilation_rate=(2, 1), padding="same"), IMAGE),
+    ("conv2d groups", lambda L: L.Conv2D(6, 3, groups=2), IMAGE),
+    ("conv2d first", lambda L: L.Conv2D(5, 3, data_format="channels_first"), FIRST),
+    ("conv1d", lambda L: L.Conv1D(5, 3), ROW),
+    ("conv1d same stride", lambda L: L.Conv1D(5, 3, strides=2, padding="same"), ROW),
+    ("conv1d causal", lambda L: L.Conv1D(5, 3, padding="causal"), ROW),
+    ("conv1d causal dilated", lambda L: L.Conv1D(5, 3, padding="causal", dilation_rate=2), ROW),
+    ("depthwise", lambda L: L.DepthwiseConv2D(3), IMAGE),
+    ("depthwise 2", lambda L: L.DepthwiseConv2D(3, depth_multiplier=2, padding="same"), IMAGE),
+    ("depthwise stride", lambda L: L.DepthwiseConv2D(3, strides=2, padding="same"), IMAGE),
+    ("separable", lambda L: L.SeparableConv2D(5, 3), IMAGE),
+    ("separable 2", lambda L: L.SeparableConv2D(5, 3, padding="same", depth_multiplier=2), IMAGE),
+    ("transpose", lambda L: L.Conv2DTranspose(5, 3), IMAGE),
+    ("transpose stride", lambda L: L.Conv2DTranspose(5, 3, strides=2), IMAGE),
+    ("transpose same", lambda L: L.Conv2DTranspose(5, 3, strides=2, padding="same"), IMAGE),
+    ("transpose same even", lambda L: L.Conv2DTranspose(5, 4, strides=2, padding="same"), IMAGE),
+    ("transpose stride > kernel", lambda L: L.Conv2DTranspose(5, 2, strides=3), IMAGE),
+    (
+        "transpose output padding",
+        lambda L: L.Conv2DTranspose(5, 3, strides=2, padding="same", output_padding=1),
+        IMAGE,
+    ),
+    (
+        "transpose valid output padding",
+        lambda L: L.Conv2DTranspose(5, 3, strides=2, output_padding=1),
+        IMAGE,
+    ),
+    ("max pool", lambda L: L.MaxPooling2D(), IMAGE),
+    ("max pool 3 stride 2", lambda L: L.MaxPooling2D(3, 2), IMAGE),
+    ("max pool same", lambda L: L.MaxPooling2D(3, 2, padding="same"), IMAGE),
+    ("max pool first", lambda L: L.MaxPooling2D(2, data_format="channels_first"), FIRST),
+    ("max pool 1d", lambda L: L.MaxPooling1D(), ROW),
+    ("max pool 1d same", lambda L: L.MaxPooling1D(3, 2, padding="same"), ROW),
+    ("average pool", lambda L: L.AveragePooling2D(2), IMAGE),
+    ("average pool same", lambda L: L.AveragePooling2D(3, 1, padding="same"), IMAGE),
+    ("global average", lambda L: L.GlobalAveragePooling2D(), IMAGE),
+    ("global average kept", lambda L: L.GlobalAveragePooling2D(keepdims=True), IMAGE),
+    ("global max", lambda L: L.GlobalMaxPooling2D(), IMAGE),
+    ("global max first", lambda L: L.GlobalMaxPooling2D(data_format="channels_first"), FIRST),
+    ("flatten", lambda L: L.Flatten(), IMAGE),
+    ("flatten first", lambda L: L.Flatten(data_format="channels_first"), FIRST),
+    ("flatten flat", lambda L: L.Flatten(), FLAT),
+    ("reshape", lambda L: L.Reshape((-1, 2)), IMAGE),
+    ("permute", lambda L: L.Permute((2, 3, 1)), IMAGE),
+    ("batch norm", lambda L: L.BatchNormalization(), IMAGE),
+    ("batch norm flat", lambda L: L.BatchNormalization(), FLAT),
+    ("batch norm axis", lambda L: L.BatchNormalization(axis=1), FIRST),
+    ("batch norm plain", lambda L: L.BatchNormalization(center=False, scale=False), IMAGE),
+    ("layer norm", lambda L: L.LayerNormalization(), IMAGE),
+    ("layer norm axes", lambda L: L.LayerNormalization(axis=[-2, -1]), IMAGE),
+    ("group norm", lambda L: L.GroupNormalization(groups=2), IMAGE),
+    ("group norm -1", lambda L: L.GroupNormalization(groups=-1), IMAGE),
+    ("activation", lambda L: L.Activation("tanh"), FLAT),
+    ("relu", lambda L: L.ReLU(), FLAT),
+    ("relu capped", lambda L: L.ReLU(max_value=0.8, negative_slope=0.1, threshold=0.2), FLAT),
+    ("relu6", lambda L: L.ReLU(max_value=6), FLAT * 5),
+    ("leaky relu", lambda L: L.LeakyReLU(), FLAT),
+    ("prelu", lambda L: L.PReLU(), FLAT),
+    ("prelu shared", lambda L: L.PReLU(shared_axes=[1, 2]), IMAGE),
+    ("elu", lambda L: L.ELU(0.7), FLAT),
+    ("softmax", lambda L: L.Softmax(), FLAT),
+    ("softmax axis", lambda L: L.Softmax(axis=1), IMAGE),
+    ("softmax axes", lambda L: L.Softmax(axis=(1, 2)), IMAGE),
+    ("add", lambda L: L.Add(), PAIR),
+    ("subtract", lambda L: L.Subtract(), PAIR),
+    ("multiply", lambda L: L.Multiply(), PAIR),
+    ("average", lambda L: L.Average(), PAIR),
+    ("maximum", lambda L: L.Maximum(), PAIR),
+    ("minimum", lambda L: L.Minimum(), PAIR),
+    ("concatenate", lambda L: L.Concatenate(), PAIR),
+    ("concatenate axis", lambda L: L.Concatenate(axis=1), [IMAGE, IMAGE[:, :3]]),
+    ("zero padding", lambda L: L.ZeroPadding2D(), IMAGE),
+    ("zero padding uneven", lambda L: L.ZeroPadding2D(((1, 0), (2, 3))), IMAGE),
+    ("cropping", lambda L: L.Cropping2D(((1, 0), (2, 1))), IMAGE),
+    ("cropping first", lambda L: L.Cropping2D(1, data_format="channels_first"), FIRST),
+    ("upsampling", lambda L: L.UpSampling2D((2, 3)), IMAGE),
+    ("upsampling bilinear", lambda L: L.UpSampling2D(2, interpolation="bilinear"), IMAGE),
+    ("embedding", lambda L: L.Embedding(10, 3), np.array([[1, 2], [9, 0]])),
+    ("rescaling", lambda L: L.Rescaling(1 / 255, -1.0), IMAGE),
+    ("rescaling vector", lambda L: L.Rescaling([1.0, 2.0, 3.0, 4.0], [0.0, 1.0, 0.0, 1.0]), IMAGE),
+    ("normalization", lambda L: L.Normalization(mean=[1.0] * 4, variance=[2.0] * 4), IMAGE),
+    ("normalization all", lambda L: L.Normalization(axis=None, mean=1.0, variance=4.0), IMAGE),
+    ("normalization back", lambda L: L.Normalization(mean=1.0, variance=2.0, invert=True), IMAGE),
+    ("lambda", lambda L: L.Lambda(lambda x: x * 2 + 1), FLAT),
+    ("identity", lambda L: L.Identity(), FLAT),
+    ("dropout in inference", lambda L: L.Dropout(0.5), FLAT),
+    ("spatial dropout in inference", lambda L: L.SpatialDropout2D(0.5), IMAGE),
+    ("noise in inference", lambda L: L.GaussianNoise(0.5), FLAT),
+]
+TRAINED = [c for c in CASES if "batch norm" in c[0]]
+
+
+@pytest.mark.parametrize(("make", "inputs"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+def test_values_and_gradients(keras: Any, make: Any, inputs: Any) -> None:
+    check_layer(keras, make, inputs)
+
+
+@pytest.mark.parametrize(("make", "inputs"), [c[1:] for c in TRAINED], ids=[c[0] for c in TRAINED])
+def test_batch_normalization_in_training(keras: Any, make: Any, inputs: Any) -> None:
+    own, theirs = check_layer(keras, make, inputs, training=True)
+    check_layer(keras, lambda L: own if L is fk.layers else theirs, inputs)
+
+
+@pytest.mark.parametrize(("make", "inputs"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+def test_output_shapes(keras: Any, make: Any, inputs: Any) -> None:
+    own, theirs = make(fk.layers), make(keras.layers)
+    if isinstance(inputs, list):
+        shape: Any = [(None, *a.shape[1:]) for a in inputs]
+        symbols = [fk.Input(shape=a.shape[1:]) for a in inputs]
+    else:
+        shape = (None, *inputs.shape[1:])
+        symbols = fk.Input(shape=inputs.shape[1:], dtype=inputs.dtype.name)
+    expected = tuple(theirs.compute_output_shape(shape))
+    assert tuple(own.compute_output_shape(shape)) == expected
+    assert own(symbols).shape == expected
+
+
+@pytest.mark.parametrize(("make", "inputs"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+def test_configurations(keras: Any, make: Any, inputs: Any) -> None:
+    own, theirs = make(fk.layers), make(keras.layers)
+    if type(own).__name__ == "Lambda":
+        pytest.skip("a lambda is not written down")
+    config, expected = own.get_config(), theirs.get_config()
+    absent = ("quantization_config", "activity_regularizer", "lora_rank", "lora_alpha")
+    absent += ("rms_scaling",)
+    assert set(config) - set(absent) == set(expected) - set(absent)
+    for name, value in expected.items():
+        if name in ("name", "dtype", *absent) or "initializer" in name:
+            continue
+        assert _plain(config[name]) == _plain(value), name
+    twin = type(own).from_config(config)
+    assert twin.get_config() == config
+    assert type(theirs).from_config(config).name == own.name
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+@pytest.mark.parametrize("float_type", ["float64", "bfloat16"])
+def test_dtypes(float_type: str) -> None:
+    layer = fk.layers.Conv2D(3, 3, dtype=float_type)
+    out = layer(IMAGE)
+    assert out.dtype.name == layer.kernel.dtype.name == float_type
+
+
+class TestDropout:
+    def test_statistics(self) -> None:
+        layer = fk.layers.Dropout(0.25, seed=1)
+        x = np.ones((100, 200), np.float32)
+        y = layer(x, training=True).numpy()
+        assert abs((y == 0).mean() - 0.25) < 0.01
+        np.testing.assert_allclose(y[y != 0], 1 / 0.75, rtol=1e-6)
+
+    def test_seed(self) -> None:
+        x = np.ones((4, 50), np.float32)
+        a, b = (fk.layers.Dropout(0.5, seed=3)(x, training=True).numpy() for _ in range(2))
+        assert (a == b).all()
+        layer = fk.layers.Dropout(0.5, seed=3)
+        assert (layer(x, training=True).numpy() != layer(x, training=True).numpy()).any()
+
+    def test_noise_shape(self) -> None:
+        y = fk.layers.Dropout(0.5, noise_shape=(None, 1))(
+            np.ones((50, 6), np.float32), training=True
+        )
+        rows = y.numpy()
+        assert ((rows == rows[:, :1]).all(1)).all()
+
+    def test_spatial(self) -> None:
+        y = fk.layers.SpatialDropout2D(0.5)(
+            np.ones((8, 3, 3, 10), np.float32), training=True
+        ).numpy()
+        assert (y == y[:, :1, :1]).all() and 0 < (y == 0).mean() < 1
+
+    def test_noise(self) -> None:
+        y = fk.layers.GaussianNoise(2.0)(np.zeros((100, 100), np.float32), training=True).numpy()
+        assert abs(y.std() - 2.0) < 0.05 and abs(y.mean()) < 0.1
+
+    @pytest.mark.parametrize("rate", [-0.1, 1.5])
+    def test_bad_rate(self, rate: float) -> None:
+        with pytest.raises(ValueError, match=r"rate must lie in \[0, 1\]"):
+            fk.layers.Dropout(rate)
+
+
+@pytest.mark.parametrize("axis", [1, (1, 2), [2]])
+def test_layer_normalization_of_inner_axes(axis: Any) -> None:
+    """Keras on PyTorch only does the last dimensions; the meaning is NumPy's."""
+    layer = fk.layers.LayerNormalization(axis=axis, epsilon=1e-3)
+    layer.build(IMAGE.shape)
+    dims = (axis,) if isinstance(axis, int) else tuple(axis)
+    sizes = [IMAGE.shape[d] if d in dims else 1 for d in range(4)]
+    gamma = data(layer.gamma.shape, 4)
+    layer.gamma.assign(gamma)
+    mean, var = IMAGE.mean(dims, keepdims=True), IMAGE.var(dims, keepdims=True)
+    expected = (IMAGE - mean) / np.sqrt(var + 1e-3) * gamma.reshape(sizes)
+    np.testing.assert_allclose(layer(IMAGE).detach().numpy(), expected, atol=1e-5)
+
+
+def test_normalization_adapts(keras: Any) -> None:
+    x = data((50, 3)) * 4 + 2
+    own, theirs = fk.layers.Normalization(), keras.layers.Normalization()
+    own.adapt(x)
+    theirs.adapt(x)
+    np.testing.assert_allclose(own(x).numpy(), theirs(x).detach().numpy(), atol=1e-5)
+
+
+def test_frozen_batch_normalization_is_in_inference(keras: Any) -> None:
+    def make(L: Any) -> Any:  # noqa: N803
+        layer = L.BatchNormalization()
+        layer.trainable = False
+        return layer
+
+    own, _ = check_layer(keras, make, IMAGE, training=True)
+    assert own.trainable_weights == [] and len(own.non_trainable_weights) == 4
+
+
+def test_integers_become_floats() -> None:
+    pixels = np.full((1, 4, 4, 1), 255, np.uint8)
+    assert fk.layers.Rescaling(1 / 255)(pixels).numpy().max() == 1.0
+    assert fk.layers.Conv2D(2, 3)(pixels).dtype.name == "float32"
+
+
+def test_float64_input_is_cast() -> None:
+    assert fk.layers.Dense(2)(np.ones((1, 3))).dtype.name == "float32"
+
+
+def test_kernels_lie_as_the_op_wants_them() -> None:
+    layer = fk.layers.Conv2D(8, 3)
+    layer.build((None, 5, 5, 4))
+    assert layer.kernel.shape == (3, 3, 4, 8)
+    assert layer.kernel.permute(3, 2, 0, 1).is_contiguous()
