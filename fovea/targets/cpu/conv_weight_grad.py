@@ -39,7 +39,7 @@ SIZES = (
     "taps_h", "taps_w", "tap_h", "tap_w", "run", "step", "line", "channel_blocks", "block_stride",
     "reach_h", "band_columns", "groups", "chunks", "bands", "chunk_bands", "row_blocks",
     "image_block", "row_block", "output_tiles", "tile_block", "tile_blocks", "g_panel", "g_start",
-    "scratch_stride",
+    "block_split", "block_splits", "scratch_stride",
 )  # fmt: skip
 
 SUM_SIZES = (
@@ -53,27 +53,28 @@ SUM_SIZES = (
 class Variant:
     """What a kernel is generated for.
 
-    `panels`: x is packed into panels of the tile's width; else pixels keep their (few) channels
-    side by side. `dense`: stride 1 in panels, so that neighboring pixels are a constant distance
-    apart. The orders say how x and gy lie in memory.
+    `layout`: how x is packed. "pixels" keep their (few) channels side by side; "panels" hold as
+    many channels as the tile is wide, "strided" ones are read with a stride, "flat" ones from end to
+    end (kernels of one pixel). The orders say how x and gy lie in memory.
     """
 
     x: Element
     g: Element
     compute: Element
     tile: Tile
-    panels: bool
-    dense: bool
+    layout: str
     x_order: Order
     g_order: Order
 
     @property
     def key(self) -> str:
-        layout = ("panels" if self.panels else "pixels") + ("1" if self.dense else "")
         return (
             f"conv_weight_grad/{self.x}/{self.g}/{self.compute}/{self.tile.rows}x{self.tile.vectors}/"
-            f"{layout}/{self.x_order.value}/{self.g_order.value}"
+            f"{self.layout}/{self.x_order.value}/{self.g_order.value}"
         )
+
+
+Range = tuple[Value, Index]  # first, and one past last
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,12 @@ def partial_kernel(v: Variant) -> Kernel:
     g, x, partial_sums, scratch = k.buffers
     s = SimpleNamespace(**dict(zip(SIZES, k.sizes, strict=True)))
     core = Core(k, v.tile, v.compute)
-    with k.parallel(s.chunks * s.groups * s.tile_blocks) as piece:
+    with k.parallel(s.chunks * s.groups * s.tile_blocks * s.block_splits) as piece:
         low = piece % s.tile_blocks * s.tile_block
-        high = k.smaller(low + s.tile_block, s.output_tiles)
-        rest = piece // s.tile_blocks
+        tiles = (low, k.smaller(low + s.tile_block, s.output_tiles))
+        low = piece // s.tile_blocks % s.block_splits * s.block_split
+        blocks = (low, k.smaller(low + s.block_split, s.channel_blocks))
+        rest = piece // s.tile_blocks // s.block_splits
         group, chunk = rest % s.groups, rest // s.groups
         own = scratch.at(k.tid * s.scratch_stride).view(v.compute)
         own_g = own.at(s.g_start)
@@ -108,9 +111,9 @@ def partial_kernel(v: Variant) -> Kernel:
         first = chunk * s.chunk_bands
         with k.loop(first, k.smaller(first + s.chunk_bands, s.bands)) as number:
             band = _band(k, s, number)
-            _pack_x(core, v, s, band, x.at(group * s.x_group), own)
-            _pack_g(core, v, s, band, g.at(group * s.g_group), own_g, (low, high))
-            _tiles(core, v, s, band, own, own_g, sums, (low, high), number.eq(first))
+            _pack_x(core, v, s, band, x.at(group * s.x_group), own, blocks)
+            _pack_g(core, v, s, band, g.at(group * s.g_group), own_g, tiles)
+            _tiles(core, v, s, band, (own, own_g), sums, (blocks, tiles), number.eq(first))
     return k
 
 
@@ -121,15 +124,17 @@ def _band(k: Kernel, s: SimpleNamespace, number: Value) -> Band:
     return Band(image, k.smaller(s.images - image, s.image_block), row, rows, x_rows)
 
 
-def _pack_x(core: Core, v: Variant, s: SimpleNamespace, band: Band, x: Buffer, own: Buffer) -> None:
+def _pack_x(
+    core: Core, v: Variant, s: SimpleNamespace, band: Band, x: Buffer, own: Buffer, blocks: Range
+) -> None:
     """Copy the rows of x that a band reaches: panels[block][pixel][lane], or pixels as they are."""
     k = core.k
     left = k.smaller(k.larger(-s.origin_w, 0), s.band_columns)
     right = k.larger(k.smaller(s.width - s.origin_w, s.band_columns), left)
-    blocks = s.channel_blocks if v.panels else 1
-    pitch = core.width if v.panels else s.channels
-    with k.loop(0, blocks) as block, k.loop(0, band.images) as n, k.loop(0, band.x_rows) as r:
-        into = own.at(block * s.block_stride + (n * band.x_rows + r) * s.line)
+    low, high = blocks if v.layout != "pixels" else (k.index(0), 1)
+    pitch = core.width if v.layout != "pixels" else s.channels
+    with k.loop(low, high) as block, k.loop(0, band.images) as n, k.loop(0, band.x_rows) as r:
+        into = own.at((block - low) * s.block_stride + (n * band.x_rows + r) * s.line)
         row = band.row * s.stride_h + s.origin_h + r
         count = k.smaller(s.channels - block * pitch, pitch)
         inside = (row >= 0) & (row < s.height)
@@ -156,9 +161,9 @@ def _copy_pixels(
     width.
     """
     k, (pixels, count) = core.k, shape
-    pitch = core.width if v.panels else s.channels
+    pitch = core.width if v.layout != "pixels" else s.channels
     strides = (s.x_column, s.x_channel)
-    if not v.panels or v.x_order is not Order.ITEMS:
+    if v.layout == "pixels" or v.x_order is not Order.ITEMS:
         copy_rows(k, v.x_order, source, strides, shape, target, pitch)
         return
     with k.if_else(count >= pitch) as (whole, partly):
@@ -172,9 +177,8 @@ def _copy_pixels(
 
 
 def _pack_g(
-    core: Core, v: Variant, s: SimpleNamespace, band: Band, g: Buffer, own: Buffer,
-    tiles: tuple[Value, Index],
-) -> None:  # fmt: skip
+    core: Core, v: Variant, s: SimpleNamespace, band: Band, g: Buffer, own: Buffer, tiles: Range
+) -> None:
     """panels[tile][pixel][row of the tile], zeros behind the last output channel."""
     k, wide = core.k, v.tile.rows
     with k.loop(*tiles) as tile, k.loop(0, band.images) as n, k.loop(0, band.rows) as h:
@@ -208,17 +212,16 @@ def _copy_narrow(
 
 
 def _tiles(
-    core: Core, v: Variant, s: SimpleNamespace, band: Band, x: Buffer, g: Buffer,
-    sums: Buffer, tiles: tuple[Value, Index], is_first: Value,
+    core: Core, v: Variant, s: SimpleNamespace, band: Band, packed: tuple[Buffer, Buffer],
+    sums: Buffer, ranges: tuple[Range, Range], is_first: Value,
 ) -> None:  # fmt: skip
-    """Add the band's products to the partial sums, all taps and channel blocks against all output
-    tiles.
+    """Add the band's products to the partial sums, all taps and some channel blocks against some
+    output tiles.
     """
-    k = core.k
+    k, (x, g), (blocks, tiles) = core.k, packed, ranges
     tile_size = v.tile.rows * core.width
-    step = core.width if v.dense else s.step
-    with k.loop(0, s.channel_blocks) as block, k.loop(0, s.taps_h) as r, k.loop(0, s.taps_w) as t:
-        columns = x.at(block * s.block_stride + r * s.tap_h + t * s.tap_w)
+    with k.loop(*blocks) as block, k.loop(0, s.taps_h) as r, k.loop(0, s.taps_w) as t:
+        columns = x.at((block - blocks[0]) * s.block_stride + r * s.tap_h + t * s.tap_w)
         number = (r * s.taps_w + t) * s.channel_blocks + block
         with k.loop(*tiles) as tile:
             target = sums.at((number * s.output_tiles + tile) * tile_size)
@@ -226,12 +229,27 @@ def _tiles(
             with k.if_(~is_first):
                 _each(core, totals, lambda total, at: total.set(k.load(target, at, core.lanes)))
             rows = g.at((tile - tiles[0]) * s.g_panel)
-            with k.loop(0, band.images) as n, k.loop(0, band.rows) as h:
-                line = rows.at((n * band.rows + h) * s.columns * v.tile.rows)
-                lefts = [line.at(i) for i in range(v.tile.rows)]
-                panel = columns.at((n * band.x_rows + h * s.stride_h) * s.line)
-                core.accumulate(totals, lefts, panel, s.columns, step, v.tile.rows)
+            _pixels(core, v, s, band, totals, (columns, rows))
             _each(core, totals, lambda total, at: k.store(total.get(), target, at))
+
+
+def _pixels(
+    core: Core, v: Variant, s: SimpleNamespace, band: Band, totals: list[list[Var]],
+    operands: tuple[Buffer, Buffer],
+) -> None:  # fmt: skip
+    """Add one tile's products over the band's pixels."""
+    k, (columns, rows) = core.k, operands
+    step = core.width if v.layout in ("panels", "flat") else s.step
+    if v.layout == "flat":
+        lefts = [rows.at(i) for i in range(v.tile.rows)]
+        pixels = band.images * band.rows * s.columns
+        core.accumulate(totals, lefts, columns, pixels, step, v.tile.rows)
+        return
+    with k.loop(0, band.images) as n, k.loop(0, band.rows) as h:
+        line = rows.at((n * band.rows + h) * s.columns * v.tile.rows)
+        lefts = [line.at(i) for i in range(v.tile.rows)]
+        panel = columns.at((n * band.x_rows + h * s.stride_h) * s.line)
+        core.accumulate(totals, lefts, panel, s.columns, step, v.tile.rows)
 
 
 def _each(core: Core, totals: list[list[Var]], action: object) -> None:
@@ -286,8 +304,13 @@ def plan_conv2d_weight_grad(gy: View, x: View, gw: View, p: ConvParams) -> Kerne
     merged = p.dilation[1] == 1 and channels < active().lanes(compute.bytes)
     run = channels * taps_w if merged else channels
     tile = schedule.tile(active(), compute, max(per_group, 3), run)
-    layout = _Layout(gy, x, gw, p, tile, compute, merged, run)
-    return layout.program()
+    if gw.shape[2:] == (1, 1) and not any(p.padding):
+        # A kernel of one pixel: look at the pixels that it stops at, and at no others.
+        image, channel, row, column = x.strides
+        strides = (image, channel, row * p.stride[0], column * p.stride[1])
+        x = View((*x.shape[:2], *gy.shape[2:]), strides, x.dtype)
+        p = ConvParams(groups=p.groups)
+    return _Layout(gy, x, gw, p, tile, compute, merged, run).program()
 
 
 @dataclass(frozen=True)
@@ -308,8 +331,14 @@ class _Layout:
         return self.tile.columns(active(), self.compute)
 
     @property
-    def panels(self) -> bool:
-        return not self.merged and self.run >= active().lanes(self.compute.bytes)
+    def layout(self) -> str:
+        """See `Variant`."""
+        if self.merged or self.run < active().lanes(self.compute.bytes):
+            return "pixels"
+        if self.p.stride[1] > 1:
+            return "strided"
+        single = self.gw.shape[2:] == (1, 1) and not any(self.p.padding)
+        return "flat" if single and self.p.stride == (1, 1) else "panels"
 
     def program(self) -> KernelProgram:
         """The two calls: partial sums, and their sum."""
@@ -324,7 +353,8 @@ class _Layout:
         images = self.x.shape[0]
         flops = 2 * images * pixels * self.gw.size
         cut = schedule.weight_blocks(
-            images, self.gy.shape[2], self.gy.shape[3], groups, tiles, flops,
+            images, (self.gy.shape[2], self.gy.shape[3]), groups,
+            (tiles, blocks if self.layout != "pixels" else 1), flops,
             (channels + per_group) * self.compute.bytes, groups * size * self.compute.bytes,
         )  # fmt: skip
         call, own = self._partial_call(cut, blocks, tiles, tap_columns)
@@ -344,15 +374,16 @@ class _Layout:
         images, _, height, width = self.x.shape
         rows, columns = self.gy.shape[2:]
         per_group, stride, dilation = outputs // self.p.groups, self.p.stride, self.p.dilation
-        pitch = self.width if self.panels else channels
+        panels = self.layout != "pixels"
+        pitch = self.width if panels else channels
         band_columns = (columns - 1) * stride[1] + (taps_w - 1) * dilation[1] + 1
         line, reach = band_columns * pitch, (taps_h - 1) * dilation[0]
         x_rows = (cut.rows - 1) * stride[0] + reach + 1
         band = cut.images * x_rows * line
-        block_stride = band if self.panels else self.width
-        g_start = (
-            band * (blocks if self.panels else 1) + 2 * self.width
-        )  # tiles may read a little further
+        block_stride = band if panels else self.width
+        split = cut.blocks if panels else blocks
+        # Tiles may read a little further than the packed pixels.
+        g_start = band * (split if panels else 1) + 2 * self.width
         g_panel = cut.images * cut.rows * columns * self.tile.rows + active().lanes(
             self.compute.bytes
         )
@@ -368,11 +399,11 @@ class _Layout:
             self.run, stride[1] * pitch, line, blocks, block_stride, reach, band_columns,
             self.p.groups, cut.chunks, cut.bands, -(-cut.bands // cut.chunks), row_blocks,
             cut.images, cut.rows, tiles, cut.tiles, -(-tiles // cut.tiles), g_panel, g_start,
+            split, -(-blocks // split),
         )  # fmt: skip
         v = Variant(
             self.x.element, self.gy.element, self.compute, self.tile,
-            self.panels, self.panels and stride[1] == 1,
-            Order.of(x_column, x_channel, width, channels),
+            self.layout, Order.of(x_column, x_channel, width, channels),
             Order.of(g_column, g_channel, columns, per_group),
         )  # fmt: skip
         address = load_cached(v.key, partial(partial_kernel, v))

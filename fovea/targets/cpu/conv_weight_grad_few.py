@@ -252,7 +252,7 @@ def plan_few(gy: View, x: View, gw: View, p: ConvParams) -> KernelProgram:
     panels, window_rows = -(-per_group // width), -(-window // tile.rows) * tile.rows
     size = groups * panels * window_rows * width
     cut = schedule.weight_blocks(
-        images, rows, columns, groups, 1, 2 * images * rows * columns * gw.size,
+        images, (rows, columns), groups, (1, 1), 2 * images * rows * columns * gw.size,
         (channels * p.stride[0] * p.stride[1] + per_group) * compute.bytes, size * compute.bytes,
     )  # fmt: skip
     line = ((columns - 1) * p.stride[1] + (taps_w - 1) * p.dilation[1] + 1) * channels

@@ -170,6 +170,7 @@ class WeightBlocks:
     images: int
     rows: int
     tiles: int
+    blocks: int
     bands: int
     chunks: int
     worth_sharing: bool
@@ -180,29 +181,28 @@ PARTIAL_BYTES = 4 * 1024 * 1024  # of all partial sums together, unless there ar
 
 def weight_blocks(
     images: int,
-    rows: int,
-    columns: int,
+    size: tuple[int, int],
     groups: int,
-    tiles: int,
+    parts: tuple[int, int],
     flops: int,
     pixel_bytes: int,
     weight_bytes: int,
 ) -> WeightBlocks:
-    """Cut a weight gradient over `images` of `rows` by `columns` output pixels into pieces.
+    """Cut a weight gradient over `images` of `size` (rows, columns) output pixels into pieces.
 
     Args:
-        tiles: register tiles of output channels in a group.
+        parts: register tiles of output channels in a group, and blocks of input channels. Where
+            chunks of pixels are not pieces enough, the operand with more channels is split (each of
+            its parts is then packed once, the other operand's repeatedly).
         pixel_bytes: what a pixel of both operands takes in the cache; weight_bytes: what a partial
             sum takes.
     """
+    (rows, columns), (tiles, blocks) = size, parts
     pixels = max(L2_BYTES * 3 // 2 // pixel_bytes, 384)
     band_rows = max(1, min(rows, pixels // max(columns, 1)))
     band_rows = _ceil_div(rows, _ceil_div(rows, band_rows)) if rows else 1
-    band_images = (
-        max(1, min(images, pixels // (rows * columns)))
-        if band_rows == rows and rows * columns
-        else 1
-    )
+    whole = band_rows == rows and rows * columns > 0
+    band_images = max(1, min(images, pixels // (rows * columns))) if whole else 1
     wanted = max(1, min(PIECES, flops // PIECE_FLOPS))
     most = max(2, PARTIAL_BYTES // max(weight_bytes, 1))
     chunks = max(1, min(wanted, most, _ceil_div(images, band_images) * _ceil_div(rows, band_rows)))
@@ -211,5 +211,14 @@ def weight_blocks(
         chunks = min(wanted, most, _ceil_div(images, band_images))
     bands = _ceil_div(images, band_images) * _ceil_div(rows, band_rows)
     chunks = _ceil_div(bands, _ceil_div(bands, chunks)) if bands else 1
-    split = min(tiles, _ceil_div(wanted, chunks * groups))
-    return WeightBlocks(band_images, band_rows, _ceil_div(tiles, split), bands, chunks, wanted > 1)
+    split = _ceil_div(wanted, chunks * groups)
+    if blocks * 3 >= tiles:  # a block has about three times a tile's channels
+        block_split = min(_ceil_div(blocks, 2), split) or 1
+        tile_split = min(tiles, _ceil_div(split, block_split))
+    else:
+        tile_split = min(_ceil_div(tiles, 2), split)
+        block_split = min(blocks, _ceil_div(split, tile_split))
+    return WeightBlocks(
+        band_images, band_rows, _ceil_div(tiles, tile_split), _ceil_div(blocks, block_split),
+        bands, chunks, wanted > 1,
+    )  # fmt: skip

@@ -222,3 +222,23 @@ def test_no_input_channels_leave_the_bias() -> None:
     program = plan_conv2d(view_of(x), view_of(w), view_of(y), ConvParams(), view_of(bias))
     run(program, [x, w, bias, y])
     np.testing.assert_array_equal(y, np.broadcast_to(bias[:, None, None], y.shape))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case((4, 80, 20, 20), 70, (3, 3), ConvParams(padding=same(1))),
+        Case((8, 160, 14, 14), 40, (1, 1)),
+        Case((8, 40, 28, 28), 160, (1, 1), ConvParams((2, 2))),
+        Case((16, 3, 32, 32), 40, (3, 3), ConvParams(padding=same(1))),
+        Case((8, 3, 60, 60), 24, (7, 7), ConvParams((2, 2), same(3))),
+        Case((8, 96, 28, 28), 96, (3, 3), ConvParams((2, 2), same(1), groups=96)),
+    ],
+    ids=str,
+)
+def test_work_that_is_cut_into_many_pieces(case: Case) -> None:
+    d = make(case, "float32", "channels_last")
+    for name, value in results(d).items():
+        exact = d.exact(name)
+        error = np.linalg.norm(value - exact) / np.linalg.norm(exact)
+        assert error < 5e-6, name
