@@ -15,7 +15,7 @@ __all__ = ["median_seconds"]
 
 
 def median_seconds(run: Callable[[], Any], budget: float, least: int = 3) -> float:
-    """The median time of a call, over the calls that fit ``budget`` seconds (at least ``least``)."""
+    """The median time of a call, over those that fit ``budget`` seconds (at least ``least``)."""
     run()
     times = []
     end = time.perf_counter() + budget
