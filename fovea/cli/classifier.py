@@ -7,8 +7,10 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fovea.autograd import no_grad
 from fovea.cli.preprocess import Preprocess
-from fovea.errors import ArgumentError, FileFormatError, FoveaError
+from fovea.errors import ArgumentError, FileFormatError, FoveaError, ShapeError
+from fovea.functions.creation import zeros
 from fovea.interop import load, save
 
 if TYPE_CHECKING:
@@ -56,7 +58,22 @@ def build_model(name: str, classes: int, preprocess: Preprocess) -> tuple[Module
     options: dict[str, Any] = {"in_channels": preprocess.channels}
     if "small_input" in known:
         options["small_input"] = max(preprocess.height, preprocess.width) <= _SMALL
-    return models.get_model(name, num_classes=classes, **options), options
+    model = models.get_model(name, num_classes=classes, **options)
+    _try(model, name, preprocess)
+    return model, options
+
+
+def _try(model: Module, name: str, preprocess: Preprocess) -> None:
+    """See that images of this size come through."""
+    size = (preprocess.height, preprocess.width)
+    try:
+        with no_grad():
+            model.eval()(zeros(1, preprocess.channels, *size))
+    except ShapeError as error:
+        raise ArgumentError(
+            f"images of {size[0]} × {size[1]} are too small for {name}: {error.summary}",
+            fix="--image-size N enlarges them",
+        ) from error
 
 
 def save_classifier(path: str | os.PathLike[str], classifier: Classifier) -> None:

@@ -118,7 +118,7 @@ def _check_labels(dataset: Any, classifier: Classifier, title: str) -> None:
 def _held_out(origin: dict[str, Any], folder: str) -> list[str] | None:
     """The files that training kept for testing, if ``folder`` is the one it was trained on."""
     files, path = origin.get("held_out"), origin.get("path")
-    if not isinstance(files, list) or not isinstance(path, str) or not os.path.isdir(folder):
+    if not isinstance(files, list) or not isinstance(path, str):
         return None
-    same = os.path.isdir(path) and os.path.samefile(path, folder)
-    return [str(file) for file in files] if same else None
+    same = os.path.isdir(path) and os.path.isdir(folder) and os.path.samefile(path, folder)
+    return files if same else None

@@ -109,7 +109,7 @@ def folder_test(
     numbers = {name: i for i, name in enumerate(classes)}
     title = os.path.basename(os.path.abspath(path))
     if held_out is not None:
-        samples = [(os.path.join(path, file), numbers[_class_of(file)]) for file in held_out]
+        samples = [_held_sample(path, file, numbers) for file in held_out]
         missing = [file for file, _ in samples if not os.path.isfile(file)]
         if missing:
             raise DatasetNotFoundError(
@@ -126,8 +126,14 @@ def folder_test(
     return FolderImages(samples, preprocess.mode, preprocess.transform()), title
 
 
-def _class_of(file: str) -> str:
-    return file.replace("\\", "/").split("/", 1)[0]
+def _held_sample(folder: str, file: Any, numbers: dict[str, int]) -> tuple[str, int]:
+    """A file that a checkpoint names, within the folder and in the folder of a known class."""
+    parts = file.replace("\\", "/").split("/") if isinstance(file, str) else [""]
+    if len(parts) < 2 or parts[0] not in numbers or ".." in parts:
+        raise FileFormatError(
+            f"the checkpoint names an image kept for testing that cannot be one: {file!r}."
+        )
+    return os.path.join(folder, *parts), numbers[parts[0]]
 
 
 def _parts(path: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fovea.cli.recipes import Augment
     from fovea.tensor import Tensor
 
-__all__ = ["ArrayImages", "augmented", "mean_and_deviation", "warped"]
+__all__ = ["ArrayImages", "augmented", "mean_and_deviation", "shifted", "warped"]
 
 Array = np.ndarray[Any, Any]
 
@@ -80,24 +80,51 @@ def mean_and_deviation(images: Array) -> tuple[list[float], list[float]]:
 
 
 def augmented(images: Array, how: Augment) -> Array:
-    """Every image turned, scaled, shifted and flipped by its own draw from fovea's generator.
+    """Images turned, scaled, shifted and flipped, each by its own draw from fovea's generator.
+
+    Args:
+        images: float32 (N, H, W, C); may be changed.
+    """
+    draws = rand(len(images), 6).numpy().astype(np.float64)
+    moved = np.flatnonzero(draws[:, 5] < how.share)
+    images[moved] = _moved(images[moved], draws[moved], how)
+    return images
+
+
+def _moved(images: Array, draws: Array, how: Augment) -> Array:
+    """Every image by its row of numbers from [0, 1)."""
+    signed = 2 * draws[:, :4] - 1
+    shift = how.shift * signed[:, 2:4]
+    mirrored = how.flip & (draws[:, 4] < 0.5)
+    if not how.rotate and not how.scale:
+        return shifted(images, np.rint(shift).astype(int), mirrored)
+    angle = np.deg2rad(how.rotate) * signed[:, 0]
+    scale = (1 + how.scale) ** signed[:, 1]
+    mirror = np.where(mirrored, -1.0, 1.0)
+    # From a place in the result to the place in the image that is shown there.
+    cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
+    matrices = np.stack([cos, -sin * mirror, sin, cos * mirror], 1).reshape(-1, 2, 2)
+    return warped(images, matrices, shift)
+
+
+def shifted(images: Array, shifts: Array, mirrored: Array) -> Array:
+    """Images moved by whole pixels, some of them mirrored first; what comes in is 0.
 
     Args:
         images: float32 (N, H, W, C).
+        shifts: int (N, 2), down and to the right.
+        mirrored: bool (N,).
     """
-    count = len(images)
-    draws = rand(count, 5).numpy().astype(np.float64)
-    signed = 2 * draws[:, :4] - 1
-    angle = np.deg2rad(how.rotate) * signed[:, 0]
-    scale = (1 + how.scale) ** signed[:, 1]
-    shift = how.shift * signed[:, 2:4]
-    if not how.rotate and not how.scale:
-        shift = np.round(shift)  # whole pixels: nothing is blurred
-    mirror = np.where(how.flip & (draws[:, 4] < 0.5), -1.0, 1.0)
-    # From a place in the result to the place in the image that is shown there.
-    cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
-    matrices = np.stack([cos, -sin * mirror, sin, cos * mirror], 1).reshape(count, 2, 2)
-    return warped(images, matrices, shift)
+    _, height, width, _ = images.shape
+    reach = int(np.abs(shifts).max(initial=0))
+    around = (reach, reach)
+    padded = np.pad(images, ((0, 0), around, around, (0, 0)))
+    result = np.empty_like(images)
+    for i, (down, right) in enumerate(shifts.tolist()):
+        image = padded[i, :, ::-1] if mirrored[i] else padded[i]
+        top, left = reach - down, reach - right
+        result[i] = image[top : top + height, left : left + width]
+    return result
 
 
 def warped(images: Array, matrices: Array, shifts: Array) -> Array:
@@ -111,23 +138,47 @@ def warped(images: Array, matrices: Array, shifts: Array) -> Array:
         matrices: (N, 2, 2), for (row, column).
         shifts: (N, 2), in pixels.
     """
-    count, height, width, _ = images.shape
-    center = np.array([(height - 1) / 2, (width - 1) / 2])
-    rows, columns = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
-    grid = np.stack([rows.ravel() - center[0], columns.ravel() - center[1]])
-    origin = center[None] - np.einsum("nij,nj->ni", matrices, shifts)
-    places = (matrices @ grid + origin[:, :, None]).astype(np.float32)
+    count, height, width, channels = images.shape
     # A border of zeros makes every place outside the image read 0.
     padded = np.pad(images, ((0, 0), (1, 2), (1, 2), (0, 0)))
-    row = np.clip(places[:, 0] + 1, 0, height + 1)
-    column = np.clip(places[:, 1] + 1, 0, width + 1)
-    top, left = row.astype(np.int32), column.astype(np.int32)
-    down, right = np.modf(row)[0][..., None], np.modf(column)[0][..., None]
+    row, column = _places(height, width, matrices, shifts)
+    top, left = row.astype(np.intp), column.astype(np.intp)
+    row -= top
+    column -= left
     pitch = width + 3
-    first = np.arange(count, dtype=np.int64)[:, None] * ((height + 3) * pitch)
-    start = first + top * pitch + left
-    flat = padded.reshape(-1, images.shape[3])
-    upper = flat[start] * (1 - right) + flat[start + 1] * right
-    lower = flat[start + pitch] * (1 - right) + flat[start + pitch + 1] * right
-    mixed: Array = upper * (1 - down) + lower * down
-    return mixed.reshape(images.shape)
+    start = top * pitch
+    start += left
+    start += (np.arange(count) * ((height + 3) * pitch))[:, None]
+    # Single numbers are gathered several times faster than rows of one.
+    flat = padded.reshape(-1) if channels == 1 else padded.reshape(-1, channels)
+    down, right = (row, column) if channels == 1 else (row[..., None], column[..., None])
+    upper, lower = _between(flat, start, right), _between(flat, start + pitch, right)
+    lower -= upper
+    lower *= down
+    upper += lower
+    return upper.reshape(images.shape)
+
+
+def _places(height: int, width: int, matrices: Array, shifts: Array) -> tuple[Array, Array]:
+    """Where each pixel of each result looks in its padded image: rows and columns (N, H * W)."""
+    down = (np.arange(height) - (height - 1) / 2).astype(np.float32)
+    right = (np.arange(width) - (width - 1) / 2).astype(np.float32)
+    origin = np.array([(height + 1) / 2, (width + 1) / 2]) - np.einsum(
+        "nij,nj->ni", matrices, shifts
+    )
+    linear, start = matrices.astype(np.float32), origin.astype(np.float32)
+    result = []
+    for axis, size in enumerate((height, width)):
+        along = start[:, axis, None] + linear[:, axis, 0, None] * down
+        place = along[:, :, None] + (linear[:, axis, 1, None] * right)[:, None, :]
+        result.append(np.clip(place, 0, size + 1, out=place).reshape(len(place), height * width))
+    return result[0], result[1]
+
+
+def _between(flat: Array, start: Array, part: Array) -> Array:
+    """Values between the elements at ``start`` and those that follow them."""
+    first, second = flat.take(start, 0), flat.take(start + 1, 0)
+    second -= first
+    second *= part
+    first += second
+    return first

@@ -20,7 +20,7 @@ class KeepBest(Callback):
     """Writes the classifier after each epoch that did better than those before.
 
     Better is a higher accuracy on the validation images (on the training images if there are
-    none), and among equals a lower loss.
+    none). Among equals the later one is taken: its learning rate was lower.
 
     Attributes:
         best: the number of the best epoch so far, from 1; 0 if none has ended.
@@ -30,16 +30,14 @@ class KeepBest(Callback):
         super().__init__()
         self.classifier, self.path, self.plan = classifier, path, plan
         self.best = 0
-        self.score = (-1.0, 0.0)
-        self.numbers: dict[str, float] = {}
+        self.accuracy = -1.0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         numbers = {name: float(value) for name, value in (logs or {}).items()}
-        prefix = "val_" if "val_accuracy" in numbers else ""
-        score = (numbers[f"{prefix}accuracy"], -numbers[f"{prefix}loss"])
-        if score <= self.score:
+        accuracy = numbers.get("val_accuracy", numbers["accuracy"])
+        if accuracy < self.accuracy:
             return
-        self.score, self.best, self.numbers = score, epoch + 1, numbers
+        self.accuracy, self.best = accuracy, epoch + 1
         self.classifier.training = {
             "epoch": self.best,
             "epochs": self.plan.epochs,

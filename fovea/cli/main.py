@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -87,10 +88,20 @@ def _report(error: Exception, as_json: bool) -> None:
         print(json.dumps({"error": {"message": summary, **rows}}, indent=2))
 
 
+def _without_traceback(summary: str) -> str:
+    """The sentence of an error that a loader's worker passed on with its whole traceback."""
+    if "\nOriginal Traceback" not in summary:
+        return summary
+    sentences = re.findall(r"^[\w.]+: (.*)$", summary, re.MULTILINE)
+    return sentences[-1] if sentences else summary
+
+
 def _described(error: Exception) -> tuple[str, dict[str, str]]:
     """An error's sentence, and the rows under it (where in fovea it arose is of no use here)."""
     if isinstance(error, FoveaError):
-        return error.summary, error.details | ({"fix": error.fix} if error.fix else {})
+        return _without_traceback(error.summary), error.details | (
+            {"fix": error.fix} if error.fix else {}
+        )
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror, {}
     return str(error), {}

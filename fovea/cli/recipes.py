@@ -17,12 +17,14 @@ class Augment:
         scale: larger or smaller by up to this part.
         shift: pixels, in each direction.
         flip: left and right exchanged, every other time.
+        share: how many of the images are moved; the others stay as they are.
     """
 
     rotate: float = 0.0
     scale: float = 0.0
     shift: float = 0.0
     flip: bool = False
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,12 @@ _OBJECTS = Augment(shift=4, flip=True)
 
 RECIPES: Final[dict[str, Recipe]] = {
     "digits": Recipe(
-        "simple_cnn", 20, 64, "adamw", 0.01, augment=Augment(rotate=10, scale=0.1, shift=0.8)
+        "simple_cnn",
+        15,
+        64,
+        "adamw",
+        0.01,
+        augment=Augment(rotate=10, scale=0.1, shift=0.8, share=0.5),
     ),
     "mnist": Recipe("simple_cnn", 6, 128, "adamw", 0.008, validation=0.05, augment=_HANDWRITING),
     "kmnist": Recipe("simple_cnn", 10, 128, "adamw", 0.008, validation=0.05, augment=_HANDWRITING),

@@ -102,6 +102,7 @@ def read_named(
 ) -> tuple[Array, Array, list[str]]:
     """Images as uint8 (N, H, W, C), labels as int64 (N,), and the classes' names."""
     from fovea.vision import datasets
+    from fovea.vision.datasets.vision import DatasetNotFoundError
 
     if name == "digits":
         digits = datasets.Digits(train=train)
@@ -114,7 +115,12 @@ def read_named(
         "cifar10": datasets.CIFAR10,
         "cifar100": datasets.CIFAR100,
     }
-    dataset = makers[name](root, train=train, download=download)
+    try:
+        dataset = makers[name](root, train=train, download=download)
+    except DatasetNotFoundError as error:
+        raise DatasetNotFoundError(
+            error.summary, fix="--root DIR says where the files are, --download fetches them"
+        ) from error
     images = np.asarray(dataset.data)
     labels = np.asarray(dataset.targets, np.int64)
     return images.reshape(*images.shape[:3], -1), labels, list(dataset.classes)

@@ -20,7 +20,7 @@ def _block(inputs: int, outputs: int) -> list[nn.Module]:
 
 
 class SimpleCNN(nn.Module):
-    """Five 3×3 convolutions with batch normalization, two poolings, the mean over all places, a
+    """Four 3×3 convolutions with batch normalization, two poolings, the mean over all places, a
     linear layer.
 
     Shapes:
@@ -30,7 +30,7 @@ class SimpleCNN(nn.Module):
     Args:
         num_classes: how many there are.
         in_channels: 1 for gray images, 3 for color.
-        width: channels of the first convolutions; the others have twice and four times as many.
+        width: channels of the first convolution; the others have twice and four times as many.
         dropout: part of the features that training leaves out.
 
     >>> import fovea
@@ -44,7 +44,6 @@ class SimpleCNN(nn.Module):
         super().__init__()
         self.features = nn.Sequential(
             *_block(in_channels, width),
-            *_block(width, width),
             nn.MaxPool2d(2),
             *_block(width, 2 * width),
             *_block(2 * width, 2 * width),
