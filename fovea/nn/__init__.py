@@ -6,32 +6,26 @@ from fovea.nn import functional, init, utils
 from fovea.nn.activation import (
     CELU,
     ELU,
-    GELU,
-    GLU,
     SELU,
     Hardshrink,
     Hardsigmoid,
     Hardswish,
     Hardtanh,
     LeakyReLU,
-    LogSigmoid,
-    LogSoftmax,
-    Mish,
     PReLU,
     ReLU,
     ReLU6,
     RReLU,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softmax2d,
-    Softmin,
-    Softplus,
     Softshrink,
-    Softsign,
-    Tanh,
-    Tanhshrink,
     Threshold,
+)
+from fovea.nn.batch_norm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
 )
 from fovea.nn.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from fovea.nn.conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
@@ -61,17 +55,7 @@ from fovea.nn.loss import (
     TripletMarginLoss,
 )
 from fovea.nn.module import Module
-from fovea.nn.normalization import (
-    BatchNorm1d,
-    BatchNorm2d,
-    BatchNorm3d,
-    GroupNorm,
-    InstanceNorm1d,
-    InstanceNorm2d,
-    InstanceNorm3d,
-    LayerNorm,
-    LocalResponseNorm,
-)
+from fovea.nn.normalization import GroupNorm, LayerNorm, LocalResponseNorm
 from fovea.nn.padding import (
     CircularPad1d,
     CircularPad2d,
@@ -106,5 +90,21 @@ from fovea.nn.shaping import (
     Upsample,
     UpsamplingBilinear2d,
     UpsamplingNearest2d,
+)
+from fovea.nn.smooth import (
+    GELU,
+    GLU,
+    LogSigmoid,
+    LogSoftmax,
+    Mish,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softmax2d,
+    Softmin,
+    Softplus,
+    Softsign,
+    Tanh,
+    Tanhshrink,
 )
 from fovea.nn.sparse import Embedding

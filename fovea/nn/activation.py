@@ -1,10 +1,9 @@
-"""Activation layers: functions of each element, or along one dimension. Only PReLU has state."""
+"""Activation layers made of pieces: straight lines, and exponentials below 0."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from fovea.errors import ShapeError, describe
 from fovea.functions.creation import empty
 from fovea.nn import functional as F
 from fovea.nn import init as initializers
@@ -15,36 +14,23 @@ from fovea.tensor import Tensor
 __all__ = [
     "CELU",
     "ELU",
-    "GELU",
-    "GLU",
     "SELU",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
+    "InPlace",
     "LeakyReLU",
-    "LogSigmoid",
-    "LogSoftmax",
-    "Mish",
     "PReLU",
     "RReLU",
     "ReLU",
     "ReLU6",
-    "SiLU",
-    "Sigmoid",
-    "Softmax",
-    "Softmax2d",
-    "Softmin",
-    "Softplus",
     "Softshrink",
-    "Softsign",
-    "Tanh",
-    "Tanhshrink",
     "Threshold",
 ]
 
 
-class _InPlace(Module):
+class InPlace(Module):
     """A layer that may write into its input."""
 
     def __init__(self, inplace: bool = False) -> None:
@@ -60,7 +46,7 @@ class _InPlace(Module):
         return self._and_inplace()
 
 
-class ReLU(_InPlace):
+class ReLU(InPlace):
     """y = max(x, 0)
 
     Args:
@@ -78,7 +64,7 @@ class ReLU(_InPlace):
         return F.relu(input, self.inplace)
 
 
-class ReLU6(_InPlace):
+class ReLU6(InPlace):
     """y = min(max(x, 0), 6)
 
     Args:
@@ -96,7 +82,7 @@ class ReLU6(_InPlace):
         return F.relu6(input, self.inplace)
 
 
-class SELU(_InPlace):
+class SELU(InPlace):
     """y = 1.0507 (x if x > 0 else 1.6733 (exp(x) - 1))
 
     Args:
@@ -116,45 +102,7 @@ class SELU(_InPlace):
         return F.selu(input, self.inplace)
 
 
-class SiLU(_InPlace):
-    """y = x sigmoid(x), also called swish.
-
-    Args:
-        inplace: write the result into the input's memory.
-
-    Shapes:
-        any to the same.
-
-    >>> import fovea
-    >>> SiLU()(fovea.tensor([0.0, 1.0]))
-    tensor([0.0000, 0.7311])
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.silu(input, self.inplace)
-
-
-class Mish(_InPlace):
-    """y = x tanh(log(1 + exp(x)))
-
-    Args:
-        inplace: write the result into the input's memory.
-
-    Shapes:
-        any to the same.
-
-    Source: Misra, "Mish: a self regularized non-monotonic activation function", 2019.
-
-    >>> import fovea
-    >>> Mish()(fovea.tensor([1.0]))
-    tensor([0.8651])
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.mish(input, self.inplace)
-
-
-class Hardsigmoid(_InPlace):
+class Hardsigmoid(InPlace):
     """y = min(max(x + 3, 0), 6) / 6
 
     Args:
@@ -175,7 +123,7 @@ class Hardsigmoid(_InPlace):
         return ""
 
 
-class Hardswish(_InPlace):
+class Hardswish(InPlace):
     """y = x min(max(x + 3, 0), 6) / 6
 
     Args:
@@ -198,7 +146,7 @@ class Hardswish(_InPlace):
         return ""
 
 
-class LeakyReLU(_InPlace):
+class LeakyReLU(InPlace):
     """y = x if x > 0 else negative_slope x
 
     Args:
@@ -224,7 +172,7 @@ class LeakyReLU(_InPlace):
         return self._and_inplace(f"negative_slope={self.negative_slope}")
 
 
-class RReLU(_InPlace):
+class RReLU(InPlace):
     """A leaky ReLU whose slopes are drawn at random in training, and their mean otherwise.
 
     Args:
@@ -296,7 +244,7 @@ class PReLU(Module):
         return f"num_parameters={self.num_parameters}"
 
 
-class ELU(_InPlace):
+class ELU(InPlace):
     """y = x if x > 0 else alpha (exp(x) - 1)
 
     Args:
@@ -325,7 +273,7 @@ class ELU(_InPlace):
         return self._and_inplace(f"alpha={self.alpha}")
 
 
-class CELU(_InPlace):
+class CELU(InPlace):
     """y = x if x > 0 else alpha (exp(x / alpha) - 1)
 
     Args:
@@ -353,7 +301,7 @@ class CELU(_InPlace):
         return self._and_inplace(f"alpha={self.alpha}")
 
 
-class Hardtanh(_InPlace):
+class Hardtanh(InPlace):
     """y = min(max(x, min_val), max_val)
 
     Args:
@@ -380,7 +328,7 @@ class Hardtanh(_InPlace):
         return self._and_inplace(f"min_val={self.min_val}, max_val={self.max_val}")
 
 
-class Threshold(_InPlace):
+class Threshold(InPlace):
     """y = x if x > threshold else value
 
     Args:
@@ -405,59 +353,6 @@ class Threshold(_InPlace):
 
     def extra_repr(self) -> str:
         return self._and_inplace(f"threshold={self.threshold}, value={self.value}")
-
-
-class GELU(Module):
-    """y = x P(X < x) for X normal with mean 0 and variance 1.
-
-    Args:
-        approximate: ``"none"``, or ``"tanh"`` for the older formula with tanh.
-
-    Shapes:
-        any to the same.
-
-    Source: Hendrycks and Gimpel, "Gaussian error linear units", 2016.
-
-    >>> import fovea
-    >>> GELU()(fovea.tensor([1.0]))
-    tensor([0.8413])
-    """
-
-    def __init__(self, approximate: str = "none") -> None:
-        super().__init__()
-        self.approximate = approximate
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.gelu(input, self.approximate)
-
-    def extra_repr(self) -> str:
-        return f"approximate={self.approximate!r}"
-
-
-class Softplus(Module):
-    """y = log(1 + exp(beta x)) / beta; x itself where beta x > threshold.
-
-    Args:
-        beta: how sharp the bend is.
-        threshold: where the function is taken as linear.
-
-    Shapes:
-        any to the same.
-
-    >>> import fovea
-    >>> Softplus()(fovea.tensor([0.0]))
-    tensor([0.6931])
-    """
-
-    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
-        super().__init__()
-        self.beta, self.threshold = beta, threshold
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.softplus(input, self.beta, self.threshold)
-
-    def extra_repr(self) -> str:
-        return f"beta={self.beta}, threshold={self.threshold}"
 
 
 class Hardshrink(Module):
@@ -508,183 +403,3 @@ class Softshrink(Module):
 
     def extra_repr(self) -> str:
         return f"{self.lambd}"
-
-
-class Sigmoid(Module):
-    """y = 1 / (1 + exp(-x))
-
-    Shapes:
-        any to the same.
-
-    >>> import fovea
-    >>> Sigmoid()(fovea.tensor([0.0]))
-    tensor([0.5000])
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        return input.sigmoid()
-
-
-class Tanh(Module):
-    """y = tanh(x)
-
-    Shapes:
-        any to the same.
-
-    >>> import fovea
-    >>> Tanh()(fovea.tensor([0.0]))
-    tensor([0.])
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        return input.tanh()
-
-
-class LogSigmoid(Module):
-    """y = log(1 / (1 + exp(-x)))
-
-    Shapes:
-        any to the same.
-
-    >>> import fovea
-    >>> LogSigmoid()(fovea.tensor([0.0]))
-    tensor([-0.6931])
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.logsigmoid(input)
-
-
-class Softsign(Module):
-    """y = x / (1 + |x|)
-
-    Shapes:
-        any to the same.
-
-    >>> import fovea
-    >>> Softsign()(fovea.tensor([1.0]))
-    tensor([0.5000])
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.softsign(input)
-
-
-class Tanhshrink(Module):
-    """y = x - tanh(x)
-
-    Shapes:
-        any to the same.
-
-    >>> import fovea
-    >>> Tanhshrink()(fovea.tensor([1.0]))
-    tensor([0.2384])
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.tanhshrink(input)
-
-
-class GLU(Module):
-    """y = a sigmoid(b), a and b being the halves of x along a dimension.
-
-    Args:
-        dim: the dimension.
-
-    Shapes:
-        (..., 2 n, ...) to (..., n, ...).
-
-    >>> import fovea
-    >>> GLU()(fovea.tensor([2.0, 0.0]))
-    tensor([1.])
-    """
-
-    def __init__(self, dim: int = -1) -> None:
-        super().__init__()
-        self.dim = dim
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.glu(input, self.dim)
-
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}"
-
-
-class _AlongDim(Module):
-    def __init__(self, dim: int | None = None) -> None:
-        super().__init__()
-        self.dim = dim
-
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}"
-
-
-class Softmax(_AlongDim):
-    """y_i = exp(x_i) / sum over j of exp(x_j)
-
-    Args:
-        dim: the dimension along which the result sums to one.
-
-    Shapes:
-        any to the same.
-
-    >>> import fovea
-    >>> Softmax(dim=0)(fovea.tensor([1.0, 1.0]))
-    tensor([0.5000, 0.5000])
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.softmax(input, self.dim, _stacklevel=5)
-
-
-class LogSoftmax(_AlongDim):
-    """y_i = log(exp(x_i) / sum over j of exp(x_j))
-
-    Args:
-        dim: the dimension along which exp(y) sums to one.
-
-    Shapes:
-        any to the same.
-
-    >>> import fovea
-    >>> LogSoftmax(dim=0)(fovea.tensor([1.0, 1.0]))
-    tensor([-0.6931, -0.6931])
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.log_softmax(input, self.dim, _stacklevel=5)
-
-
-class Softmin(_AlongDim):
-    """y_i = exp(-x_i) / sum over j of exp(-x_j)
-
-    Args:
-        dim: the dimension along which the result sums to one.
-
-    Shapes:
-        any to the same.
-
-    >>> import fovea
-    >>> Softmin(dim=0)(fovea.tensor([1.0, 1.0]))
-    tensor([0.5000, 0.5000])
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.softmin(input, self.dim, _stacklevel=5)
-
-
-class Softmax2d(Module):
-    """Softmax over the channels of each pixel.
-
-    Shapes:
-        (N, C, H, W) or (C, H, W) to the same.
-
-    >>> import fovea
-    >>> Softmax2d()(fovea.ones(1, 2, 1, 1)).flatten()
-    tensor([0.5000, 0.5000])
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        if input.ndim not in (3, 4):
-            raise ShapeError(f"Softmax2d: expected 3D or 4D input, got {describe(input)}.")
-        return F.softmax(input, -3)
