@@ -24,8 +24,9 @@ def stratified_split(
     Returns:
         The two parts, each in ascending order.
 
-    >>> stratified_split([0, 0, 0, 0, 1, 1], 0.25, seed=0)
-    ([0, 1, 2, 5], [3, 4])
+    >>> first, second = stratified_split([0, 0, 0, 0, 1, 1], 0.25, seed=0)
+    >>> len(first), len(second), sorted(first + second)
+    (4, 2, [0, 1, 2, 3, 4, 5])
     """
     values = np.asarray(labels)
     chance = np.random.Generator(np.random.PCG64(seed))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__all__ = ["datasets", "io", "models", "transforms"]
+__all__ = ["datasets", "io", "models", "plots", "transforms"]
 
 
 def __getattr__(name: str) -> Any:
