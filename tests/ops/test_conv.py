@@ -63,7 +63,7 @@ HOSTILE: list[dict[str, Any]] = [
     {"stride": (1,)},
     {"stride": (1, -2)},
     {"stride": (1, 2**40)},
-    {"stride": (1.0, 1)},
+    {"stride": (1.5, 1)},
     {"padding": (0, 0, 0)},
     {"padding": (-1, 0, 0, 0)},
     {"dilation": (0, 1)},

@@ -34,7 +34,7 @@ def test_weights(mode: str, align_corners: bool) -> None:
         {"mode": "lanczos"},
         {"output_size": (0, 2)},
         {"output_size": (2,)},
-        {"output_size": (2.0, 2)},
+        {"output_size": (2.5, 2)},
         {"scale": (-1.0, 1.0)},
         {"scale": (float("nan"), 1.0)},
     ],
