@@ -1,8 +1,8 @@
 """Compiled kernels on disk, so that a process seldom compiles anything.
 
 One file a kernel: a magic line, a checksum, the names of the kernel and its buffers, the object
-    file. Files appear whole (written aside, then renamed), a damaged one counts as absent and is
-    replaced, and a directory that cannot be written is done without.
+file. Files appear whole (written aside, then renamed), a damaged one counts as absent and is
+replaced, and a directory that cannot be written is done without.
 """
 
 from __future__ import annotations

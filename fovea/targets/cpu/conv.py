@@ -1,5 +1,4 @@
-"""Convolution and its gradient to the data, planned as correlations for the kernel in
-conv_kernel.py.
+"""Convolution and its gradient to the data, planned as correlations (conv_kernel.py runs them).
 
 The gradient to the data is itself a correlation, of the output's gradient with the weights turned
 around. Where the convolution strides, input pixels fall into phases (even and odd rows and columns
@@ -58,10 +57,9 @@ class ConvParams:
 
 @dataclass(frozen=True)
 class Correlation:
-    """y[n, h, w, g, o] = sum over r, s, c of x[n, h * stride + origin + r * step, ..., g, c] * w[g,
-    o, c, r, s].
+    """y[n, h, w, g, o] = sum over r, s, c of x[n, i, j, g, c] * w[g, o, c, r, s].
 
-    `x` and `y` are (N, C, H, W) views over all groups; x is zero outside its image. `grid` is the
+    There i = h * stride + origin + r * step, and j likewise. `x` and `y` are (N, C, H, W) views over all groups; x is zero outside its image. `grid` is the
     part of y that is written: every `spacing`-th pixel from `y_offset` on. Weight strides are by
     group, output, channel, row and column.
     """

@@ -1,8 +1,8 @@
 """The gradient to the weights where there are few input channels, as in a network's first layer.
 
 Vectors of input channels would be mostly empty there, so the operands change places: the elements
-    under the kernel's window (a few channels times its taps) are broadcast from x, against vectors
-    of output channels, which lie together in gy.
+under the kernel's window (a few channels times its taps) are broadcast from x, against vectors of
+output channels, which lie together in gy.
 """
 
 from __future__ import annotations

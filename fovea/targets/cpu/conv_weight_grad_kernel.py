@@ -2,11 +2,10 @@
 summed over pixels.
 
 The register tile is the one of matrix products, with pixels as the contracted index: 6 output
-    channels, broadcast from gy, against vectors of input channels. A piece packs a block of pixels
-    of both operands (x with its zero border, so that all taps read the same copy at different
-    places), and adds its products to a partial sum of its own; a second kernel adds up the partial
-    sums and lays them out as the weights are. How many partial sums there are depends on sizes
-    alone.
+channels, broadcast from gy, against vectors of input channels. A piece packs a block of pixels of
+both operands (x with its zero border, so that all taps read the same copy at different places), and
+adds its products to a partial sum of its own; a second kernel adds up the partial sums and lays
+them out as the weights are. How many partial sums there are depends on sizes alone.
 """
 
 from __future__ import annotations
@@ -46,8 +45,8 @@ class Variant:
     """What a kernel is generated for.
 
     `layout`: how x is packed. "pixels" keep their (few) channels side by side; "panels" hold as
-    many channels as the tile is wide, "strided" ones are read with a stride, "flat" ones from end to
-    end (kernels of one pixel). The orders say how x and gy lie in memory.
+    many channels as the tile is wide, "strided" ones are read with a stride, "flat" ones from end
+    to end (kernels of one pixel). The orders say how x and gy lie in memory.
     """
 
     x: Element

@@ -1,7 +1,7 @@
 """Element types as the kernel builder sees them: how a value is stored and how it is computed with.
 
 bfloat16 and float16 are storage types only: they widen to float32 when loaded and round to nearest
-    even when stored. A bool is one byte in memory and one bit in a register.
+even when stored. A bool is one byte in memory and one bit in a register.
 """
 
 from __future__ import annotations

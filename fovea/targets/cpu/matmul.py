@@ -1,9 +1,9 @@
 """Batched matrix products.
 
-Three kernels: the register-tiled one of matmul_kernel.py (the right operand packed into panels, or
-    read in place where its rows are dense), the one of matmul_dot.py for operands that are both
-    dense along the contracted index (no packing at all), and a plain loop for integers.
-    `plan_matmul` chooses by sizes and strides.
+Four kernels: the register-tiled one of matmul_kernel.py (the right operand packed into panels, or
+read in place where its rows are dense), the one of matmul_dot.py for operands that are both dense
+along the contracted index (no packing at all), the one of matmul_row.py for a single row, and a
+plain loop for integers. `plan_matmul` chooses by sizes and strides.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from fovea.targets.cpu.isa import active
 from fovea.targets.cpu.lowering import dense_copy, run_program, view_of
 from fovea.targets.cpu.matmul_dot import plan_dot, prefers_dot
 from fovea.targets.cpu.matmul_kernel import Variant, loop_kernel, panels_kernel
+from fovea.targets.cpu.matmul_row import plan_row, prefers_row
 from fovea.targets.cpu.packing import Order, panel_builder
 from fovea.targets.cpu.program import KernelCall, KernelProgram
 from fovea.targets.cpu.schedule import Tile
@@ -175,6 +176,8 @@ def _plan_float(p: Problem) -> KernelProgram:
     b_row, _ = p.b_strides
     if prefers_dot(p.rows, p.run, p.columns, p.a_item, b_row):
         return plan_dot(p, compute, _batch_words(p.batch))
+    if prefers_row(p):
+        return plan_row(p)
     isa = active()
     tile = schedule.tile(isa, compute, p.rows, p.columns)
     width = tile.columns(isa, compute)

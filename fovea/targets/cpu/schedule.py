@@ -1,7 +1,7 @@
 """Tile sizes and block sizes of the contractions, as data.
 
 Everything here depends on sizes and on the vector unit, never on the number of threads: so do the
-    bits of the results.
+bits of the results.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from tests.targets.cpu.programs import Array, close, numpy_type, poisoned, run, 
 
 LAYOUTS = ("rows", "columns", "gaps")
 SIZES = [
-    (1, 1, 1), (1, 7, 1), (5, 3, 2), (6, 16, 16), (7, 17, 33), (10, 100, 64), (64, 10, 100),
+    (1, 1, 1), (1, 7, 1), (1, 30, 700), (1, 5, 515), (700, 9, 1),
+    (5, 3, 2), (6, 16, 16), (7, 17, 33), (10, 100, 64), (64, 10, 100),
     (100, 300, 10), (33, 65, 130), (2, 50, 40), (3, 40, 1), (40, 40, 1), (1, 70, 200), (13, 130, 8),
 ]  # fmt: skip
 
@@ -115,7 +116,7 @@ def test_expanded_operands() -> None:
 
 
 @pytest.mark.parametrize(
-    "size", [(7, 20, 18), (10, 300, 64), (5, 100, 10), (9, 9, 1), (1, 64, 3)], ids=str
+    "size", [(7, 20, 18), (10, 300, 64), (5, 100, 10), (9, 9, 1), (1, 64, 3), (1, 9, 600)], ids=str
 )
 @pytest.mark.parametrize("right", ["rows", "columns"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
