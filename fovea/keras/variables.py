@@ -98,9 +98,32 @@ class Variable(Parameter):
         with no_grad():
             return self.assign(self - value)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        made = super().__deepcopy__(memo)
+        made._describe(self.name, self.path, self.regularizer, self.constraint)
+        return made
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        order = tuple(sorted(range(self.ndim), key=lambda d: -self.strides[d]))
+        described = (self.name, self.path, self.regularizer, self.constraint)
+        return _restored, (self.numpy(), self.dtype.name, self._requires_grad, order, described)
+
+    def _describe(self, name: str, path: str, regularizer: Any, constraint: Any) -> None:
+        self.name, self.path = name, path
+        self.regularizer, self.constraint = regularizer, constraint
+
     def __repr__(self) -> str:
         shape, dtype = tuple(self.shape), self.dtype.name
         return f"<Variable path={self.path}, shape={shape}, dtype={dtype}, value={self._array()}>"
+
+
+def _restored(values: Any, dtype: str, trainable: bool, order: Any, described: Any) -> Variable:
+    """A weight from a pickle, laid out as it was."""
+    made = Variable(values, dtype=dtype, trainable=trainable)
+    made._describe(*described)
+    if order != tuple(range(len(order))):
+        store_as(made, order)
+    return made
 
 
 def assign(weight: Tensor, value: Any) -> None:

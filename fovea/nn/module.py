@@ -192,6 +192,8 @@ class Module(Hooks, State):
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"{type(module).__name__} is not a Module.")
         self._modules[name] = module
+        if module is not None and module.training is None and self.training is not None:
+            module.train(self.training)  # a Keras layer, which has no mode until it is told one
 
     def register_module(self, name: str, module: Module | None) -> None:
         """``add_module``."""

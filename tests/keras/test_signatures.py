@@ -53,13 +53,51 @@ ABSENT = {
     },
     "saving": {"KerasFileEditor"},
 }
-LAYERS = (
-    "Activation Add Average AveragePooling2D BatchNormalization Concatenate Conv1D Conv2D Conv2DTranspose "
-    "Cropping2D Dense DepthwiseConv2D Dropout ELU Embedding Flatten GaussianNoise GlobalAveragePooling2D "
-    "GlobalMaxPooling2D GroupNormalization Identity InputLayer Lambda Layer LayerNormalization LeakyReLU "
-    "MaxPooling1D MaxPooling2D Maximum Minimum Multiply Normalization PReLU Permute ReLU Rescaling Reshape "
-    "SeparableConv2D Softmax SpatialDropout2D Subtract UpSampling2D ZeroPadding2D"
-).split()
+LAYERS = [
+    "Activation",
+    "Add",
+    "Average",
+    "AveragePooling2D",
+    "BatchNormalization",
+    "Concatenate",
+    "Conv1D",
+    "Conv2D",
+    "Conv2DTranspose",
+    "Cropping2D",
+    "Dense",
+    "DepthwiseConv2D",
+    "Dropout",
+    "ELU",
+    "Embedding",
+    "Flatten",
+    "GaussianNoise",
+    "GlobalAveragePooling2D",
+    "GlobalMaxPooling2D",
+    "GroupNormalization",
+    "Identity",
+    "InputLayer",
+    "Lambda",
+    "Layer",
+    "LayerNormalization",
+    "LeakyReLU",
+    "MaxPooling1D",
+    "MaxPooling2D",
+    "Maximum",
+    "Minimum",
+    "Multiply",
+    "Normalization",
+    "PReLU",
+    "Permute",
+    "ReLU",
+    "Rescaling",
+    "Reshape",
+    "SeparableConv2D",
+    "Softmax",
+    "SpatialDropout2D",
+    "Subtract",
+    "UpSampling2D",
+    "ZeroPadding2D",
+]
 MODULES = (
     "activations",
     "callbacks",
@@ -91,7 +129,7 @@ def public(module: Any) -> list[str]:
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers(keras: Any, name: str) -> None:
-    own = [a for a in arguments(getattr(fk.layers, name))]
+    own = list(arguments(getattr(fk.layers, name)))
     assert own == arguments(getattr(keras.layers, name))
 
 
@@ -119,12 +157,32 @@ def test_signatures(keras: Any, module: str) -> None:
 
 @pytest.mark.parametrize(
     "method",
-    "add_loss build compile compute_loss compute_metrics count_params evaluate fit get_config get_layer "
-    "get_weights load_weights predict predict_on_batch save set_weights summary test_on_batch test_step "
-    "train_on_batch train_step".split(),
+    [
+        "add_loss",
+        "build",
+        "compile",
+        "compute_loss",
+        "compute_metrics",
+        "count_params",
+        "evaluate",
+        "fit",
+        "get_config",
+        "get_layer",
+        "get_weights",
+        "load_weights",
+        "predict",
+        "predict_on_batch",
+        "save",
+        "set_weights",
+        "summary",
+        "test_on_batch",
+        "test_step",
+        "train_on_batch",
+        "train_step",
+    ],
 )
 def test_model_methods(keras: Any, method: str) -> None:
-    own = [a for a in arguments(getattr(fk.Model, method))]
+    own = list(arguments(getattr(fk.Model, method)))
     expected = arguments(getattr(keras.Model, method))
     if method == "build":
         own = [(name, inspect.Parameter.empty) for name, _ in own]

@@ -150,8 +150,22 @@ class Layer(Weights):
             object.__setattr__(self, name, value)
             return
         if isinstance(value, list | tuple | dict):
-            value = tracked(self, name, value)
+            # The list itself is the attribute; the modules in it are registered under its name.
+            self.__dict__[name] = tracked(self, name, value)
+            return
         super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("input", "output") and "_inbound_nodes" in self.__dict__:
+            count = len(self._inbound_nodes)
+            raise AttributeError(
+                f"{self.name} has no single {name}: it was called {count} times in a graph."
+            )
+        return super().__getattr__(name)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.__dict__["_provisional"] = {}
 
     @property
     def dtype(self) -> str:
@@ -226,12 +240,13 @@ class Layer(Weights):
             training = outer
         if training is None:
             training = self.training if self.training is not None else self._training_default
+        training = bool(training)
         if self._takes_training:
-            kwargs["training"] = bool(training)
+            kwargs["training"] = training
         if training is outer or not self._modules:
             result = self._with_hooks(args, kwargs)
         else:
-            context.training = None if training is None else bool(training)
+            context.training = training
             try:
                 result = self._with_hooks(args, kwargs)
             finally:
@@ -321,25 +336,23 @@ class Layer(Weights):
         Node(self, args, kwargs, outputs)
         return outputs
 
-    def _only_node(self, what: str) -> Node:
+    @property
+    def _only_node(self) -> Node:
         if len(self._inbound_nodes) != 1:
-            count = len(self._inbound_nodes)
-            raise AttributeError(
-                f"{self.name} has no single {what}: it was called {count} times in a graph."
-            )
+            raise AttributeError("input and output are those of a single call")
         node: Node = self._inbound_nodes[0]
         return node
 
     @property
     def input(self) -> Any:
-        """The symbolic input of the layer's only call."""
-        tensors = self._only_node("input").input_tensors
+        """The symbolic input of the layer's only call; AttributeError if there are none or more."""
+        tensors = self._only_node.input_tensors
         return tensors[0] if len(tensors) == 1 else tensors
 
     @property
     def output(self) -> Any:
         """The symbolic output of the layer's only call."""
-        return self._only_node("output").outputs
+        return self._only_node.outputs
 
     # -- losses -------------------------------------------------------------------------------
 

@@ -31,6 +31,11 @@ def tracked(owner: Module, name: str, value: Any) -> Any:
 class _Holder(ModuleList):
     """Registers modules that an attribute holds in a list, a tuple or a dictionary."""
 
+    def __init__(self, modules: list[Module]) -> None:
+        super().__init__()
+        self.__dict__["training"] = None  # the layer that has the list knows the mode
+        self.extend(modules)
+
 
 def _hold(owner: Module, name: str, value: Any) -> Any:
     owner._modules[name] = _Holder(_modules_in(value))

@@ -177,15 +177,12 @@ class Weights(Module):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        self.__dict__["_trainable"] = bool(value)
-        for p in self._parameters.values():
-            if p is not None:
-                p.requires_grad = bool(value)
-        for module in self.children():
+        for module in self.modules():
             if isinstance(module, Weights):
-                module.trainable = value
-            else:
-                module.requires_grad_(bool(value))
+                module.__dict__["_trainable"] = bool(value)
+            for p in module._parameters.values():
+                if p is not None:
+                    p.requires_grad = bool(value)
 
 
 def _collect_trainable(module: Any, seen: dict[int, Any]) -> None:

@@ -89,9 +89,10 @@ def find_metric(identifier: Any, y_true: Any, y_pred: Any) -> Any:
             "categorical": metrics.CategoricalAccuracy,
         }
         return kinds[kind_of(y_true, y_pred)](name=identifier)
+    wanted = identifier
     if isinstance(identifier, str) and identifier.lower() in _CROSSENTROPY:
-        identifier = f"{kind_of(y_true, y_pred)}_crossentropy"
-    found = metrics.get(identifier)
+        wanted = f"{kind_of(y_true, y_pred)}_crossentropy"
+    found = metrics.get(wanted)
     if found is None:
         raise ArgumentError("metrics: None is no metric.")
     if not hasattr(found, "update_state"):

@@ -127,6 +127,11 @@ def are_arrays(value: Any) -> bool:
     return False
 
 
+def _is_list_of_batches(value: Any) -> bool:
+    """Whether a list holds tuples: batches (x, y), not the arrays of several inputs."""
+    return isinstance(value, list) and all(isinstance(v, tuple) and len(v) > 1 for v in value)
+
+
 def _arrays(value: Any) -> Any:
     if value is None:
         return None
@@ -363,7 +368,7 @@ def batches_of(
         raise ArgumentError("fit, evaluate and predict need data: x is None.")
     if class_weight is not None:
         _checked_class_weight(y, class_weight, sample_weight)
-    if are_arrays(x):
+    if are_arrays(x) and not (y is None and _is_list_of_batches(x)):
         if class_weight is not None and y is not None:
             sample_weight = class_weights(y, class_weight)
         return Batches(ArrayData(x, y, sample_weight, batch_size or 32, shuffle), steps)

@@ -11,8 +11,6 @@ from fovea.keras.tree import flatten, map_structure
 
 __all__ = ["Graph"]
 
-Key = int  # a symbolic tensor's id
-
 
 class _Slot:
     """Stands for a value that is computed when the graph runs."""
@@ -44,7 +42,7 @@ class Graph:
                         fix="start from Input(shape=...) and call layers on it",
                     )
         self.nodes = self._sorted()
-        self._slots: dict[Key, int] = {}
+        self._slots: dict[KerasTensor, int] = {}
         self._program = self._compiled()
 
     @property
@@ -52,7 +50,7 @@ class Graph:
         """The layers, each once: those farthest from the outputs first, as Keras lists them."""
         depths = self.depths()
         layers = list({id(n.operation): n.operation for n in self.nodes}.values())
-        return sorted(layers, key=lambda o: (-depths[id(o)], self._met.get(id(o), -1)))
+        return sorted(layers, key=lambda o: (-depths[id(o)], self._met.get(o, -1)))
 
     def depths(self) -> dict[int, int]:
         """For each layer's id: how many calls lie between it and an output, at most."""
@@ -90,7 +88,7 @@ class Graph:
         known = {id(t) for t in self.flat_inputs}
         order: list[Node] = []
         done: set[int] = set()
-        self._met: dict[int, int] = {}  # layers in the order in which they are met
+        self._met: dict[Any, int] = {}  # layers in the order in which they are met
         stack: list[tuple[Node, bool]] = [(_node(t), False) for t in reversed(self.flat_outputs)]
         while stack:
             node, expanded = stack.pop()
@@ -100,7 +98,7 @@ class Graph:
                 done.add(id(node))
                 order.append(node)
                 continue
-            self._met.setdefault(id(node.operation), len(self._met))
+            self._met.setdefault(node.operation, len(self._met))
             if self._is_boundary(node):
                 done.add(id(node))
                 order.append(node)
@@ -120,7 +118,7 @@ class Graph:
         """Steps: layer, arguments with slots, places of the outputs, whether it is simple."""
         slots = self._slots
         for t in self.flat_inputs:
-            slots.setdefault(id(t), len(slots))
+            slots.setdefault(t, len(slots))
         inputs = {id(t) for t in self.flat_inputs}
         program = []
         for node in self.nodes:
@@ -128,19 +126,19 @@ class Graph:
                 continue
             args = map_structure(self._slot, node.args)
             kwargs = map_structure(self._slot, node.kwargs)
-            out = [slots.setdefault(id(t), len(slots)) for t in node.output_tensors]
+            out = [slots.setdefault(t, len(slots)) for t in node.output_tensors]
             simple = len(args) == 1 and isinstance(args[0], _Slot) and not kwargs and len(out) == 1
             program.append((node.operation, args, kwargs, out, simple))
         return program
 
     def _slot(self, value: Any) -> Any:
-        return _Slot(self._slots[id(value)]) if isinstance(value, KerasTensor) else value
+        return _Slot(self._slots[value]) if isinstance(value, KerasTensor) else value
 
     def run(self, values: list[Any]) -> Any:
         """The outputs, in the outputs' structure, for the inputs' values in order."""
         held: list[Any] = [None] * len(self._slots)
         for t, value in zip(self.flat_inputs, values, strict=True):
-            held[self._slots[id(t)]] = value
+            held[self._slots[t]] = value
         for layer, args, kwargs, out, simple in self._program:
             if simple:
                 held[out[0]] = layer(held[args[0].index])
@@ -149,19 +147,19 @@ class Graph:
             named = map_structure(lambda v: held[v.index] if isinstance(v, _Slot) else v, kwargs)
             for place, result in zip(out, flatten(layer(*given, **named)), strict=True):
                 held[place] = result
-        return map_structure(lambda t: held[self._slots[id(t)]], self.outputs)
+        return map_structure(lambda t: held[self._slots[t]], self.outputs)
 
     def replay(self, values: list[Any], swap: Any) -> Any:
         """Call the layers anew on symbolic tensors; ``swap`` gives each layer's stand-in."""
         held: list[Any] = [None] * len(self._slots)
         for t, value in zip(self.flat_inputs, values, strict=True):
-            held[self._slots[id(t)]] = value
+            held[self._slots[t]] = value
         for layer, args, kwargs, out, _ in self._program:
             given = map_structure(lambda v: held[v.index] if isinstance(v, _Slot) else v, args)
             named = map_structure(lambda v: held[v.index] if isinstance(v, _Slot) else v, kwargs)
             for place, result in zip(out, flatten(swap(layer)(*given, **named)), strict=True):
                 held[place] = result
-        return map_structure(lambda t: held[self._slots[id(t)]], self.outputs)
+        return map_structure(lambda t: held[self._slots[t]], self.outputs)
 
 
 def _node(t: KerasTensor) -> Node:

@@ -196,7 +196,10 @@ class Trainer(Layer):
     def _train_step(self, batch: Any) -> dict[str, Any]:
         """``train_step`` with metrics for values, so that nobody computes what nobody reads."""
         x, y, weight = data.unpack_x_y_sample_weight(batch)
-        if self.__dict__.get("_learned") is not None:
+        if self.__dict__.get("_learned") is None:
+            self.zero_grad()
+            self._clear_losses()
+        else:
             for p in self._learned:
                 p.grad = None
             self._clear_step_losses()
@@ -419,9 +422,9 @@ class Trainer(Layer):
         batches = data.batches_of(x, y, sample_weight, batch_size=batch_size, steps=steps)
         self._set_mode(False)
         found = self._loop().evaluate(batches, callbacks=callbacks, verbose=_verbosity(verbose))
-        return found if return_dict else self._in_order(found)
+        return found if return_dict else self._listed(found)
 
-    def _in_order(self, found: dict[str, Any]) -> Any:
+    def _listed(self, found: dict[str, Any]) -> Any:
         names = [n for n in self.metrics_names if n in found]
         values = [found[n] for n in names] + [found[n] for n in sorted(found) if n not in names]
         return values[0] if len(values) == 1 else values
@@ -478,7 +481,7 @@ class Trainer(Layer):
     def _single(self, step: Any, batch: tuple[Any, Any, Any], return_dict: bool) -> Any:
         self.reset_metrics()
         found = numbers(step(data.as_batch(batch)))
-        return found if return_dict else self._in_order(found)
+        return found if return_dict else self._listed(found)
 
     def predict_on_batch(self, x: Any) -> Any:
         """The output for one batch, as arrays."""
