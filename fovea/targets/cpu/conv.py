@@ -59,9 +59,10 @@ class ConvParams:
 class Correlation:
     """y[n, h, w, g, o] = sum over r, s, c of x[n, i, j, g, c] * w[g, o, c, r, s].
 
-    There i = h * stride + origin + r * step, and j likewise. `x` and `y` are (N, C, H, W) views over all groups; x is zero outside its image. `grid` is the
-    part of y that is written: every `spacing`-th pixel from `y_offset` on. Weight strides are by
-    group, output, channel, row and column.
+    There i = h * stride + origin + r * step, and j likewise. `x` and `y` are (N, C, H, W) views
+    over all groups; x is zero outside its image. `grid` is the part of y that is written: every
+    `spacing`-th pixel from `y_offset` on. Weight strides are by group, output, channel, row and
+    column. `depthwise`: see `widened`.
     """
 
     x: View
