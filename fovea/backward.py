@@ -105,7 +105,7 @@ def _seed(t: Tensor, g: Tensor | None) -> Tensor:
                 {"tensor": describe(t)},
                 "reduce it first, loss.mean().backward(), or pass the gradient to backward",
             )
-        return t.detach().new_ones(t.shape)
+        return _one(t)
     if tuple(g.shape) != tuple(t.shape):
         raise ShapeError(
             "backward: the gradient's shape is not the tensor's.",
@@ -113,6 +113,20 @@ def _seed(t: Tensor, g: Tensor | None) -> Tensor:
         )
     g._grad_shared = True  # the caller holds it
     return g
+
+
+_ones: dict[Any, tuple[Tensor, int]] = {}
+
+
+def _one(t: Tensor) -> Tensor:
+    """The gradient of a scalar with respect to itself, made once for each shape and dtype."""
+    key = (t.shape, t.dtype)
+    found, version = _ones.get(key, (None, 0))
+    if found is None or found.storage.version != version:
+        found = t.detach().new_ones(t.shape)
+        found._grad_shared = True  # no leaf may keep it
+        _ones[key] = (found, found.storage.version)
+    return found
 
 
 def _run(
@@ -152,7 +166,6 @@ class _Walk:
         self.targets = targets
         self.found: dict[int, Tensor] = {}
         self.pending: dict[Node, list[Any]] = {}
-        self.owned: set[int] = set()
         self.queue: list[tuple[int, Node]] = []
         self.useful: dict[Node, bool] | None = None
         self.at_node: dict[tuple[Node, int], list[int]] = {}
@@ -175,12 +188,11 @@ class _Walk:
 
     def _sum(self, a: Tensor, b: Tensor) -> Tensor:
         """a + b; in place once ``a`` is a sum that only this walk holds."""
-        if self.create or id(a) not in self.owned:
-            total = a + b
-            if not self.create:
-                self.owned.add(id(total))
-            return total
-        return a.add_(b)
+        if a._grad_owned and not a._grad_shared:
+            return a.add_(b)
+        total = a + b
+        total._grad_owned = not self.create
+        return total
 
     def _leaf(self, leaf: Tensor, g: Tensor) -> None:
         for hook in leaf._hooks or ():
@@ -223,16 +235,19 @@ class _Walk:
         return useful.get(edge[0], False) or edge in self.at_node
 
     def run(self) -> None:
-        while self.queue:
-            _, node = heapq.heappop(self.queue)
-            grads = self._arrived(node, self.pending.pop(node))
-            if self.useful is not None and not self.useful.get(node, False):
+        queue, useful = self.queue, self.useful
+        while queue:
+            _, node = heapq.heappop(queue)
+            grads = tuple(self.pending.pop(node))
+            if node.hooks or self.at_node:
+                grads = self._arrived(node, list(grads))
+            if useful is None:
+                node.needed = tuple([e is not None for e in node.edges])
+            elif useful.get(node, False):
+                node.needed = tuple([e is not None and self._leads(e, useful) for e in node.edges])
+            else:
                 continue
-            node.needed = tuple(
-                e is not None and (self.useful is None or self._leads(e, self.useful))
-                for e in node.edges
-            )
-            if not any(node.needed):
+            if True not in node.needed:
                 continue
             results = node.run(grads)
             if not self.retain:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fovea import targets
 from fovea.errors import DTypeError, FoveaError, InplaceError, ShapeError, describe
+from fovea.form import form_of
 from fovea.size import Size
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class _State(threading.local):
 
 
 _state = _State()
+_recorder: Any = None
 
 
 def grad_enabled() -> bool:
@@ -47,21 +49,22 @@ def bind(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None = None) -> Any:
 
     Returns a Tensor, or a tuple of them for an op with several outputs.
     """
-    key: list[Any] = [attrs]
+    parts: list[Any] = [attrs]
     needs_grad = False
     for t in inputs:
         if t is None:
-            key.append(None)
+            parts.append(None)
             continue
-        key.append(t.shape)
-        key.append(t.strides)
-        key.append(t.dtype)
-        if t._requires_grad or t._base is not None:
-            needs_grad = needs_grad or t.requires_grad
-    cache_key = tuple(key)
-    plan = op.plans.get(cache_key)
+        parts.append(t._form or form_of(t))
+        base = t._base
+        if base is not None and t._view_stamp != base._graph_version:
+            t._sync_view()
+        if t._requires_grad:
+            needs_grad = True
+    key = tuple(parts)
+    plan = op.plans.get(key)
     if plan is None:
-        plan = _plan(op, inputs, attrs, cache_key)
+        plan = _plan(op, inputs, attrs, key)
     out = plan(inputs)
     if needs_grad and _state.grad_enabled and op.nondifferentiable is None:
         _record(op, inputs, attrs, out)
@@ -97,9 +100,12 @@ def _check_inputs(op: Op, inputs: tuple[Any, ...]) -> None:
 
 
 def _record(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, out: Any) -> None:
-    from fovea import tape
+    global _recorder
+    if _recorder is None:  # the tape stands above this module: found when it is first needed
+        from fovea.tape import record
 
-    tape.record(op, inputs, attrs, out)
+        _recorder = record
+    _recorder(op, inputs, attrs, out)
 
 
 def _bump_mutated(op: Op, inputs: tuple[Any, ...]) -> None:
@@ -121,21 +127,18 @@ def bind_into(op: Op, out: Tensor, inputs: tuple[Any, ...], attrs: Attrs | None 
         InplaceError: ``out`` is a leaf that requires a gradient, or a broadcast (overlapping) view.
     """
     records = _state.grad_enabled and (
-        out.requires_grad or any(t is not None and t.requires_grad for t in inputs)
+        out.requires_grad or any([t is not None and t.requires_grad for t in inputs])
     )
-    if records and out.is_leaf and out.requires_grad:
-        raise InplaceError(
-            f"{op.name}_: a leaf tensor that requires a gradient cannot be changed in place.",
-            {"tensor": describe(out)},
-            "wrap the change in `with fovea.no_grad():`",
-        )
-    if records and out._base is not None and out._base.is_leaf and out._base.requires_grad:
-        raise InplaceError(
-            f"{op.name}_: a view of a leaf that requires a gradient cannot be changed in place.",
-            {"tensor": describe(out)},
-            "wrap the change in `with fovea.no_grad():`",
-        )
-    key = (attrs, out.shape, out.strides, out.dtype, "into", *(_key(t, out) for t in inputs))
+    if records:
+        _refuse_leaves(op, out)
+    parts: list[Any] = [attrs, "into", out._form or form_of(out)]
+    for t in inputs:
+        if t is None:
+            parts.append(None)
+        else:
+            parts.append(t._form or form_of(t))
+            parts.append(_relation(t, out) if t.storage is out.storage else 0)
+    key = tuple(parts)
     plan = op.plans.get(key)
     if plan is None:
         plan = op.plans[key] = _plan_into(op, out, inputs, attrs)
@@ -151,6 +154,23 @@ def bind_into(op: Op, out: Tensor, inputs: tuple[Any, ...], attrs: Attrs | None 
     return out
 
 
+def _refuse_leaves(op: Op, out: Tensor) -> None:
+    """What is to be recorded may not change a leaf, which has no place on the tape."""
+    kind = "a leaf tensor"
+    base = out._base
+    if base is None:
+        refused = out.is_leaf and out.requires_grad
+    else:
+        kind = "a view of a leaf"
+        refused = base.is_leaf and base.requires_grad
+    if refused:
+        raise InplaceError(
+            f"{op.name}_: {kind} that requires a gradient cannot be changed in place.",
+            {"tensor": describe(out)},
+            "wrap the change in `with fovea.no_grad():`",
+        )
+
+
 def _as_it_was(op: Op, out: Tensor, inputs: tuple[Any, ...]) -> Tensor:
     """``out`` before the change, for the tape; a copy if the gradient will read its values."""
     previous = out._autograd_alias()
@@ -164,16 +184,11 @@ def _as_it_was(op: Op, out: Tensor, inputs: tuple[Any, ...]) -> Tensor:
     return previous
 
 
-def _key(t: Any, out: Tensor) -> Any:
-    if t is None:
-        return None
-    overlaps = t.storage is out.storage and t is not out
-    return (
-        t.shape,
-        t.strides,
-        t.dtype,
-        overlaps and (t.offset, t.strides) != (out.offset, out.strides),
-    )
+def _relation(t: Any, out: Tensor) -> int:
+    """How an input lies in the memory of ``out``: 1 it is ``out``, 2 in the same place, 3 elsewhere."""
+    if t is out:
+        return 1
+    return 2 if t._form is out._form and t.offset == out.offset else 3
 
 
 def _plan_into(op: Op, out: Tensor, inputs: tuple[Any, ...], attrs: Attrs | None) -> Any:

@@ -89,6 +89,7 @@ def lerp_(self: Tensor, end: Tensor, weight: Any) -> Tensor:
 def inplace_view(self: Tensor, viewed: Tensor) -> Tensor:
     """Make ``self`` a view of its own memory (``squeeze_`` and its kin; not on the tape)."""
     self.shape, self.strides, self.offset = viewed.shape, viewed.strides, viewed.offset
+    self._form = None
     return self
 
 

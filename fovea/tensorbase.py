@@ -10,6 +10,7 @@ import numpy as np
 from fovea import devices, dispatch
 from fovea.dtypes import DType
 from fovea.errors import DTypeError, GradientError, InplaceError
+from fovea.form import Form
 from fovea.size import Size
 from fovea.storage import Storage
 from fovea.targets.base import make_tensor
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
 __all__ = ["TensorBase", "is_tensor"]
+
+
+_new = object.__new__
 
 
 class TensorBase:
@@ -37,6 +41,7 @@ class TensorBase:
     offset: int
     dtype: DType
     device = devices.CPU
+    _form: Form | None = None  # shape, strides and dtype as one object, once somebody asked for it
 
     grad: Tensor | None = None
     _requires_grad: bool = False
@@ -45,7 +50,8 @@ class TensorBase:
     _hooks: list[Callable[..., Any]] | None = None
     _post_hooks: list[Callable[..., Any]] | None = None
     _retains_grad: bool = False
-    _grad_shared: bool = False
+    _grad_shared: bool = False  # as a gradient: somebody besides the walk holds it
+    _grad_owned: bool = False  # as a gradient: a sum that only the walk holds
     # Views: the tensor whose memory this is, how to derive this view from it, and the base's state
     # when that was last done.
     _base: Tensor | None = None
@@ -65,7 +71,7 @@ class TensorBase:
         dtype: DType,
     ) -> Self:
         """A tensor over existing bytes."""
-        t = cls.__new__(cls)
+        t = _new(cls)
         t.storage = storage
         t.shape = shape  # type: ignore[assignment]
         t.strides = strides
@@ -245,7 +251,7 @@ class TensorBase:
     @data.setter
     def data(self, value: Tensor) -> None:
         self.storage, self.shape, self.strides = value.storage, value.shape, value.strides
-        self.offset, self.dtype = value.offset, value.dtype
+        self.offset, self.dtype, self._form = value.offset, value.dtype, value._form
 
     def retain_grad(self) -> None:
         """Make backward fill ``.grad`` of this tensor although it is no leaf."""

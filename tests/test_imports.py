@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent / "fovea"
 # (Imports inside functions and under TYPE_CHECKING are not import-time dependencies.)
 ROOMS: list[tuple[str, ...]] = [
     ("errors", "size", "version"),
-    ("dtypes", "devices", "storage"),
+    ("dtypes", "devices", "form", "storage"),
     ("targets", "dispatch"),
     ("ops",),
     ("targets.cpu",),  # lowerings name the ops that they run; ``targets`` loads them when needed

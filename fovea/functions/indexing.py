@@ -18,6 +18,7 @@ from fovea.ops import index as ops
 from fovea.ops import shape as shape_ops
 from fovea.ops.reduce import DimAttrs
 from fovea.ops.rules import normalize_dim
+from fovea.size import Size
 from fovea.tensorbase import is_tensor
 
 if TYPE_CHECKING:
@@ -38,8 +39,28 @@ def getitem(input: Tensor, key: Any) -> Tensor:
     return ops.index.bind((view, *indices), ops.IndexAttrs.of(dims))
 
 
+class _Unrecorded:
+    """Rows and slices of tensors without gradients: views made without an op.
+
+    Every index would be another op call to plan and to keep. If the base gets a gradient later (by a change in place),
+    the view is derived from it again, through the ops.
+    """
+
+    def bind(self, inputs: tuple[Any, ...], place: Any) -> Tensor:
+        """The view again: a row by its number, or rows from start to stop."""
+        return getitem(inputs[0], slice(*place) if isinstance(place, tuple) else place)
+
+
+_UNRECORDED = _Unrecorded()
+
+
 def _rows(input: Tensor, start: int, length: int) -> Tensor:
     """A view of consecutive rows: what mini-batch loops ask for."""
+    if not input.requires_grad:
+        shape = Size((length, *input.shape[1:]))
+        offset = input.offset + start * input.strides[0] * (length > 0)
+        place = (start, start + length)
+        return input._make_view(input, shape, input.strides, offset, _UNRECORDED, place)
     rest = input.ndim - 1
     attrs = shape_ops.SliceAttrs.of(
         (start if length else 0, *(0,) * rest), (length, *input.shape[1:]), (1,) * (rest + 1)
@@ -51,6 +72,10 @@ def _row(input: Tensor, i: int) -> Tensor:
     size = input.shape[0]
     if not -size <= i < size:
         raise OutOfRangeError(f"index {i} is out of range for dimension 0 of size {size}.")
+    if not input.requires_grad:
+        strides = input.strides
+        offset = input.offset + i % size * strides[0]
+        return input._make_view(input, input.shape[1:], strides[1:], offset, _UNRECORDED, i)
     part = narrow(input, 0, i % size, 1)
     return shape_ops.view.bind((part,), shape_ops.ShapeAttrs.of(part.shape[1:]))
 

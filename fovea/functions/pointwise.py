@@ -7,12 +7,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fovea import dispatch, dtypes
+from fovea.dispatch import bind
 from fovea.dtypes import DType
 from fovea.errors import ArgumentError, DTypeError, describe
 from fovea.functions.creation import constant, from_array
 from fovea.ops import elementwise as ops
 from fovea.ops.op import Op
-from fovea.tensorbase import is_tensor
+from fovea.tensorbase import TensorBase, is_tensor
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -49,7 +50,7 @@ def result_type(*operands: Any) -> DType:
 
 def operands(name: str, a: Any, b: Any, floating: bool = False) -> tuple[Tensor, Tensor]:
     """Two operands as tensors of one dtype."""
-    a_is, b_is = is_tensor(a), is_tensor(b)
+    a_is, b_is = isinstance(a, TensorBase), isinstance(b, TensorBase)
     if a_is and b_is and a.dtype is b.dtype:
         if not floating or a.dtype.is_floating_point:
             return a, b
@@ -91,8 +92,11 @@ def finish(result: Tensor, out: Tensor | None) -> Tensor:
 
 
 def _binary(op: Op, floating: bool = False) -> Any:
+    name = op.name
+
     def call(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
-        return finish(op.bind(operands(op.name, input, other, floating)), out)
+        result: Tensor = bind(op, operands(name, input, other, floating))
+        return result if out is None else finish(result, out)
 
     call.__name__ = call.__qualname__ = op.name
     call.__doc__ = f"``{op.name}`` of two tensors (or a tensor and a number), with broadcasting."
@@ -100,8 +104,11 @@ def _binary(op: Op, floating: bool = False) -> Any:
 
 
 def _comparison(op: Op) -> Any:
+    name = op.name
+
     def call(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
-        return finish(op.bind(operands(op.name, input, other)), out)
+        result: Tensor = bind(op, operands(name, input, other))
+        return result if out is None else finish(result, out)
 
     call.__name__ = call.__qualname__ = op.name
     call.__doc__ = f"Whether ``{op.name}`` holds, element by element; a bool tensor."
@@ -112,7 +119,8 @@ def _unary(op: Op, floating: bool = True) -> Any:
     def call(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         if floating and not input.dtype.is_floating_point:
             input = to_dtype(input, dtypes.get_default_dtype())
-        return finish(op.bind((input,)), out)
+        result: Tensor = bind(op, (input,))
+        return result if out is None else finish(result, out)
 
     call.__name__ = call.__qualname__ = op.name
     call.__doc__ = f"``{op.name}`` of each element."
@@ -128,18 +136,20 @@ def add(input: Any, other: Any, *, alpha: Scalar = 1, out: Tensor | None = None)
     """
     if alpha != 1:
         other = mul(other, alpha)
-    return finish(ops.add.bind(operands("add", input, other)), out)
+    result: Tensor = bind(ops.add, operands("add", input, other))
+    return result if out is None else finish(result, out)
 
 
 def sub(input: Any, other: Any, *, alpha: Scalar = 1, out: Tensor | None = None) -> Tensor:
     """``input - alpha * other``. Booleans cannot be subtracted: use ``^`` or ``logical_xor``."""
-    if any(is_tensor(t) and t.dtype is dtypes.bool_ for t in (input, other)):
+    if dtypes.bool_ in (getattr(input, "dtype", None), getattr(other, "dtype", None)):
         raise DTypeError(
             "sub: booleans cannot be subtracted.", fix="use ^ (logical_xor), or .int() first"
         )
     if alpha != 1:
         other = mul(other, alpha)
-    return finish(ops.sub.bind(operands("sub", input, other)), out)
+    result: Tensor = bind(ops.sub, operands("sub", input, other))
+    return result if out is None else finish(result, out)
 
 
 def rsub(input: Any, other: Any, *, alpha: Scalar = 1) -> Tensor:
@@ -158,7 +168,8 @@ def div(
     (tensor([ 3.5000, -3.5000]), tensor([ 3, -4]))
     """
     if rounding_mode is None:
-        return finish(ops.div.bind(operands("div", input, other, True)), out)
+        result: Tensor = bind(ops.div, operands("div", input, other, True))
+        return result if out is None else finish(result, out)
     if rounding_mode == "floor":
         return finish(floor_divide(input, other), out)
     if rounding_mode != "trunc":

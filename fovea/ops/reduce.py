@@ -17,7 +17,7 @@ from fovea.dtypes import DType
 from fovea.errors import ShapeError, describe
 from fovea.ops.op import Attrs, Op, Shaped, Spec
 from fovea.ops.rules import dense_strides, require_dims, require_floating
-from fovea.ops.shape import cat
+from fovea.ops.shape import ShapeAttrs, cat, expand, view
 
 Array = np.ndarray[Any, Any]
 
@@ -61,8 +61,15 @@ def reduced_spec(x: Shaped, dims: tuple[int, ...], keepdim: bool, dtype: DType) 
 
 def unreduced(t: Any, ctx: Any) -> Any:
     """A reduced tensor with its dimensions of size 1 back, ready to broadcast."""
-    a, shape = ctx.attrs, ctx.shape(0)
-    return t if a.keepdim else t.reshape(reduced_shape(shape, a.dims, True))
+    a = ctx.attrs
+    if a.keepdim or not a.dims:
+        return t
+    return view.bind((t,), ShapeAttrs.of(reduced_shape(ctx.shape(0), a.dims, True)))
+
+
+def spread(t: Any, ctx: Any) -> Any:
+    """A reduced tensor over all that was reduced, as a view."""
+    return expand.bind((unreduced(t, ctx),), ShapeAttrs.of(ctx.shape(0)))
 
 
 def reduction(
@@ -115,7 +122,7 @@ def _count(x: Array, axis: tuple[int, ...]) -> Any:
     return x.dtype.type(n)
 
 
-sum_.grad()(lambda ctx, gy: unreduced(gy, ctx).expand(ctx.shape(0)))
+sum_.grad()(lambda ctx, gy: spread(gy, ctx))
 
 
 @mean.shape
@@ -131,7 +138,7 @@ def _(ctx: Any, gy: Any) -> Any:
     count = 1
     for d in ctx.attrs.dims:
         count *= shape[d]
-    return (unreduced(gy, ctx) * (1.0 / count if count else float("nan"))).expand(shape)
+    return spread(gy * (1.0 / count if count else float("nan")), ctx)
 
 
 @prod.grad(saves=("x",))

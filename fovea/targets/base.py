@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fovea.errors import LoweringError
+from fovea.form import interned
 from fovea.size import Size
 from fovea.storage import Storage
 
@@ -169,9 +170,12 @@ def view_plan(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None) -> Plan:
     assert rule is not None, f"{op!r} is a view without a strided rule"
     shape, strides, offset = rule(inputs[0], attrs) if op.attrs_class else rule(inputs[0])
     make, shape = _tensor_class._make_view, Size(shape)
+    form = interned(shape, strides, inputs[0].dtype)
 
     def run(tensors: tuple[Any, ...]) -> Any:
         x = tensors[0]
-        return make(x, shape, strides, x.offset + offset, op, attrs)
+        view = make(x, shape, strides, x.offset + offset, op, attrs)
+        view._form = form
+        return view
 
     return run

@@ -11,12 +11,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fovea.dtypes import DType
+from fovea.form import interned
 from fovea.ops.op import Spec, contiguous_strides, numel
 from fovea.size import Size
 from fovea.storage import Storage, shelf_of
 from fovea.targets.base import Plan, PlanInto, tensor_class
 from fovea.targets.cpu import threads
 from fovea.targets.cpu.builder import checking
+from fovea.targets.cpu.direct import MOST_WORDS, available, direct_call
 from fovea.targets.cpu.loops import Ready
 from fovea.targets.cpu.program import KernelCall, KernelProgram
 
@@ -41,6 +43,7 @@ def maker(spec: Spec) -> Callable[[], Any]:
     dtype = spec.dtype
     nbytes = numel(shape) * dtype.itemsize
     shelf = shelf_of(nbytes)
+    form = interned(shape, tuple(strides), dtype)
     pop, fresh, cls, new = shelf.free.pop, shelf.make, tensor_class(), object.__new__
 
     def make() -> Any:
@@ -59,6 +62,7 @@ def maker(spec: Spec) -> Callable[[], Any]:
         t.strides = strides
         t.offset = 0
         t.dtype = dtype
+        t._form = form
         return t
 
     return make
@@ -76,6 +80,8 @@ def ranges_of(tensors: Sequence[Any]) -> list[tuple[int, int]]:
 
 def caller(ready: Ready, buffers: int) -> Callable[..., None]:
     """``call(*addresses)`` for a kernel whose other arguments are known."""
+    if not ready.parallel and buffers + len(ready.words) // 8 <= MOST_WORDS and available():
+        return direct_call(ready.address, ready.words)
     pack = struct.Struct(f"{buffers}q").pack
     address, words, count = ready.address, ready.words, 0 if ready.parallel else 1
     run = threads.run

@@ -1,0 +1,43 @@
+"""The form of a tensor: shape, strides and dtype as one object, so that plans are found by identity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fovea.dtypes import DType
+
+__all__ = ["Form", "form_of", "interned"]
+
+_LIMIT = 65536
+
+_forms: dict[tuple[Any, ...], Form] = {}
+
+
+class Form:
+    """Shape, strides and dtype. Equal ones are the same object, but for rare doubles, which only cost a plan."""
+
+    __slots__ = ("dtype", "shape", "strides")
+
+    def __init__(self, shape: tuple[int, ...], strides: tuple[int, ...], dtype: DType) -> None:
+        self.shape, self.strides, self.dtype = shape, strides, dtype
+
+    def __repr__(self) -> str:
+        return f"<form {self.dtype.name} {tuple(self.shape)} {self.strides}>"
+
+
+def interned(shape: tuple[int, ...], strides: tuple[int, ...], dtype: DType) -> Form:
+    """The form with these fields."""
+    key = (shape, strides, dtype)
+    form = _forms.get(key)
+    if form is None:
+        if len(_forms) >= _LIMIT:
+            _forms.clear()
+        form = _forms.setdefault(key, Form(shape, strides, dtype))
+    return form
+
+
+def form_of(t: Any) -> Form:
+    """The form of a tensor, which notes it (its shape, strides and dtype must not be set afterwards)."""
+    form: Form = t._form or interned(t.shape, t.strides, t.dtype)
+    t._form = form
+    return form
