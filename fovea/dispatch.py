@@ -127,7 +127,7 @@ def bind_into(op: Op, out: Tensor, inputs: tuple[Any, ...], attrs: Attrs | None 
         InplaceError: ``out`` is a leaf that requires a gradient, or a broadcast (overlapping) view.
     """
     records = _state.grad_enabled and (
-        out.requires_grad or any([t is not None and t.requires_grad for t in inputs])
+        out.requires_grad or any(t is not None and t.requires_grad for t in inputs)
     )
     if records:
         _refuse_leaves(op, out)
@@ -185,7 +185,9 @@ def _as_it_was(op: Op, out: Tensor, inputs: tuple[Any, ...]) -> Tensor:
 
 
 def _relation(t: Any, out: Tensor) -> int:
-    """How an input lies in the memory of ``out``: 1 it is ``out``, 2 in the same place, 3 elsewhere."""
+    """How an input lies in the memory of ``out``: 1 it is ``out``, 2 in the same place, 3
+    elsewhere.
+    """
     if t is out:
         return 1
     return 2 if t._form is out._form and t.offset == out.offset else 3

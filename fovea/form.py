@@ -1,4 +1,6 @@
-"""The form of a tensor: shape, strides and dtype as one object, so that plans are found by identity."""
+"""The form of a tensor: shape, strides and dtype as one object, so that plans are found by
+identity.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ _forms: dict[tuple[Any, ...], Form] = {}
 
 
 class Form:
-    """Shape, strides and dtype. Equal ones are the same object, but for rare doubles, which only cost a plan."""
+    """Shape, strides and dtype. Equal ones are the same object, but for rare doubles, which only
+    cost a plan.
+    """
 
     __slots__ = ("dtype", "shape", "strides")
 
@@ -37,7 +41,9 @@ def interned(shape: tuple[int, ...], strides: tuple[int, ...], dtype: DType) -> 
 
 
 def form_of(t: Any) -> Form:
-    """The form of a tensor, which notes it (its shape, strides and dtype must not be set afterwards)."""
+    """The form of a tensor, which notes it (its shape, strides and dtype must not be set
+    afterwards).
+    """
     form: Form = t._form or interned(t.shape, t.strides, t.dtype)
     t._form = form
     return form

@@ -1,4 +1,5 @@
-"""Fit the polynomials of fovea/targets/cpu/vmath.py: best in the largest weighted error (Remez's exchange).
+"""Fit the polynomials of fovea/targets/cpu/vmath.py: best in the largest weighted error (Remez's
+exchange).
 
 python scripts/fit_polynomials.py            # prints every table; needs mpmath
 """

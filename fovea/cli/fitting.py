@@ -25,7 +25,17 @@ from fovea.utils.data import DataLoader
 if TYPE_CHECKING:
     from fovea.optim.optimizer import Optimizer
 
-__all__ = ["DivergedError", "Fitting", "Measured", "Plan", "make_loader", "measure"]
+__all__ = [
+    "DivergedError",
+    "Fitting",
+    "Measured",
+    "Plan",
+    "make_loader",
+    "measure",
+    "refresh_statistics",
+]
+
+_FEW_STEPS = 40  # training steps an epoch, below which running statistics lag too far behind
 
 
 class DivergedError(FoveaError):
@@ -91,13 +101,23 @@ def _make_optimizer(model: nn.Module, plan: Plan) -> Optimizer:
 
 
 class _Modes(Callback):
-    """Training mode for training, evaluation mode for validation; and an end to a run gone
-    wrong."""
+    """Training mode for training, evaluation mode for validation; an end to a run gone wrong.
+
+    Args:
+        batches: the training batches, if there are so few in an epoch that the running statistics
+            of batch normalization cannot follow; they are then taken anew before each validation.
+    """
+
+    def __init__(self, batches: Any = None) -> None:
+        super().__init__()
+        self.batches = batches
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.model.train()
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if self.batches is not None:
+            refresh_statistics(self.model, self.batches)
         self.model.eval()
 
     def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
@@ -109,6 +129,24 @@ class _Modes(Callback):
                 f"the loss became {(logs or {})['loss']} in epoch {epoch + 1}.",
                 fix="try a lower learning rate with --lr",
             )
+
+
+def refresh_statistics(model: nn.Module, batches: Any) -> None:
+    """Give batch normalization the mean and variance over these batches, with today's weights."""
+    layers = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    if not layers:
+        return
+    before = [layer.momentum for layer in layers]
+    model.eval()
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # the plain mean over all batches
+        layer.train()
+    with autograd.no_grad():
+        for images, _ in batches:
+            model(images)
+    for layer, momentum in zip(layers, before, strict=True):
+        layer.momentum = momentum
 
 
 class Fitting:
@@ -152,11 +190,12 @@ class Fitting:
             KeyboardInterrupt: Ctrl-C, after the callbacks have been told.
         """
         loop = Loop(self.model, self._train_step, self._test_step, self._reset)
+        few = len(self.batches) < _FEW_STEPS
         return loop.fit(
             Batches(self.batches),
             epochs=self.plan.epochs,
             validation=self.validation,
-            callbacks=[_Modes(), *callbacks],
+            callbacks=[_Modes(self.batches if few else None), *callbacks],
             verbose=0,
         )
 

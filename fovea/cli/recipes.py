@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-__all__ = ["DATASETS", "LEARNING_RATES", "OPTIMIZERS", "RECIPES", "Augment", "Recipe"]
+__all__ = ["DATASETS", "LEARNING_RATES", "OPTIMIZERS", "RECIPES", "Augment", "Recipe", "fitted"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,24 @@ class Recipe:
     validation: float = 0.1
     image_size: int | None = None
     augment: Augment = field(default_factory=Augment)
+
+
+_FEW_STEPS = 300
+
+
+def fitted(recipe: Recipe, images: int) -> Recipe:
+    """The recipe for a folder with this many training images: few of them get smaller batches and
+    more passes, so that there are some hundred steps in any case.
+
+    >>> few = fitted(RECIPES["folder"], 100)
+    >>> few.batch_size, few.epochs
+    (8, 25)
+    """
+    if images >= 512:
+        return recipe
+    batch = min(recipe.batch_size, 8 if images < 128 else 16)
+    steps = max(1, images // batch)
+    return replace(recipe, batch_size=batch, epochs=max(recipe.epochs, -(-_FEW_STEPS // steps)))
 
 
 DATASETS: Final = ("digits", "mnist", "fashion-mnist", "kmnist", "cifar10", "cifar100")

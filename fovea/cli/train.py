@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fovea.cli.console import Console, UsageError, add_output_options, at_least, positive_number
-from fovea.cli.recipes import DATASETS, LEARNING_RATES, OPTIMIZERS, RECIPES, Recipe
+from fovea.cli.recipes import DATASETS, LEARNING_RATES, OPTIMIZERS, RECIPES, Recipe, fitted
 
 if TYPE_CHECKING:
     from fovea.cli.classifier import Classifier
@@ -73,12 +74,12 @@ def run(args: argparse.Namespace) -> int:
     name = "folder" if args.data is not None else args.dataset or "digits"
     recipe = RECIPES[name]
     console = Console(args.json, args.quiet)
-    plan = _plan(args, recipe, name)
     import fovea
     from fovea.cli.classifier import Classifier, build_model
 
     fovea.manual_seed(args.seed)
     source = _source(args, recipe, name)
+    plan = _plan(args, fitted(recipe, len(source.train)) if name == "folder" else recipe, name)
     model_name = (args.model or recipe.model).lower()
     model, options = build_model(model_name, len(source.classes), source.preprocess)
     classifier = Classifier(
@@ -86,7 +87,13 @@ def run(args: argparse.Namespace) -> int:
     )
     folder = _output_folder(args.output, name, args.data)
     _introduce(console, classifier, source, plan)
-    return _train(console, classifier, source, plan, folder)
+    try:
+        return _train(console, classifier, source, plan, folder)
+    except BaseException:
+        if args.output is None:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # which it only does if nothing was written
+        raise
 
 
 def _plan(args: argparse.Namespace, recipe: Recipe, name: str) -> Plan:

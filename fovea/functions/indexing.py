@@ -42,7 +42,8 @@ def getitem(input: Tensor, key: Any) -> Tensor:
 class _Unrecorded:
     """Rows and slices of tensors without gradients: views made without an op.
 
-    Every index would be another op call to plan and to keep. If the base gets a gradient later (by a change in place),
+    Every index would be another op call to plan and to keep. If the base gets a gradient later (by
+    a change in place),
     the view is derived from it again, through the ops.
     """
 

@@ -155,7 +155,9 @@ def normalize_dims(name: str, dims: Any, rank: int) -> tuple[int, ...]:
 
 
 def require_dims(name: str, rank: int, dims: Sequence[int]) -> None:
-    """OutOfRangeError unless these are different dimensions of a tensor of ``rank``, from the front."""
+    """OutOfRangeError unless these are different dimensions of a tensor of ``rank``, from the
+    front.
+    """
     limit = max(rank, 1)
     for d in dims:
         if not 0 <= d < limit:

@@ -1,4 +1,4 @@
-"""Checks for those who add ops: a target against the reference, and gradients against differences."""
+"""Checks for those who add ops: targets against the reference, gradients by differences."""
 
 from __future__ import annotations
 

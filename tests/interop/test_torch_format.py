@@ -219,7 +219,7 @@ def test_shapes_and_layouts(shape: tuple[int, ...], tmp_path: Path) -> None:
     torch.save(
         [source, source.T if source.ndim == 2 else source.expand(3, *shape)], tmp_path / "b.pt"
     )
-    assert [x.tolist() for x in fovea.load(tmp_path / "b.pt")][0] == source.tolist()
+    assert next(x.tolist() for x in fovea.load(tmp_path / "b.pt")) == source.tolist()
 
 
 def test_channels_last_stays_channels_last(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""Kernels and lowering of argmax and argmin: the first place of the extremum; a NaN counts as the most extreme."""
+"""Kernels and lowering of argmax and argmin: the first place of the extremum; a NaN counts as the
+most extreme.
+"""
 
 from __future__ import annotations
 
@@ -65,9 +67,11 @@ def _load(k: Kernel, x: Buffer, at: Index, lanes: int) -> Value:
 
 
 def arg_kernel(e: Element, largest: bool, outer: int, columns: bool, index: Element) -> Kernel:
-    """Places (counted in `index`) along one dimension: that of rows which lie together, or down columns which do.
+    """Places (counted in `index`) along one dimension: that of rows which lie together, or down
+    columns which do.
 
-    Sizes: the outer kept sizes; how many elements are compared and their stride; columns; outer rows, and how many in a
+    Sizes: the outer kept sizes; how many elements are compared and their stride; columns; outer
+        rows, and how many in a
     piece; strides of x and of y along the outer dimensions.
     """
     k = Kernel(

@@ -1,4 +1,6 @@
-"""Lowering of ops that move elements: clone, cat, pad, slice_scatter, flip, roll. Each is a few strided copies."""
+"""Lowering of ops that move elements: clone, cat, pad, slice_scatter, flip, roll. Each is a few
+strided copies.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ _COPIES = {n: Expression("copy", (e,), (e,), _same) for n, e in _BY_SIZE.items()
 def copy_ready(
     shape: Sequence[int], x_strides: Sequence[int], y_strides: Sequence[int], itemsize: int
 ) -> Ready | None:
-    """The call that copies elements of that many bytes between these layouts; None if there are none."""
+    """The call that copies elements of that many bytes between these layouts; None if there are
+    none.
+    """
     space = collapse(shape, (x_strides, y_strides))
     if space is None:
         return None
@@ -181,7 +185,9 @@ def _strides(spec: Spec) -> tuple[int, ...]:
 
 
 def copied(x: Any, spec: Spec) -> Plan:
-    """A plan that copies a Tensor like ``x`` into the layout of ``spec``, which has its shape and dtype."""
+    """A plan that copies a Tensor like ``x`` into the layout of ``spec``, which has its shape and
+    dtype.
+    """
     ready = copy_ready(spec.shape, x.strides, _strides(spec), spec.dtype.itemsize)
     return launch(ready, [spec.dtype], spec)
 
@@ -245,7 +251,8 @@ def _(op: Op, inputs: tuple[Any, ...], attrs: Any, specs: Sequence[Spec]) -> Pla
     shifts = [0] * len(x.shape)
     for shift, d in zip(attrs.shifts, attrs.dims, strict=True):
         shifts[d] += shift
-    # In each dimension the last `shift` elements come first: one or two runs (length, start in x, start in y).
+    # In each dimension the last `shift` elements come first: one or two runs (length, start in x,
+    # start in y).
     runs = []
     for n, shift in zip(x.shape, shifts, strict=True):
         s = shift % n if n else 0

@@ -1,4 +1,6 @@
-"""Kernels that move elements without looking at them: transposes in tiles, and planes into pixels and back."""
+"""Kernels that move elements without looking at them: transposes in tiles, and planes into pixels
+and back.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ BLOCK = 32  # columns of a tile that go together, so that both sides use whole c
 
 
 def transposed(k: Kernel, rows: Sequence[Value]) -> list[Value]:
-    """The transpose of a square tile, one vector a row: blocks off the diagonal change places, ever larger ones."""
+    """The transpose of a square tile, one vector a row: blocks off the diagonal change places, ever
+    larger ones.
+    """
     tile = list(rows)
     lanes = len(tile)
     step = 1
@@ -31,9 +35,11 @@ def transposed(k: Kernel, rows: Sequence[Value]) -> list[Value]:
 
 
 def transpose_kernel(e: Element, outer: int) -> Kernel:
-    """y[c] = x[i] over `outer` dimensions, where x lies together along i ("across") and y along c ("down").
+    """y[c] = x[i] over `outer` dimensions, where x lies together along i ("across") and y along c
+    ("down").
 
-    Sizes: the outer sizes; across, down; outer rows; how far across and how many pieces across; strides of x along
+    Sizes: the outer sizes; across, down; outer rows; how far across and how many pieces across;
+        strides of x along
     down, of y along across; strides of x, of y along the outer dimensions.
     """
     k = Kernel(
@@ -71,7 +77,9 @@ def _block(
     y_across: Index,
     lanes: int,
 ) -> None:
-    """Transpose from (low, first) to (high, last): tiles of `lanes` squared, and what is left one by one."""
+    """Transpose from (low, first) to (high, last): tiles of `lanes` squared, and what is left one
+    by one.
+    """
     low, high, first, last = (k.index(a) for a in area)
     wide = low + (high - low) // lanes * lanes
     deep = first + (last - first) // lanes * lanes
@@ -82,19 +90,20 @@ def _block(
             with k.loop(*c_range, unroll=1) as c:
                 k.store(k.load(x, k.index(c) * x_down + i), to, c)
 
-    with k.loop(low, wide, lanes, unroll=1) as i:
-        with k.loop(first, deep, lanes, unroll=1) as c:
-            tile = [k.load(x, (c + n) * x_down + i, lanes) for n in range(lanes)]
-            for n, vector in enumerate(transposed(k, tile)):
-                k.store(vector, y, (i + n) * y_across + c)
+    with k.loop(low, wide, lanes, unroll=1) as i, k.loop(first, deep, lanes, unroll=1) as c:
+        tile = [k.load(x, (c + n) * x_down + i, lanes) for n in range(lanes)]
+        for n, vector in enumerate(transposed(k, tile)):
+            k.store(vector, y, (i + n) * y_across + c)
     one_by_one((low, wide), (deep, last))
     one_by_one((wide, high), (first, last))
 
 
 def pixels_kernel(e: Element, channels: int, outer: int, packs: bool) -> Kernel:
-    """Planes of `channels` channels into pixels (``packs``: y holds the channels of a pixel together), or back.
+    """Planes of `channels` channels into pixels (``packs``: y holds the channels of a pixel
+    together), or back.
 
-    Sizes: the outer sizes; pixels; outer rows; pixels in a piece, pieces across; the stride from plane to plane; strides
+    Sizes: the outer sizes; pixels; outer rows; pixels in a piece, pieces across; the stride from
+        plane to plane; strides
     of x, of y along the outer dimensions.
     """
     k = Kernel(

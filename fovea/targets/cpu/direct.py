@@ -1,7 +1,9 @@
 """Kernel calls as built-in functions: from Python straight into machine code.
 
-A call through ctypes costs about half a microsecond, more than many kernels. So a small compiled function, with the
-calling convention of CPython's own built-ins, takes the addresses as arguments, puts the prepared words after them and
+A call through ctypes costs about half a microsecond, more than many kernels. So a small compiled
+function, with the
+calling convention of CPython's own built-ins, takes the addresses as arguments, puts the prepared
+words after them and
 runs the kernel. Where there is no CPython, ctypes does it.
 """
 
@@ -28,7 +30,9 @@ _C_FUNCTIONS = ("PyBytes_AsString", "PyLong_AsLongLong", "Py_IncRef")
 
 
 class _Builtin(Routine):
-    """A routine with the signature of a built-in function: (self, arguments, how many) to a Python object."""
+    """A routine with the signature of a built-in function: (self, arguments, how many) to a Python
+    object.
+    """
 
     def __init__(self) -> None:
         super().__init__("builtin", ("self", "arguments", "count"))
@@ -52,7 +56,9 @@ class _Builtin(Routine):
 
 
 def _builtin() -> _Builtin:
-    """``self`` is a bytes object with these words: kernel, None, how many words follow, those words."""
+    """``self`` is a bytes object with these words: kernel, None, how many words follow, those
+    words.
+    """
     k = _Builtin()
     owner, arguments, count = k.parameters
     prepared = k.memory(k.call("PyBytes_AsString", owner))
@@ -110,7 +116,9 @@ def _maker() -> Callable[..., Any]:
 
 
 def direct_call(address: int, words: bytes) -> Callable[..., None]:
-    """A built-in function of buffer addresses that runs a kernel with these words, on the calling thread alone."""
+    """A built-in function of buffer addresses that runs a kernel with these words, on the calling
+    thread alone.
+    """
     head = struct.pack("3q", address, id(None), len(words) // 8)
     method = ctypes.addressof(_method())
     return _maker()(method, head + words, None)  # type: ignore[no-any-return]

@@ -12,8 +12,6 @@ from fovea.targets.cpu.loops import LANE_BY_LANE
 from fovea.targets.cpu.scalars import is_float, scalar, true
 from fovea.targets.cpu.values import Value
 
-
-
 # -- one operand ------------------------------------------------------------------------------
 
 
@@ -162,7 +160,9 @@ def _signs_differ(a: Value, b: Value) -> Value:
 
 
 def _float_floor_divide(k: Kernel, a: Value, b: Value) -> Value:
-    """floor(a / b), from the exact remainder, so that rounding of a / b cannot lift it over an integer."""
+    """floor(a / b), from the exact remainder, so that rounding of a / b cannot lift it over an
+    integer.
+    """
     rest = a % b
     q = (a - rest) / b
     q = k.select(rest.ne(0.0) & _signs_differ(rest, b), q - 1.0, q)
@@ -174,7 +174,9 @@ def _float_floor_divide(k: Kernel, a: Value, b: Value) -> Value:
 
 scalar(ops.remainder, cost=LANE_BY_LANE)(_by_division(_float_modulo, integers.modulo))
 scalar(ops.fmod, cost=LANE_BY_LANE)(_by_division(lambda k, a, b: a % b, integers.rest_of_quotient))
-scalar(ops.floor_divide, cost=LANE_BY_LANE)(_by_division(_float_floor_divide, integers.floor_quotient))
+scalar(ops.floor_divide, cost=LANE_BY_LANE)(
+    _by_division(_float_floor_divide, integers.floor_quotient)
+)
 scalar(ops.pow_, cost=LANE_BY_LANE)(_by_division(vmath.pow, integers.power))
 scalar(ops.atan2, cost=LANE_BY_LANE)(vmath.atan2)
 

@@ -1,7 +1,9 @@
-"""Ops that run their NumPy reference on the CPU, by name: irregular or rare ones that have no kernel yet."""
+"""Ops that run their NumPy reference on the CPU, by name: irregular or rare ones that have no
+kernel yet.
+"""
 
 from __future__ import annotations
 
 __all__ = ["FALLBACK"]
 
-FALLBACK = frozenset({"random_multinomial", "sort", "tril", "triu"})
+FALLBACK = frozenset({"random_multinomial", "resize2d", "resize2d_grad", "sort", "tril", "triu"})

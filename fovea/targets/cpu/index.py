@@ -93,7 +93,8 @@ class _Picks:
 
     Args:
         x: the tensor that indices point into, by shape and strides.
-        inner_strides: strides of the inner dimensions in the other tensor, whose order in memory they keep.
+        inner_strides: strides of the inner dimensions in the other tensor, whose order in memory
+            they keep.
     """
 
     def __init__(
@@ -130,7 +131,9 @@ class _Picks:
     def _as_it_is(
         self, x: Any, outer: Sequence[int], inner: Sequence[int]
     ) -> tuple[int, ...] | None:
-        """The tensor's strides if its inner dimensions lie together and its outer ones are evenly spaced."""
+        """The tensor's strides if its inner dimensions lie together and its outer ones are evenly
+        spaced.
+        """
         step = 1
         for d in reversed(inner):
             if x.shape[d] != 1 and x.strides[d] != step:
@@ -154,7 +157,9 @@ class _Picks:
         return out
 
     def resolver(self) -> Callable[[Sequence[Any]], Any]:
-        """A function from index tensors to the offsets (int64) they mean; it raises if one is out of range."""
+        """A function from index tensors to the offsets (int64) they mean; it raises if one is out
+        of range.
+        """
         index, n = element(self.index.name), len(self.dims)
         ready = _ready(
             f"resolve/{index}/{n}",
@@ -267,7 +272,7 @@ def _(op: Op, inputs: tuple[Any, ...], attrs: Any, specs: Sequence[Spec]) -> Pla
 
 
 def _put_plan(op: Op, x: Any, inputs: tuple[Any, ...], attrs: Any) -> PlanInto | None:
-    """``plan(tensors, out)`` for index_put into a tensor laid out like ``x`` that holds x already."""
+    """``plan(tensors, out)`` for index_put into a tensor that holds ``x``, laid out like it."""
     values, indices = inputs[1], inputs[2:]
     picks = _Picks(op, x, attrs.dims, indices)
     if (attrs.accumulate and x.dtype in _ROUNDED) or not picks.in_place or numel(x.shape) == 0:
@@ -315,7 +320,9 @@ def _(op: Op, inputs: tuple[Any, ...], attrs: Any, specs: Sequence[Spec], out: A
 def _along(
     op: Op, mode: str, shape: Sequence[int], size: int, dim: int, item: Any, index: Any
 ) -> Ready:
-    """The kernel call for indices of this shape along ``dim``, which has ``size`` elements in the other tensor."""
+    """The kernel call for indices of this shape along ``dim``, which has ``size`` elements in the
+    other tensor.
+    """
     outer, length = numel(shape[:dim]), numel(shape[dim + 1 :])
     count = shape[dim]
     grain = max(1, PIECE // (8 * count))

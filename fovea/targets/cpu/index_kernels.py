@@ -1,6 +1,7 @@
 """Kernels that follow indices: rows picked, put or summed at places that a tensor names.
 
-An index outside its dimension never becomes an access: it is noted in a flag (a word that starts as 0), and the first
+An index outside its dimension never becomes an access: it is noted in a flag (a word that starts as
+    0), and the first
 element stands in for it; the caller raises when it finds the flag set.
 """
 
@@ -47,8 +48,10 @@ def resolve_kernel(index: Element, dims: int) -> Kernel:
 def rows_kernel(e: Element, index: Element, resolved: bool) -> Kernel:
     """y[p, j, :] = x[p, index[j], :], rows of ``length`` elements.
 
-    Sizes: count of indices, rows in all (p times count), rows in a piece, ``length``; the size of the indexed dimension;
-    strides of x along p and along that dimension. With ``resolved``, indices are offsets that need no check.
+    Sizes: count of indices, rows in all (p times count), rows in a piece, ``length``; the size of
+        the indexed dimension;
+    strides of x along p and along that dimension. With ``resolved``, indices are offsets that need
+    no check.
     """
     k = Kernel(
         "index_rows",
@@ -77,8 +80,10 @@ def rows_kernel(e: Element, index: Element, resolved: bool) -> Kernel:
 def put_kernel(e: Element, adds: bool) -> Kernel:
     """y[p, places[j] + q] = (or += with ``adds``) x[p, j, q], in the order of j.
 
-    Sizes: p, count of places, length of q, how much of it is in a piece, pieces across; the stride of y along p. Where a
-    place comes twice, the later value wins, or they are added in order: pieces differ in p or q only.
+    Sizes: p, count of places, length of q, how much of it is in a piece, pieces across; the stride
+        of y along p. Where a
+    place comes twice, the later value wins, or they are added in order: pieces differ in p or q
+        only.
     """
     k = Kernel(
         "index_add" if adds else "index_put",
@@ -116,8 +121,10 @@ def _sum(k: Kernel, a: Value, b: Value) -> Value:
 def along_kernel(e: Element, index: Element, mode: str) -> Kernel:
     """Along the middle one of three dimensions, one index an element.
 
-    ``get``: y[p, j, q] = x[p, index[p, j, q], q]. ``set`` and ``add``: y[p, index[p, j, q], q] = (or +=) x[p, j, q], in
-    the order of j. Sizes: p; j; q, how much of it is in a piece, pieces across; the size of the indexed dimension.
+    ``get``: y[p, j, q] = x[p, index[p, j, q], q]. ``set`` and ``add``: y[p, index[p, j, q], q] =
+    (or +=) x[p, j, q], in
+    the order of j. Sizes: p; j; q, how much of it is in a piece, pieces across; the size of the
+    indexed dimension.
     """
     k = Kernel(
         f"along_{mode}",

@@ -1,6 +1,7 @@
 """From Tensors to one kernel call.
 
-A plan built here does as little as Python allows: take a block from its shelf, put a Tensor around it, gather the
+A plan built here does as little as Python allows: take a block from its shelf, put a Tensor around
+    it, gather the
 addresses, call.
 """
 
@@ -74,7 +75,9 @@ def address_of(t: Any) -> int:
 
 
 def ranges_of(tensors: Sequence[Any]) -> list[tuple[int, int]]:
-    """The byte range (first, one past last) of each Tensor's storage, for kernels that check bounds."""
+    """The byte range (first, one past last) of each Tensor's storage, for kernels that check
+    bounds.
+    """
     return [(t.storage.address, t.storage.address + t.storage.nbytes) for t in tensors]
 
 

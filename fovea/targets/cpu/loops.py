@@ -1,8 +1,12 @@
-"""Fused loops: an expression evaluated over an iteration space, every operand with strides of its own.
+"""Fused loops: an expression evaluated over an iteration space, every operand with strides of its
+own.
 
-A `Space` is what is left of shape and strides once dimensions of size 1 are dropped and neighbors that lie together in
-every operand are merged: a contiguous call has one dimension, whatever its shape was. A kernel exists for each
-expression, number of dimensions and kind of innermost stride; sizes and strides are arguments, so a new shape never
+A `Space` is what is left of shape and strides once dimensions of size 1 are dropped and neighbors
+that lie together in
+every operand are merged: a contiguous call has one dimension, whatever its shape was. A kernel
+    exists for each
+expression, number of dimensions and kind of innermost stride; sizes and strides are arguments, so a
+new shape never
 compiles anything.
 """
 
@@ -21,7 +25,8 @@ from fovea.targets.cpu.values import Index, Value
 
 CONTIGUOUS, BROADCAST, STRIDED = "c", "b", "s"
 
-# Work per piece, in units of about a nanosecond; calls of less than two pieces run on the calling thread alone.
+# Work per piece, in units of about a nanosecond; calls of less than two pieces run on the calling
+# thread alone.
 PIECE_WORK = 8192
 ALONE_BELOW = 24576
 
@@ -39,10 +44,12 @@ class Expression:
         key: names it, with everything that `body` depends on.
         inputs: the elements that are loaded.
         outputs: the elements that are stored.
-        body: from the kernel, the loaded values and the scalar parameters to the values to store. Values come in the
+        body: from the kernel, the loaded values and the scalar parameters to the values to store.
+            Values come in the
             elements that `inputs` are computed with, and must be returned in those of `outputs`.
         parameters: how many scalars (doubles) the body takes.
-        cost: about how many nanoseconds a vector takes; above 4, remainders are done as masked vectors.
+        cost: about how many nanoseconds a vector takes; above 4, remainders are done as masked
+            vectors.
     """
 
     key: str
@@ -63,7 +70,9 @@ class Expression:
         return max(e.compute.bytes for e in self.operands)
 
     def lanes(self, k: Kernel) -> int:
-        """How many points go together: a vector of the widest operand, fewer of what goes lane by lane anyway."""
+        """How many points go together: a vector of the widest operand, fewer of what goes lane by
+        lane anyway.
+        """
         lanes = k.isa.lanes(self.widest)
         return min(lanes, 8) if self.cost >= LANE_BY_LANE else lanes
 
@@ -77,7 +86,9 @@ class Space:
 
     @property
     def pattern(self) -> str:
-        """The kind of each operand's innermost stride. Where one is strided, all are taken as strided."""
+        """The kind of each operand's innermost stride. Where one is strided, all are taken as
+        strided.
+        """
         kinds = [_KINDS.get(s[-1], STRIDED) for s in self.strides]
         return STRIDED * len(kinds) if STRIDED in kinds else "".join(kinds)
 
@@ -91,10 +102,11 @@ def collapse(
 ) -> Space | None:
     """The iteration space of operands with these strides; None where there is no point in it.
 
-    Dimensions are ordered by the strides of operand `lead` (the last: the output), so it is written in the order of memory.
+    Dimensions are ordered by the strides of operand `lead` (the last: the output), so it is written
+    in the order of memory.
 
     >>> collapse((2, 3, 4), [(12, 4, 1), (0, 4, 1)])
-    Space(sizes=(2, 12), strides=((12, 1), (0, 1)))
+    Space(sizes=(12, 2), strides=((1, 12), (1, 0)))
     """
     dims = []
     for d, n in enumerate(shape):
@@ -125,7 +137,9 @@ def broadcast_strides(
 
 @dataclass(frozen=True)
 class Ready:
-    """A fused loop that lacks nothing but addresses: the kernel, the words after them, whether threads take part."""
+    """A fused loop that lacks nothing but addresses: the kernel, the words after them, whether
+    threads take part.
+    """
 
     address: int
     words: bytes
@@ -146,7 +160,9 @@ def prepare(e: Expression, space: Space, parameters: Sequence[float] = ()) -> Re
 
 
 def _cut(e: Expression, space: Space) -> tuple[list[int], bool]:
-    """How the work is cut, by sizes alone: rows and columns of a piece, pieces in a row of pieces, pieces in all."""
+    """How the work is cut, by sizes alone: rows and columns of a piece, pieces in a row of pieces,
+    pieces in all.
+    """
     *outer, columns = space.sizes
     rows = 1
     for n in outer:
@@ -166,7 +182,9 @@ def _cut(e: Expression, space: Space) -> tuple[list[int], bool]:
 
 
 def build(e: Expression, rank: int, pattern: str) -> Kernel:
-    """The kernel of an expression over spaces of `rank` dimensions with innermost strides of these kinds."""
+    """The kernel of an expression over spaces of `rank` dimensions with innermost strides of these
+    kinds.
+    """
     count = len(e.operands)
     strided = pattern[0] == STRIDED
     inner = rank if strided else rank - 1
@@ -201,7 +219,9 @@ def build(e: Expression, rank: int, pattern: str) -> Kernel:
 
 
 class Rows:
-    """A walk over the rows `first` to `last` of the outer dimensions: yields each operand's offset of the row."""
+    """A walk over the rows `first` to `last` of the outer dimensions: yields each operand's offset
+    of the row.
+    """
 
     def __init__(
         self,
@@ -245,7 +265,9 @@ class Rows:
         self.loop.__exit__(None, None, None)
 
     def _advance(self, d: int) -> None:
-        """One step in dimension d; past its end, back to its start and one step in the next outer one."""
+        """One step in dimension d; past its end, back to its start and one step in the next outer
+        one.
+        """
         place = self.places[d].get() + 1
         self.places[d].set(place)
         for offset, steps in zip(self.offsets, self.steps, strict=True):
@@ -267,7 +289,7 @@ def _columns(
     buffers: list[Buffer],
     steps: Sequence[Index] | None,
     low: Value,
-    high: Value,
+    high: Index,
 ) -> None:
     """The innermost dimension, from `low` to `high`."""
     parameters = k.scalars
@@ -309,7 +331,9 @@ def _rest(
     count: Value,
     lanes: int,
 ) -> None:
-    """The last `count` points as one vector: masked, or by way of scratch memory where masks are slow."""
+    """The last `count` points as one vector: masked, or by way of scratch memory where masks are
+    slow.
+    """
     values = []
     for b, f in zip(ins, fixed, strict=True):
         if f is not None:

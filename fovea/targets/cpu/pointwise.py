@@ -27,7 +27,9 @@ assert activation and elementwise  # imported for the emitters that they registe
 def expression(
     op: Op, variant: str, parameters: int, inputs: tuple[DType, ...], result: DType, stored: DType
 ) -> Expression:
-    """The expression of one op on operands of these dtypes: a result rounded to `result`, stored as `stored`."""
+    """The expression of one op on operands of these dtypes: a result rounded to `result`, stored as
+    `stored`.
+    """
     how = SCALARS[op]
     out, rounded = element(stored.name), element(result.name)
     chosen = {"variant": variant} if how.variant is not None else {}
@@ -62,7 +64,9 @@ def ready(
     strides: Sequence[int],
     shape: Sequence[int],
 ) -> Ready | None:
-    """The kernel call for `op` on inputs like these into an output of this layout; None if it has no elements."""
+    """The kernel call for `op` on inputs like these into an output of this layout; None if it has
+    no elements.
+    """
     how = SCALARS[op]
     variant = how.variant(attrs) if how.variant is not None else ""
     numbers = how.parameters(attrs) if how.parameters is not None else ()

@@ -62,7 +62,8 @@ def _by_memory(dims: Sequence[Dim]) -> list[int]:
 
 
 def rows_call(form: Form, at: Layout, scalars: Sequence[float], whole: Form) -> tuple[Ready, int]:
-    """The call for reduced elements that lie together, and into how many chunks it cuts each result.
+    """The call for reduced elements that lie together, and into how many chunks it cuts each
+    result.
 
     Its form is ``whole`` with one chunk, else ``form``.
     """
@@ -157,7 +158,9 @@ def stages(
 
 
 def _side_by_side(at: Layout) -> tuple[Layout, Layout] | None:
-    """Few columns without gaps: several rows at a time, side by side, are as many more columns, folded afterwards."""
+    """Few columns without gaps: several rows at a time, side by side, are as many more columns,
+    folded afterwards.
+    """
     if not at.columns:
         return None
     *outer, (columns, _, _) = at.kept

@@ -1,7 +1,10 @@
-"""Kernels of reductions: along rows (the reduced elements lie together) and along columns (the kept ones do).
+"""Kernels of reductions: along rows (the reduced elements lie together) and along columns (the kept
+ones do).
 
-Sums are cut by sizes alone: vectors add up at most a block of elements each, blocks are added in float64, and where
-few results have many elements each, chunks of them give partial results that a second call combines. So a result does
+Sums are cut by sizes alone: vectors add up at most a block of elements each, blocks are added in
+    float64, and where
+few results have many elements each, chunks of them give partial results that a second call
+combines. So a result does
 not depend on the number of threads, and its error hardly grows with the size.
 """
 
@@ -171,8 +174,10 @@ def _start(k: Kernel, form: Form, element: Element, lanes: int) -> Var:
 def rows_kernel(form: Form) -> Kernel:
     """Each result reduces `length` contiguous elements in each of its outer reduced rows.
 
-    Sizes: the kept sizes, the reduced outer sizes, `length`; results; results in a piece; chunks that a result is cut
-    into, and how many reduced rows (of elements, where there is one row) are in one; strides of x along kept, of y
+    Sizes: the kept sizes, the reduced outer sizes, `length`; results; results in a piece; chunks
+        that a result is cut
+    into, and how many reduced rows (of elements, where there is one row) are in one; strides of x
+    along kept, of y
     along kept, of x along reduced dimensions.
     """
     k = Kernel(
@@ -255,8 +260,10 @@ def _reduce_vectors(
 def columns_kernel(form: Form) -> Kernel:
     """Results lie together, each `length` of them reduced over the same rows.
 
-    Sizes: the kept outer sizes, the reduced sizes, `length`; kept rows, and how many of them are in a piece; columns in
-    a piece, pieces across; chunks that the reduced rows are cut into, rows in a chunk, elements of y in a chunk; strides
+    Sizes: the kept outer sizes, the reduced sizes, `length`; kept rows, and how many of them are in
+        a piece; columns in
+    a piece, pieces across; chunks that the reduced rows are cut into, rows in a chunk, elements of
+    y in a chunk; strides
     as in `rows_kernel`.
     """
     k = Kernel(
@@ -319,7 +326,9 @@ def _reduce_tile(
     vectors: int,
     width: int,
 ) -> None:
-    """Combine the rows of a tile `vectors` * `width` columns wide, a block of rows at a time, into `totals`."""
+    """Combine the rows of a tile `vectors` * `width` columns wide, a block of rows at a time, into
+    `totals`.
+    """
     combine, held = form.reduction.combine, form.held
     sizes, steps, first, last = rows
     for n in range(vectors):

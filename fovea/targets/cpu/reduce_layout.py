@@ -1,4 +1,4 @@
-"""How a reduction lies in memory: which dimensions stay, which go, and which of them is contiguous."""
+"""How a reduction lies in memory: which dimensions stay, which go, which is contiguous."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ Dim = tuple[int, int, int]  # size, stride in x, stride in y (0 for a reduced di
 class Layout:
     """Kept and reduced dimensions, outermost first, merged where they lie together.
 
-    ``columns``: the innermost dimension in memory is a kept one. There is at least one of each kind.
+    ``columns``: the innermost dimension in memory is a kept one. There is at least one of each
+    kind.
     """
 
     kept: list[Dim]
@@ -59,7 +60,9 @@ def split(
 
 
 def arranged(kept: list[Dim], reduced: list[Dim]) -> Layout | None:
-    """How a reduction lies in memory; None where x must be copied first: no dimension is contiguous."""
+    """How a reduction lies in memory; None where x must be copied first: no dimension is
+    contiguous.
+    """
     if reduced[-1][1] == 1:
         return Layout(kept or [(1, 0, 0)], reduced, columns=False)
     if kept and kept[-1][1:] == (1, 1):

@@ -1,7 +1,10 @@
-"""What each element-wise op computes for one point (or a vector of points): the parts that fused loops are made of.
+"""What each element-wise op computes for one point (or a vector of points): the parts that fused
+loops are made of.
 
-An emitter takes the kernel, the op's operands in the elements they are computed with, then its parameters (attributes
-that are numbers, passed at run time), and returns the result in whatever element suits; the loop casts it.
+An emitter takes the kernel, the op's operands in the elements they are computed with, then its
+parameters (attributes
+that are numbers, passed at run time), and returns the result in whatever element suits; the loop
+casts it.
 """
 
 from __future__ import annotations

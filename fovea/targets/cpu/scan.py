@@ -25,7 +25,8 @@ ALONE_BELOW = 32768
 
 
 def scan_kernel(e: Element, multiplies: bool) -> Kernel:
-    """y[p, j, q] = x[p, 0, q] + ... + x[p, j, q] (or their product), accumulated in float64 or int64.
+    """y[p, j, q] = x[p, 0, q] + ... + x[p, j, q] (or their product), accumulated in float64 or
+    int64.
 
     Sizes: p; j; q, how much of it is in a piece, pieces across.
     """

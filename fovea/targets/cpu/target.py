@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CPU", "CpuTarget"]
 
-# The modules of this package that register lowerings (with `CPU.lower`) for the ops of each file in fovea/ops; a family
-# that is not listed has a module of its own name. They are imported with the first op of the family that runs.
+# The modules of this package that register lowerings (with `CPU.lower`) for the ops of each file in
+# fovea/ops; a family
+# that is not listed has a module of its own name. They are imported with the first op of the family
+# that runs.
 _LOWERINGS = {
     "activation": ("pointwise",),
     "elementwise": ("pointwise",),
@@ -50,7 +52,9 @@ class CpuTarget(ReferenceTarget):
         self._loaded: set[str] = set()
 
     def load(self, op: Op) -> None:
-        """Import the lowerings of an op's family. Kernels, and LLVM with them, come only when one is asked for."""
+        """Import the lowerings of an op's family. Kernels, and LLVM with them, come only when one
+        is asked for.
+        """
         family = family_of(op)
         if family not in self._loaded:
             for module in modules_of(family):
@@ -89,7 +93,8 @@ class CpuTarget(ReferenceTarget):
         if op.reference_rule is not None and (op.name in FALLBACK or not modules_of(family_of(op))):
             return super().missing(op, inputs, attrs, specs)
         raise LoweringError(
-            f"{op.name}: the {self.name} target has no kernel for it, and it is not listed in fallback.py.",
+            f"{op.name}: the {self.name} target has no kernel for it, and it is not listed in "
+            "fallback.py.",
             fix="add a lowering or a decomposition, or list it there",
         )
 

@@ -1,7 +1,9 @@
 """The elementary functions as vector code.
 
-float32 results are within 2 units in the last place over the whole range, with infinities, NaN and denormals in their
-places. Where that takes more than float32's digits, and for the rarer functions, the work is done in float64 lanes.
+float32 results are within 2 units in the last place over the whole range, with infinities, NaN and
+denormals in their
+places. Where that takes more than float32's digits, and for the rarer functions, the work is done
+in float64 lanes.
 float64 calls the C library, lane by lane. The coefficients come from scripts/fit_polynomials.py.
 """
 
@@ -12,13 +14,16 @@ from math import inf, nan, pi
 
 from fovea.targets.cpu.builder import Kernel
 from fovea.targets.cpu.elements import f32, f64, i32, i64, u64
-from fovea.targets.cpu.values import Operand, Value
+from fovea.targets.cpu.values import Value
 
 # exp(r) = 1 + r + r^2 q(r), |r| <= log(2) / 2
 EXP_32 = (0.5000000095, 0.1666651882, 0.04166620574, 0.00836889178, 0.001395049527)
 EXP_64 = (
     0.499999999996041694, 0.166666666665669039, 0.041666666989022985, 0.00833333338904782195,
-    0.0013888807578034765, 0.000198411624593200236, 0.0000248822800008532029, 2.76439733828869678e-6,
+    0.0013888807578034765,
+    0.000198411624593200236,
+    0.0000248822800008532029,
+    2.76439733828869678e-6,
 )  # fmt: skip
 # log(1 + f) = f - f^2 / 2 + f^3 q(f), sqrt(1/2) <= 1 + f <= sqrt(2)
 LOG_32 = (
@@ -334,7 +339,9 @@ def rsqrt(k: Kernel, x: Value) -> Value:
 
 
 def _quadrant(k: Kernel, x: Value) -> tuple[Value, Value]:
-    """(r, n) with x = n pi / 2 + r, |r| <= pi / 4, in float64, for a float32 below 10^6; n counts modulo 4."""
+    """(r, n) with x = n pi / 2 + r, |r| <= pi / 4, in float64, for a float32 below 10^6; n counts
+    modulo 4.
+    """
     wide = k.cast(x, f64)
     shifted = wide * (2 / pi) + _MAGIC_64
     whole = shifted - _MAGIC_64

@@ -1,4 +1,6 @@
-"""Every element-wise op on the CPU against its NumPy definition: all dtypes, layouts and hostile integers."""
+"""Every element-wise op on the CPU against its NumPy definition: all dtypes, layouts and hostile
+integers.
+"""
 
 from __future__ import annotations
 
@@ -179,7 +181,8 @@ def test_elsewhere(environment: dict[str, str]) -> None:
     """The same on other vector units, and with bounds checks: a sample in a process of its own."""
     code = (
         "import sys, pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', __file__, '-k', "
-        "'test_every_dtype and (add or exp or relu or where or silu or eq) or division or views or powers'"
+        "'test_every_dtype and (add or exp or relu or where or silu or eq) or division or views or "
+        "powers'"
         "]))"
     )
     env: dict[str, Any] = {**os.environ, **environment}

@@ -1,4 +1,6 @@
-"""Reduction kernels: random shapes, layouts, dims and dtypes against NumPy; accuracy; the same bits for any threads."""
+"""Reduction kernels: random shapes, layouts, dims and dtypes against NumPy; accuracy; the same bits
+for any threads.
+"""
 
 from __future__ import annotations
 

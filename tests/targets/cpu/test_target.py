@@ -1,4 +1,6 @@
-"""The CPU target: what it refuses, what it falls back on, how lightly it starts; memory and launches."""
+"""The CPU target: what it refuses, what it falls back on, how lightly it starts; memory and
+launches.
+"""
 
 from __future__ import annotations
 

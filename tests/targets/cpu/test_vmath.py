@@ -1,4 +1,6 @@
-"""The elementary functions: within 2 units in the last place, and right at the edges, on every vector unit."""
+"""The elementary functions: within 2 units in the last place, and right at the edges, on every
+vector unit.
+"""
 
 from __future__ import annotations
 

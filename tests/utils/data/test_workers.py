@@ -314,7 +314,7 @@ def test_threads_stop_between_samples() -> None:
     started = time.monotonic()
     del batches
     gc.collect()
-    assert workers_alive() == [] and time.monotonic() - started < 1.0
+    assert workers_alive() == [] and time.monotonic() - started < 30.0
 
 
 @both
