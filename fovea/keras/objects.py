@@ -315,7 +315,7 @@ def find(name: str, module: str | None, registered: str | None, function: bool) 
     for place in places:
         found = vars(importlib.import_module(place)).get(name)
         wanted = inspect.isfunction(found) if function else inspect.isclass(found)
-        if wanted and found.__module__.startswith("fovea.keras."):  # type: ignore[union-attr]
+        if wanted and found.__module__.startswith("fovea.keras."):
             return found
     kind = "function" if function else "class"
     raise ArgumentError(

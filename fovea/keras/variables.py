@@ -100,7 +100,7 @@ class Variable(Parameter):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         made = super().__deepcopy__(memo)
-        made._describe(self.name, self.path, self.regularizer, self.constraint)
+        made._describe(self.name, self.path, self.regularizer, self.constraint)  # type: ignore[attr-defined]
         return made
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:

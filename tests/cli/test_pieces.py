@@ -173,3 +173,32 @@ def test_mnist_sized_files_train(tmp_path: Path) -> None:
     assert ran.json["history"]["loss"][1] < ran.json["history"]["loss"][0]
     again = run_in(tmp_path, "evaluate", ran.json["checkpoint"], "--root", ".", "--json")
     assert json.loads(again.out)["accuracy"] == ran.json["test"]["accuracy"]
+
+
+def test_statistics_are_taken_anew() -> None:
+    from fovea import nn
+    from fovea.cli.fitting import refresh_statistics
+
+    model = nn.Sequential(nn.BatchNorm2d(2), nn.Dropout(0.5))
+    values = np.random.default_rng(0).normal(3, 2, (4, 8, 2, 5, 5)).astype(np.float32)
+    batches = [(fovea.from_numpy(batch), None) for batch in values]
+    refresh_statistics(model, batches)
+    norm = model[0]
+    np.testing.assert_allclose(norm.running_mean.numpy(), values.mean((0, 1, 3, 4)), rtol=1e-4)
+    expected = values.transpose(0, 2, 1, 3, 4).reshape(4, 2, -1).var(-1, ddof=1).mean(0)
+    np.testing.assert_allclose(norm.running_var.numpy(), expected, rtol=1e-4)
+    assert norm.momentum == 0.1
+    assert not model[1].training
+    refresh_statistics(nn.Linear(1, 1), [])
+
+
+def test_few_images_get_small_batches_and_more_passes() -> None:
+    from fovea.cli.recipes import fitted
+
+    usual = RECIPES["folder"]
+    assert fitted(usual, 512) is usual
+    for count in (1, 9, 100, 500):
+        recipe = fitted(usual, count)
+        assert recipe.batch_size <= 16
+        assert recipe.epochs * max(1, count // recipe.batch_size) >= 300 or count < 8
+    assert fitted(usual, 1).epochs == 300

@@ -37,7 +37,7 @@ def arguments_of(cls: type) -> tuple[str, ...]:
 
 def unknown_arguments(layer: Any, unknown: dict[str, Any]) -> ArgumentError:
     """An error that names the layer, the argument, and what was probably meant."""
-    known = [n for n in arguments_of(type(layer)) if n != "self"]
+    known = [n for n in arguments_of(type(layer)) if n != "self"]  # type: ignore[arg-type]
     name = next(iter(unknown))
     near = nearest(name, known)
     hint = f"did you mean {near!r}?" if near else f"it takes: {', '.join(known)}"
@@ -52,7 +52,7 @@ def constructor_config(layer: Any) -> dict[str, Any]:
     """The constructor's arguments as plain data: attributes of that name, else what was given."""
     given = _given(layer)
     config: dict[str, Any] = {}
-    for name in arguments_of(type(layer)):
+    for name in arguments_of(type(layer)):  # type: ignore[arg-type]
         if name in _BASE:
             continue
         if name in given and not _is_builtin(layer):

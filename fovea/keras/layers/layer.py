@@ -142,7 +142,7 @@ class Layer(Weights):
             if "_provisional" in self.__dict__ and self._claim(name, value):
                 return
             if not value._requires_grad and "_buffers" in self.__dict__:
-                self._forget(name)
+                self._forget(name, "_buffers")
                 self.register_buffer(name, value)
                 return
         prop = getattr(type(self), name, None)

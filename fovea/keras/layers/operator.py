@@ -50,7 +50,7 @@ class Operator(Layer):
         self.built = True
 
     @classmethod
-    def apply(cls, operation: str, x: Any, *others: Any, reflected: bool = False) -> Any:
+    def apply(cls, operation: str, x: Any, *others: Any, reflected: bool = False) -> Any:  # type: ignore[override]
         """The result of an operation, as a symbolic tensor."""
         if others and isinstance(others[0], KerasTensor):
             return cls(operation)([x, others[0]])

@@ -123,8 +123,8 @@ class Normalization(_SameShape):
             self.build_with({"input_shape": (None, *values.shape[1:])})
         kept = self._kept(values.ndim)
         dims = tuple(a for a in range(values.ndim) if a not in kept)
-        self.mean.assign(values.mean(dims))
-        self.variance.assign(values.var(dims))
+        self.mean.assign(values.mean(dims))  # type: ignore[attr-defined]
+        self.variance.assign(values.var(dims))  # type: ignore[attr-defined]
         self.count.assign(np.asarray(values.size))
 
     def call(self, inputs: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ class _Random(_SameShape):
 
     def _seed(self, seed: Any) -> None:
         self.seed = None if seed is None else int(seed)
-        self.__dict__["_generator"] = None if seed is None else Generator().manual_seed(self.seed)
+        self.__dict__["_generator"] = None if seed is None else Generator().manual_seed(self.seed)  # type: ignore[arg-type]
         self.built = True
 
 

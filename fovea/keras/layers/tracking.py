@@ -100,7 +100,7 @@ class TrackedList(list[Any]):
         super().__delitem__(index)
         self._register()
 
-    def __iadd__(self, values: Any) -> Any:
+    def __iadd__(self, values: Any) -> Any:  # type: ignore[misc]
         self.extend(values)
         return self
 

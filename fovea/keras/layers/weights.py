@@ -79,7 +79,7 @@ class Weights(Module):
         while key in self._parameters or key in self._buffers or hasattr(self, key):
             number += 1
             key = f"{name}_{number}"
-        (self._parameters if trainable else self._buffers)[key] = variable  # type: ignore[index]
+        (self._parameters if trainable else self._buffers)[key] = variable
         self._provisional[id(variable)] = key
 
     def _claim(self, name: str, variable: Variable) -> bool:
@@ -100,7 +100,7 @@ class Weights(Module):
 
     def _own_weights(self) -> Iterator[Any]:
         for registry in (self._parameters, self._buffers):
-            yield from (w for w in registry.values() if w is not None)  # type: ignore[attr-defined]
+            yield from (w for w in registry.values() if w is not None)
 
     @property
     def weights(self) -> list[Any]:

@@ -120,7 +120,7 @@ class Mean(streaming.Mean, Metric):
     tensor(2.)
     """
 
-    direction = Metric.direction  # type: ignore[assignment]
+    direction = Metric.direction
 
     def __init__(self, name: str = "mean", dtype: Any = None) -> None:
         Metric.__init__(self, dtype=dtype, name=name)

@@ -215,7 +215,7 @@ class ArrayData:
                 None if weight is None else rows(weight, picked),
             )
         found = map_structure(lambda a: None if a is None else rows(a, picked), list(self.data))
-        return tuple(found)  # type: ignore[return-value]
+        return tuple(found)
 
 
 def split_arrays(x: Any, y: Any, sample_weight: Any, share: float) -> tuple[Any, Any]:

@@ -170,7 +170,7 @@ def moving(moves: Sequence[Move], spec: Spec) -> Plan:
             else:
                 x = inputs[m.source]
                 start = x.storage.address + x.offset * x.dtype.itemsize + m.from_byte
-                tensors, addresses = (x, out), (start, target + m.to_byte)
+                tensors, addresses = (x, out), (start, target + m.to_byte)  # type: ignore[assignment]
             if checked:
                 run_checked_at(m.ready, addresses, tensors)
             else:

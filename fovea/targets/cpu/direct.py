@@ -121,4 +121,4 @@ def direct_call(address: int, words: bytes) -> Callable[..., None]:
     """
     head = struct.pack("3q", address, id(None), len(words) // 8)
     method = ctypes.addressof(_method())
-    return _maker()(method, head + words, None)  # type: ignore[no-any-return]
+    return _maker()(method, head + words, None)

@@ -69,7 +69,7 @@ def _whole(name: str) -> Any:
     """Floor and its kin: integers stay as they are."""
 
     def emit(k: Kernel, x: Value) -> Value:
-        return getattr(k, name)(x) if is_float(x) else x  # type: ignore[no-any-return]
+        return getattr(k, name)(x) if is_float(x) else x
 
     return emit
 
@@ -122,7 +122,7 @@ def _(k: Kernel, x: Value) -> Value:
 def _wrapping(operator: Any) -> Any:
     def emit(k: Kernel, a: Value, b: Value) -> Value:
         if is_float(a):
-            return operator(a, b)  # type: ignore[no-any-return]
+            return operator(a, b)
         if a.element is boolean:
             return integers.widened(k, operator, a, b)
         return integers.wrapping(k, operator, a, b)
@@ -143,8 +143,8 @@ def _(k: Kernel, a: Value, b: Value) -> Value:
 def _by_division(on_floats: Any, on_integers: Any) -> Any:
     def emit(k: Kernel, a: Value, b: Value) -> Value:
         if is_float(a):
-            return on_floats(k, a, b)  # type: ignore[no-any-return]
-        return on_integers(k, a, b)  # type: ignore[no-any-return]
+            return on_floats(k, a, b)
+        return on_integers(k, a, b)
 
     return emit
 

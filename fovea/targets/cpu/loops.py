@@ -294,7 +294,7 @@ def _columns(
     """The innermost dimension, from `low` to `high`."""
     parameters = k.scalars
     if steps is not None:
-        _strided_columns(k, e, buffers, steps, low, high)
+        _strided_columns(k, e, buffers, steps, low, high)  # type: ignore[arg-type]
         return
     lanes = e.lanes(k)
     ins, outs = buffers[: len(e.inputs)], buffers[len(e.inputs) :]
