@@ -18,6 +18,7 @@ ROOMS: list[tuple[str, ...]] = [
     ("dtypes", "devices", "form", "storage"),
     ("targets", "dispatch"),
     ("ops",),
+    ("graph",),
     ("targets.cpu",),  # lowerings name the ops that they run; ``targets`` loads them when needed
     ("tensorbase", "tape", "backward", "printing"),
     ("functions", "random", "gradcheck"),
