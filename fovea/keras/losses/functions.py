@@ -12,7 +12,7 @@ from fovea.keras.config import epsilon
 from fovea.keras.layers.layer import as_tensor
 from fovea.keras.naming import snake_case
 from fovea.nn import functional as F
-from fovea.ops.loss import LabelAttrs, binary_cross_entropy, cross_entropy, nll_loss
+from fovea.ops.loss import LabelAttrs, binary_cross_entropy, check_labels, cross_entropy, nll_loss
 from fovea.tensorbase import is_tensor
 
 if TYPE_CHECKING:
@@ -246,6 +246,9 @@ def categorical_focal_crossentropy(
     return ((1.0 - p).pow(gamma) * (alpha * -1.0) * y_true * p.log()).sum(axis)
 
 
+NO_CLASS = -(2**31)  # an ignore_index that no label has
+
+
 @lru_cache(64)
 def _label_attrs(ignore: int) -> LabelAttrs:
     return LabelAttrs.of(ignore)
@@ -278,7 +281,10 @@ def sparse_categorical_crossentropy(
     if rank < 1:
         raise ShapeError("sparse_categorical_crossentropy: y_pred needs a dimension of classes.")
     labels, shape = _labels(y_true, y_pred, axis % rank)
-    attrs = _label_attrs(-(2**31) if ignore_class is None else ignore_class)
+    ignore = NO_CLASS if ignore_class is None else ignore_class
+    name = "sparse_categorical_crossentropy"
+    check_labels(name, labels._array(), y_pred.shape[axis], ignore)
+    attrs = _label_attrs(ignore)
     logits = y_pred if from_logits else _known_logits(y_pred, axis)
     if logits is not None:
         losses = cross_entropy.bind((_rows(logits, axis), labels), attrs)
