@@ -1,4 +1,4 @@
-"""The graph: captured computations as data, the passes that improve them, and how they are shown."""
+"""Captured computations as data, the passes that improve them, and how they are shown."""
 
 from __future__ import annotations
 
