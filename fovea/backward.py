@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
-from fovea import dispatch
+from fovea import dispatch, watching
 from fovea.errors import GradientError, ShapeError, describe
 from fovea.tape import Edge, Node, edge_of
 
@@ -153,6 +153,8 @@ def _run(
         walk.run()
     finally:
         dispatch.set_grad_enabled(before)
+        if watching.watcher is not None:
+            watching.watcher.backward_of(None)
     return walk.found
 
 
@@ -249,6 +251,8 @@ class _Walk:
                 continue
             if True not in node.needed:
                 continue
+            if watching.watcher is not None:
+                watching.watcher.backward_of(node)
             results = node.run(grads)
             if not self.retain:
                 node.release()
@@ -295,6 +299,8 @@ def _mark_shared(grads: tuple[Any, ...], results: tuple[Any, ...]) -> None:
 
 
 def _accumulate(leaf: Tensor, g: Tensor, create: bool) -> None:
+    if watching.watcher is not None:
+        watching.watcher.accumulates(leaf)
     held = leaf.grad
     if held is None:
         # A gradient that others may still hold (a view, a saved tensor) must not become .grad

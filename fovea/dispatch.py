@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from fovea import targets
+from fovea import targets, watching
 from fovea.errors import DTypeError, FoveaError, InplaceError, ShapeError, describe
 from fovea.form import form_of
 from fovea.size import Size
@@ -65,9 +65,12 @@ def bind(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None = None) -> Any:
     plan = op.plans.get(key)
     if plan is None:
         plan = _plan(op, inputs, attrs, key)
-    out = plan(inputs)
+    watcher = watching.watcher
+    out = plan(inputs) if watcher is None else watcher.run(op, inputs, attrs, plan)
     if needs_grad and _state.grad_enabled and op.nondifferentiable is None:
         _record(op, inputs, attrs, out)
+        if watcher is not None:
+            watcher.recorded(out)
     if op.mutates:
         _bump_mutated(op, inputs)
     return out
@@ -143,7 +146,10 @@ def bind_into(op: Op, out: Tensor, inputs: tuple[Any, ...], attrs: Attrs | None 
     if plan is None:
         plan = op.plans[key] = _plan_into(op, out, inputs, attrs)
     previous = _as_it_was(op, out, inputs) if records else None
-    plan(inputs, out)
+    if watching.watcher is None:
+        plan(inputs, out)
+    else:
+        watching.watcher.run_into(op, inputs, attrs, plan, out)
     out.storage.version += 1
     if previous is not None and op.nondifferentiable is None:
         from fovea import tape

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from fovea import watching
+
 __all__ = [
     "Shelf",
     "Storage",
@@ -110,6 +112,8 @@ class Storage:
     def __init__(self, nbytes: int, owner: Any = None, address: int = 0) -> None:
         self.nbytes = nbytes
         self.version = 0
+        if watching.watcher is not None:
+            watching.watcher.made(self)
         if owner is not None:
             self.shelf = self.block = None
             self.owner, self.address = owner, address
@@ -139,6 +143,8 @@ class Storage:
         self, shape: tuple[int, ...], strides: tuple[int, ...], offset: int, dtype: np.dtype[Any]
     ) -> np.ndarray[Any, Any]:
         """A NumPy array over these bytes; ``strides`` and ``offset`` count elements."""
+        if watching.watcher is not None:
+            watching.watcher.read(self)
         item = dtype.itemsize
         byte_strides = tuple(s * item for s in strides)
         if self.shelf is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
 import numpy as np
 
-from fovea import devices, dispatch
+from fovea import devices, dispatch, watching
 from fovea.dtypes import DType
 from fovea.errors import DTypeError, GradientError, InplaceError
 from fovea.form import Form
@@ -177,6 +177,7 @@ class TensorBase:
                 f"only floating-point tensors can require gradients, this is {self.dtype.name}."
             )
         if self.is_leaf:
+            watching.touch()
             self._requires_grad = bool(value)
 
     @property
@@ -250,6 +251,7 @@ class TensorBase:
 
     @data.setter
     def data(self, value: Tensor) -> None:
+        watching.touch()
         self.storage, self.shape, self.strides = value.storage, value.shape, value.strides
         self.offset, self.dtype, self._form = value.offset, value.dtype, value._form
 

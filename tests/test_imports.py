@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent / "fovea"
 # Rooms from the lowest up. At import time a room may use rooms at its own height or below.
 # (Imports inside functions and under TYPE_CHECKING are not import-time dependencies.)
 ROOMS: list[tuple[str, ...]] = [
-    ("errors", "size", "version"),
+    ("errors", "size", "version", "watching"),
     ("dtypes", "devices", "form", "storage"),
     ("targets", "dispatch"),
     ("ops",),

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from fovea import watching
 from fovea.autograd import Function, is_grad_enabled
 from fovea.errors import GradientError
 from fovea.tensorbase import RemovableHandle, is_tensor
@@ -41,6 +42,7 @@ class Hooks:
     def _add_hook(self, hooks: HookDict, hook: Hook, prepend: bool) -> RemovableHandle:
         """Add a hook at the end (or the front); the handle takes it off again."""
         self._hooked = True
+        watching.touch()
         key = next(_keys)
         hooks[key] = hook
         if prepend:

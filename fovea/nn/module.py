@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
-from fovea import devices, dtypes
+from fovea import devices, dtypes, watching
 from fovea.errors import FoveaError
 from fovea.nn.hooks import Hooks
 from fovea.nn.parameter import Buffer, Parameter
@@ -54,6 +54,11 @@ class Module(Hooks, State):
         raise NotImplementedError(f"{type(self).__name__} defines no forward.")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if watching.watcher is not None:
+            return watching.watcher.call_module(self, args, kwargs)
+        return self._call(args, kwargs)
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             if self._hooked:
                 return self._call_with_hooks(args, kwargs)
@@ -114,9 +119,11 @@ class Module(Hooks, State):
                 )
             buffers[name] = value
             return
+        watching.touch()
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
+        watching.touch()
         for registry in (self._parameters, self._buffers, self._modules):
             if name in registry:
                 del registry[name]
@@ -131,6 +138,7 @@ class Module(Hooks, State):
     def _forget(self, name: str, registry: str) -> None:
         """Before a name is set in one registry: it may not stand in another."""
         own = self.__dict__
+        watching.touch()
         if "_parameters" not in own:
             raise AttributeError(
                 f"cannot assign {name!r} before super().__init__() has been called."

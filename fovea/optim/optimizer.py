@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from fovea import dtypes
+from fovea import dtypes, watching
 from fovea.errors import ArgumentError
 from fovea.functions.creation import as_tensor, scalar_tensor
 from fovea.ops.optim import SCALAR_STATES
@@ -126,6 +126,7 @@ class Optimizer:
         return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        watching.touch()
         self.__dict__.update(state)
         if "_step_pre_hooks" not in self.__dict__:
             self._make_hooks()
@@ -172,6 +173,7 @@ class Optimizer:
         for name, value in self.defaults.items():
             param_group.setdefault(name, value)
         self._check_group(param_group)
+        watching.touch()
         self.param_groups.append(param_group)
 
     def _check_group(self, group: Group) -> None:

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from fovea import dtypes, targets
+from fovea import dtypes, targets, watching
 from fovea.autograd import enable_grad
 from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
 from fovea.functions.creation import from_array, full_like, scalar_tensor
-from fovea.ops.op import Op, Spec
+from fovea.ops import memory
+from fovea.ops.op import Op
 from fovea.ops.optim import SCALAR_STATES, UpdateAttrs
 from fovea.ops.rules import dense_strides
 from fovea.optim.optimizer import Group, Optimizer
-from fovea.targets.base import empty
 from fovea.tensorbase import is_tensor
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Update:
         params: list[Tensor],
         states: list[dict[str, Any] | None],
     ) -> None:
-        self.attrs, self.params, self.states = attrs, params, states
+        self.op, self.attrs, self.params, self.states = op, attrs, params, states
         self._shapes = [p.shape for p in params]
         self._dtypes = [p.dtype for p in params]
         self._layouts = [dense_strides(tuple(p.shape), p.strides) for p in params]
@@ -101,7 +101,17 @@ class Update:
     def run(self, values: tuple[float, ...]) -> None:
         """Update the parameters, with these numbers for ``attrs.scalars``."""
         self.sync(values)
-        self._call(self._gradients())
+        grads = self._gradients()
+        if watching.watcher is None:
+            self._call(grads)
+        else:
+            watching.watcher.update(
+                self.op,
+                self._inputs(grads),
+                self.attrs,
+                len(self.params),
+                lambda: self._call(grads),
+            )
         for storage in self.storages:
             storage.version += 1
 
@@ -139,9 +149,7 @@ def _laid_out(p: Tensor, g: Tensor, layout: tuple[int, ...]) -> Tensor:
             "step: a gradient does not have its parameter's dtype.",
             {"parameter": describe(p), "gradient": describe(g)},
         )
-    copy = empty(Spec(g.shape, g.dtype, layout))
-    targets.active().copy(g, copy)
-    return copy
+    return memory.lay_out.bind((g.detach(),), memory.StridesAttrs.of(layout))
 
 
 class UpdateOptimizer(Optimizer):
@@ -177,6 +185,8 @@ class UpdateOptimizer(Optimizer):
             closure: computes the loss and gradients anew; called once, its result returned.
         """
         loss = None
+        if watching.watcher is not None:
+            watching.watcher.optimizer(self)
         if closure is not None:
             with enable_grad():
                 loss = closure()

@@ -119,6 +119,7 @@ CASES: dict[str, list[Case]] = {
     "slice": [([real(4, 5)], {"start": (1, 0), "length": (2, 3), "step": (1, 2)})],
     "diagonal": [([real(3, 4, 2)], {"offset": 1, "dim1": 0, "dim2": 1})],
     "slice_scatter": [([real(2, 3)], {"shape": (4, 5), "start": (1, 0), "length": (2, 3), "step": (1, 2)})],
+    "lay_out": [([real(2, 3, 4)], {"strides": s}) for s in ((12, 4, 1), (1, 8, 2), (4, 8, 1))],
     "clone": [([real(2, 3, 4, 5)], {"layout": k}) for k in ("preserve", "contiguous", "channels_last")],
     "cat": [([real(2, 3), real(2, 1), real(2, 4)], {"dim": 1}), ([real(2, 3, 2, 2), real(1, 3, 2, 2)], {"dim": 0})],
     "pad": [([real(2, 3)], {"before": (1, 0), "after": (0, 2), "value": 0.5}),
@@ -194,12 +195,13 @@ CASES["max_pool2d_grad"] = []
 ELSEWHERE = {
     "random_": "tests/test_random.py",
     "_update": "tests/optim",
+    "strided": "tests/ops/test_memory.py",  # their meaning depends on the layout of x
 }
 
 
 def elsewhere(name: str) -> bool:
-    """Whether an op changes state in place, and is checked by tests of its own."""
-    return name.startswith("random_") or name.endswith("_update")
+    """Whether an op is checked by tests of its own: it changes state, or means memory."""
+    return name.startswith(("random_", "strided")) or name.endswith("_update")
 
 
 def cases() -> Iterator[tuple[str, int]]:

@@ -26,6 +26,7 @@ _LOWERINGS = {
     "elementwise": ("pointwise",),
     "index": ("index",),
     "linalg": ("matmul",),
+    "memory": ("memory_ops",),
     "philox": ("random",),
     "reduce": ("reduce", "argreduce", "scan"),
     "shape": ("copy",),

@@ -1,0 +1,77 @@
+"""Who watches what is run: nobody, or the tracer that records a call for `fovea.compile`.
+
+Everything that a captured program must know of passes one of a few places: ops (`dispatch`), values
+that Python reads (`Storage.array`, `look`), gradients of leaves, optimizer steps, calls of modules.
+Each asks here for a watcher first, which costs nanoseconds when there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+__all__ = ["Watcher", "look", "touch"]
+
+
+class Watcher(Protocol):
+    """What a tracer is told."""
+
+    def run(self, op: Any, inputs: tuple[Any, ...], attrs: Any, plan: Any) -> Any:
+        """Run a plan, and record it."""
+
+    def run_into(self, op: Any, inputs: tuple[Any, ...], attrs: Any, plan: Any, out: Any) -> None:
+        """Run a plan that writes into ``out``, and record it."""
+
+    def update(
+        self, op: Any, inputs: tuple[Any, ...], attrs: Any, written: int, run: Callable[[], None]
+    ) -> None:
+        """Run an optimizer's update of its first tensors and its states, and record it."""
+
+    def recorded(self, out: Any) -> None:
+        """A call was put on the tape."""
+
+    def backward_of(self, node: Any) -> None:
+        """Backward has come to a node (None: it is over)."""
+
+    def made(self, storage: Any) -> None:
+        """Python made a block of memory."""
+
+    def read(self, storage: Any) -> None:
+        """Python looks at the bytes of a block, or changes them."""
+
+    def look(self, t: Any, see: Callable[[Any], Any]) -> Any:
+        """Python decides by the values of a tensor."""
+
+    def call_module(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a module."""
+
+    def optimizer(self, optimizer: Any) -> None:
+        """An optimizer takes a step."""
+
+    def accumulates(self, leaf: Any) -> None:
+        """A gradient is about to be summed into a leaf's."""
+
+
+watcher: Watcher | None = None
+
+# Rises whenever something changes that captures take as constant: an attribute of a module, the
+# memory of a parameter, whether it requires a gradient, the groups of an optimizer.
+epoch = 0
+
+
+def touch() -> None:
+    """Something changed that captures may have taken as constant."""
+    global epoch
+    epoch += 1
+
+
+def look(t: Any, see: Callable[[Any], Any]) -> Any:
+    """``see(array of t's values)``, for checks: a captured program makes them again in each call.
+
+    Args:
+        see: raises for values that are not allowed; what it returns must not change from call to
+            call, or the program does not hold.
+    """
+    if watcher is not None:
+        return watcher.look(t, see)
+    return see(t._array())
