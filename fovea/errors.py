@@ -13,6 +13,7 @@ __all__ = [
     "FileFormatError",
     "FoveaError",
     "GradientError",
+    "GraphError",
     "InplaceError",
     "KernelBoundsError",
     "LabelError",
@@ -102,6 +103,10 @@ class LabelError(FoveaError, IndexError, ValueError):
 
 class GradientError(FoveaError, RuntimeError):
     """A gradient that cannot be computed."""
+
+
+class GraphError(FoveaError, RuntimeError):
+    """A captured graph that breaks the rules of graphs, or what it is run on does not fit it."""
 
 
 class InplaceError(GradientError):
