@@ -11,7 +11,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from fovea.tensor import Tensor  # isort: skip - first: its name then belongs to the function `tensor`
-from fovea import autograd
+from fovea import amp, autograd
+from fovea.amp.autocast_mode import (
+    autocast,
+    clear_autocast_cache,
+    get_autocast_dtype,
+    is_autocast_available,
+    is_autocast_cache_enabled,
+    is_autocast_enabled,
+    set_autocast_cache_enabled,
+    set_autocast_dtype,
+    set_autocast_enabled,
+)
 from fovea.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from fovea.devices import device
 from fovea.dtypes import DType as dtype
@@ -232,6 +243,7 @@ clip, concat, concatenate, swapaxes, moveaxis = clamp, cat, cat, transpose, move
 double, float, half, long, int, short = float64, float32, float16, int64, int32, int16
 
 _LAZY = (
+    "cpu",
     "keras",
     "nn",
     "optim",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
-from fovea import dispatch, watching
+from fovea import casting, dispatch, watching
 from fovea.errors import GradientError, ShapeError, describe
 from fovea.tape import Edge, Node, edge_of
 
@@ -143,6 +143,8 @@ def _run(
         raise GradientError(f"backward: {len(tensors)} tensors but {len(seeds)} gradients.")
     walk = _Walk(retain, create, targets, accumulate)
     before = dispatch.set_grad_enabled(create)
+    # Gradients have the types that the forward pass ran in, whatever region backward runs in.
+    mode = casting.set_mode(casting.Mode()) if casting.enabled() else None
     try:
         for t, g in zip(tensors, seeds, strict=True):
             seeded = _seed(t, g)
@@ -153,6 +155,8 @@ def _run(
         walk.run()
     finally:
         dispatch.set_grad_enabled(before)
+        if mode is not None:
+            casting.set_mode(mode)
         if watching.watcher is not None:
             watching.watcher.backward_of(None)
     return walk.found

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent / "fovea"
 ROOMS: list[tuple[str, ...]] = [
     ("errors", "size", "version", "watching"),
     ("dtypes", "devices", "form", "storage"),
-    ("targets", "dispatch"),
+    ("targets", "dispatch", "casting"),
     ("ops",),
     ("graph",),
     ("targets.cpu",),  # lowerings name the ops that they run; ``targets`` loads them when needed
@@ -24,10 +24,10 @@ ROOMS: list[tuple[str, ...]] = [
     ("functions", "random", "gradcheck"),
     ("methods", "autograd"),
     ("tensor",),
-    ("nn", "optim", "utils", "interop", "data"),
+    ("nn", "optim", "amp", "utils", "interop", "data"),
     ("vision", "training"),
     ("keras",),
-    ("cli", "testing", "backends"),
+    ("cli", "cpu", "testing", "backends"),
 ]
 HEIGHT = {name: i for i, rooms in enumerate(ROOMS) for name in rooms}
 

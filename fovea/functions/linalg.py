@@ -6,7 +6,9 @@ import string
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
+from fovea import dispatch
+from fovea.casting import LOWER, autocasts
+from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.functions.pointwise import add, mul
 from fovea.functions.shaping import expand, permute, reshape, unsqueeze
 from fovea.ops import linalg as ops
@@ -27,11 +29,6 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
             "matmul: 0-d tensors have no matrix product.",
             {"input": describe(input), "other": describe(other)},
             "use * for scalars",
-        )
-    if input.dtype is not other.dtype:
-        raise DTypeError(
-            f"matmul: {input.dtype.name} against {other.dtype.name}.",
-            fix="convert one with .to(dtype)",
         )
     a = unsqueeze(input, 0) if input.ndim == 1 else input
     b = unsqueeze(other, 1) if other.ndim == 1 else other
@@ -68,7 +65,7 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
         raise ShapeError(
             f"mv: a matrix and a vector are needed, got {describe(input)} and {describe(vec)}."
         )
-    return matmul(input, vec)
+    return reshape(_exact(input, unsqueeze(vec, 1)), (input.shape[0],))
 
 
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
@@ -77,7 +74,12 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
         raise ShapeError(
             f"dot: two vectors are needed, got {describe(input)} and {describe(tensor)}."
         )
-    return matmul(input, tensor)
+    return reshape(_exact(unsqueeze(input, 0), unsqueeze(tensor, 1)), ())
+
+
+def _exact(a: Tensor, b: Tensor) -> Tensor:
+    """A product that autocast leaves in the operands' type, as PyTorch's with vectors are."""
+    return dispatch.bind(ops.matmul, (a, b))
 
 
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
@@ -85,6 +87,7 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
     return mul(unsqueeze(input, 1), vec2)
 
 
+@autocasts(LOWER)
 def addmm(
     input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1
 ) -> Tensor:
@@ -94,6 +97,7 @@ def addmm(
     return y if beta == 0 else add(y, input if beta == 1 else mul(input, beta))
 
 
+@autocasts(LOWER)
 def baddbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1
 ) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fovea import dtypes
+from fovea.casting import FLOAT32, autocasts
 from fovea.errors import ArgumentError, ShapeError
 from fovea.functions.pointwise import abs_, finish, pow_, sqrt, to_dtype
 from fovea.ops import index as index_ops
@@ -68,6 +69,7 @@ def mean(
     return finish(_reduce(ops.mean, input, dim, keepdim), out)
 
 
+@autocasts(FLOAT32)
 def prod(
     input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:

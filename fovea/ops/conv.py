@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fovea.casting import LOWER
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.ops.op import Attrs, Op, Shaped, Spec
 from fovea.ops.rules import channels_last_strides, require_floating, same_dtype
@@ -49,8 +50,8 @@ class ConvWeightGradAttrs(Attrs):
 
 AnyConvAttrs = ConvAttrs | ConvInputGradAttrs | ConvWeightGradAttrs
 
-conv2d = Op("conv2d", ("x", "weight", "bias?"), ConvAttrs)
-conv2d_input_grad = Op("conv2d_input_grad", ("gy", "weight"), ConvInputGradAttrs)
+conv2d = Op("conv2d", ("x", "weight", "bias?"), ConvAttrs, autocast=LOWER)
+conv2d_input_grad = Op("conv2d_input_grad", ("gy", "weight"), ConvInputGradAttrs, autocast=LOWER)
 conv2d_weight_grad = Op("conv2d_weight_grad", ("gy", "x"), ConvWeightGradAttrs)
 
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from fovea.casting import LOWER
 from fovea.errors import ShapeError, describe
 from fovea.ops.op import Op, Shaped, Spec
 from fovea.ops.rules import broadcast_shapes, same_dtype, sum_to
 
 Array = np.ndarray[Any, Any]
 
-matmul = Op(
-    "matmul", ("a", "b")
-)  # (..., m, k) @ (..., k, n), at least 2-D; batch dimensions broadcast
+# (..., m, k) @ (..., k, n), at least 2-D; batch dimensions broadcast
+matmul = Op("matmul", ("a", "b"), autocast=LOWER)
 
 
 @matmul.shape
@@ -52,9 +52,8 @@ def _(a: Array, b: Array) -> Array:
     return np.matmul(a, b)
 
 
-linear = Op(
-    "linear", ("x", "weight", "bias?")
-)  # (..., in) @ weight.T + bias, weight (out, in): one kernel call
+# (..., in) @ weight.T + bias, weight (out, in): one kernel call
+linear = Op("linear", ("x", "weight", "bias?"), autocast=LOWER)
 
 
 @linear.shape

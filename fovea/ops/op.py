@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-from fovea import dispatch
+from fovea import casting, dispatch
 from fovea.dtypes import DType
 
 if TYPE_CHECKING:
@@ -93,6 +93,8 @@ class Op:
         view: the outputs share the input's memory (give a ``strided`` rule instead of kernels).
         mutates: names of inputs that the op writes in place.
         nondifferentiable: why there is no gradient, where there is none.
+        autocast: the precision that an autocast region runs it in, a policy of `fovea.casting`;
+            None: that of its inputs.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class Op:
         view: bool = False,
         mutates: tuple[str, ...] = (),
         nondifferentiable: str | None = None,
+        autocast: str | None = None,
     ) -> None:
         if name in REGISTRY:
             raise ValueError(f"op {name!r} is declared twice")
@@ -118,6 +121,7 @@ class Op:
         self.view = view
         self.mutates = mutates
         self.nondifferentiable = nondifferentiable
+        self.autocast = autocast
         self.saves: tuple[str, ...] = ()
         self.shape_rule: Callable[..., Any] | None = None
         self.strided_rule: Callable[..., Any] | None = None
@@ -169,10 +173,12 @@ class Op:
     def __call__(self, *inputs: Tensor | None, **attrs: Any) -> Any:
         """Run the op with its attributes given by name."""
         a = self.attrs_class.from_keywords(attrs) if self.attrs_class is not None else None
-        return dispatch.bind(self, inputs, a)
+        return self.bind(inputs, a)
 
     def bind(self, inputs: tuple[Any, ...], attrs: Attrs | None = None) -> Any:
         """Run the op with ready-made attributes: the quick way in."""
+        if self.autocast is not None and casting.regions:
+            inputs = casting.cast_inputs(self, inputs)
         return dispatch.bind(self, inputs, attrs)
 
     def specs(self, inputs: Sequence[Any], attrs: Attrs | None) -> tuple[Spec, ...]:

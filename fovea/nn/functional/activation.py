@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from fovea import dispatch
+from fovea.casting import LOWER, autocasts
 from fovea.dtypes import as_dtype
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.ops import activation as ops
@@ -130,6 +131,7 @@ def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     return leaky_relu(input, negative_slope, True)
 
 
+@autocasts(LOWER)
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """``leaky_relu`` with a learned slope, one for all channels or one for each.
 

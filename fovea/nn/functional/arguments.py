@@ -57,8 +57,8 @@ def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: 
     summed = "sum" if size_average is False else "mean"
     chosen = "none" if reduce is False else summed
     warnings.warn(
-        f"size_average and reduce are old names: use reduction={chosen!r} instead.", stacklevel=3
-    )
+        f"size_average and reduce are old names: use reduction={chosen!r} instead.", stacklevel=4
+    )  # past the loss and its autocast
     return chosen
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from fovea.casting import LOWER, autocasts
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.nn.functional.arguments import hashable, numbers, pair
 from fovea.ops import conv as ops
@@ -155,6 +156,7 @@ def _transpose_attrs(
     return ops.ConvInputGradAttrs.of(strides, both, dilations, groups, out)
 
 
+@autocasts(LOWER)  # the bias, too, which is not the op's
 def conv_transpose2d(
     input: Tensor,
     weight: Tensor,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from fovea.casting import FLOAT32, autocasts
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.nn.functional.arguments import legacy_reduction, reduced, same_shapes
 from fovea.ops.activation import SoftplusAttrs, softplus
@@ -37,6 +38,7 @@ def _weigh(name: str, losses: Tensor, weight: Tensor | None, reduction: str) -> 
     return losses.sum() / weight.sum() if reduction == "mean" else reduced(name, losses, reduction)
 
 
+@autocasts(FLOAT32)
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -59,6 +61,7 @@ def mse_loss(
     return _weigh("mse_loss", (input - target).square(), weight, reduction)
 
 
+@autocasts(FLOAT32)
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -73,6 +76,7 @@ def l1_loss(
     return _weigh("l1_loss", (input - target).abs(), weight, reduction)
 
 
+@autocasts(FLOAT32)
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
@@ -93,6 +97,7 @@ def smooth_l1_loss(
     return reduced("smooth_l1_loss", near.where(distance < beta, distance - 0.5 * beta), reduction)
 
 
+@autocasts(FLOAT32)
 def huber_loss(
     input: Tensor,
     target: Tensor,
@@ -113,6 +118,7 @@ def huber_loss(
     return reduced("huber_loss", losses, reduction)
 
 
+@autocasts(FLOAT32)
 def kl_div(
     input: Tensor,
     target: Tensor,
@@ -157,6 +163,7 @@ def pairwise_distance(
     return (x1 - x2 + eps).norm(p, -1, keepdim=keepdim)
 
 
+@autocasts(FLOAT32)
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
@@ -187,6 +194,7 @@ def _stable_cosine(x1: Tensor, x2: Tensor) -> Tensor:
     return (x1 * x2).sum(-1) * (one * two).rsqrt()
 
 
+@autocasts(FLOAT32)
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,
@@ -205,6 +213,7 @@ def margin_ranking_loss(
     )
 
 
+@autocasts(FLOAT32)
 def hinge_embedding_loss(
     input: Tensor,
     target: Tensor,
@@ -221,6 +230,7 @@ def hinge_embedding_loss(
     return reduced("hinge_embedding_loss", losses, reduction)
 
 
+@autocasts(FLOAT32)
 def soft_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -235,6 +245,7 @@ def soft_margin_loss(
     return reduced("soft_margin_loss", losses, reduction)
 
 
+@autocasts(FLOAT32)
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,

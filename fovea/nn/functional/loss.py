@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from fovea import dtypes
+from fovea.casting import FLOAT32, autocasts
 from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
 from fovea.nn.functional.activation import log_softmax
 from fovea.nn.functional.arguments import legacy_reduction, reduced, same_shapes
@@ -88,6 +89,7 @@ def _weighted(
     return reduced(name, losses, reduction)
 
 
+@autocasts(FLOAT32)
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -194,6 +196,7 @@ def _soft_cross_entropy(
     return reduced("cross_entropy", losses, reduction)
 
 
+@autocasts(FLOAT32)
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -219,6 +222,7 @@ def nll_loss(
     )
 
 
+@autocasts(FLOAT32)
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -246,6 +250,7 @@ def binary_cross_entropy(
     return reduced(name, losses if weight is None else losses * weight, reduction)
 
 
+@autocasts(FLOAT32)
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,

@@ -123,6 +123,11 @@ def layer_norm(
     return ops.layer_norm.bind((input, weight, bias), _layer_attrs(n, eps))[0]
 
 
+def _widened(x: Tensor) -> Tensor:
+    """Half types are normalized in float32 and rounded once, at the end."""
+    return x.float() if x.dtype.itemsize == 2 else x
+
+
 def _standardized(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
     """(x - mean) / sqrt(var + eps) over ``dims``."""
     centered = x - x.mean(dims, keepdim=True)
@@ -160,9 +165,9 @@ def group_norm(
     if num_groups < 1 or c % num_groups:
         raise ArgumentError(f"group_norm: num_groups={num_groups} does not divide {c} channels.")
     _check_channels("group_norm", c, weight=weight, bias=bias)
-    x = input.reshape((n, num_groups, c // num_groups, *rest))
+    x = _widened(input).reshape((n, num_groups, c // num_groups, *rest))
     y = _standardized(x, tuple(range(2, x.ndim)), eps).reshape(input.shape)
-    return _affine(y, weight, bias)
+    return _affine(y, weight, bias).to(input.dtype)
 
 
 def _check_channels(name: str, channels: int, **vectors: Tensor | None) -> None:
@@ -199,9 +204,11 @@ def instance_norm(
             f"got input of shape {tuple(input.shape)}."
         )
     _check_channels("instance_norm", input.shape[1], weight=weight, bias=bias)
+    x = _widened(input)
     if running_mean is not None and running_var is not None and input.numel():
-        _update_instance_statistics(input.detach(), running_mean, running_var, momentum, count)
-    return _affine(_standardized(input, tuple(range(2, input.ndim)), eps), weight, bias)
+        _update_instance_statistics(x.detach(), running_mean, running_var, momentum, count)
+    y = _affine(_standardized(x, tuple(range(2, input.ndim)), eps), weight, bias)
+    return y.to(input.dtype)
 
 
 def _update_instance_statistics(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from operator import index
 from typing import TYPE_CHECKING
 
+from fovea.casting import FLOAT32, autocasts
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.functions.shaping import cat
 from fovea.ops.shape import PadAttrs
@@ -52,6 +53,10 @@ def pad(
         )
     if value is not None:
         raise ArgumentError(f"pad: mode {mode!r} takes no value.")
+    return _from_edges(input, pairs, mode) if mode == "circular" else _mirrored(input, pairs, mode)
+
+
+def _from_edges(input: Tensor, pairs: list[tuple[int, int]], mode: str) -> Tensor:
     cropped = [(min(before, 0), min(after, 0)) for before, after in pairs]
     if any(amount for two in cropped for amount in two):
         input = _constant(input, cropped, 0.0)
@@ -59,6 +64,9 @@ def pad(
         if before > 0 or after > 0:
             input = _extended(input, input.ndim - 1 - i, max(before, 0), max(after, 0), mode)
     return input
+
+
+_mirrored = autocasts(FLOAT32)(_from_edges)
 
 
 def _constant(input: Tensor, pairs: list[tuple[int, int]], value: float) -> Tensor:

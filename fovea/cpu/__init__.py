@@ -1,0 +1,5 @@
+"""``fovea.cpu``: what PyTorch has under ``torch.cpu``."""
+
+from __future__ import annotations
+
+from fovea.cpu import amp

@@ -1,0 +1,25 @@
+"""``fovea.cpu.amp``: PyTorch's older door to mixed precision on the CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fovea.amp import autocast as _autocast
+from fovea.dtypes import bfloat16
+
+__all__ = ["autocast"]
+
+
+class autocast(_autocast):  # noqa: N801 - PyTorch's name
+    """``fovea.autocast("cpu", ...)``.
+
+    >>> import fovea
+    >>> with autocast():
+    ...     fovea.is_autocast_enabled("cpu")
+    True
+    """
+
+    def __init__(
+        self, enabled: bool = True, dtype: Any = bfloat16, cache_enabled: bool = True
+    ) -> None:
+        super().__init__("cpu", dtype, enabled, cache_enabled)
