@@ -21,7 +21,7 @@ __all__ = ["Classifier", "build_model", "load_classifier", "save_classifier"]
 _FORMAT = "fovea-classifier"
 _VERSION = 1
 _SMALL = 64  # up to this size, networks take small images in finer steps
-_OPTIONS = {"in_channels": int, "small_input": bool}
+_OPTIONS = {"in_channels": int, "small_input": bool, "image_size": int}
 
 
 @dataclass
@@ -50,7 +50,8 @@ def build_model(name: str, classes: int, preprocess: Preprocess) -> tuple[Module
     """A new network for images so prepared, and its options.
 
     Raises:
-        ArgumentError: there is no model of that name, or the images are too small for it.
+        ArgumentError: there is no model of that name, it is no classifier, or the images are too
+            small for it or not square.
     """
     from fovea.vision import models
 
@@ -58,17 +59,28 @@ def build_model(name: str, classes: int, preprocess: Preprocess) -> tuple[Module
     options: dict[str, Any] = {"in_channels": preprocess.channels}
     if "small_input" in known:
         options["small_input"] = max(preprocess.height, preprocess.width) <= _SMALL
+    if "image_size" in known:
+        if preprocess.height != preprocess.width:
+            raise ArgumentError(
+                f"{name} takes square images, these are {preprocess.height} × {preprocess.width}.",
+                fix="--image-size N makes them square",
+            )
+        options["image_size"] = preprocess.height
     model = models.get_model(name, num_classes=classes, **options)
-    _try(model, name, preprocess)
+    _try(model, name, classes, preprocess)
     return model, options
 
 
-def _try(model: Module, name: str, preprocess: Preprocess) -> None:
-    """See that images of this size come through."""
+def _try(model: Module, name: str, classes: int, preprocess: Preprocess) -> None:
+    """See that images of this size come through, and that classes come out."""
     size = (preprocess.height, preprocess.width)
     try:
         with no_grad():
-            model.eval()(zeros(1, preprocess.channels, *size))
+            logits = model.eval()(zeros(1, preprocess.channels, *size))
+        if tuple(logits.shape) != (1, classes):
+            raise ArgumentError(
+                f"{name} does not sort images into classes.", fix="choose another --model"
+            )
     except ShapeError as error:
         raise ArgumentError(
             f"images of {size[0]} × {size[1]} are too small for {name}: {error.summary}",
@@ -113,6 +125,8 @@ def load_classifier(path: str | os.PathLike[str]) -> Classifier:
     name, classes = _checked_name(content, where), _checked_classes(content, where)
     options = _checked_options(content, where)
     preprocess = Preprocess.from_dict(content.get("preprocess"), where)
+    if options.get("image_size", preprocess.height) != preprocess.height:
+        raise FileFormatError(f"{where}: its model and its images differ in size.")
     model = _filled_model(name, classes, options, content.get("state_dict"), where)
     origin, training = content.get("origin"), content.get("training")
     return Classifier(

@@ -19,6 +19,7 @@ from fovea.nn.activation import (
     Softshrink,
     Threshold,
 )
+from fovea.nn.attention import MultiheadAttention, TransformerEncoderLayer
 from fovea.nn.batch_norm import (
     BatchNorm1d,
     BatchNorm2d,

@@ -1,4 +1,4 @@
-"""Computer vision: ``datasets``, ``transforms``, ``models`` and ``io``, with torchvision's names.
+"""Computer vision: ``datasets``, ``transforms``, ``models``, ``ops``, ``io``; torchvision's names.
 
 Pillow (``pip install "fovea[vision]"``) is needed for image files and PIL images, and only when one
 is met.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__all__ = ["datasets", "io", "models", "plots", "transforms"]
+__all__ = ["datasets", "io", "models", "ops", "plots", "transforms"]
 
 
 def __getattr__(name: str) -> Any:

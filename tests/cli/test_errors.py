@@ -87,6 +87,12 @@ def test_images_too_small_for_the_model(fovea: Fovea) -> None:
     assert "--image-size" in ran.err
 
 
+def test_a_model_that_is_no_classifier(fovea: Fovea) -> None:
+    ran = fovea("train", "--model", "unet", "--epochs", 1, "--image-size", 16)
+    assert ran.code == 1 and "Traceback" not in ran.err
+    assert "unet does not sort images into classes" in ran.err
+
+
 def test_a_learning_rate_that_diverges(fovea: Fovea) -> None:
     ran = fovea("train", "--lr", "1e30", "--optimizer", "sgd", "--epochs", 1, "--json")
     assert ran.code == 1 and "--lr" in ran.err
@@ -131,6 +137,7 @@ def test_a_truncated_checkpoint(
         ({"model": "resnet18"}, "do not fit"),
         ({"options": {"num_classes": 10**9}}, "options"),
         ({"options": {"in_channels": 10**9}}, "neither gray"),
+        ({"options": {"in_channels": 1, "image_size": 10**6}}, "differ in size"),
         ({"options": None}, "options"),
         ({"classes": ["a", "b"]}, "do not fit"),
         ({"classes": [1, 2]}, "classes"),

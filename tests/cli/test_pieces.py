@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 
 import fovea
+from fovea.cli.classifier import build_model
 from fovea.cli.console import Console
 from fovea.cli.images import ArrayImages, augmented, mean_and_deviation, shifted, warped
+from fovea.cli.preprocess import Preprocess
 from fovea.cli.progress import EpochTable
 from fovea.cli.recipes import DATASETS, LEARNING_RATES, OPTIMIZERS, RECIPES, Augment
 from fovea.cli.results import class_table, worst_confusions
 from fovea.cli.splits import stratified_split
+from fovea.errors import ArgumentError
 from fovea.utils.data import DataLoader
 
 
@@ -102,6 +105,17 @@ def test_every_dataset_has_a_recipe_that_can_be_followed() -> None:
     for recipe in RECIPES.values():
         assert recipe.model in list_models() and recipe.optimizer in OPTIMIZERS
         assert 0 < recipe.validation < 1
+
+
+def test_a_model_that_must_know_the_size_of_images() -> None:
+    def prepared(height: int, width: int) -> Preprocess:
+        return Preprocess(1, height, width, "squash", (0.5,), (0.5,))
+
+    model, options = build_model("vit_ti_16", 3, prepared(32, 32))
+    assert options == {"in_channels": 1, "image_size": 32}
+    assert model.seq_length == 5
+    with pytest.raises(ArgumentError, match="takes square images, these are 32 × 48"):
+        build_model("vit_ti_16", 3, prepared(32, 48))
 
 
 def test_results_in_words() -> None:

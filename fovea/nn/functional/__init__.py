@@ -39,6 +39,7 @@ from fovea.nn.functional.activation import (
     threshold,
     threshold_,
 )
+from fovea.nn.functional.attention import scaled_dot_product_attention
 from fovea.nn.functional.conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from fovea.nn.functional.distance import (
     cosine_embedding_loss,

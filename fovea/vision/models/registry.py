@@ -45,8 +45,8 @@ def list_models(
     Args:
         include, exclude: a pattern such as ``"resnet*"``, or several.
 
-    >>> list_models("resnet*")
-    ['resnet18', 'resnet34']
+    >>> list_models("resnet*", exclude=["resnet1*", "*50"])
+    ['resnet34']
     """
     return sorted(
         name

@@ -1,4 +1,4 @@
-"""ResNet-18 and ResNet-34.
+"""ResNet-18 to ResNet-152.
 
 Source: K. He, X. Zhang, S. Ren and J. Sun, "Deep Residual Learning for Image Recognition", 2015.
 Names, first values and the order of layers are torchvision's, so its weights fit.
@@ -8,15 +8,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fovea import nn
+from fovea.errors import ArgumentError
 from fovea.vision.models.registry import load_weights, register_model
+from fovea.vision.ops.misc import Layer
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["BasicBlock", "ResNet", "resnet18", "resnet34"]
+__all__ = [
+    "BasicBlock",
+    "Bottleneck",
+    "ResNet",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+]
 
 
 class BasicBlock(nn.Module):
@@ -26,19 +37,39 @@ class BasicBlock(nn.Module):
         inplanes, planes: channels that come in and that go out.
         stride: of the first convolution.
         downsample: the shortcut where shapes differ; None is the identity.
+        groups, base_width, dilation: 1, 64 and 1; ``Bottleneck`` knows others.
+        norm_layer: makes the normalizations; None: ``nn.BatchNorm2d``.
+
+    Raises:
+        ArgumentError: other groups, base_width or dilation.
     """
 
     expansion = 1
 
     def __init__(
-        self, inplanes: int, planes: int, stride: int = 1, downsample: nn.Module | None = None
+        self,
+        inplanes: int,
+        planes: int,
+        stride: int = 1,
+        downsample: nn.Module | None = None,
+        groups: int = 1,
+        base_width: int = 64,
+        dilation: int = 1,
+        norm_layer: Layer | None = None,
     ) -> None:
         super().__init__()
+        if (groups, base_width, dilation) != (1, 64, 1):
+            raise ArgumentError(
+                "BasicBlock: groups, base_width and dilation must be 1, 64 and 1, got "
+                f"{groups}, {base_width} and {dilation}.",
+                fix="use Bottleneck",
+            )
+        norm = nn.BatchNorm2d if norm_layer is None else norm_layer
         self.conv1 = nn.Conv2d(inplanes, planes, 3, stride=stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes)
+        self.bn1 = norm(planes)
         self.relu = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(planes, planes, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(planes)
+        self.bn2 = norm(planes)
         self.downsample = downsample
         self.stride = stride
 
@@ -47,6 +78,68 @@ class BasicBlock(nn.Module):
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.bn2(self.conv2(x))
         return self.relu(x + shortcut)
+
+    @property
+    def last_norm(self) -> nn.Module:
+        """The normalization before the shortcut is added."""
+        return self.bn2
+
+
+class Bottleneck(nn.Module):
+    """A 3×3 convolution between two of 1×1, which narrow and widen, beside a shortcut.
+
+    Args:
+        inplanes: channels that come in.
+        planes: a quarter of those that go out.
+        stride: of the 3×3 convolution.
+        downsample: the shortcut where shapes differ; None is the identity.
+        groups: of the 3×3 convolution.
+        base_width: its channels are planes * base_width / 64 * groups.
+        dilation: of the 3×3 convolution.
+        norm_layer: makes the normalizations; None: ``nn.BatchNorm2d``.
+
+    Source: as ``ResNet``; the stride is where torchvision has it, at the 3×3 convolution.
+    """
+
+    expansion = 4
+
+    def __init__(
+        self,
+        inplanes: int,
+        planes: int,
+        stride: int = 1,
+        downsample: nn.Module | None = None,
+        groups: int = 1,
+        base_width: int = 64,
+        dilation: int = 1,
+        norm_layer: Layer | None = None,
+    ) -> None:
+        super().__init__()
+        norm = nn.BatchNorm2d if norm_layer is None else norm_layer
+        width = int(planes * (base_width / 64.0)) * groups
+        self.conv1 = nn.Conv2d(inplanes, width, 1, bias=False)
+        self.bn1 = norm(width)
+        self.conv2 = nn.Conv2d(
+            width, width, 3, stride, dilation, dilation=dilation, groups=groups, bias=False
+        )
+        self.bn2 = norm(width)
+        self.conv3 = nn.Conv2d(width, planes * self.expansion, 1, bias=False)
+        self.bn3 = norm(planes * self.expansion)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = downsample
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        x = self.bn3(self.conv3(x))
+        return self.relu(x + shortcut)
+
+    @property
+    def last_norm(self) -> nn.Module:
+        """The normalization before the shortcut is added."""
+        return self.bn3
 
 
 class ResNet(nn.Module):
@@ -61,9 +154,16 @@ class ResNet(nn.Module):
         layers: how many blocks each of the four stages has.
         num_classes: how many there are.
         zero_init_residual: start each block as the identity.
+        groups, width_per_group: of the 3×3 convolutions of ``Bottleneck``.
+        replace_stride_with_dilation: for each of the last three stages, whether it keeps the size
+            and dilates its convolutions instead; None: none does.
+        norm_layer: makes the normalizations; None: ``nn.BatchNorm2d``.
         in_channels: 1 for gray images, 3 for color.
         small_input: a 3×3 convolution of stride 1 as the stem, without pooling, for images of
             32×32 or so (the paper's for CIFAR), instead of 7×7 of stride 2 and a pooling.
+
+    Raises:
+        ArgumentError: ``replace_stride_with_dilation`` of another length than 3.
 
     >>> import fovea
     >>> net = ResNet(BasicBlock, [1, 1, 1, 1], num_classes=5, small_input=True)
@@ -73,51 +173,76 @@ class ResNet(nn.Module):
 
     def __init__(
         self,
-        block: type[BasicBlock],
+        block: type[BasicBlock | Bottleneck],
         layers: Sequence[int],
         num_classes: int = 1000,
         zero_init_residual: bool = False,
+        groups: int = 1,
+        width_per_group: int = 64,
+        replace_stride_with_dilation: Sequence[bool] | None = None,
+        norm_layer: Layer | None = None,
+        *,
         in_channels: int = 3,
         small_input: bool = False,
     ) -> None:
         super().__init__()
-        self.inplanes = 64
+        dilate = tuple(replace_stride_with_dilation or (False, False, False))
+        if len(dilate) != 3:
+            raise ArgumentError(
+                "ResNet: replace_stride_with_dilation must hold 3 booleans, got "
+                f"{replace_stride_with_dilation}."
+            )
+        norm = nn.BatchNorm2d if norm_layer is None else norm_layer
+        self.inplanes, self.dilation = 64, 1
+        self.groups, self.base_width = groups, width_per_group
         if small_input:
             self.conv1 = nn.Conv2d(in_channels, 64, 3, padding=1, bias=False)
         else:
             self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.bn1 = norm(64)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.Identity() if small_input else nn.MaxPool2d(3, stride=2, padding=1)
-        self.layer1 = self._stage(block, 64, layers[0], 1)
-        self.layer2 = self._stage(block, 128, layers[1], 2)
-        self.layer3 = self._stage(block, 256, layers[2], 2)
-        self.layer4 = self._stage(block, 512, layers[3], 2)
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.layer1 = self._stage(block, 64, layers[0], 1, False, norm)
+        self.layer2 = self._stage(block, 128, layers[1], 2, dilate[0], norm)
+        self.layer3 = self._stage(block, 256, layers[2], 2, dilate[1], norm)
+        self.layer4 = self._stage(block, 512, layers[3], 2, dilate[2], norm)
+        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
         self.fc = nn.Linear(512 * block.expansion, num_classes)
         self._initialize(zero_init_residual)
 
     def _stage(
-        self, block: type[BasicBlock], planes: int, count: int, stride: int
+        self,
+        block: type[BasicBlock | Bottleneck],
+        planes: int,
+        count: int,
+        stride: int,
+        dilate: bool,
+        norm: Layer,
     ) -> nn.Sequential:
+        first_dilation = self.dilation
+        if dilate:
+            self.dilation *= stride
+            stride = 1
         outputs = planes * block.expansion
         downsample = None
         if stride != 1 or self.inplanes != outputs:
             downsample = nn.Sequential(
-                nn.Conv2d(self.inplanes, outputs, 1, stride=stride, bias=False),
-                nn.BatchNorm2d(outputs),
+                nn.Conv2d(self.inplanes, outputs, 1, stride=stride, bias=False), norm(outputs)
             )
-        blocks = [block(self.inplanes, planes, stride, downsample)]
+        widths = (self.groups, self.base_width)
+        first = block(self.inplanes, planes, stride, downsample, *widths, first_dilation, norm)
         self.inplanes = outputs
-        blocks += [block(outputs, planes) for _ in range(count - 1)]
-        return nn.Sequential(*blocks)
+        others = (
+            block(outputs, planes, 1, None, *widths, self.dilation, norm) for _ in range(count - 1)
+        )
+        return nn.Sequential(first, *others)
 
     def _initialize(self, zero_init_residual: bool) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            elif zero_init_residual and isinstance(module, BasicBlock):
-                nn.init.constant_(module.bn2.get_parameter("weight"), 0.0)
+            elif zero_init_residual and isinstance(module, BasicBlock | Bottleneck):
+                nn.init.constant_(module.last_norm.get_parameter("weight"), 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
@@ -125,27 +250,35 @@ class ResNet(nn.Module):
         return self.fc(self.avgpool(x).flatten(1))
 
 
+def _resnet(
+    block: type[BasicBlock | Bottleneck],
+    layers: tuple[int, int, int, int],
+    weights: str | os.PathLike[str] | None,
+    small_input: bool,
+    config: dict[str, Any],
+) -> ResNet:
+    model = ResNet(block, layers, small_input=small_input, **config)
+    load_weights(model, weights)
+    return model
+
+
 @register_model()
 def resnet18(
     *,
     weights: str | os.PathLike[str] | None = None,
     progress: bool = True,
-    num_classes: int = 1000,
-    zero_init_residual: bool = False,
-    in_channels: int = 3,
     small_input: bool = False,
+    **config: Any,
 ) -> ResNet:
     """ResNet with 18 layers (11.7 million parameters).
 
     Args:
         weights: a file of weights, torchvision's for example.
         progress: accepted for compatibility.
-        num_classes, zero_init_residual, in_channels, small_input: as ``ResNet``.
+        small_input: for images of 32×32 or so, as ``ResNet``.
+        **config: other arguments of ``ResNet``.
     """
-    layers = [2, 2, 2, 2]
-    model = ResNet(BasicBlock, layers, num_classes, zero_init_residual, in_channels, small_input)
-    load_weights(model, weights)
-    return model
+    return _resnet(BasicBlock, (2, 2, 2, 2), weights, small_input, config)
 
 
 @register_model()
@@ -153,18 +286,44 @@ def resnet34(
     *,
     weights: str | os.PathLike[str] | None = None,
     progress: bool = True,
-    num_classes: int = 1000,
-    zero_init_residual: bool = False,
-    in_channels: int = 3,
     small_input: bool = False,
+    **config: Any,
 ) -> ResNet:
-    """ResNet with 34 layers (21.8 million parameters).
+    """ResNet with 34 layers (21.8 million parameters); arguments as ``resnet18``."""
+    return _resnet(BasicBlock, (3, 4, 6, 3), weights, small_input, config)
 
-    Args:
-        weights, progress, num_classes, zero_init_residual, in_channels, small_input: as
-            ``resnet18``.
-    """
-    layers = [3, 4, 6, 3]
-    model = ResNet(BasicBlock, layers, num_classes, zero_init_residual, in_channels, small_input)
-    load_weights(model, weights)
-    return model
+
+@register_model()
+def resnet50(
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+    small_input: bool = False,
+    **config: Any,
+) -> ResNet:
+    """ResNet with 50 layers (25.6 million parameters); arguments as ``resnet18``."""
+    return _resnet(Bottleneck, (3, 4, 6, 3), weights, small_input, config)
+
+
+@register_model()
+def resnet101(
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+    small_input: bool = False,
+    **config: Any,
+) -> ResNet:
+    """ResNet with 101 layers (44.5 million parameters); arguments as ``resnet18``."""
+    return _resnet(Bottleneck, (3, 4, 23, 3), weights, small_input, config)
+
+
+@register_model()
+def resnet152(
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+    small_input: bool = False,
+    **config: Any,
+) -> ResNet:
+    """ResNet with 152 layers (60.2 million parameters); arguments as ``resnet18``."""
+    return _resnet(Bottleneck, (3, 8, 36, 3), weights, small_input, config)

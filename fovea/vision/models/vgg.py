@@ -56,7 +56,7 @@ class VGG(nn.Module):
             self.avgpool = nn.AdaptiveAvgPool2d(1)
             self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(last, num_classes))
         else:
-            self.avgpool = nn.AdaptiveAvgPool2d(7)
+            self.avgpool = nn.AdaptiveAvgPool2d((7, 7))
             self.classifier = nn.Sequential(
                 nn.Linear(last * 7 * 7, 4096),
                 nn.ReLU(inplace=True),

@@ -1,0 +1,380 @@
+"""Attention layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from fovea import dtypes
+from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
+from fovea.functions.creation import empty
+from fovea.functions.shaping import cat
+from fovea.nn import functional as F
+from fovea.nn import init
+from fovea.nn.dropout import Dropout
+from fovea.nn.functional.attention import attention_weights
+from fovea.nn.linear import Linear
+from fovea.nn.module import Module
+from fovea.nn.normalization import LayerNorm
+from fovea.nn.parameter import Parameter
+from fovea.tensor import Tensor
+
+__all__ = ["MultiheadAttention", "TransformerEncoderLayer"]
+
+
+class MultiheadAttention(Module):
+    """Attention in several subspaces at once.
+
+    y = concat(head_1, ..., head_H) W_out + b_out,
+    head_i = softmax(Q_i K_i^T / sqrt(E / H) + mask) V_i, and Q_i, K_i, V_i linear in query, key and
+    value.
+
+    Args:
+        embed_dim: features E of queries and of the output.
+        num_heads: heads H; they share E among them.
+        dropout: part of the weights that training leaves out.
+        bias: whether the projections have one.
+        add_bias_kv: whether a learned key and a learned value are added to the sequence.
+        add_zero_attn: whether a key and a value of zeros are.
+        kdim, vdim: features of keys and of values; None: E.
+        batch_first: (N, L, E) instead of (L, N, E).
+        device: ``None`` or the CPU.
+        dtype: of the parameters.
+
+    Shapes:
+        query (L, N, E), key (S, N, kdim), value (S, N, vdim) to (L, N, E) and the weights
+        (N, L, S); N comes first with ``batch_first``, and is missing if the inputs have two
+        dimensions.
+
+    Parameters:
+        in_proj_weight (3 E, E) for query, key and value in that order, or q_proj_weight (E, E),
+        k_proj_weight (E, kdim) and v_proj_weight (E, vdim) if kdim or vdim is not E:
+        xavier_uniform; in_proj_bias (3 E) of zeros; out_proj.weight (E, E) as a ``Linear`` has it
+        and out_proj.bias (E) of zeros; bias_k and bias_v (1, 1, E): xavier_normal.
+
+    Raises:
+        ArgumentError: ``num_heads`` that does not divide ``embed_dim``.
+        ShapeError: inputs or masks that do not fit.
+
+    Source: A. Vaswani et al., "Attention Is All You Need", 2017, section 3.2.2.
+
+    >>> import fovea
+    >>> x = fovea.randn(2, 5, 8)
+    >>> y, weights = MultiheadAttention(8, 2, batch_first=True)(x, x, x)
+    >>> y.shape, weights.shape
+    (fovea.Size([2, 5, 8]), fovea.Size([2, 5, 5]))
+    """
+
+    in_proj_weight: Parameter | None
+    q_proj_weight: Parameter | None
+    k_proj_weight: Parameter | None
+    v_proj_weight: Parameter | None
+    in_proj_bias: Parameter | None
+    bias_k: Parameter | None
+    bias_v: Parameter | None
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        bias: bool = True,
+        add_bias_kv: bool = False,
+        add_zero_attn: bool = False,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        batch_first: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        if embed_dim <= 0 or num_heads <= 0 or embed_dim % num_heads:
+            raise ArgumentError(
+                f"MultiheadAttention: num_heads={num_heads} must divide embed_dim={embed_dim}."
+            )
+        self.embed_dim, self.num_heads, self.dropout = embed_dim, num_heads, dropout
+        self.kdim = embed_dim if kdim is None else kdim
+        self.vdim = embed_dim if vdim is None else vdim
+        self.head_dim = embed_dim // num_heads
+        self.batch_first, self.add_zero_attn = batch_first, add_zero_attn
+        factory = {"device": device, "dtype": dtype}
+        fused = self.kdim == self.vdim == embed_dim
+        shapes: dict[str, tuple[int, ...] | None] = {
+            "q_proj_weight": None if fused else (embed_dim, embed_dim),
+            "k_proj_weight": None if fused else (embed_dim, self.kdim),
+            "v_proj_weight": None if fused else (embed_dim, self.vdim),
+            "in_proj_weight": (3 * embed_dim, embed_dim) if fused else None,
+            "in_proj_bias": (3 * embed_dim,) if bias else None,
+        }
+        self._declare(shapes, factory)
+        self.out_proj = Linear(embed_dim, embed_dim, bias=bias, **factory)
+        extra = (1, 1, embed_dim) if add_bias_kv else None
+        self._declare({"bias_k": extra, "bias_v": extra}, factory)
+        self._reset_parameters()
+
+    def _declare(self, shapes: dict[str, tuple[int, ...] | None], factory: dict[str, Any]) -> None:
+        for name, shape in shapes.items():
+            value = None if shape is None else Parameter(empty(shape, **factory))
+            self.register_parameter(name, value)
+
+    def _reset_parameters(self) -> None:
+        for weight in self._input_weights():
+            init.xavier_uniform_(weight)
+        if self.in_proj_bias is not None and self.out_proj.bias is not None:
+            init.zeros_(self.in_proj_bias)
+            init.zeros_(self.out_proj.bias)
+        for extra in (self.bias_k, self.bias_v):
+            if extra is not None:
+                init.xavier_normal_(extra)
+
+    def _input_weights(self) -> list[Parameter]:
+        weights = (self.in_proj_weight, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
+        return [w for w in weights if w is not None]
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_padding_mask: Tensor | None = None,
+        need_weights: bool = True,
+        attn_mask: Tensor | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """The output, and the weights if they are asked for.
+
+        Args:
+            query, key, value: see the class.
+            key_padding_mask: (N, S), or (S) without a batch: true for keys to ignore, or numbers to
+                add to the products.
+            need_weights: whether the weights are wanted.
+            attn_mask: (L, S) or (N H, L, S): true where a query may not see a key, or numbers to
+                add to the products.
+            average_attn_weights: the weights' mean over heads, or (N, H, L, S).
+            is_causal: says that ``attn_mask``, which must be given, is the causal one.
+        """
+        if is_causal and attn_mask is None:
+            raise ArgumentError(
+                "MultiheadAttention: is_causal describes attn_mask, which is missing."
+            )
+        batched = query.ndim == 3
+        first = [self._batch_first(t, batched) for t in (query, key, value)]
+        self._check(*first)
+        n, length = first[0].shape[:2]
+        if key_padding_mask is not None and not batched:
+            key_padding_mask = key_padding_mask.unsqueeze(0)
+        mask = self._mask(attn_mask, key_padding_mask, (n, length, first[1].shape[1]), first[0])
+        q, k, v = (self._heads(t) for t in self._project(*first))
+        k, v, mask = self._extended(k, v, mask)
+        rate = self.dropout if self.training else 0.0
+        weights = None
+        if need_weights:
+            weights = F.dropout(attention_weights(q, k, mask), rate)
+            y = weights.matmul(v)
+        else:
+            y = F.scaled_dot_product_attention(q, k, v, mask, rate)
+        y = self.out_proj(y.transpose(1, 2).reshape(n, length, self.embed_dim))
+        if weights is not None and average_attn_weights:
+            weights = weights.mean(1)
+        if not batched:
+            return y.squeeze(0), None if weights is None else weights.squeeze(0)
+        return (y if self.batch_first else y.transpose(0, 1)), weights
+
+    def _batch_first(self, t: Tensor, batched: bool) -> Tensor:
+        if t.ndim != (3 if batched else 2):
+            raise ShapeError(
+                "MultiheadAttention: query, key and value must all have 3 dimensions (a batch) or "
+                f"all have 2, got {describe(t)}."
+            )
+        if not batched:
+            return t.unsqueeze(0)
+        return t if self.batch_first else t.transpose(0, 1)
+
+    def _check(self, query: Tensor, key: Tensor, value: Tensor) -> None:
+        fits = (
+            query.shape[0] == key.shape[0] == value.shape[0]
+            and key.shape[1] == value.shape[1]
+            and query.shape[2] == self.embed_dim
+            and key.shape[2] == self.kdim
+            and value.shape[2] == self.vdim
+        )
+        if not fits:
+            raise ShapeError(
+                f"MultiheadAttention: query has {self.embed_dim} features, key {self.kdim}, value "
+                f"{self.vdim}; key and value are equally long, and all have one batch size.",
+                {"query": describe(query), "key": describe(key), "value": describe(value)},
+            )
+
+    def _project(self, query: Tensor, key: Tensor, value: Tensor) -> list[Tensor]:
+        """Queries, keys and values, (N, L, E).
+
+        Three products, though the weights are fused: the gradient of one product's three parts
+        would have to be put together again.
+        """
+        fused = self.in_proj_weight
+        weights = self._input_weights() if fused is None else fused.chunk(3)
+        bias = self.in_proj_bias
+        biases = (None, None, None) if bias is None else bias.chunk(3)
+        inputs = (query, key, value)
+        return [F.linear(x, w, b) for x, w, b in zip(inputs, weights, biases, strict=True)]
+
+    def _heads(self, t: Tensor) -> Tensor:
+        """(N, L, E) as (N, heads, L, E / heads)."""
+        n, length, _ = t.shape
+        return t.reshape(n, length, self.num_heads, self.head_dim).transpose(1, 2)
+
+    def _mask(
+        self,
+        attn_mask: Tensor | None,
+        key_padding_mask: Tensor | None,
+        sizes: tuple[int, int, int],
+        like: Tensor,
+    ) -> Tensor | None:
+        """What is added to the products, broadcasting to (N, H, L, S)."""
+        n, queries, keys = sizes
+        mask = None
+        if attn_mask is not None:
+            allowed = ((queries, keys), (n * self.num_heads, queries, keys))
+            _require("attn_mask", attn_mask, allowed)
+            mask = _added(attn_mask, like)
+            if mask.ndim == 3:
+                mask = mask.reshape(n, self.num_heads, queries, keys)
+        if key_padding_mask is not None:
+            _require("key_padding_mask", key_padding_mask, ((n, keys),))
+            padding = _added(key_padding_mask, like).reshape(n, 1, 1, keys)
+            mask = padding if mask is None else mask + padding
+        return mask
+
+    def _extended(
+        self, k: Tensor, v: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Keys and values with the learned ones and the zeros added at the end."""
+        n = k.shape[0]
+        if self.bias_k is not None and self.bias_v is not None:
+            k, v = (
+                cat([t, self._heads(extra).expand(n, -1, -1, -1)], 2)
+                for t, extra in ((k, self.bias_k), (v, self.bias_v))
+            )
+        if self.add_zero_attn:
+            k, v = (F.pad(t, (0, 0, 0, 1)) for t in (k, v))
+        extra = (self.bias_k is not None) + self.add_zero_attn
+        return k, v, F.pad(mask, (0, extra)) if mask is not None and extra else mask
+
+
+def _require(name: str, mask: Tensor, shapes: tuple[tuple[int, ...], ...]) -> None:
+    if tuple(mask.shape) not in shapes:
+        wanted = " or ".join(str(s) for s in shapes)
+        raise ShapeError(f"MultiheadAttention: {name} must be {wanted}, got {describe(mask)}.")
+
+
+def _added(mask: Tensor, like: Tensor) -> Tensor:
+    """A mask as numbers to add: -inf where a boolean one is true."""
+    if mask.dtype.is_floating_point:
+        return mask.to(like.dtype)
+    if mask.dtype is not dtypes.bool_:
+        raise DTypeError(
+            f"MultiheadAttention: masks hold booleans or numbers to add, got {describe(mask)}.",
+            fix="mask.bool()",
+        )
+    return like.new_zeros(mask.shape).masked_fill(mask, -math.inf)
+
+
+class TransformerEncoderLayer(Module):
+    """Self-attention and a network of two layers, each with a shortcut and a normalization.
+
+    x = norm1(x + dropout1(self_attn(x))),
+    y = norm2(x + dropout2(linear2(dropout(activation(linear1(x))))))
+
+    Args:
+        d_model: features.
+        nhead: heads.
+        dim_feedforward: features between the two layers.
+        dropout: part of the features, and of the weights of attention, that training leaves out.
+        activation: ``"relu"``, ``"gelu"`` or a function.
+        layer_norm_eps: added to the variance in the normalizations.
+        batch_first: (N, L, E) instead of (L, N, E).
+        norm_first: normalize what goes into a branch instead of the sum behind it.
+        bias: whether linear layers and normalizations have one.
+        device: ``None`` or the CPU.
+        dtype: of the parameters.
+
+    Shapes:
+        (L, N, d_model) to the same; (N, L, d_model) with ``batch_first``; (L, d_model) too.
+
+    Raises:
+        ArgumentError: an activation of another name.
+
+    Source: A. Vaswani et al., "Attention Is All You Need", 2017, section 3.1; R. Xiong et al., "On
+    Layer Normalization in the Transformer Architecture", 2020 (``norm_first``).
+
+    >>> import fovea
+    >>> TransformerEncoderLayer(8, 2, 16)(fovea.randn(5, 3, 8)).shape
+    fovea.Size([5, 3, 8])
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: str | Callable[[Tensor], Tensor] = F.relu,
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        factory = {"device": device, "dtype": dtype}
+        self.self_attn = MultiheadAttention(
+            d_model, nhead, dropout=dropout, bias=bias, batch_first=batch_first, **factory
+        )
+        self.linear1 = Linear(d_model, dim_feedforward, bias=bias, **factory)
+        self.dropout = Dropout(dropout)
+        self.linear2 = Linear(dim_feedforward, d_model, bias=bias, **factory)
+        self.norm_first = norm_first
+        self.norm1 = LayerNorm(d_model, eps=layer_norm_eps, bias=bias, **factory)
+        self.norm2 = LayerNorm(d_model, eps=layer_norm_eps, bias=bias, **factory)
+        self.dropout1 = Dropout(dropout)
+        self.dropout2 = Dropout(dropout)
+        self.activation = _activation(activation)
+
+    def forward(
+        self,
+        src: Tensor,
+        src_mask: Tensor | None = None,
+        src_key_padding_mask: Tensor | None = None,
+        is_causal: bool = False,
+    ) -> Tensor:
+        """The layer's output; the masks are those of ``MultiheadAttention``."""
+        masks = (src_mask, src_key_padding_mask, is_causal)
+        if self.norm_first:
+            x = src + self._attend(self.norm1(src), *masks)
+            return x + self._feed(self.norm2(x))
+        x = self.norm1(src + self._attend(src, *masks))
+        return self.norm2(x + self._feed(x))
+
+    def _attend(
+        self, x: Tensor, mask: Tensor | None, padding: Tensor | None, is_causal: bool
+    ) -> Tensor:
+        y, _ = self.self_attn(x, x, x, padding, False, mask, is_causal=is_causal)
+        return self.dropout1(y)
+
+    def _feed(self, x: Tensor) -> Tensor:
+        return self.dropout2(self.linear2(self.dropout(self.activation(self.linear1(x)))))
+
+
+def _activation(activation: str | Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    if not isinstance(activation, str):
+        return activation
+    named: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu}
+    if activation not in named:
+        raise ArgumentError(
+            f"TransformerEncoderLayer: activation must be 'relu', 'gelu' or a function, got "
+            f"{activation!r}."
+        )
+    return named[activation]
