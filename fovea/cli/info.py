@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import platform
 import sys
@@ -41,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
     for name, value in facts["versions"].items():
         console.show(f"{name:<{width}}{value}")
     console.show("")
-    for name, value in facts["machine"].items():
+    size = facts["machine"]["kernel_cache_bytes"]
+    for name, value in {**facts["machine"], "kernel_cache_bytes": f"{size:,}"}.items():
         console.show(f"{name.replace('_', ' '):<{width}}{value}")
     console.show("")
     for name, extra in facts["extras"].items():
@@ -98,8 +100,10 @@ def _processor() -> str:
 
 
 def _size(folder: str) -> int:
-    """Bytes in a folder of files; 0 if it is not there."""
-    try:
-        return sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file())
-    except OSError:
-        return 0
+    """Bytes in the files of a folder and of the folders in it; 0 if it is not there."""
+    total = 0
+    for place, _, files in os.walk(folder):
+        for name in files:
+            with contextlib.suppress(OSError):  # another process may replace or remove it
+                total += os.stat(os.path.join(place, name)).st_size
+    return total

@@ -190,3 +190,15 @@ def test_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert facts["machine"]["vector_unit"] in ("avx512", "avx2", "neon", "generic")
     assert facts["machine"]["threads"] >= 1
     assert "fovea[vision]" in facts["extras"]["pillow"]["install"]
+
+
+def test_info_measures_the_kernel_cache(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FOVEA_CACHE_DIR", str(tmp_path / "kernels"))
+    for size in (0, 3000):
+        if size:
+            (tmp_path / "kernels" / "ab").mkdir(parents=True)
+            (tmp_path / "kernels" / "ab" / "cd.o").write_bytes(b"x" * size)
+        assert main(["info", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["machine"]["kernel_cache_bytes"] == size

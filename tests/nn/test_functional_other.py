@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 import numpy as np
@@ -255,15 +256,27 @@ SIGNED = [
 ]  # fmt: skip
 
 
+def pytorchs(name: str) -> Any:
+    """The parameters of PyTorch's function: of a built-in, as the first line of its help says."""
+    if "kwargs" not in (found := _parameters(getattr(TF, name))):
+        return found
+    return _parameters(getattr(TF, f"{name}_with_indices"))  # a flag chooses between two functions
+
+
+def _parameters(function: Any) -> Any:
+    try:
+        return inspect.signature(function).parameters
+    except ValueError:
+        line = function.__doc__.strip().splitlines()[0]
+        arguments = re.fullmatch(r"\w+\((.*)\) -> \w+", line)
+        assert arguments is not None, line
+        return inspect.signature(eval(f"lambda {arguments[1]}: None")).parameters
+
+
 @pytest.mark.parametrize("name", SIGNED)
 def test_signatures_are_pytorchs(name: str) -> None:
-    """The same arguments in the same order with the same defaults, where PyTorch shows them."""
-    try:
-        theirs = inspect.signature(getattr(TF, name)).parameters
-    except ValueError:
-        pytest.skip("a built-in without a signature")
-    if "kwargs" in theirs:
-        pytest.skip("PyTorch dispatches on a flag")
+    """The same arguments in the same order with the same defaults."""
+    theirs = pytorchs(name)
     ours = inspect.signature(getattr(F, name)).parameters
     assert list(ours) == list(theirs)
     for key, parameter in theirs.items():

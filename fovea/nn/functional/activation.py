@@ -293,9 +293,9 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     return _settle(input, input.where(~(input <= threshold), value), inplace)
 
 
-def threshold_(input: Tensor, threshold_: float, value: float) -> Tensor:
+def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
     """``threshold`` in place."""
-    return threshold(input, threshold_, value, True)
+    return _settle(input, input.where(~(input <= threshold), value), True)
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
