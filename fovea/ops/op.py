@@ -46,9 +46,11 @@ class Attrs:
     _interned: dict[Any, Attrs]
     _has_floats: bool
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, floats: bool = False) -> None:
+        """``floats``: whether fields hold floats that their annotations do not show."""
         cls._interned = {}
-        cls._has_floats = any("float" in str(kind) for kind in cls.__annotations__.values())
+        shown = any("float" in str(kind) for kind in cls.__annotations__.values())
+        cls._has_floats = floats or shown
 
     @classmethod
     def of(cls, *values: Any) -> Any:

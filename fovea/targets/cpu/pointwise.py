@@ -18,7 +18,7 @@ from fovea.targets.cpu.scalars import SCALARS
 from fovea.targets.cpu.target import CPU
 from fovea.targets.cpu.values import Value
 
-__all__ = ["expression", "ready"]
+__all__ = ["converted", "expression", "ready"]
 
 assert activation and elementwise  # imported for the emitters that they register
 
@@ -38,8 +38,8 @@ def expression(
         numbers = [k.cast(s, values[0].element) for s in scalars]
         y = how.emit(k, *values, *numbers, **chosen)
         if rounded is not out:
-            y = _converted(k, y, rounded)
-        return [_converted(k, y, out.compute)]
+            y = converted(k, y, rounded)
+        return [converted(k, y, out.compute)]
 
     key = op.name + variant
     if rounded is not out:
@@ -48,7 +48,7 @@ def expression(
     return Expression(key, elements, (out,), body, parameters, how.cost)
 
 
-def _converted(k: Kernel, y: Value, target: Element) -> Value:
+def converted(k: Kernel, y: Value, target: Element) -> Value:
     """A cast as C does it: floats become narrow integers by way of int32, so they wrap around."""
     if y.element.is_float and not target.is_float and target.bytes < 4 and target.kind != "b":
         y = k.cast(y, i32)

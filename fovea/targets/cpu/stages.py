@@ -20,7 +20,7 @@ from fovea.targets.cpu.builder import Kernel, checking
 from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.elements import Element, element
 from fovea.targets.cpu.launch import maker, ranges_of
-from fovea.targets.cpu.loops import Expression, collapse, prepare
+from fovea.targets.cpu.loops import Expression, Ready, collapse, prepare
 from fovea.targets.cpu.program import KernelCall, KernelProgram
 
 __all__ = ["Operand", "Stages", "same_strides", "worth_sharing"]
@@ -131,6 +131,10 @@ class Stages:
         """Add a call of the kernel named `key` on these operands; `words` follow them."""
         self._calls.append(_Call(load_cached(key, build), tuple(operands), tuple(words), parallel))
 
+    def ready(self, ready: Ready, operands: Sequence[Operand]) -> None:
+        """Add a call that is prepared but for the addresses of these operands."""
+        self._calls.append(_prepared(ready, operands))
+
     def _copy(
         self,
         calls: list[_Call],
@@ -145,9 +149,7 @@ class Stages:
         if space is None:
             return
         move = Expression("move", (kind,), (kind,), lambda k, values, scalars: values)
-        ready = prepare(move, space)
-        words = struct.unpack(f"{len(ready.words) // 8}q", ready.words)
-        calls.append(_Call(ready.address, (source, target), words, ready.parallel))
+        calls.append(_prepared(prepare(move, space), (source, target)))
 
     def plan(self) -> Plan:
         """The plan: makes the outputs, runs the calls."""
@@ -163,6 +165,11 @@ class Stages:
         ]
         program = KernelProgram(calls, external, self._scratch, self._thread_scratch)
         return _runner(program, [maker(s) for s in self.specs], self._tables)
+
+
+def _prepared(ready: Ready, operands: Sequence[Operand]) -> _Call:
+    words = struct.unpack(f"{len(ready.words) // 8}q", ready.words)
+    return _Call(ready.address, tuple(operands), words, ready.parallel)
 
 
 def _runner(

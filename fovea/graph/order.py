@@ -1,0 +1,74 @@
+"""Orders in which nodes can run: values before their readers, readers before what overwrites."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+
+from fovea.graph.graph import Graph, Node, Value
+
+__all__ = ["followers", "legal_order", "rewritten"]
+
+
+def followers(nodes: Sequence[Node]) -> list[set[int]]:
+    """For each node, by its place, the nodes that must run after it.
+
+    Those that read what it makes; and those that overwrite the memory of a value that it reads,
+    whether it reads the value or a view of it.
+    """
+    makers = {v: n for n, node in enumerate(nodes) for v in node.outputs}
+    after: list[set[int]] = [set() for _ in nodes]
+    writers: dict[Value, list[int]] = {}
+    for n, node in enumerate(nodes):
+        for i in node.mutated:
+            changed = node.inputs[i]
+            assert changed is not None
+            writers.setdefault(owner(changed, nodes, makers), []).append(n)
+    for n, node in enumerate(nodes):
+        for v in node.operands():
+            if v in makers:
+                after[makers[v]].add(n)
+            if writers:
+                after[n].update(w for w in writers.get(owner(v, nodes, makers), ()) if w != n)
+    return after
+
+
+def owner(v: Value, nodes: Sequence[Node], makers: Mapping[Value, int]) -> Value:
+    """The value whose memory a view shows; the value itself if it is no view."""
+    while (maker := makers.get(v)) is not None and nodes[maker].op.view:
+        (v,) = nodes[maker].operands()
+    return v
+
+
+def legal_order(nodes: Sequence[Node]) -> tuple[Node, ...]:
+    """The nodes in an order in which they can run, as near to the one given as can be.
+
+    Raises:
+        ValueError: there is none.
+    """
+    after = followers(nodes)
+    waiting = [0] * len(nodes)
+    for later in after:
+        for n in later:
+            waiting[n] += 1
+    ready = [n for n, count in enumerate(waiting) if count == 0]
+    order = []
+    while ready:
+        n = heapq.heappop(ready)
+        order.append(nodes[n])
+        for m in after[n]:
+            waiting[m] -= 1
+            if waiting[m] == 0:
+                heapq.heappush(ready, m)
+    if len(order) < len(nodes):
+        stuck = [nodes[n].op.name for n, count in enumerate(waiting) if count > 0]
+        raise ValueError(f"no order exists for {', '.join(stuck[:8])}: they wait for one another")
+    return tuple(order)
+
+
+def rewritten(graph: Graph, replacements: Mapping[Node, Sequence[Node]]) -> Graph:
+    """The graph with nodes replaced by others (by none: removed), in an order that can run."""
+    if not replacements:
+        return graph
+    nodes = [new for node in graph.nodes for new in replacements.get(node, (node,))]
+    return graph.replace(nodes=legal_order(nodes))
