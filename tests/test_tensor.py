@@ -251,6 +251,8 @@ def test_views_share_memory() -> None:
 def test_view_of_any_layout() -> None:
     x = fovea.arange(24).reshape(1, 2, 3, 4).contiguous(memory_format=fovea.channels_last)
     assert x.is_contiguous(memory_format=fovea.channels_last) and not x.is_contiguous()
+    spread = fovea.ones(1, 2, 1, 1).expand(1, 2, 3, 4)  # has no memory order: x decides
+    assert (spread * x).is_contiguous(memory_format=fovea.channels_last)
     assert x.view(-1).tolist() == list(range(24))
     same(x.flatten(1), torch.arange(24).reshape(1, 24))
 

@@ -81,9 +81,11 @@ def _shortened(parts: list[str], most: int | None) -> list[str]:
 
 
 def format_attrs(attrs: Any) -> list[str]:
-    """A node's attributes, each as ``name=value``."""
+    """A node's attributes, each as ``name=value``; those that have a text of their own as that."""
     if attrs is None:
         return []
+    if "__str__" in vars(type(attrs)):
+        return [str(attrs)]
     return [f"{f.name}={_plain(getattr(attrs, f.name))}" for f in dataclasses.fields(attrs)]
 
 

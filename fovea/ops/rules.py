@@ -54,11 +54,14 @@ def broadcast_shapes(name: str, *shapes: Sequence[int]) -> tuple[int, ...]:
 def like_layout(shape: tuple[int, ...], inputs: Sequence[Shaped]) -> tuple[int, ...]:
     """Dense strides for ``shape`` in the dimension order of the first input that has this shape.
 
-    So an activation after a channels-last convolution stays channels-last.
+    So an activation after a channels-last convolution stays channels-last. Expanded inputs, whose
+    elements share memory, have no order.
     """
     for t in inputs:
         if tuple(t.shape) == shape and t.strides is not None:
-            return dense_strides(shape, t.strides)
+            spanned = (s for s, n in zip(t.strides, shape, strict=True) if n > 1)
+            if all(spanned):
+                return dense_strides(shape, t.strides)
     return contiguous_strides(shape)
 
 

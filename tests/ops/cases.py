@@ -195,13 +195,14 @@ CASES["max_pool2d_grad"] = []
 ELSEWHERE = {
     "random_": "tests/test_random.py",
     "_update": "tests/optim",
+    "pointwise": "tests/targets/cpu/test_fused_pointwise.py",
     "strided": "tests/ops/test_memory.py",  # their meaning depends on the layout of x
 }
 
 
 def elsewhere(name: str) -> bool:
     """Whether an op is checked by tests of its own: it changes state, or means memory."""
-    return name.startswith(("random_", "strided")) or name.endswith("_update")
+    return name.startswith(("random_", "strided", "pointwise")) or name.endswith("_update")
 
 
 def cases() -> Iterator[tuple[str, int]]:
