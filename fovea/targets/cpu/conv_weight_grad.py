@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from fovea.targets.cpu import schedule
+from fovea.targets.cpu import conv_weight_grad_winograd, schedule
 from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.conv import ConvParams
 from fovea.targets.cpu.conv_weight_grad_few import plan_few, suits
@@ -30,6 +30,8 @@ def plan_conv2d_weight_grad(gy: View, x: View, gw: View, p: ConvParams) -> Kerne
     per_group = outputs // p.groups
     if suits(channels, per_group, p.groups):
         return plan_few(gy, x, gw, p)
+    if conv_weight_grad_winograd.suits(gy, x, gw, p):
+        return conv_weight_grad_winograd.plan_winograd_weight_grad(gy, x, gw, p)
     compute = f64 if x.element is f64 else f32
     merged = p.dilation[1] == 1 and channels < active().lanes(compute.bytes)
     run = channels * taps_w if merged else channels

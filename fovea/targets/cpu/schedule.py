@@ -71,6 +71,16 @@ def stays_in_cache(lines: int, stride: int) -> bool:
     return lines <= 4 * sets
 
 
+def spread(elements: int) -> int:
+    """A distance between matrices of that many float32 elements that puts the same element of each
+    on different cache sets: an odd number of cache lines.
+
+    >>> spread(4096)
+    4112
+    """
+    return (_ceil_div(elements, 16) | 1) * 16
+
+
 @dataclass(frozen=True)
 class Blocks:
     """How a product is cut: `rows` and `panels` of one piece, and whether pieces are worth more

@@ -1,0 +1,196 @@
+"""Planning of the gradient to the weights of 3 x 3 convolutions in Winograd form.
+
+Tiles of all images are numbered through and come in groups, each of which takes three calls (both
+transforms, then products with the inverse transform); a last call lays out the sum of all groups
+and chunks. Groups are meant to stay in the shared cache. Nothing here depends on the number of
+threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from math import lcm
+
+from fovea.targets.cpu import schedule
+from fovea.targets.cpu.compile import load_cached
+from fovea.targets.cpu.conv import ConvParams
+from fovea.targets.cpu.conv_weight_grad_kernel import sum_kernel
+from fovea.targets.cpu.conv_weight_grad_winograd_kernel import TAPS, products_kernel
+from fovea.targets.cpu.elements import f32, f64
+from fovea.targets.cpu.isa import active
+from fovea.targets.cpu.packing import Order
+from fovea.targets.cpu.program import KernelCall, KernelProgram
+from fovea.targets.cpu.schedule import Tile
+from fovea.targets.cpu.views import View
+from fovea.targets.cpu.winograd_kernel import PATCH, POINTS, TILE
+from fovea.targets.cpu.winograd_transform import Variant, transform_kernel
+
+GROUP_BYTES = 6 * 1024 * 1024  # of transformed inputs and gradients at a time
+CHUNK_TILES = 128  # of a partial sum: the inverse transform is worth some eight tiles of products
+BLOCK = 64  # outputs and channels of a piece, about
+
+
+def suits(gy: View, x: View, gw: View, p: ConvParams) -> bool:
+    """Whether the gradient to the weights can be, and is worth being, computed in Winograd form."""
+    outputs, channels, *taps = gw.shape
+    rows, columns = gy.shape[2:]
+    tile_rows, tile_columns = -(-rows // TILE), -(-columns // TILE)
+    return (
+        taps == [TAPS, TAPS] and p.stride == p.dilation == (1, 1) and p.groups == 1
+        and x.element is not f64
+        and min(channels, outputs) >= 16 and channels % 8 == outputs % 8 == 0
+        and channels % active().lanes(4) == outputs % active().lanes(4) == 0
+        and rows * columns * 2 >= tile_rows * tile_columns * TILE * TILE
+        and x.shape[0] * tile_rows * tile_columns >= 32
+    )  # fmt: skip
+
+
+def plan_winograd_weight_grad(gy: View, x: View, gw: View, p: ConvParams) -> KernelProgram:
+    """The program for a gradient that `suits`: inputs gy, x, output gw, all of any strides."""
+    return _Layout.of(gy, x, gw, p).program()
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One of both operands: its images, how they are cut into tiles, and their panels."""
+
+    images: View
+    gradient: bool
+    origin: tuple[int, int]
+    width: int  # of a panel
+
+    @property
+    def channels(self) -> int:
+        return self.images.shape[1]
+
+    @property
+    def panels(self) -> int:
+        return -(-self.channels // self.width)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a weight gradient is cut: tiles a row, rows of tiles an image and a group, tiles a
+    chunk.
+    """
+
+    g: _Side
+    x: _Side
+    gw: View
+    tile: Tile
+    tile_rows: int
+    tile_columns: int
+    group: int
+    chunk: int
+
+    @staticmethod
+    def of(gy: View, x: View, gw: View, p: ConvParams) -> _Layout:
+        outputs, channels = gw.shape[:2]
+        lanes = active().lanes(4)
+        tile = schedule.tile(active(), f32, 48, channels)
+        width = lcm(tile.rows, lanes, 8)
+        g = _Side(gy, True, (0, 0), width)
+        x_side = _Side(x, False, (-p.padding[0], -p.padding[2]), tile.columns(active(), f32))
+        tile_rows, tile_columns = (-(-n // TILE) for n in gy.shape[2:])
+        rows = x.shape[0] * tile_rows
+        of_row = POINTS * tile_columns * (g.panels * g.width + x_side.panels * x_side.width) * 4
+        group = max(1, min(rows, GROUP_BYTES // of_row))
+        group = -(-rows // -(-rows // group))
+        chunks = max(1, min(schedule.PIECES // 2, group * tile_columns // CHUNK_TILES))
+        chunk = -(-group * tile_columns // chunks)
+        return _Layout(g, x_side, gw, tile, tile_rows, tile_columns, group, chunk)
+
+    @property
+    def tiles(self) -> int:
+        """Of a group."""
+        return self.group * self.tile_columns
+
+    @property
+    def chunks(self) -> int:
+        return -(-self.tiles // self.chunk)
+
+    def _point(self, side: _Side) -> int:
+        """The distance between the matrices of two points."""
+        return schedule.spread(side.panels * side.width * self.tiles)
+
+    def _transform(
+        self, side: _Side, buffers: tuple[int, int, int], rows: tuple[int, int], own: int
+    ) -> KernelCall:
+        """The call that transforms some rows of tiles."""
+        image, channel, row, column = side.images.strides
+        order = Order.of(column, channel, side.images.shape[3], side.channels)
+        dense = order is Order.ITEMS and column == side.channels
+        v = Variant(side.images.element, "dense" if dense else order.value, side.gradient)
+        first, count = rows
+        words = (
+            first, self.tile_rows, 0, self.tile_columns, count, *side.images.shape[2:],
+            side.channels, image, row, column, channel, *side.origin,
+            side.panels, side.width, self._point(side), side.width * self.tiles, side.width, own,
+        )  # fmt: skip
+        return KernelCall(load_cached(v.key, partial(transform_kernel, v)), buffers, words)
+
+    def _products(
+        self, buffers: tuple[int, int, int, int], rows: tuple[int, int], own: int
+    ) -> KernelCall:
+        """The call that multiplies and transforms back."""
+        g_block, x_block = self._blocks()
+        first, count = rows
+        words = (
+            self.g.channels, count * self.tile_columns, self.chunk, self.chunks, int(first > 0),
+            self._point(self.g), self.g.width * self.tiles, self.g.panels,
+            self._point(self.x), self.x.width * self.tiles, self.x.panels,
+            g_block, -(-self.g.panels // g_block), x_block, -(-self.x.panels // x_block),
+            self._own_point(), own,
+        )  # fmt: skip
+        key = f"winograd/weight_grad/{self.tile.rows}x{self.tile.vectors}/{self.g.width}"
+        address = load_cached(key, partial(products_kernel, self.tile, self.g.width))
+        return KernelCall(address, buffers, words)
+
+    def _blocks(self) -> tuple[int, int]:
+        """Panels of gradients and of inputs that a piece multiplies."""
+        return (
+            min(self.g.panels, max(1, BLOCK // self.g.width)),
+            min(self.x.panels, max(1, BLOCK // self.x.width)),
+        )
+
+    def _own_point(self) -> int:
+        g_block, x_block = self._blocks()
+        return schedule.spread(g_block * self.g.width * x_block * self.x.width)
+
+    def _sum(self, buffers: tuple[int, int, int], own: int) -> KernelCall:
+        """The call that adds up the chunks and lays the result out as the weights are."""
+        outputs, channels = self.gw.shape[:2]
+        w_output, w_channel, w_row, w_column = self.gw.strides
+        of_tap = self.x.panels * self.x.width
+        words = (
+            1, outputs, TAPS, TAPS, TAPS, channels, TAPS * of_tap, of_tap,
+            TAPS * TAPS * self.x.panels, outputs * self.x.width,
+            self.chunks, TAPS * TAPS * of_tap * outputs,
+            0, w_output, w_channel, w_row, w_column, own,
+        )  # fmt: skip
+        width = self.x.width
+        key = f"conv_weight_grad_sum/{self.gw.element}/{f32}/{width}"
+        address = load_cached(key, partial(sum_kernel, self.gw.element, f32, width))
+        return KernelCall(address, buffers, words, self.gw.size > 16384)
+
+    def program(self) -> KernelProgram:
+        """The calls of all groups, and the sum."""
+        band = PATCH * (self.tile_columns * TILE + PATCH - TILE)
+        of_taps = TAPS * TAPS * self.x.panels * self.x.width
+        own = 4 * max(
+            band * max(self.x.channels, self.g.channels), POINTS * self._own_point(), of_taps
+        )
+        own = -(-own // 64) * 64
+        scratch = [POINTS * self._point(side) * 4 for side in (self.g, self.x)]
+        scratch.append(self.chunks * of_taps * self.g.channels * 4)
+        g, x, partial_sums, threads = range(3, 7)
+        rows = self.x.images.shape[0] * self.tile_rows
+        calls = []
+        for first in range(0, rows, self.group):
+            part = (first, min(self.group, rows - first))
+            calls.append(self._transform(self.g, (0, g, threads), part, own))
+            calls.append(self._transform(self.x, (1, x, threads), part, own))
+            calls.append(self._products((g, x, partial_sums, threads), part, own))
+        calls.append(self._sum((partial_sums, 2, threads), own))
+        return KernelProgram(calls, 3, scratch, own)
