@@ -8,7 +8,7 @@ import os
 
 from fovea.targets.base import Target, view_plan
 
-__all__ = ["Target", "active", "use", "view_plan"]
+__all__ = ["Target", "active", "forget_plans", "use", "view_plan"]
 
 _active: Target | None = None
 
@@ -37,10 +37,15 @@ def named(name: str) -> Target:
 def use(target: Target) -> Target:
     """Make ``target`` the active one, dropping plans made for the other; returns that one."""
     global _active
-    from fovea.ops.op import REGISTRY
-
     before = active()
-    for op in REGISTRY.values():
-        op.plans.clear()
+    forget_plans()
     _active = target
     return before
+
+
+def forget_plans() -> None:
+    """Have every op planned anew at its next call: what plans depend on has changed."""
+    from fovea.ops.op import REGISTRY
+
+    for op in REGISTRY.values():
+        op.plans.clear()

@@ -19,6 +19,7 @@ from fovea.targets.cpu.conv_weight_grad_kernel import sum_kernel
 from fovea.targets.cpu.conv_weight_grad_winograd_kernel import TAPS, products_kernel
 from fovea.targets.cpu.elements import f32, f64
 from fovea.targets.cpu.isa import active
+from fovea.targets.cpu.options import OPTIONS
 from fovea.targets.cpu.packing import Order
 from fovea.targets.cpu.program import KernelCall, KernelProgram
 from fovea.targets.cpu.schedule import Tile
@@ -37,8 +38,8 @@ def suits(gy: View, x: View, gw: View, p: ConvParams) -> bool:
     rows, columns = gy.shape[2:]
     tile_rows, tile_columns = -(-rows // TILE), -(-columns // TILE)
     return (
-        taps == [TAPS, TAPS] and p.stride == p.dilation == (1, 1) and p.groups == 1
-        and x.element is not f64
+        OPTIONS.winograd and taps == [TAPS, TAPS] and p.stride == p.dilation == (1, 1)
+        and p.groups == 1 and x.element is not f64
         and min(channels, outputs) >= 16 and channels % 8 == outputs % 8 == 0
         and channels % active().lanes(4) == outputs % active().lanes(4) == 0
         and rows * columns * 2 >= tile_rows * tile_columns * TILE * TILE
@@ -86,7 +87,7 @@ class _Layout:
 
     @staticmethod
     def of(gy: View, x: View, gw: View, p: ConvParams) -> _Layout:
-        outputs, channels = gw.shape[:2]
+        channels = gw.shape[1]
         lanes = active().lanes(4)
         tile = schedule.tile(active(), f32, 48, channels)
         width = lcm(tile.rows, lanes, 8)

@@ -16,6 +16,7 @@ from fovea.targets.cpu.contraction import Epilogue
 from fovea.targets.cpu.elements import f32, f64
 from fovea.targets.cpu.isa import active
 from fovea.targets.cpu.matmul import PackedProduct
+from fovea.targets.cpu.options import OPTIONS
 from fovea.targets.cpu.program import KernelCall, KernelProgram
 from fovea.targets.cpu.schedule import Tile
 from fovea.targets.cpu.views import View
@@ -45,8 +46,8 @@ def suits(c: Correlation) -> bool:
     lanes = active().lanes(4)
     rows, columns = _tiles(c)
     return (
-        c.taps == (3, 3) and c.stride == c.step == c.spacing == (1, 1) and c.y_offset == 0
-        and c.groups == 1 and c.x.element is not f64
+        OPTIONS.winograd and c.taps == (3, 3) and c.stride == c.step == c.spacing == (1, 1)
+        and c.y_offset == 0 and c.groups == 1 and c.x.element is not f64
         and min(c.channels, c.outputs) >= 16 and c.channels % lanes == c.outputs % lanes == 0
         and c.grid[0] * c.grid[1] * 2 >= rows * columns * TILE * TILE
         and c.x.shape[0] * rows * columns >= LEAST_TILES // 2

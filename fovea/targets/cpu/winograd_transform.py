@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from types import SimpleNamespace
 
 from fovea.targets.cpu.builder import Kernel
-from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.conv_kernel import Piece, copy_band
 from fovea.targets.cpu.elements import Element, f32, u8
 from fovea.targets.cpu.memory import Buffer
-from fovea.targets.cpu.values import Index, Value
-from fovea.targets.cpu.winograd_kernel import INPUT, OUTPUT, PATCH, POINTS, TILE, Matrix
+from fovea.targets.cpu.values import Value
+from fovea.targets.cpu.winograd_kernel import INPUT, OUTPUT, PATCH, TILE, Matrix
 
 GRADIENT: Matrix = tuple(zip(*OUTPUT, strict=True))  # a tile of the output's gradient, to 6 x 6
 

@@ -10,6 +10,7 @@ from fovea.targets.cpu import threads
 from fovea.targets.cpu.conv import ConvParams
 from fovea.targets.cpu.conv_weight_grad import plan_conv2d_weight_grad
 from fovea.targets.cpu.isa import NAMES
+from fovea.targets.cpu.options import OPTIONS
 from fovea.targets.cpu.winograd_kernel import INPUT, OUTPUT, WEIGHT
 from tests.targets.cpu.programs import Array, poisoned, run, view_of
 from tests.targets.cpu.test_conv import Case, Data, make, same
@@ -28,7 +29,7 @@ CASES = [
 def gradient(d: Data) -> Array:
     gw = poisoned(d.weight.shape, d.x.dtype)
     views = view_of(d.gy), view_of(d.x), view_of(gw)
-    assert winograd.suits(*views, d.case.p)
+    assert winograd.suits(*views, d.case.p) == OPTIONS.winograd
     run(plan_conv2d_weight_grad(*views, d.case.p), [d.gy, d.x, gw])
     return gw
 
@@ -51,6 +52,13 @@ def test_the_matrices_compute_the_gradient_of_a_convolution() -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_geometry(case: Case) -> None:
     assert error(make(case, "float32", "channels_last")) < 5e-6
+
+
+def test_its_error_beside_that_of_the_direct_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    d = make(Case((16, 32, 16, 16), 32, (3, 3), PAD), "float32", "channels_last")
+    assert 1e-6 < error(d) < 4e-6
+    monkeypatch.setattr(OPTIONS, "winograd", False)
+    assert error(d) < 5e-7
 
 
 @pytest.mark.parametrize("case", CASES[1:4], ids=str)
