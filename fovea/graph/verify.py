@@ -89,7 +89,7 @@ class _Check:
                     f"constant {self.name(value)} is {format_type(value)} and needs {wanted} "
                     f"elements; its array has {array.size} of type {array.dtype}."
                 )
-            if any(s < 0 for s in value.strides):
+            if any(s < 0 and n > 1 for s, n in zip(value.strides, value.shape, strict=True)):
                 raise self.fail(f"constant {self.name(value)} has strides {value.strides}.")
 
     def _operands(self, node: Node) -> None:

@@ -1,0 +1,52 @@
+"""Passes: each makes a better graph of the same meaning from a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fovea.errors import GraphError
+from fovea.graph.graph import Graph
+from fovea.graph.passes.common import share_common
+from fovea.graph.passes.dead_code import remove_dead_code
+from fovea.graph.passes.fold_constants import fold_constants
+from fovea.graph.passes.simplify import simplify
+from fovea.graph.verify import verify as check
+
+__all__ = ["Pass", "fold_constants", "optimize", "passes", "remove_dead_code", "share_common"]
+
+Pass = Callable[[Graph], Graph]
+
+
+def passes(*, inference: bool = False) -> list[Pass]:
+    """What ``optimize`` runs, in order.
+
+    Args:
+        inference: states do not change between calls, and no gradient is wanted.
+    """
+    return [remove_dead_code, fold_constants, simplify, share_common, simplify, remove_dead_code]
+
+
+def optimize(graph: Graph, *, inference: bool = False, verify: bool = False) -> Graph:
+    """Run all passes.
+
+    Args:
+        graph: a graph that keeps the rules of ``fovea.graph.verify``.
+        inference: see ``passes``.
+        verify: check the rules before, between and after the passes.
+
+    Raises:
+        GraphError: with ``verify``, a rule is broken; the message names the pass that did it.
+    """
+    if verify:
+        check(graph)
+    for step in passes(inference=inference):
+        graph = step(graph)
+        if verify:
+            try:
+                check(graph)
+            except GraphError as error:
+                name = getattr(step, "__name__", repr(step))
+                raise GraphError(
+                    f"after {name}: {error.summary}", error.details, error.fix
+                ) from error
+    return graph
