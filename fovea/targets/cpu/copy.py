@@ -19,6 +19,7 @@ from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.elements import Element, element, u8, u16, u32, u64
 from fovea.targets.cpu.launch import caller, launch, maker, run_checked_at
 from fovea.targets.cpu.loops import Expression, Ready, Space, collapse, prepare
+from fovea.targets.cpu.recipe import Operand, Recipe, call_of, exposed
 from fovea.targets.cpu.target import CPU
 from fovea.targets.cpu.values import Value
 
@@ -177,7 +178,16 @@ def moving(moves: Sequence[Move], spec: Spec) -> Plan:
                 call(*addresses)
         return out
 
-    return run
+    return exposed(run, lambda: _recipe(moves, spec))
+
+
+def _recipe(moves: Sequence[Move], spec: Spec) -> Recipe:
+    calls = []
+    for m in moves:
+        target = Operand("output", 0, m.to_byte)
+        source = () if m.source < 0 else (Operand("input", m.source, m.from_byte),)
+        calls.append(call_of(m.ready, (*source, target)))
+    return Recipe(tuple(calls), (spec,))
 
 
 def _strides(spec: Spec) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ from fovea.targets.cpu.builder import checking
 from fovea.targets.cpu.direct import MOST_WORDS, available, direct_call
 from fovea.targets.cpu.loops import Ready
 from fovea.targets.cpu.program import KernelCall, KernelProgram
+from fovea.targets.cpu.recipe import Recipe, exposed
 
 __all__ = [
     "address_of",
@@ -95,12 +96,19 @@ def caller(ready: Ready, buffers: int) -> Callable[..., None]:
     return call
 
 
-def launch(ready: Ready | None, dtypes: Sequence[DType], spec: Spec) -> Plan:
+def launch(
+    ready: Ready | None, dtypes: Sequence[DType], spec: Spec, in_place: Sequence[int] = ()
+) -> Plan:
     """A plan that makes an output and calls a kernel on the inputs (of these dtypes) and on it.
 
     Without a kernel (``ready`` is None) there is nothing to compute: the output has no elements.
+    ``in_place``: inputs whose memory the output may take where both are laid out alike.
     """
-    make = maker(spec)
+    plan = _launch(ready, dtypes, maker(spec))
+    return exposed(plan, lambda: Recipe.of_ready(ready, len(dtypes), spec, in_place))
+
+
+def _launch(ready: Ready | None, dtypes: Sequence[DType], make: Callable[[], Any]) -> Plan:
     if ready is None:
         return lambda inputs: make()
     if checking():
@@ -196,7 +204,7 @@ def launch_program(program: KernelProgram, spec: Spec) -> Plan:
         program.run([address_of(t) for t in tensors], ranges_of(tensors) if checked else None)
         return out
 
-    return run
+    return exposed(run, lambda: Recipe.of_program(program, program.external - 1, [spec]))
 
 
 def program_call(ready: Ready, buffers: tuple[int, ...]) -> KernelCall:

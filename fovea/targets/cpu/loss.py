@@ -126,4 +126,4 @@ def _(op: Op, inputs: tuple[Any, ...], attrs: None, specs: Sequence[Spec]) -> Pl
     (spec,) = specs
     strides = contiguous_strides(spec.shape) if spec.strides is None else spec.strides
     call = ready(op, attrs, inputs, spec.dtype, spec.dtype, strides, spec.shape)
-    return launch(call, [t.dtype for t in inputs], spec)
+    return launch(call, [t.dtype for t in inputs], spec, range(len(inputs)))

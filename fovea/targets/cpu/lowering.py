@@ -9,6 +9,7 @@ from fovea.targets.base import Plan, empty
 from fovea.targets.cpu.builder import checking
 from fovea.targets.cpu.launch import maker, ranges_of
 from fovea.targets.cpu.program import KernelProgram
+from fovea.targets.cpu.recipe import Recipe, exposed
 from fovea.targets.cpu.target import CPU
 from fovea.targets.cpu.views import View
 
@@ -39,4 +40,4 @@ def run_program(program: KernelProgram, spec: Spec) -> Plan:
         call(addresses, ranges_of([*tensors, out]) if checked else None)
         return out
 
-    return run
+    return exposed(run, lambda: Recipe.of_program(program, program.external - 1, [spec]))

@@ -38,6 +38,7 @@ from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.elements import Element, element, f32, f64, i64
 from fovea.targets.cpu.launch import address_of, ranges_of
 from fovea.targets.cpu.memory import Buffer
+from fovea.targets.cpu.recipe import Call, Operand, Recipe
 from fovea.targets.cpu.target import CPU
 from fovea.targets.cpu.values import Value
 from fovea.targets.reference import REFERENCE
@@ -320,6 +321,7 @@ class _Launch:
 
     def __init__(self, a: UpdateAttrs, update: int, count: int, sizes: Sequence[int]) -> None:
         self.update, self.count, self.params = update, count, len(sizes)
+        self.states = len(a.states)
         self.chunks = chunks_of(sizes)
         self.chunk_address = self.chunks.__array_interface__["data"][0]
         self.threads = 0 if sum(sizes) > CHUNK else 1
@@ -338,6 +340,17 @@ class _Launch:
             self.run(scalars, table)
 
         return run
+
+    def recipe(self) -> Recipe:
+        """The calls, for others to run."""
+        tensors = self.params * (2 + self.states)
+        table, pieces, scalars = Operand("pointers"), Operand("table"), Operand("input")
+        words = (self.params, len(self.chunks))
+        calls = [Call(self.update, (table, pieces, scalars), words, self.threads == 0)]
+        if self.count:
+            calls.append(Call(self.count, (table, scalars), (self.params,), False))
+        pointers = tuple(Operand("input", 1 + i) for i in range(tensors))
+        return Recipe(tuple(calls), (), tables=(self.chunks,), pointers=(pointers,))
 
     def _words(self, scalars: Any, table: array[int]) -> tuple[bytes, bytes]:
         where, _ = table.buffer_info()

@@ -7,9 +7,8 @@ put in between.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from fovea.targets.cpu.elements import Element, element
 from fovea.targets.cpu.launch import maker, ranges_of
 from fovea.targets.cpu.loops import Expression, Ready, collapse, prepare
 from fovea.targets.cpu.program import KernelCall, KernelProgram
+from fovea.targets.cpu.recipe import Call, Operand, Recipe, call_of, exposed
 
 __all__ = ["Operand", "Stages", "same_strides", "worth_sharing"]
 
@@ -32,20 +32,6 @@ ALONE_BELOW = 98304
 def worth_sharing(nbytes: int) -> bool:
     """Whether a call that moves so many bytes should go to all threads."""
     return nbytes >= ALONE_BELOW
-
-
-class Operand(NamedTuple):
-    """What a kernel call works on: the input, output, table or scratch buffer of that number."""
-
-    kind: str
-    number: int
-
-
-class _Call(NamedTuple):
-    address: int
-    operands: tuple[Operand, ...]
-    words: tuple[int, ...]
-    parallel: bool
 
 
 class Stages:
@@ -59,8 +45,8 @@ class Stages:
     def __init__(self, inputs: Sequence[Any], specs: Sequence[Spec]) -> None:
         self.inputs = inputs
         self.specs = specs
-        self._calls: list[_Call] = []
-        self._last: list[_Call] = []
+        self._calls: list[Call] = []
+        self._last: list[Call] = []
         self._scratch: list[int] = []
         self._tables: list[np.ndarray[Any, Any]] = []
         self._thread_scratch = 0
@@ -129,15 +115,15 @@ class Stages:
         parallel: bool,
     ) -> None:
         """Add a call of the kernel named `key` on these operands; `words` follow them."""
-        self._calls.append(_Call(load_cached(key, build), tuple(operands), tuple(words), parallel))
+        self._calls.append(Call(load_cached(key, build), tuple(operands), tuple(words), parallel))
 
     def ready(self, ready: Ready, operands: Sequence[Operand]) -> None:
         """Add a call that is prepared but for the addresses of these operands."""
-        self._calls.append(_prepared(ready, operands))
+        self._calls.append(call_of(ready, operands))
 
     def _copy(
         self,
-        calls: list[_Call],
+        calls: list[Call],
         source: Operand,
         strides: Sequence[int],
         target: Operand,
@@ -149,7 +135,7 @@ class Stages:
         if space is None:
             return
         move = Expression("move", (kind,), (kind,), lambda k, values, scalars: values)
-        calls.append(_prepared(prepare(move, space), (source, target)))
+        calls.append(call_of(prepare(move, space), (source, target)))
 
     def plan(self) -> Plan:
         """The plan: makes the outputs, runs the calls."""
@@ -164,12 +150,17 @@ class Stages:
             for c in self._calls + self._last
         ]
         program = KernelProgram(calls, external, self._scratch, self._thread_scratch)
-        return _runner(program, [maker(s) for s in self.specs], self._tables)
+        plan = _runner(program, [maker(s) for s in self.specs], self._tables)
+        return exposed(plan, self._recipe)
 
-
-def _prepared(ready: Ready, operands: Sequence[Operand]) -> _Call:
-    words = struct.unpack(f"{len(ready.words) // 8}q", ready.words)
-    return _Call(ready.address, tuple(operands), words, ready.parallel)
+    def _recipe(self) -> Recipe:
+        return Recipe(
+            tuple(self._calls + self._last),
+            tuple(self.specs),
+            tuple(self._scratch),
+            self._thread_scratch,
+            tuple(self._tables),
+        )
 
 
 def _runner(

@@ -13,6 +13,7 @@ The state is a block of 64-bit words, each on a cache line of its own:
     sleepers  workers asleep in futex (on the gate's generation)
     busy      1 while a caller owns the pool; others run their kernel alone (with the same bits)
     stop      1 when workers are to return
+    awake     1 while a list of kernels runs: workers wait longer for the next before they sleep
 """
 
 from __future__ import annotations
@@ -27,14 +28,17 @@ from collections.abc import Callable
 
 from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.elements import i32, i64, u64
+from fovea.targets.cpu.flow import Var
 from fovea.targets.cpu.routine import Routine
 from fovea.targets.cpu.values import Value
 
 _GATE, _GENERATION, _COUNTER, _JOB, _SLEEPERS, _BUSY, _STOP = 0, 4, 64, 128, 192, 256, 320
-_STATE_BYTES = 384
+AWAKE = 384
+_STATE_BYTES = 448
 _OPEN = 1 << 16
 _INSIDE = _OPEN - 1
 _WORKER_SPINS = 3000  # about 50 us awake after the last job
+_LIST_SPINS = 60000  # about 1 ms, while a list runs
 _JOIN_SPINS = 2000  # then the caller offers its core to a worker that the system has paused
 _SYSCALLS = {"x86_64": (202, 24), "aarch64": (98, 124)}  # futex, sched_yield
 _FUTEX_WAIT, _FUTEX_WAKE = 128, 129  # private
@@ -83,7 +87,8 @@ def _await_generation(k: Routine, state: Value, last, seen, futex: int) -> None:
         wait.leave_if(_generation(k, now).ne(last.get()))
         k.pause()
         spins.set(spins.get() + 1)
-        with k.if_(spins.get() > _WORKER_SPINS):
+        listed = k.atomic_load(k.pointer(state, AWAKE), "monotonic").ne(0)
+        with k.if_(spins.get() > k.select(listed, k.const(_LIST_SPINS, i64), _WORKER_SPINS)):
             k.atomic_add(sleepers, 1, "seq_cst")
             expected = k.cast(k.cast(last.get(), i32), i64)
             _syscall(
@@ -108,23 +113,44 @@ def _runner() -> Routine:
     """
     k = Routine("run", ("state", "kernel", "params", "threads"))
     state, kernel, params, count = k.parameters
+    mine = acquire(k, state, count)
+    with k.if_else(mine.get().ne(0)) as (together, alone):
+        with together:
+            share(k, state, kernel, params, count)
+            release(k, state)
+        with alone:
+            run_here(k, kernel, params)
+    return k
+
+
+def acquire(k: Routine, state: Value, count: Value) -> Var:
+    """Take the pool, if more than one thread is wanted and nobody else has it: 1, else 0."""
     mine = k.var(0)
     with k.if_(count > 1):
         _, got = k.compare_exchange(k.pointer(state, _BUSY), 0, 1)
         mine.set(k.cast(got, i64))
-    with k.if_else(mine.get().ne(0)) as (together, alone):
-        with together:
-            _publish(k, state, kernel, params, count)
-            k.call_address(kernel, (params, k.const(0, i64), count, state + _COUNTER))
-            k.atomic_and(k.pointer(state, _GATE), ~_OPEN)
-            _join(k, state)
-            k.atomic_store(0, k.pointer(state, _BUSY))
-        with alone:
-            counter = k.slot("i64")
-            k.emit(f"store i64 0, ptr {counter}")
-            local = k.assign(i64, 1, f"ptrtoint ptr {counter} to i64")
-            k.call_address(kernel, (params, k.const(0, i64), k.const(1, i64), local))
-    return k
+    return mine
+
+
+def release(k: Routine, state: Value) -> None:
+    """Leave the pool to others."""
+    k.atomic_store(0, k.pointer(state, _BUSY))
+
+
+def share(k: Routine, state: Value, kernel: Value, params: Value, count: Value) -> None:
+    """Run a kernel on all threads; the pool is taken."""
+    _publish(k, state, kernel, params, count)
+    k.call_address(kernel, (params, k.const(0, i64), count, state + _COUNTER))
+    k.atomic_and(k.pointer(state, _GATE), ~_OPEN)
+    _join(k, state)
+
+
+def run_here(k: Routine, kernel: Value, params: Value) -> None:
+    """Run a kernel on the calling thread alone."""
+    counter = k.slot("i64")
+    k.emit(f"store i64 0, ptr {counter}")
+    local = k.assign(i64, 1, f"ptrtoint ptr {counter} to i64")
+    k.call_address(kernel, (params, k.const(0, i64), k.const(1, i64), local))
 
 
 def _publish(k: Routine, state: Value, kernel: Value, params: Value, count: Value) -> None:
@@ -230,7 +256,7 @@ def _checked_count(count: int) -> int:
     return count
 
 
-_native = sys.platform.startswith("linux") and platform.machine() in _SYSCALLS
+NATIVE = sys.platform.startswith("linux") and platform.machine() in _SYSCALLS
 _pool = _Pool()
 _count = _available()
 
@@ -248,7 +274,7 @@ def set_num_threads(count: int) -> None:
 
 def get_num_threads() -> int:
     """How many threads kernels run on."""
-    return _count if _native else 1
+    return _count if NATIVE else 1
 
 
 def run(address: int, params: bytes, threads: int = 0) -> None:
@@ -259,8 +285,8 @@ def run(address: int, params: bytes, threads: int = 0) -> None:
         params: the kernel's words, packed with `struct`.
         threads: at most that many take part; 0 is all, 1 the calling one alone.
     """
-    if not _native:
-        _run_alone(address, params)
+    if not NATIVE:
+        run_alone(address, params)
         return
     call = _pool.call or _pool.prepare()
     if threads != 1 and _count != 1:
@@ -272,10 +298,20 @@ def run(address: int, params: bytes, threads: int = 0) -> None:
         call(_pool.state, address, params, 1)
 
 
-_ALONE = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
+def pool() -> tuple[int, int]:
+    """The address of the pool's state and the number of threads, the workers started."""
+    if _pool.call is None:
+        _pool.prepare()
+    if _pool.workers != _count - 1 and _count != 1:
+        _pool.start(_count - 1)
+    return _pool.state, _count
 
 
-def _run_alone(address: int, params: bytes) -> None:
+_ALONE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
+
+
+def run_alone(address: int, params: bytes | int) -> None:
+    """Run the kernel at `address` on the calling thread; `params`: its words, or where they are."""
     counter = ctypes.c_int64(0)
     _ALONE(address)(params, 0, 1, ctypes.addressof(counter))
 
