@@ -125,16 +125,19 @@ class Arena:
 
 
 _free: list[Arena] = []
-_programs: weakref.WeakSet[Any] = weakref.WeakSet()
+_programs = 0
 
 
 def keep_while(program: Any) -> None:
     """Keep free arenas for as long as this program (or another) lives."""
-    _programs.add(program)
+    global _programs
+    _programs += 1
     weakref.finalize(program, _release)
 
 
 def _release() -> None:
+    global _programs
+    _programs -= 1
     if not _programs:
         _free.clear()
 

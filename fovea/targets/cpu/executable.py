@@ -164,7 +164,9 @@ class Executable:
     def _fitting(self, inputs: Sequence[Any]) -> list[Any]:
         """The inputs, copied where their strides are not those of the graph's values."""
         if len(inputs) != len(self._input_forms):
-            raise TypeError(f"the program takes {len(self._input_forms)} inputs, got {len(inputs)}.")
+            raise TypeError(
+                f"the program takes {len(self._input_forms)} inputs, got {len(inputs)}."
+            )
         return [
             t if (t._form or form_of(t)) is form else _adapted(t, v)
             for t, form, v in zip(inputs, self._input_forms, self.graph.inputs, strict=True)

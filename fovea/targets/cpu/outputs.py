@@ -33,7 +33,7 @@ class Outputs:
         self._placed = list(placed)
         self._numbers: dict[Block, int] = {}
         specs: list[Spec] = []
-        for v, place in placed:
+        for _, place in placed:
             if place.block.kind == "output" and place.block not in self._numbers:
                 self._numbers[place.block] = len(specs)
                 specs.append(_whole(place.block, placed))

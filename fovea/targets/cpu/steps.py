@@ -139,9 +139,7 @@ class Steps:
             buffers = tuple(place(o) for o in c.operands)
             flags = [b.block for o, b in zip(c.operands, buffers, strict=True) if o.kind == "flag"]
             flag = flags[0] if flags else None
-            self.append(
-                KernelStep(node, c.address, buffers, c.words, c.parallel, flag, recipe)
-            )
+            self.append(KernelStep(node, c.address, buffers, c.words, c.parallel, flag, recipe))
 
     def _own_block(self, recipe: Recipe, o: Operand, place: Any) -> Block:
         """The block of an operand that is neither input nor result."""
