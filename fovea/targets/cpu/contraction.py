@@ -8,6 +8,7 @@ element a row and multiplies it with the panel's vectors.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fovea.targets.cpu.builder import Kernel
@@ -15,7 +16,7 @@ from fovea.targets.cpu.elements import Element
 from fovea.targets.cpu.flow import Var
 from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.schedule import Tile
-from fovea.targets.cpu.values import Index
+from fovea.targets.cpu.values import Index, Value
 
 _UNROLL = 4
 
@@ -66,6 +67,7 @@ class Core:
         step: Index,
         item: Index = 1,
         columns: Index | None = None,
+        ahead: Callable[[Value], None] | None = None,
     ) -> None:
         """Add the products over `run` values of the contracted index.
 
@@ -73,12 +75,16 @@ class Core:
             rows: the elements of each row, `item` apart.
             panel: the first column's elements, `step` apart; only the first `columns` may be read
                 where given.
+            ahead: called at every fourth value (or so) of the contracted index, to ask for memory
+                that is needed later.
         """
         k = self.k
         unroll = _UNROLL if columns is None else 1
         full = (run // unroll) * unroll
         if unroll > 1:
             with k.loop(0, full, unroll, unroll=1) as c:
+                if ahead is not None:
+                    ahead(c)
                 at = [r.at(c * item) for r in rows]
                 self._steps(sums, at, panel.at(c * step), step, item, unroll, None)
         else:

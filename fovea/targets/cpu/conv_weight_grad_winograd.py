@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import partial
 from math import lcm
 
+from fovea.targets.cpu import conv_weight_grad_winograd_kernel as kernels
 from fovea.targets.cpu import schedule
 from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.conv import ConvParams
-from fovea.targets.cpu.conv_weight_grad_kernel import sum_kernel
-from fovea.targets.cpu.conv_weight_grad_winograd_kernel import TAPS, products_kernel
-from fovea.targets.cpu.elements import f32, f64
+from fovea.targets.cpu.conv_weight_grad_winograd_kernel import TAPS
+from fovea.targets.cpu.elements import Element, f32, f64
 from fovea.targets.cpu.isa import active
 from fovea.targets.cpu.options import OPTIONS
 from fovea.targets.cpu.packing import Order
@@ -27,9 +27,11 @@ from fovea.targets.cpu.views import View
 from fovea.targets.cpu.winograd_kernel import PATCH, POINTS, TILE
 from fovea.targets.cpu.winograd_transform import Variant, transform_kernel
 
-GROUP_BYTES = 6 * 1024 * 1024  # of transformed inputs and gradients at a time
-CHUNK_TILES = 128  # of a partial sum: the inverse transform is worth some eight tiles of products
-BLOCK = 64  # outputs and channels of a piece, about
+GROUP_BYTES = 3 * 1024 * 1024  # of transformed inputs and gradients at a time, but
+GROUP_TILES = 96  # at least: the inverse transform of a group is worth some five tiles of products
+CHUNK_TILES = 128  # of a partial sum, at least
+BLOCK = 64  # outputs and channels of a piece, at most
+PIECES = 6  # of a call, at least, if there are as many panels
 
 
 def suits(gy: View, x: View, gw: View, p: ConvParams) -> bool:
@@ -44,11 +46,12 @@ def suits(gy: View, x: View, gw: View, p: ConvParams) -> bool:
         and channels % active().lanes(4) == outputs % active().lanes(4) == 0
         and rows * columns * 2 >= tile_rows * tile_columns * TILE * TILE
         and x.shape[0] * tile_rows * tile_columns >= 32
+        and gw.strides == View.dense(gw.shape, gw.dtype).strides
     )  # fmt: skip
 
 
 def plan_winograd_weight_grad(gy: View, x: View, gw: View, p: ConvParams) -> KernelProgram:
-    """The program for a gradient that `suits`: inputs gy, x, output gw, all of any strides."""
+    """The program for a gradient that `suits`: inputs gy, x (of any strides), output gw."""
     return _Layout.of(gy, x, gw, p).program()
 
 
@@ -96,9 +99,9 @@ class _Layout:
         tile_rows, tile_columns = (-(-n // TILE) for n in gy.shape[2:])
         rows = x.shape[0] * tile_rows
         of_row = POINTS * tile_columns * (g.panels * g.width + x_side.panels * x_side.width) * 4
-        group = max(1, min(rows, GROUP_BYTES // of_row))
+        group = max(1, min(rows, max(GROUP_BYTES // of_row, -(-GROUP_TILES // tile_columns))))
         group = -(-rows // -(-rows // group))
-        chunks = max(1, min(schedule.PIECES // 2, group * tile_columns // CHUNK_TILES))
+        chunks = max(1, group * tile_columns // CHUNK_TILES)
         chunk = -(-group * tile_columns // chunks)
         return _Layout(g, x_side, gw, tile, tile_rows, tile_columns, group, chunk)
 
@@ -131,67 +134,75 @@ class _Layout:
         )  # fmt: skip
         return KernelCall(load_cached(v.key, partial(transform_kernel, v)), buffers, words)
 
-    def _products(
-        self, buffers: tuple[int, int, int, int], rows: tuple[int, int], own: int
-    ) -> KernelCall:
-        """The call that multiplies and transforms back."""
-        g_block, x_block = self._blocks()
-        first, count = rows
-        words = (
-            self.g.channels, count * self.tile_columns, self.chunk, self.chunks, int(first > 0),
-            self._point(self.g), self.g.width * self.tiles, self.g.panels,
-            self._point(self.x), self.x.width * self.tiles, self.x.panels,
-            g_block, -(-self.g.panels // g_block), x_block, -(-self.x.panels // x_block),
-            self._own_point(), own,
-        )  # fmt: skip
-        key = f"winograd/weight_grad/{self.tile.rows}x{self.tile.vectors}/{self.g.width}"
-        address = load_cached(key, partial(products_kernel, self.tile, self.g.width))
-        return KernelCall(address, buffers, words)
-
-    def _blocks(self) -> tuple[int, int]:
+    @property
+    def blocks(self) -> tuple[int, int]:
         """Panels of gradients and of inputs that a piece multiplies."""
-        return (
-            min(self.g.panels, max(1, BLOCK // self.g.width)),
-            min(self.x.panels, max(1, BLOCK // self.x.width)),
-        )
+        g, x = (
+            min(side.panels, max(1, BLOCK // side.width)) for side in (self.g, self.x)
+        )  # fmt: skip
+        while self._pieces(g, x) < PIECES and max(g, x) > 1:
+            g, x = (g, -(-x // 2)) if x >= g else (-(-g // 2), x)
+        return g, x
 
-    def _own_point(self) -> int:
-        g_block, x_block = self._blocks()
+    def _pieces(self, g_block: int, x_block: int) -> int:
+        return self.chunks * -(-self.g.panels // g_block) * -(-self.x.panels // x_block)
+
+    @property
+    def own_point(self) -> int:
+        """The distance between the products of two points in a thread's scratch memory."""
+        g_block, x_block = self.blocks
         return schedule.spread(g_block * self.g.width * x_block * self.x.width)
 
-    def _sum(self, buffers: tuple[int, int, int], own: int) -> KernelCall:
+    @property
+    def of_tap(self) -> int:
+        """Numbers that a tap takes in a partial sum."""
+        return self.x.panels * self.g.channels * self.x.width
+
+    def _products(
+        self, buffers: tuple[int, ...], rows: tuple[int, int], own: int, weights: Element | None
+    ) -> KernelCall:
+        """The call that multiplies and transforms back."""
+        g_block, x_block = self.blocks
+        first, count = rows
+        words = (
+            self.g.channels, self.x.channels, count * self.tile_columns, self.chunk, self.chunks,
+            int(first > 0), self._point(self.g), self.g.width * self.tiles, self.g.panels,
+            self._point(self.x), self.x.width * self.tiles, self.x.panels,
+            g_block, -(-self.g.panels // g_block), x_block, -(-self.x.panels // x_block),
+            self.own_point, -(-self.g.width // x_block), -(-self.x.width // g_block), own,
+        )  # fmt: skip
+        v = kernels.Variant(self.tile, self.g.width, weights)
+        address = load_cached(v.key, partial(kernels.products_kernel, v))
+        return KernelCall(address, buffers, words)
+
+    def _sum(self, buffers: tuple[int, int]) -> KernelCall:
         """The call that adds up the chunks and lays the result out as the weights are."""
         outputs, channels = self.gw.shape[:2]
-        w_output, w_channel, w_row, w_column = self.gw.strides
-        of_tap = self.x.panels * self.x.width
-        words = (
-            1, outputs, TAPS, TAPS, TAPS, channels, TAPS * of_tap, of_tap,
-            TAPS * TAPS * self.x.panels, outputs * self.x.width,
-            self.chunks, TAPS * TAPS * of_tap * outputs,
-            0, w_output, w_channel, w_row, w_column, own,
-        )  # fmt: skip
-        width = self.x.width
-        key = f"conv_weight_grad_sum/{self.gw.element}/{f32}/{width}"
-        address = load_cached(key, partial(sum_kernel, self.gw.element, f32, width))
+        kind, width = self.gw.element, self.x.width
+        key = f"winograd/weight_grad_sum/{kind}/{width}"
+        address = load_cached(key, partial(kernels.sum_kernel, kind, width))
+        words = (outputs, channels, self.x.panels, self.chunks)
         return KernelCall(address, buffers, words, self.gw.size > 16384)
 
     def program(self) -> KernelProgram:
         """The calls of all groups, and the sum."""
         band = PATCH * (self.tile_columns * TILE + PATCH - TILE)
-        of_taps = TAPS * TAPS * self.x.panels * self.x.width
-        own = 4 * max(
-            band * max(self.x.channels, self.g.channels), POINTS * self._own_point(), of_taps
-        )
-        own = -(-own // 64) * 64
-        scratch = [POINTS * self._point(side) * 4 for side in (self.g, self.x)]
-        scratch.append(self.chunks * of_taps * self.g.channels * 4)
-        g, x, partial_sums, threads = range(3, 7)
+        own = max(band * max(self.x.channels, self.g.channels), POINTS * self.own_point)
+        own = -(-own * 4 // 64) * 64
+        g, x, partial_sums = 3, 4, 5
         rows = self.x.images.shape[0] * self.tile_rows
+        direct = self.chunks == 1 and rows <= self.group
+        scratch = [POINTS * self._point(side) * 4 for side in (self.g, self.x)]
+        if not direct:
+            scratch.append(self.chunks * TAPS * TAPS * self.of_tap * 4)
+        threads = 3 + len(scratch)
+        target, weights = (2, self.gw.element) if direct else (partial_sums, None)
         calls = []
         for first in range(0, rows, self.group):
             part = (first, min(self.group, rows - first))
             calls.append(self._transform(self.g, (0, g, threads), part, own))
             calls.append(self._transform(self.x, (1, x, threads), part, own))
-            calls.append(self._products((g, x, partial_sums, threads), part, own))
-        calls.append(self._sum((partial_sums, 2, threads), own))
+            calls.append(self._products((g, x, target, threads), part, own, weights))
+        if not direct:
+            calls.append(self._sum((partial_sums, 2)))
         return KernelProgram(calls, 3, scratch, own)
