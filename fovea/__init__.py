@@ -258,6 +258,8 @@ _LAZY = (
 _LAZY_NAMES = {
     "save": "fovea.interop",
     "load": "fovea.interop",
+    "save_program": "fovea.interop.programs",
+    "load_program": "fovea.interop.programs",
     "softmax": "fovea.nn.functional",
     "log_softmax": "fovea.nn.functional",
     "dropout": "fovea.nn.functional",

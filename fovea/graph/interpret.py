@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fovea import dispatch
 from fovea.errors import GraphError, describe
-from fovea.graph.graph import Constant, Graph, Node, Value, same_spec
+from fovea.graph.graph import Graph, Node, Value
 from fovea.graph.printer import format_type
-from fovea.graph.verify import extent
-from fovea.size import Size
-from fovea.storage import Storage
-from fovea.targets.base import make_tensor
+from fovea.graph.tensors import constant_tensor, copied, laid_out
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["constant_tensor", "interpret", "laid_out", "run_node"]
+__all__ = ["interpret", "run_node"]
 
 
 def interpret(
@@ -74,7 +71,7 @@ def run_node(node: Node, operands: Sequence[Tensor | None]) -> tuple[Tensor, ...
     for i in node.mutated:
         tensor, value = own[i], node.inputs[i]
         assert tensor is not None and value is not None
-        own[i] = _copied(tensor, value)
+        own[i] = copied(tensor, value)
     out = dispatch.bind(node.op, tuple(own), node.attrs)
     results = () if out is None else out if isinstance(out, tuple) else (out,)
     if node.op.view:
@@ -99,28 +96,3 @@ def _bind(
                 {"expected": format_type(value), "got": describe(tensor)},
             )
         values[value] = laid_out(tensor.detach(), value)
-
-
-def laid_out(tensor: Tensor, value: Value) -> Tensor:
-    """The tensor, or where its strides are others than the value's, a copy with those."""
-    return tensor if same_spec(tensor, value) else _copied(tensor, value)  # type: ignore[arg-type]
-
-
-def _copied(tensor: Tensor, value: Value) -> Tensor:
-    spec = value.spec
-    elements = extent(spec.shape, value.strides)
-    storage = Storage(elements * spec.dtype.itemsize)
-    backwards = [(n, s) for n, s in zip(spec.shape, value.strides, strict=True) if s < 0]
-    first = sum((n - 1) * -s for n, s in backwards) if elements else 0
-    copy = make_tensor(storage, Size(spec.shape), value.strides, first, spec.dtype)
-    copy._array()[...] = tensor.detach()._array()
-    return copy
-
-
-def constant_tensor(constant: Constant) -> Tensor:
-    """A new tensor that holds a constant's elements."""
-    value, array = constant.value, constant.array
-    storage = Storage(array.nbytes)
-    flat: Any = storage.array((array.size,), (1,), 0, array.dtype)
-    flat[...] = array.reshape(-1)
-    return make_tensor(storage, Size(value.shape), value.strides, 0, value.dtype)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from fovea.errors import FoveaError, GraphError
 from fovea.graph.graph import Graph, Node, Value, same_spec
 from fovea.graph.printer import format_node, format_type, value_names
+from fovea.graph.tensors import extent
 from fovea.ops.op import Spec
 
-__all__ = ["extent", "verify"]
+__all__ = ["verify"]
 
 
 def verify(graph: Graph) -> None:
@@ -246,17 +247,6 @@ def _alike(a: Spec | Value, b: Spec | Value) -> bool:
 
 def _plain(spec: Spec) -> Spec:
     return Spec(tuple(spec.shape), spec.dtype, spec.strides)
-
-
-def extent(shape: Sequence[int], strides: Sequence[int]) -> int:
-    """How many elements of memory a tensor reaches over.
-
-    >>> extent((2, 3), (4, 1)), extent((2, 3), (0, 1)), extent((0, 3), (3, 1))
-    (7, 3, 0)
-    """
-    if 0 in shape:
-        return 0
-    return 1 + sum((n - 1) * abs(s) for n, s in zip(shape, strides, strict=True))
 
 
 def _overlaps(shape: Sequence[int], strides: Sequence[int]) -> bool:

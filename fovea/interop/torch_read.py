@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 import zipfile
-import zlib
 from typing import IO, Any
 
 from fovea.errors import ArgumentError, FileFormatError
 from fovea.interop.pickle_read import ForbiddenNameError, PickleError, read_pickle
-from fovea.interop.streams import bytes_of, read_fully
+from fovea.interop.stored_zip import StoredArchive
 from fovea.interop.torch_legacy import MAGIC, read_legacy
 from fovea.interop.torch_table import TABLE, persistent_reader
 from fovea.storage import Storage
 
 __all__ = ["load"]
-
-# Signature, ..., lengths of the name and of the extra field.
-_LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 
 def load(f: str | os.PathLike[str] | IO[bytes]) -> Any:
@@ -86,73 +81,8 @@ def _what_else(name: str, head: bytes) -> str:
 # -- the zip format -------------------------------------------------------------------------------
 
 
-class _Archive:
-    """The entries of an uncompressed zip archive, by their name below the archive's one folder."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file = file
-        self.size = file.seek(0, os.SEEK_END)
-        try:
-            directory = zipfile.ZipFile(file).infolist()
-        except Exception as error:  # a damaged directory raises nearly anything
-            raise PickleError(f"its zip directory is damaged or cut off ({error})") from error
-        self.entries: dict[str, zipfile.ZipInfo] = {}
-        for info in directory:
-            name = info.filename.partition("/")[2] or info.filename
-            if name in self.entries:
-                raise PickleError(f"it has two entries named {name!r}")
-            self.entries[name] = info
-        # Bytes that entries may still take, so that overlapping ones are found out.
-        self.left = self.size
-
-    def require(self, name: str) -> zipfile.ZipInfo:
-        if name not in self.entries:
-            raise PickleError(f"its entry {name!r} is missing")
-        return self.entries[name]
-
-    def read(self, name: str) -> bytes:
-        info = self.require(name)
-        buffer = bytearray(self._claim(info))
-        self._fill(info, memoryview(buffer))
-        return bytes(buffer)
-
-    def read_storage(self, name: str, nbytes: int) -> Storage:
-        info = self.require(name)
-        if info.file_size != nbytes:
-            raise PickleError(
-                f"its entry {name!r} has {info.file_size:,} bytes where {nbytes:,} are expected"
-            )
-        storage = Storage(self._claim(info))
-        self._fill(info, bytes_of(storage))
-        return storage
-
-    def _claim(self, info: zipfile.ZipInfo) -> int:
-        """The entry's size, once it is sure that the file has that many bytes for it."""
-        if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-            raise PickleError(f"its entry {info.filename!r} is compressed or encrypted")
-        self.left -= info.file_size
-        if info.file_size != info.compress_size or self.left < 0:
-            raise PickleError("its entries claim more bytes than the file has")
-        return info.file_size
-
-    def _fill(self, info: zipfile.ZipInfo, target: memoryview) -> None:
-        header = b""
-        if 0 <= info.header_offset < self.size:
-            self.file.seek(info.header_offset)
-            header = self.file.read(_LOCAL_HEADER.size)
-        if len(header) < _LOCAL_HEADER.size or header[:4] != b"PK\x03\x04":
-            raise PickleError(f"its entry {info.filename!r} is not where its directory says")
-        _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
-        self.file.seek(name_length + extra_length, os.SEEK_CUR)
-        if read_fully(self.file, target) < len(target):
-            raise PickleError(f"its entry {info.filename!r} is cut short")
-        # A checksum of 0 stands for "none" (torch.serialization.set_crc32_options).
-        if info.CRC and zlib.crc32(target) != info.CRC:
-            raise PickleError(f"its entry {info.filename!r} is damaged (its checksum differs)")
-
-
 def _read_zip(file: IO[bytes]) -> Any:
-    archive = _Archive(file)
+    archive = StoredArchive(file, PickleError)
     if "data.pkl" not in archive.entries:
         raise PickleError(_what_zip(archive.entries))
     if "constants.pkl" in archive.entries:

@@ -20,6 +20,7 @@ from fovea.dtypes import DType
 from fovea.errors import ArgumentError
 from fovea.interop.atomic import atomic_write
 from fovea.interop.pickle_write import write_pickle
+from fovea.interop.stored_zip import write_entry
 from fovea.interop.streams import bytes_of
 from fovea.storage import Storage
 from fovea.tensorbase import is_tensor
@@ -27,8 +28,6 @@ from fovea.tensorbase import is_tensor
 __all__ = ["save"]
 
 _FOLDER = "archive"
-_ALIGNMENT = 64  # of the first byte of each entry
-_ZIP64_EXTRA = 20
 
 
 @dataclass
@@ -146,22 +145,8 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
 
 def _write(file: IO[bytes], pickled: bytes, storages: _Storages) -> None:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        _entry(archive, file, "data.pkl", memoryview(pickled))
-        _entry(archive, file, "byteorder", memoryview(b"little"))
+        write_entry(archive, file, f"{_FOLDER}/data.pkl", memoryview(pickled))
+        write_entry(archive, file, f"{_FOLDER}/byteorder", memoryview(b"little"))
         for key, data in enumerate(storages.entries):
-            _entry(archive, file, f"data/{key}", _bytes_of(data))
-        _entry(archive, file, "version", memoryview(b"3\n"))
-
-
-def _entry(archive: zipfile.ZipFile, file: IO[bytes], name: str, data: memoryview) -> None:
-    """One uncompressed entry whose data begins at a multiple of 64 bytes; its date is fixed, so
-    equal contents give equal files."""
-    info = zipfile.ZipInfo(f"{_FOLDER}/{name}")
-    info.file_size = data.nbytes
-    # The limit is the one by which zipfile decides to add its own extra field.
-    large = data.nbytes * 1.05 > zipfile.ZIP64_LIMIT
-    start = file.tell() + 30 + len(info.filename) + 4 + (_ZIP64_EXTRA if large else 0)
-    padding = -start % _ALIGNMENT
-    info.extra = b"FB" + padding.to_bytes(2, "little") + b"Z" * padding
-    with archive.open(info, "w") as entry:
-        entry.write(data)
+            write_entry(archive, file, f"{_FOLDER}/data/{key}", _bytes_of(data))
+        write_entry(archive, file, f"{_FOLDER}/version", memoryview(b"3\n"))

@@ -9,8 +9,8 @@ import numpy as np
 from fovea import dispatch
 from fovea.graph.aliasing import Aliasing
 from fovea.graph.graph import Constant, Graph, Node, Value
-from fovea.graph.interpret import constant_tensor, run_node
-from fovea.graph.verify import extent
+from fovea.graph.interpret import run_node
+from fovea.graph.tensors import constant_tensor, extent
 from fovea.ops.memory import is_dense
 
 __all__ = ["fold_constants"]
