@@ -125,6 +125,7 @@ def _one(t: Tensor) -> Tensor:
     if found is None or found.storage.version != version:
         found = t.detach().new_ones(t.shape)
         found._grad_shared = True  # no leaf may keep it
+        watching.shared.add(found.storage)
         _ones[key] = (found, found.storage.version)
     return found
 

@@ -7,10 +7,11 @@ Each asks here for a watcher first, which costs nanoseconds when there is none.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
-__all__ = ["Watcher", "look", "touch"]
+__all__ = ["Watcher", "look", "shared", "touch"]
 
 
 class Watcher(Protocol):
@@ -39,8 +40,8 @@ class Watcher(Protocol):
     def read(self, storage: Any) -> None:
         """Python looks at the bytes of a block, or changes them."""
 
-    def look(self, t: Any, see: Callable[[Any], Any]) -> Any:
-        """Python decides by the values of a tensor."""
+    def look(self, t: Any, see: Callable[[Any], Any], essential: bool) -> Any:
+        """Python checks the values of a tensor."""
 
     def call_module(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a module."""
@@ -65,13 +66,19 @@ def touch() -> None:
     epoch += 1
 
 
-def look(t: Any, see: Callable[[Any], Any]) -> Any:
+def look(t: Any, see: Callable[[Any], Any], *, essential: bool = True) -> Any:
     """``see(array of t's values)``, for checks: a captured program makes them again in each call.
 
     Args:
         see: raises for values that are not allowed; what it returns must not change from call to
             call, or the program does not hold.
+        essential: False where only a clear error is lost if a program cannot look, because the
+            tensor is made within it.
     """
     if watcher is not None:
-        return watcher.look(t, see)
+        return watcher.look(t, see, essential)
     return see(t._array())
+
+
+# Blocks of memory that never change: shared numbers. A program may take their values as constant.
+shared: weakref.WeakSet[Any] = weakref.WeakSet()

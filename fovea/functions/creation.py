@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fovea import devices, dtypes
+from fovea import devices, dtypes, watching
 from fovea.dtypes import DType
 from fovea.errors import ArgumentError, ShapeError
 from fovea.functions.sizes import parse_size
@@ -191,6 +191,7 @@ def constant(value: bool | int | float, dtype: DType) -> Tensor:
         except OverflowError:
             raise ArgumentError(f"{value} does not fit {dtype.name}.") from None
         found = _constants[key] = from_array(array, dtype)
+        watching.shared.add(found.storage)
     return found
 
 

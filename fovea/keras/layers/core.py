@@ -18,6 +18,7 @@ from fovea.keras.variables import store_as
 from fovea.nn.module import Module
 from fovea.ops.linalg import linear
 from fovea.ops.shape import PermuteAttrs, permute
+from fovea.watching import look
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -255,13 +256,15 @@ class Embedding(Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         rows = inputs if inputs.dtype is dtypes.int64 else inputs.to(dtypes.int64)
-        values = rows._array()
+        look(rows, self._check_rows)
+        return self.embeddings[rows]
+
+    def _check_rows(self, values: Any) -> None:
         if values.size and (values.min() < 0 or values.max() >= self.input_dim):
             wrong = values[(values < 0) | (values >= self.input_dim)].flat[0]
             raise OutOfRangeError(
                 f"Embedding: {int(wrong)} is out of range for {self.input_dim} rows."
             )
-        return self.embeddings[rows]
 
     def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
         return (*input_shape, self.output_dim)

@@ -14,6 +14,7 @@ from fovea.keras.naming import snake_case
 from fovea.nn import functional as F
 from fovea.ops.loss import LabelAttrs, binary_cross_entropy, check_labels, cross_entropy, nll_loss
 from fovea.tensorbase import is_tensor
+from fovea.watching import look
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -161,8 +162,7 @@ def kl_divergence(y_true: Any, y_pred: Any) -> Tensor:
 
 def _signs(y_true: Tensor) -> Tensor:
     """Labels of 0 and 1 as -1 and 1; other labels as they are."""
-    values = y_true._array()
-    binary = bool(((values == 0) | (values == 1)).all())
+    binary = look(y_true, lambda values: bool(((values == 0) | (values == 1)).all()))
     return y_true * 2.0 - 1.0 if binary else y_true
 
 
@@ -283,7 +283,8 @@ def sparse_categorical_crossentropy(
     labels, shape = _labels(y_true, y_pred, axis % rank)
     ignore = NO_CLASS if ignore_class is None else ignore_class
     name = "sparse_categorical_crossentropy"
-    check_labels(name, labels._array(), y_pred.shape[axis], ignore)
+    classes = y_pred.shape[axis]
+    look(labels, lambda values: check_labels(name, values, classes, ignore))
     attrs = _label_attrs(ignore)
     logits = y_pred if from_logits else _known_logits(y_pred, axis)
     if logits is not None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from fovea import dtypes
 from fovea.autograd import no_grad
 from fovea.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError, describe
 from fovea.functions.creation import zeros
 from fovea.ops.linalg import linear as linear_op
+from fovea.watching import look
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -93,7 +96,8 @@ def embedding(
         raise DTypeError(
             f"embedding: input must be int64 or int32, got {describe(input)}.", fix="input.long()"
         )
-    _check_rows(input, weight.shape[0])
+    rows = weight.shape[0]
+    look(input, lambda values: _check_rows(values, rows))
     if max_norm is not None:
         _renormalize(weight, input, max_norm, norm_type)
     picked = weight[input]
@@ -107,8 +111,7 @@ def embedding(
     return picked.where(learned, picked.detach())
 
 
-def _check_rows(input: Tensor, rows: int) -> None:
-    values = input._array()
+def _check_rows(values: np.ndarray[Any, Any], rows: int) -> None:
     if values.size and (int(values.min()) < 0 or int(values.max()) >= rows):
         wrong = values[(values < 0) | (values >= rows)].flat[0]
         raise OutOfRangeError(f"embedding: row {int(wrong)} is out of range for {rows} rows.")
@@ -141,7 +144,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         if num_classes <= 0:
             raise ArgumentError("one_hot: no labels to tell num_classes from.", fix="give it")
         return zeros(*tensor.shape, num_classes, dtype=dtypes.int64)
-    low, high = int(tensor._array().min()), int(tensor._array().max())
+    low, high = look(tensor, lambda values: (int(values.min()), int(values.max())))
     classes = high + 1 if num_classes == -1 else num_classes
     if low < 0 or high >= classes:
         raise ArgumentError(

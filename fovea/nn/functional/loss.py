@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from fovea import dtypes
 from fovea.casting import FLOAT32, autocasts
@@ -13,6 +15,7 @@ from fovea.nn.functional.activation import log_softmax
 from fovea.nn.functional.arguments import legacy_reduction, reduced, same_shapes
 from fovea.ops import activation as activation_ops
 from fovea.ops import loss as ops
+from fovea.watching import look
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -126,7 +129,8 @@ def cross_entropy(
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
     _check_classes("cross_entropy", input, target, weight)
     rows, labels = _rows(input, target)
-    all_count = ops.check_labels("cross_entropy", target._array(), rows.shape[1], ignore_index)
+    classes = rows.shape[1]
+    all_count = look(target, lambda t: ops.check_labels("cross_entropy", t, classes, ignore_index))
     losses = ops.cross_entropy.bind((rows, labels), _label_attrs(ignore_index))
     if label_smoothing:
         _check_smoothing(label_smoothing)
@@ -215,11 +219,21 @@ def nll_loss(
     reduction = legacy_reduction(size_average, reduce, reduction)
     _check_classes("nll_loss", input, target, weight)
     rows, labels = _rows(input, target)
-    all_count = ops.check_labels("nll_loss", target._array(), rows.shape[1], ignore_index)
+    classes = rows.shape[1]
+    all_count = look(target, lambda t: ops.check_labels("nll_loss", t, classes, ignore_index))
     losses = ops.nll_loss.bind((rows, labels), _label_attrs(ignore_index))
     return _weighted(
         "nll_loss", losses, labels, weight, ignore_index, reduction, all_count, target.shape
     )
+
+
+def _check_probabilities(values: np.ndarray[Any, Any]) -> None:
+    if values.size and not (values.min() >= 0 and values.max() <= 1):
+        raise ArgumentError(
+            "binary_cross_entropy: input must hold probabilities, from "
+            f"{float(values.min()):g} to {float(values.max()):g} they leave [0, 1].",
+            fix="apply a sigmoid, or use binary_cross_entropy_with_logits",
+        )
 
 
 @autocasts(FLOAT32)
@@ -239,13 +253,7 @@ def binary_cross_entropy(
     name = "binary_cross_entropy"
     reduction = legacy_reduction(size_average, reduce, reduction)
     same_shapes(name, input, target)
-    values = input._array()
-    if values.size and not (values.min() >= 0 and values.max() <= 1):
-        raise ArgumentError(
-            f"{name}: input must hold probabilities, from {float(values.min()):g} to "
-            f"{float(values.max()):g} they leave [0, 1].",
-            fix="apply a sigmoid, or use binary_cross_entropy_with_logits",
-        )
+    look(input, _check_probabilities, essential=False)
     losses = ops.binary_cross_entropy.bind((input, target.to(input.dtype)))
     return reduced(name, losses if weight is None else losses * weight, reduction)
 
