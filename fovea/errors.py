@@ -8,6 +8,7 @@ from typing import Any
 
 __all__ = [
     "ArgumentError",
+    "CaptureError",
     "DTypeError",
     "DeviceError",
     "FileFormatError",
@@ -119,6 +120,10 @@ class FileFormatError(FoveaError, ValueError, OSError):
 
 class MissingExtraError(FoveaError, ImportError):
     """A feature whose optional library is not installed."""
+
+
+class CaptureError(FoveaError, RuntimeError):
+    """A call that `fovea.compile` cannot turn into a program (raised only under ``strict``)."""
 
 
 class LoweringError(FoveaError, RuntimeError):

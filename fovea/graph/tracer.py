@@ -24,7 +24,7 @@ from fovea.form import Form, form_of
 from fovea.graph.graph import Constant, Graph, Node, Source, State, Value, spec_of
 from fovea.ops import memory
 from fovea.ops.elementwise import CastAttrs, cast
-from fovea.ops.op import Op, Spec
+from fovea.ops.op import Op, Spec, numel
 
 __all__ = ["Check", "Tracer", "Uncapturable", "tracing"]
 
@@ -96,6 +96,7 @@ class Tracer:
         self.checks: list[Check] = []
         self.refused: Uncapturable | None = None
         self.modules: list[tuple[str, ...]] = []
+        self.on_refusal: Callable[[Uncapturable], None] | None = None
         self.on_module: Callable[[Any], None] = lambda module: None
         self.on_optimizer: Callable[[Any], None] = lambda optimizer: None
         self.on_gradient: Callable[[Any], None] = lambda leaf: None
@@ -240,6 +241,9 @@ class Tracer:
         """Take a tensor as an argument of the graph."""
         value = Value(spec_of(t), name)
         self.inputs.append(value)
+        if self._knows(t.storage):  # two arguments share memory: each reads its own
+            self._see(t, value)
+            return value
         self._hold(t, value, t.storage.version)
         return value
 
@@ -250,7 +254,7 @@ class Tracer:
         if block is None or block.storage() is not t.storage:
             return self._leaf(t, form)
         if block.version != t.storage.version:
-            self.refuse("memory changed without an op", "")
+            self.refuse("memory was changed without an op", "")
             block.version = t.storage.version
         if form is block.form and t.offset == block.offset:
             return block.value
@@ -264,6 +268,8 @@ class Tracer:
         """This call cannot become a program; the first reason is kept."""
         if self.refused is None:
             self.refused = Uncapturable(reason, _user_line(), fix)
+            if self.on_refusal is not None:
+                self.on_refusal(self.refused)
 
     def states_and_updates(self) -> tuple[tuple[State, ...], tuple[tuple[Value, Value], ...]]:
         """All states, and what the changed ones hold now."""
@@ -347,10 +353,23 @@ class Tracer:
             block.views[form, t.offset] = value
 
     def _region(self, block: _Block, t: Any) -> Value:
-        attrs = _region_attrs(block, t)
+        attrs = self._attrs(block, t)
         value = Value(Spec(tuple(t.shape), t.dtype, tuple(t.strides)))
         self._add(memory.strided, (block.value,), attrs, [value])
         return value
+
+    def _attrs(self, block: _Block, t: Any) -> memory.RegionAttrs:
+        """Where ``t`` lies in what is known of its block."""
+        shape, strides, first = tuple(t.shape), tuple(t.strides), t.offset - block.offset
+        last = first + sum(s * (n - 1) for n, s in zip(shape, strides, strict=True))
+        known = block.value
+        inside = first >= 0 and last < numel(known.shape) and t.dtype is known.dtype
+        if not (inside or 0 in shape) or not memory.is_dense(known.shape, known.strides):
+            self.refuse(
+                "an argument shares memory with another tensor that is used", "pass a clone of it"
+            )
+        attrs: memory.RegionAttrs = memory.RegionAttrs.of(shape, strides, first)
+        return attrs
 
     def _write(self, t: Any, value: Value, version: int) -> None:
         """The memory of ``t`` was changed and now holds ``value``."""
@@ -363,7 +382,7 @@ class Tracer:
             return
         base = block.value
         whole = Value(base.spec)
-        self._add(memory.strided_scatter, (base, value), _region_attrs(block, t), [whole])
+        self._add(memory.strided_scatter, (base, value), self._attrs(block, t), [whole])
         block.value, block.version = whole, version
         block.views = {}
         if tuple(value.strides) == tuple(t.strides):
@@ -389,13 +408,6 @@ class Tracer:
             return self._backward
         file, line = _user_place()
         return Source(file, line, ".".join(p for p in self._path if p))
-
-
-def _region_attrs(block: _Block, t: Any) -> memory.RegionAttrs:
-    attrs: memory.RegionAttrs = memory.RegionAttrs.of(
-        tuple(t.shape), tuple(t.strides), t.offset - block.offset
-    )
-    return attrs
 
 
 def _whole(t: Any) -> Any:

@@ -1,0 +1,207 @@
+"""One captured call: run once and recorded, then a program with what it takes to run it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fovea import dispatch
+from fovea.compiler.guards import Guards
+from fovea.compiler.structure import flatten, rebuild
+from fovea.graph.graph import Graph, Node, Value, ancestors
+from fovea.graph.tracer import Check, Tracer, Uncapturable, tracing
+from fovea.tape import OpNode
+from fovea.tensorbase import is_tensor
+
+__all__ = ["Capture", "Look", "capture"]
+
+_MOST_NODES_OF_A_CHECK = 8
+
+
+@dataclass(frozen=True)
+class Look:
+    """A check that is made before each call.
+
+    Args:
+        nodes: what makes the checked tensor from arguments and states; views and casts only.
+        check: what to see.
+    """
+
+    nodes: tuple[Node, ...]
+    check: Check
+
+    def holds(self, values: dict[Value, Any]) -> bool:
+        """Whether it gives what it gave; raises what it raises."""
+        known = dict(values)
+        before = dispatch.set_grad_enabled(False)
+        try:
+            for node in self.nodes:
+                inputs = tuple([None if v is None else known[v] for v in node.inputs])
+                known[node.outputs[0]] = node.op.bind(inputs, node.attrs)
+        finally:
+            dispatch.set_grad_enabled(before)
+        return bool(self.check.see(known[self.check.value]._array()) == self.check.result)
+
+
+@dataclass
+class Capture:
+    """What one call left.
+
+    Args:
+        result: what the call returned.
+        guards: what was taken as constant.
+        refused: why there is no graph, if there is none.
+        escaped: values that somebody outside holds, though they are no results: the next call may
+            find them as states.
+        graph: the whole computation. Its outputs are ``returned``, then the gradients of
+            ``slots``, then what ``changed`` arguments hold.
+        structure: of the result; each tensor takes the next of ``sources``.
+        sources: for each tensor of the result the number of its output, or the tensor itself.
+        slots: leaves whose ``.grad`` the call sets.
+        dropped: leaves whose ``.grad`` it leaves as None.
+        changed: the numbers of arguments that it changes in place.
+        looks: checks to make first.
+    """
+
+    result: Any
+    guards: Guards
+    refused: Uncapturable | None = None
+    escaped: Sequence[Value] = ()
+    graph: Graph | None = None
+    structure: Any = None
+    sources: Sequence[Any] = ()
+    slots: Sequence[Any] = ()
+    dropped: Sequence[Any] = ()
+    changed: Sequence[int] = ()
+    looks: Sequence[Look] = ()
+
+
+def capture(
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    tensors: Sequence[Any],
+    *,
+    strict: Callable[[Uncapturable], None] | None = None,
+    known_leaves: Sequence[Any] = (),
+) -> Capture:
+    """Call ``function`` and record what it does.
+
+    Args:
+        tensors: those among the arguments.
+        strict: called (to raise) as soon as something cannot be captured.
+        known_leaves: tensors that are known to get gradients.
+    """
+    tracer = Tracer()
+    tracer.on_refusal = strict
+    guards = Guards(function)
+    tracer.on_module, tracer.on_optimizer = guards.on_module, guards.on_optimizer
+    tracer.on_gradient = guards.on_gradient
+    entry_grads = {id(t): t.grad for t in known_leaves}
+    versions = [t.storage.version for t in tensors]
+    with tracing(tracer):
+        inputs = [tracer.add_input(t, f"arg{n}") for n, t in enumerate(tensors)]
+        result = function(*args, **kwargs)
+    made = Capture(result, guards)
+    if tracer.refused is None:
+        _finish(made, tracer, tensors, inputs, versions)
+    made.refused = tracer.refused
+    guards.finish(tuple(tracer.states), entry_grads)
+    return made
+
+
+def _finish(
+    made: Capture,
+    tracer: Tracer,
+    tensors: Sequence[Any],
+    inputs: Sequence[Value],
+    versions: Sequence[int],
+) -> None:
+    """Everything about a call that can be told once it is over."""
+    found: list[Any] = []
+    made.structure = flatten(made.result, found)
+    outputs: list[Value] = []
+    made.sources = [_source(tracer, t, tensors, outputs) for t in found]
+    kept = {id(t.storage) for t in found}
+    slots, dropped = [], []
+    states = {id(s.tensor.storage) for s in tracer.states}
+    for leaf, _ in made.guards.leaves:
+        g = leaf.grad
+        if g is None:
+            dropped.append(leaf)
+        elif id(g.storage) not in states:
+            slots.append(leaf)
+            outputs.append(tracer.value_of(g))
+            kept.add(id(g.storage))
+    changed = [n for n, (t, v) in enumerate(zip(tensors, versions, strict=True))
+               if t.storage.version != v]  # fmt: skip
+    outputs += [tracer.value_of(tensors[n]) for n in changed]
+    kept |= _on_tape(found) | {id(t.storage) for t in tensors}
+    made.slots, made.dropped, made.changed = slots, dropped, changed
+    made.escaped = [v for storage, v in tracer.alive() if id(storage) not in kept]
+    made.graph = tracer.graph(outputs)
+    made.looks = _looks(tracer, made.graph)
+
+
+def _source(tracer: Tracer, t: Any, tensors: Sequence[Any], outputs: list[Value]) -> Any:
+    """Where a tensor of the result comes from: an output's number, or it is there already."""
+    value = tracer.value_of(t)
+    for state in tracer.states:
+        if state.tensor.storage is t.storage:
+            return t
+    for n, given in enumerate(tensors):
+        if given is t:
+            return ("argument", n)
+    outputs.append(value)
+    return len(outputs) - 1
+
+
+def _on_tape(tensors: Sequence[Any]) -> set[int]:
+    """The storages that backward through these tensors will read."""
+    found: set[int] = set()
+    seen: set[int] = set()
+    stack = [t._node for t in tensors if t._node is not None]
+    while stack:
+        node = stack.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, OpNode):
+            for entry in (node.saved or {}).values():
+                for one in entry if isinstance(entry, list) else [entry]:
+                    if one is not None:
+                        found.add(id(one[0].storage))
+        stack.extend(e[0] for e in node.edges if e is not None and e[1] >= 0)
+    return found
+
+
+def _looks(tracer: Tracer, graph: Graph) -> list[Look]:
+    """Checks with what they need; one that cannot be repeated refuses the call, if essential."""
+    looks = []
+    for check in tracer.checks:
+        nodes = ancestors(graph, [check.value])
+        cheap = all(n.op.view or n.op.name == "cast" for n in nodes)
+        if cheap and len(nodes) <= _MOST_NODES_OF_A_CHECK:
+            looks.append(Look(tuple(nodes), check))
+        elif check.essential:
+            tracer.refused = Uncapturable(
+                "Python decides by values that are computed in the call", check.line,
+                "compute them outside, and pass them in",
+            )  # fmt: skip
+    return looks
+
+
+def reassemble(made: Capture, outputs: Sequence[Any], tensors: Sequence[Any]) -> Any:
+    """The result of a call from the program's outputs."""
+    sources = iter(made.sources)
+
+    def take() -> Any:
+        source = next(sources)
+        if isinstance(source, int):
+            return outputs[source]
+        if is_tensor(source):
+            return source
+        return tensors[source[1]]
+
+    return rebuild(made.structure, take)

@@ -1,0 +1,172 @@
+"""`CompiledFunction`: a function whose calls become programs."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fovea import dispatch, watching
+from fovea.compiler.capture import Capture, capture, reassemble
+from fovea.compiler.program import Program
+from fovea.compiler.structure import flatten
+from fovea.errors import CaptureError
+from fovea.form import form_of
+from fovea.graph.tracer import Uncapturable
+
+__all__ = ["CompiledFunction"]
+
+_MOST_KEYS = 64
+_MOST_CAPTURES = 8
+
+
+class _Entry:
+    """What is known of calls with the same kinds of arguments."""
+
+    def __init__(self) -> None:
+        self.programs: list[Program] = []
+        self.leaves: Sequence[Any] = ()
+        self.captures = 0
+        self.escapes = 0
+        self.eager = False
+
+
+class CompiledFunction:
+    """A function that is captured once for each kind of arguments, and then run as a program.
+
+    Args:
+        function: takes and returns tensors, and whatever else.
+        strict: raise ``CaptureError`` where a call cannot be captured, instead of running eagerly
+            with a warning.
+
+    Attributes:
+        programs: those made so far.
+    """
+
+    def __init__(self, function: Callable[..., Any], *, strict: bool = False) -> None:
+        self.function = function
+        self.strict = strict
+        self._entries: OrderedDict[Any, _Entry] = OrderedDict()
+        self._warned = False
+        functools.update_wrapper(self, function, updated=())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if watching.watcher is not None:  # part of a larger capture
+            return self.function(*args, **kwargs)
+        tensors: list[Any] = []
+        structure = flatten((args, kwargs), tensors)
+        forms = tuple([(t._form or form_of(t), t._requires_grad) for t in tensors])
+        key = (structure, forms, dispatch.grad_enabled())
+        try:
+            entry = self._entries.get(key)
+        except TypeError:
+            return self._unhashable(structure, args, kwargs)
+        if entry is None:
+            entry = self._entry(key)
+        if entry.eager:
+            return self.function(*args, **kwargs)
+        for program in entry.programs:
+            if not program.guards.failed() and program.fits(tensors):
+                return program.run(tensors)
+        return self._capture(entry, args, kwargs, tensors)
+
+    def __get__(self, owner: Any, kind: Any = None) -> Any:
+        """Methods: each object has programs of its own."""
+        if owner is None:
+            return self
+        name = f"_compiled_{self.function.__name__}_{id(self)}"
+        bound = owner.__dict__.get(name)
+        if bound is None:
+            method = self.function.__get__(owner, kind)
+            bound = owner.__dict__[name] = CompiledFunction(method, strict=self.strict)
+        return bound
+
+    @property
+    def programs(self) -> list[Program]:
+        return [p for entry in self._entries.values() for p in entry.programs]
+
+    def reset(self) -> None:
+        """Forget all programs."""
+        self._entries.clear()
+        self._warned = False
+
+    def _entry(self, key: Any) -> _Entry:
+        if len(self._entries) >= _MOST_KEYS:
+            self._entries.popitem(last=False)
+        entry = self._entries[key] = _Entry()
+        return entry
+
+    def _capture(
+        self, entry: _Entry, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: Sequence[Any]
+    ) -> Any:
+        entry.captures += 1
+        made = capture(
+            self.function, args, kwargs, tensors,
+            strict=self._raise if self.strict else None, known_leaves=entry.leaves,
+        )  # fmt: skip
+        entry.leaves = [leaf for leaf, _ in made.guards.leaves]
+        if made.refused is not None:
+            self._run_eagerly(entry, made.refused)
+        elif made.escaped:
+            self._retry(entry, made)
+        else:
+            if len(entry.programs) >= _MOST_CAPTURES:
+                why = entry.programs[-1].guards.failed() or "its checks gave something else"
+                self._run_eagerly(
+                    entry, Uncapturable(f"it would be captured again and again: {why}", "")
+                )
+                return made.result
+            program, result = Program.build(made, tensors)
+            entry.programs.insert(0, program)
+            return result
+        return made.result
+
+    def _retry(self, entry: _Entry, made: Capture) -> None:
+        """Tensors were left behind: what a first call makes, later ones find. Once, or twice."""
+        entry.escapes += 1
+        if entry.escapes < 3:
+            return
+        value = made.escaped[0]
+        assert made.graph is not None
+        source = next((n.source for n in made.graph.nodes if value in n.outputs), None)
+        self._run_eagerly(
+            entry,
+            Uncapturable(
+                "the call leaves a tensor behind that it does not return"
+                + (f" (made by {source})" if source is not None and str(source) else ""), "",
+                "return it",
+            ),
+        )  # fmt: skip
+
+    def _run_eagerly(self, entry: _Entry, why: Uncapturable) -> None:
+        entry.eager = True
+        entry.programs = []
+        if self.strict:
+            self._raise(why)
+        if not self._warned:
+            self._warned = True
+            name = getattr(self.function, "__name__", type(self.function).__name__)
+            place = f" ({why.line})" if why.line else ""
+            fix = f" To mend it: {why.fix}." if why.fix else ""
+            warnings.warn(
+                f"fovea.compile: {name} runs eagerly: {why.reason}{place}.{fix}", stacklevel=4
+            )
+
+    @staticmethod
+    def _raise(why: Uncapturable) -> None:
+        raise CaptureError(
+            f"compile: {why.reason}.", {"at": why.line} if why.line else None, why.fix or None
+        )
+
+    def _unhashable(self, structure: Any, args: Any, kwargs: Any) -> Any:
+        entry = _Entry()
+        self._run_eagerly(
+            entry,
+            Uncapturable(
+                "an argument can be neither compared nor passed to a program", "",
+                "pass arrays as tensors, and plain values",
+            ),
+        )  # fmt: skip
+        return self.function(*args, **kwargs)
