@@ -8,6 +8,7 @@ from typing import Any
 
 from fovea import dispatch
 from fovea.compiler.guards import Guards
+from fovea.compiler.joint import Joint, bridge, record_backward
 from fovea.compiler.structure import flatten, rebuild
 from fovea.graph.graph import Graph, Node, Value, ancestors
 from fovea.graph.tracer import Check, Tracer, Uncapturable, tracing
@@ -62,6 +63,8 @@ class Capture:
         dropped: leaves whose ``.grad`` it leaves as None.
         changed: the numbers of arguments that it changes in place.
         looks: checks to make first.
+        joint: backward, if results were live. It is part of ``graph``.
+        leaves: what its gradients belong to: arguments by number, or tensors.
     """
 
     result: Any
@@ -75,6 +78,8 @@ class Capture:
     dropped: Sequence[Any] = ()
     changed: Sequence[int] = ()
     looks: Sequence[Look] = ()
+    joint: Joint | None = None
+    leaves: Sequence[Any] = ()
 
 
 def capture(
@@ -100,27 +105,60 @@ def capture(
     tracer.on_gradient = guards.on_gradient
     entry_grads = {id(t): t.grad for t in known_leaves}
     versions = [t.storage.version for t in tensors]
+    given, cut = _cut_off(tensors)
+    if cut:
+        args, kwargs = _with_tensors((args, kwargs), given)
     with tracing(tracer):
-        inputs = [tracer.add_input(t, f"arg{n}") for n, t in enumerate(tensors)]
+        for n, t in enumerate(given):
+            tracer.add_input(t, f"arg{n}")
         result = function(*args, **kwargs)
-    made = Capture(result, guards)
+        found: list[Any] = []
+        made = Capture(result, guards, structure=flatten(result, found))
+        if tracer.refused is None:
+            made.joint = record_backward(tracer, found)
     if tracer.refused is None:
-        _finish(made, tracer, tensors, inputs, versions)
+        _finish(made, tracer, found, given, versions)
+    if cut:
+        _bridge(made, found, cut)
     made.refused = tracer.refused
     guards.finish(tuple(tracer.states), entry_grads)
     return made
 
 
+def _cut_off(tensors: Sequence[Any]) -> tuple[list[Any], dict[int, Any]]:
+    """Arguments that are in the middle of a tape, as leaves; and what each stands for."""
+    given, cut = [], {}
+    for t in tensors:
+        inner = t
+        if dispatch.grad_enabled() and t._requires_grad and t.grad_fn is not None:
+            inner = t.detach().requires_grad_()
+            cut[id(inner)] = t
+        given.append(inner)
+    return given, cut
+
+
+def _with_tensors(value: Any, tensors: Sequence[Any]) -> Any:
+    """A structure with other tensors."""
+    return rebuild(flatten(value, []), iter(tensors).__next__)
+
+
+def _bridge(made: Capture, found: Sequence[Any], cut: dict[int, Any]) -> None:
+    """Join the result of a call whose arguments were cut off the tape to it again."""
+    if made.joint is None:
+        return
+    replaced = bridge(found, made.joint, cut)
+    tensors = [replaced.get(n, t) for n, t in enumerate(found)]
+    made.result = rebuild(made.structure, iter(tensors).__next__)
+
+
 def _finish(
     made: Capture,
     tracer: Tracer,
+    found: Sequence[Any],
     tensors: Sequence[Any],
-    inputs: Sequence[Value],
     versions: Sequence[int],
 ) -> None:
     """Everything about a call that can be told once it is over."""
-    found: list[Any] = []
-    made.structure = flatten(made.result, found)
     outputs: list[Value] = []
     made.sources = [_source(tracer, t, tensors, outputs) for t in found]
     kept = {id(t.storage) for t in found}
@@ -142,6 +180,9 @@ def _finish(
     made.escaped = [v for storage, v in tracer.alive() if id(storage) not in kept]
     made.graph = tracer.graph(outputs)
     made.looks = _looks(tracer, made.graph)
+    if made.joint is not None:
+        places = {id(t): n for n, t in enumerate(tensors)}
+        made.leaves = [places.get(id(leaf), leaf) for leaf in made.joint.leaves]
 
 
 def _source(tracer: Tracer, t: Any, tensors: Sequence[Any], outputs: list[Value]) -> Any:

@@ -6,15 +6,17 @@ import functools
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fovea import dispatch, watching
-from fovea.compiler.capture import Capture, capture, reassemble
-from fovea.compiler.program import Program
+from fovea.compiler.capture import Capture, capture
 from fovea.compiler.structure import flatten
 from fovea.errors import CaptureError
 from fovea.form import form_of
 from fovea.graph.tracer import Uncapturable
+
+if TYPE_CHECKING:
+    from fovea.compiler.program import Program
 
 __all__ = ["CompiledFunction"]
 
@@ -118,8 +120,10 @@ class CompiledFunction:
                     entry, Uncapturable(f"it would be captured again and again: {why}", "")
                 )
                 return made.result
-            program, result = Program.build(made, tensors)
-            entry.programs.insert(0, program)
+            from fovea.compiler.program import Program  # compilers come when something is compiled
+
+            result = made.result
+            entry.programs.insert(0, Program(made))
             return result
         return made.result
 

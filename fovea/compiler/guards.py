@@ -59,7 +59,11 @@ class _ModuleGuard:
         own = self.module.__dict__
         plain = tuple((k, _plain(v)) for k, v in own.items() if k[0] != "_" and _is_plain(v))
         tensors = [
-            (name, _Same(t), None if t is None else (_Same(t.storage), form_of(t), t._requires_grad))
+            (
+                name,
+                _Same(t),
+                None if t is None else (_Same(t.storage), form_of(t), t._requires_grad),
+            )
             for registry in ("_parameters", "_buffers")
             for name, t in own[registry].items()
         ]
@@ -114,9 +118,7 @@ class _OptimizerGuard:
 
     def states(self) -> Any:
         """The identities of its states."""
-        return [
-            [(k, id(v)) for k, v in held.items()] for held in self.optimizer.state.values()
-        ]
+        return [[(k, id(v)) for k, v in held.items()] for held in self.optimizer.state.values()]
 
 
 class _Names:
@@ -291,5 +293,3 @@ class Guards:
         if [o.states() for o in self._optimizers.values()] != self._optimizer_states:
             return "an optimizer's state was replaced"
         return ""
-
-

@@ -7,7 +7,10 @@ from typing import Any
 
 from fovea.compiler.capture import Capture, reassemble
 from fovea.compiler.guards import Guards
+from fovea.compiler.joint import Joint, ProgramNode, split
 from fovea.graph.graph import Graph
+from fovea.graph.passes import optimize
+from fovea.targets.cpu.executable import Executable
 
 __all__ = ["Program"]
 
@@ -16,64 +19,93 @@ class Program:
     """Runs what a call did.
 
     Args:
-        made: the capture.
+        made: the capture; it has a graph.
 
     Attributes:
         graph: what was captured.
-        optimized: what is run.
         guards: what must hold.
+        forward, backward: what is run; there is no backward if none can come.
     """
 
     def __init__(self, made: Capture) -> None:
-        from fovea.graph.passes import optimize
-        from fovea.targets.cpu.executable import Executable
-
         assert made.graph is not None
+        made.result = None
         self.guards: Guards = made.guards
         self.graph: Graph = made.graph
-        self.optimized = optimize(made.graph)
-        self.executable = Executable(self.optimized)
         self._made = made
-        made.result = None
-        states = {s.value: n for n, s in enumerate(made.graph.states)}
-        self._looks = []
-        for look in made.looks:
-            reads = {v for node in look.nodes for v in node.operands()} | {look.check.value}
-            given = [(v, n, False) for n, v in enumerate(made.graph.inputs) if v in reads]
-            given += [(v, states[v], True) for v in reads if v in states]
-            self._looks.append((look, given))
+        self._joint: Joint | None = made.joint
+        self.backward: Executable | None = None
+        forward = made.graph
+        if made.joint is not None:
+            forward, backward = split(made.graph, made.joint)
+            self._read = tuple(s.tensor for s in backward.states)
+            self._order = {v: n for n, v in enumerate(backward.outputs)}
+            self.backward = Executable(optimize(backward))
+        inference = made.joint is None and not made.slots and not forward.updates
+        self.forward = Executable(optimize(forward, inference=inference))
+        self._looks = self._needs()
 
-    @classmethod
-    def build(cls, made: Capture, tensors: Sequence[Any]) -> tuple[Program, Any]:
-        """The program, and what the captured call is to return."""
-        result = made.result
-        return cls(made), result
+    def _needs(self) -> list[Any]:
+        """Checks, each with the values that it reads: where they come from."""
+        places: dict[Any, Any] = {v: n for n, v in enumerate(self.graph.inputs)}
+        places.update((s.value, s.tensor) for s in self.graph.states)
+        needs = []
+        for look in self._made.looks:
+            reads = {v for node in look.nodes for v in node.operands()} | {look.check.value}
+            needs.append((look, [(v, places[v]) for v in reads if v in places]))
+        return needs
 
     def fits(self, tensors: Sequence[Any]) -> bool:
         """Whether the checks hold for these arguments; raises what they raise."""
-        for look, given in self._looks:
-            values = {
-                v: self.graph.states[n].tensor if state else tensors[n] for v, n, state in given
-            }
+        for look, needs in self._looks:
+            values = {v: tensors[at] if isinstance(at, int) else at for v, at in needs}
             if not look.holds(values):
                 return False
         return True
 
     def run(self, tensors: Sequence[Any]) -> Any:
         """Run on arguments for which guards and checks hold."""
-        made = self._made
-        outputs = self.executable.run(tensors)
+        made, joint = self._made, self._joint
+        outputs = self.forward.run(tensors)
         if made.slots or made.dropped or made.changed:
             self._leave(outputs, tensors)
+        if joint is not None:
+            self._put_on_tape(outputs, tensors, joint)
         return reassemble(made, outputs, tensors)
 
     def _leave(self, outputs: Sequence[Any], tensors: Sequence[Any]) -> None:
         """Gradients into leaves, changes into arguments."""
         made = self._made
-        first = len(outputs) - len(made.slots) - len(made.changed)
-        for leaf, g in zip(made.slots, outputs[first:], strict=False):
+        first = len(self.graph.outputs) - len(made.slots) - len(made.changed)
+        after = first + len(made.slots)
+        for leaf, g in zip(made.slots, outputs[first:after], strict=True):
             leaf.grad = g
         for leaf in made.dropped:
             leaf.grad = None
-        for n, value in zip(made.changed, outputs[first + len(made.slots) :], strict=True):
+        for n, value in zip(made.changed, outputs[after : after + len(made.changed)], strict=True):
             tensors[n].copy_(value)
+
+    # -- backward ---------------------------------------------------------------------------------
+
+    def _put_on_tape(
+        self, outputs: Sequence[Any], tensors: Sequence[Any], joint: Joint
+    ) -> None:
+        made = self._made
+        live = [outputs[made.sources[n]] for n in joint.results]
+        leaves = [tensors[at] if isinstance(at, int) else at for at in made.leaves]
+        saved = outputs[len(self.graph.outputs) :]
+        node = ProgramNode(self, leaves, live, saved)
+        for n, t in enumerate(live):
+            t._set_node(node, n)
+
+    def state_versions(self) -> list[int]:
+        """The versions of what backward reads beside the saved values."""
+        return [t.storage.version for t in self._read]
+
+    def run_backward(
+        self, saved: Sequence[Any], seeds: Sequence[Any]
+    ) -> tuple[Any, ...]:
+        """The gradients of the leaves."""
+        assert self.backward is not None and self._joint is not None
+        found = self.backward.run([*saved, *seeds])
+        return tuple(None if g is None else found[self._order[g]] for g in self._joint.gradients)

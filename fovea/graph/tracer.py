@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,14 +95,13 @@ class Tracer:
         self.nodes: list[Node] = []
         self.checks: list[Check] = []
         self.refused: Uncapturable | None = None
-        self.modules: list[tuple[str, ...]] = []
         self.on_refusal: Callable[[Uncapturable], None] | None = None
         self.on_module: Callable[[Any], None] = lambda module: None
         self.on_optimizer: Callable[[Any], None] = lambda optimizer: None
         self.on_gradient: Callable[[Any], None] = lambda leaf: None
         self._blocks: dict[int, _Block] = {}
+        self._names: dict[int, str] = {}
         self._made: dict[int, weakref.ref[Any]] = {}
-        self._state_of: dict[Value, State] = {}
         self._depth = 0
         self._path: list[str] = []
         self._module_stack: list[Any] = []
@@ -120,7 +119,7 @@ class Tracer:
             return plan(inputs)
         values = tuple([None if t is None else self.value_of(t) for t in inputs])
         mutated = self._mutated(op, inputs)
-        with self._inside():
+        with self.quietly():
             out = plan(inputs)
         outs = () if out is None else out if isinstance(out, tuple) else (out,)
         if not op.view and not mutated and any(self._knows(t.storage) for t in outs):
@@ -145,7 +144,7 @@ class Tracer:
         mutated = self._mutated(op, inputs)
         self.value_of(out)  # what its memory held, if only part of it changes
         specs = op.specs(inputs, attrs)
-        with self._inside():
+        with self.quietly():
             plan(inputs, out)
         result = Value(specs[0])
         renewed = [Value(spec_of(inputs[i])) for i in mutated]
@@ -168,7 +167,7 @@ class Tracer:
         values = tuple([self.value_of(t) for t in inputs])
         # scalars, parameters, gradients, states: parameters and states change
         mutated = (*range(1, 1 + written), *range(1 + 2 * written, len(inputs)))
-        with self._inside():
+        with self.quietly():
             run()
         renewed = [Value(spec_of(inputs[i]), _name(values[i])) for i in mutated]
         self._add(op, values, attrs, renewed, mutated)
@@ -209,7 +208,7 @@ class Tracer:
         if self._elsewhere():
             return see(t._array())
         value = self.value_of(t)
-        with self._inside():
+        with self.quietly():
             result = see(t._array())
         self.checks.append(Check(value, see, result, essential, _user_line()))
         return result
@@ -218,7 +217,11 @@ class Tracer:
         if threading.get_ident() != self.thread:
             return module._call(args, kwargs)
         self.on_module(module)
-        name = _child_name(self._module_stack[-1], module) if self._module_stack else ""
+        if self._module_stack:
+            name = _child_name(self._module_stack[-1], module)
+        else:
+            name = ""
+            self._note_names(module)
         self._module_stack.append(module)
         self._path.append(name)
         try:
@@ -226,6 +229,12 @@ class Tracer:
         finally:
             self._module_stack.pop()
             self._path.pop()
+
+    def _note_names(self, module: Any) -> None:
+        """The names of a module's tensors are those of states."""
+        for found in (module.named_parameters(), module.named_buffers()):
+            for name, t in found:
+                self._names.setdefault(id(t.storage), name)
 
     def optimizer(self, optimizer: Any) -> None:
         if not self._elsewhere():
@@ -299,7 +308,9 @@ class Tracer:
         found = []
         for block in self._blocks.values():
             storage = block.storage()
-            if storage is not None and id(storage) not in first and block.value not in leaves:
+            if storage is None or id(storage) in first or storage in watching.shared:
+                continue
+            if block.value not in leaves:
                 found.append((storage, block.value))
         return found
 
@@ -309,7 +320,8 @@ class Tracer:
         return tuple(op.inputs.index(name) for name in op.mutates)
 
     @contextmanager
-    def _inside(self) -> Any:
+    def quietly(self) -> Iterator[None]:
+        """Do not record what a block does."""
         self._depth += 1
         try:
             yield
@@ -328,14 +340,13 @@ class Tracer:
         """A tensor that no recorded op made: constant if this call made it, else state."""
         constant = self._is_made(t.storage) or t.storage in watching.shared
         whole = _whole(t)
-        value = Value(spec_of(whole), "" if constant else _name(t))
+        name = "" if constant else self._names.get(id(t.storage)) or _name(t)
+        value = Value(spec_of(whole), name)
         if constant:
-            with self._inside():
+            with self.quietly():
                 self.constants.append(Constant(value, _snapshot(whole)))
         else:
-            state = State(value, whole, value.name)
-            self.states.append(state)
-            self._state_of[value] = state
+            self.states.append(State(value, whole, name))
         self._hold(whole, value, t.storage.version)
         return self.value_of(t)
 
