@@ -256,6 +256,7 @@ _LAZY = (
     "backends",
 )
 _LAZY_NAMES = {
+    "compile": "fovea.compiler",
     "save": "fovea.interop",
     "load": "fovea.interop",
     "save_program": "fovea.interop.programs",

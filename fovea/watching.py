@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
-__all__ = ["Watcher", "look", "shared", "touch"]
+__all__ = ["Watcher", "foreign", "look", "shared", "touch"]
 
 
 class Watcher(Protocol):
@@ -42,6 +42,9 @@ class Watcher(Protocol):
 
     def look(self, t: Any, see: Callable[[Any], Any], essential: bool) -> Any:
         """Python checks the values of a tensor."""
+
+    def refuse(self, reason: str, fix: str) -> None:
+        """Something happened that a program cannot repeat."""
 
     def call_module(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a module."""
@@ -78,6 +81,13 @@ def look(t: Any, see: Callable[[Any], Any], *, essential: bool = True) -> Any:
     if watcher is not None:
         return watcher.look(t, see, essential)
     return see(t._array())
+
+
+def foreign(data: Any) -> Any:
+    """``data``, which becomes a tensor: an array's values are not known to a captured program."""
+    if watcher is not None and hasattr(data, "__array_interface__") and data.shape:
+        watcher.refuse("a NumPy array becomes a tensor", "pass it as a tensor argument")
+    return data
 
 
 # Blocks of memory that never change: shared numbers. A program may take their values as constant.

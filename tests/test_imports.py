@@ -25,6 +25,7 @@ ROOMS: list[tuple[str, ...]] = [
     ("methods", "autograd"),
     ("tensor",),
     ("nn", "optim", "amp", "utils", "interop", "data"),
+    ("compiler",),
     ("vision", "training"),
     ("keras",),
     ("cli", "cpu", "testing", "backends"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fovea import autograd, nn, optim
+from fovea.compiler import compile as compiled
 from fovea.errors import FoveaError
 from fovea.optim.lr_scheduler import OneCycleLR
 from fovea.training import (
@@ -201,13 +202,19 @@ class Fitting:
 
     def _train_step(self, batch: Any) -> dict[str, Any]:
         images, labels = batch
+        loss, logits = self._learn(images, labels)
+        self.schedule.step()
+        return self._note(loss, logits, labels)
+
+    @compiled
+    def _learn(self, images: Any, labels: Any) -> tuple[Any, Any]:
+        """Forward, backward and update: one program."""
         self.optimizer.zero_grad()
         logits = self.model(images)
         loss = self.criterion(logits, labels)
         loss.backward()
         self.optimizer.step()
-        self.schedule.step()
-        return self._note(loss, logits, labels)
+        return loss, logits
 
     def _test_step(self, batch: Any) -> dict[str, Any]:
         images, labels = batch

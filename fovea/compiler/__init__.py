@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from fovea.compiler.function import CompiledFunction
+from fovea.compiler.module import CompiledModule
+from fovea.nn.module import Module
 
-__all__ = ["CompiledFunction", "compile"]
+__all__ = ["CompiledFunction", "CompiledModule", "compile"]
 
 
 def compile(
@@ -56,4 +58,6 @@ def compile(
         )  # fmt: skip
     if disable:
         return model
+    if isinstance(model, Module):
+        return CompiledModule(model, strict=strict or fullgraph)
     return CompiledFunction(model, strict=strict or fullgraph)

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fovea import dispatch, watching
+from fovea import casting, dispatch, watching
 from fovea.compiler.capture import Capture, capture
 from fovea.compiler.structure import flatten
 from fovea.errors import CaptureError
@@ -60,7 +60,7 @@ class CompiledFunction:
         tensors: list[Any] = []
         structure = flatten((args, kwargs), tensors)
         forms = tuple([(t._form or form_of(t), t._requires_grad) for t in tensors])
-        key = (structure, forms, dispatch.grad_enabled())
+        key = (structure, forms, dispatch.grad_enabled(), casting.mode())
         try:
             entry = self._entries.get(key)
         except TypeError:
@@ -69,8 +69,10 @@ class CompiledFunction:
             entry = self._entry(key)
         if entry.eager:
             return self.function(*args, **kwargs)
-        for program in entry.programs:
+        for n, program in enumerate(entry.programs):
             if not program.guards.failed() and program.fits(tensors):
+                if n:
+                    entry.programs.insert(0, entry.programs.pop(n))
                 return program.run(tensors)
         return self._capture(entry, args, kwargs, tensors)
 

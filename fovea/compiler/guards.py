@@ -205,6 +205,7 @@ class Guards:
         self._owner = getattr(function, "__self__", None)
         self._owner_seen: Any = None
         self._epoch = -1
+        self._failed_at = (-1, "")
 
     # -- while tracing ----------------------------------------------------------------------------
 
@@ -276,9 +277,10 @@ class Guards:
             if changed:
                 return changed
         if watching.epoch != self._epoch:
-            changed = self._failed_slowly()
-            if changed:
-                return changed
+            if watching.epoch != self._failed_at[0]:
+                self._failed_at = (watching.epoch, self._failed_slowly())
+            if self._failed_at[1]:
+                return self._failed_at[1]
             self._epoch = watching.epoch
         return ""
 

@@ -117,9 +117,9 @@ def split(graph: Graph, joint: Joint) -> tuple[Graph, Graph]:
     Raises:
         ValueError: backward reads the old value of a state that forward changes.
     """
-    forward, backward = graph.nodes[: joint.first], graph.nodes[joint.first :]
+    forward = graph.nodes[: joint.first]
     gradients = [g for g in joint.gradients if g is not None]
-    backward = _needed(backward, gradients)
+    backward = _needed(graph.nodes[joint.first :], gradients)
     inside = {v for node in backward for v in node.outputs} | set(joint.seeds)
     reads = {v: None for node in backward for v in node.operands() if v not in inside}
     reads.update((g, None) for g in gradients if g not in inside)
@@ -206,9 +206,7 @@ class _BridgeNode(TapeNode):
 
     name = "captured_backward"
 
-    def __init__(
-        self, outer: Sequence[Any], leaves: Sequence[Any], inside: Sequence[Any]
-    ) -> None:
+    def __init__(self, outer: Sequence[Any], leaves: Sequence[Any], inside: Sequence[Any]) -> None:
         super().__init__(outer, inside)
         self.leaves, self.inside = list(leaves), list(inside)
 
@@ -221,9 +219,7 @@ class _BridgeNode(TapeNode):
         )  # fmt: skip
 
 
-def bridge(
-    found: Sequence[Any], joint: Joint, cut: dict[int, Any]
-) -> dict[int, Any]:
+def bridge(found: Sequence[Any], joint: Joint, cut: dict[int, Any]) -> dict[int, Any]:
     """The live tensors of a captured call, on the tape of its real arguments.
 
     Args:

@@ -87,9 +87,7 @@ class Program:
 
     # -- backward ---------------------------------------------------------------------------------
 
-    def _put_on_tape(
-        self, outputs: Sequence[Any], tensors: Sequence[Any], joint: Joint
-    ) -> None:
+    def _put_on_tape(self, outputs: Sequence[Any], tensors: Sequence[Any], joint: Joint) -> None:
         made = self._made
         live = [outputs[made.sources[n]] for n in joint.results]
         leaves = [tensors[at] if isinstance(at, int) else at for at in made.leaves]
@@ -102,9 +100,7 @@ class Program:
         """The versions of what backward reads beside the saved values."""
         return [t.storage.version for t in self._read]
 
-    def run_backward(
-        self, saved: Sequence[Any], seeds: Sequence[Any]
-    ) -> tuple[Any, ...]:
+    def run_backward(self, saved: Sequence[Any], seeds: Sequence[Any]) -> tuple[Any, ...]:
         """The gradients of the leaves."""
         assert self.backward is not None and self._joint is not None
         found = self.backward.run([*saved, *seeds])

@@ -74,6 +74,7 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
     >>> from_numpy(np.arange(3))
     tensor([0, 1, 2])
     """
+    watching.foreign(array)
     if not isinstance(array, np.ndarray):
         raise TypeError(f"from_numpy: expected a NumPy array, got {type(array).__name__}.")
     dtype = dtypes.as_dtype(array.dtype)
@@ -115,7 +116,7 @@ def _infer(data: Any) -> np.ndarray[Any, Any]:
 
 def _from_data(data: Any, dtype: DType | None) -> Tensor:
     """Python floats take the default dtype; arrays keep theirs."""
-    array = _infer(data)
+    array = _infer(watching.foreign(data))
     if (
         dtype is None
         and array.dtype == np.float64

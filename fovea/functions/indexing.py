@@ -20,6 +20,7 @@ from fovea.ops.reduce import DimAttrs
 from fovea.ops.rules import normalize_dim
 from fovea.size import Size
 from fovea.tensorbase import is_tensor
+from fovea.watching import foreign
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -87,7 +88,7 @@ def setitem(input: Tensor, key: Any, value: Any) -> None:
         value = (
             constant(value, input.dtype)
             if isinstance(value, bool | int | float)
-            else from_array(np.asarray(value))
+            else from_array(np.asarray(foreign(value)))
         )
     if value.dtype is not input.dtype:
         value = to_dtype(value, input.dtype)
@@ -113,7 +114,7 @@ def _shrunk(value: Tensor, shape: tuple[int, ...]) -> Tensor:
 def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     """Copy ``src``'s values (cast, broadcast) into this tensor."""
     if not is_tensor(src):
-        src = from_array(np.asarray(src))
+        src = from_array(np.asarray(foreign(src)))
     if src.shape != self.shape:
         try:
             src = expand(src, *self.shape)
@@ -180,7 +181,8 @@ def _expanded(input: Tensor, key: tuple[Any, ...]) -> list[Any]:
         if isinstance(item, bool | np.bool_):
             items.append(from_array(np.asarray(item)))
         elif isinstance(item, list | range | np.ndarray):
-            items.append(from_array(np.asarray(item, dtype=np.int64 if len(item) == 0 else None)))
+            kind = np.int64 if len(item) == 0 else None
+            items.append(from_array(np.asarray(foreign(item), dtype=kind)))
         elif is_tensor(item) and item.ndim == 0 and item.dtype is not dtypes.bool_:
             items.append(int(item.item()))
         else:

@@ -258,7 +258,7 @@ class Tracer:
 
     def value_of(self, t: Any) -> Value:
         """The value that a tensor has now."""
-        form = t._form or form_of(t)
+        form: Form = t._form or form_of(t)
         block = self._blocks.get(id(t.storage))
         if block is None or block.storage() is not t.storage:
             return self._leaf(t, form)

@@ -91,7 +91,7 @@ class Trainer(Layer):
         }
         own["stop_training"], own["compiled"] = False, True
         own["run_eagerly"], own["jit_compile"] = run_eagerly, jit_compile
-        own["_learned"] = None
+        own["_learned"] = own["_learn_program"] = None
 
     def _check_compiled(self, what: str) -> None:
         if not self.compiled:
@@ -203,21 +203,50 @@ class Trainer(Layer):
             for p in self._learned:
                 p.grad = None
             self._clear_step_losses()
+        loss, y_pred = self._learn(x, y, weight)
+        self._loss_tracker.update_state(loss, _batch_size(x))
+        if isinstance(self.optimizer, optimizers.Optimizer) and self._learned:
+            self.optimizer._iterations += 1
+        return self._measure(x, y, y_pred, weight)
+
+    def _learn(self, x: Any, y: Any, weight: Any) -> tuple[Any, Any]:
+        """Forward, backward and update, as one program where that can be; the loss and the
+        predictions.
+        """
+        own, optimizer = self.__dict__, self.optimizer
+        program = own.get("_learn_program")
+        if program is None:
+            capturable = getattr(optimizer, "_capturable", True)
+            program = self._learn_eagerly
+            if self._compiles and capturable and own.get("_learned") is not None:
+                from fovea.compiler import CompiledFunction
+
+                program = own["_learn_program"] = CompiledFunction(program)
+        return program(x, y, weight)
+
+    @property
+    def _compiles(self) -> bool:
+        return not self.run_eagerly and self.jit_compile is not False
+
+    def _learn_eagerly(self, x: Any, y: Any, weight: Any) -> tuple[Any, Any]:
         y_pred = self(x, training=True)
         loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weight, training=True)
-        self._loss_tracker.update_state(loss, _batch_size(x))
         if self.__dict__.get("_learned") is None:  # the first call may have made the weights
             self._refresh()
         if self._learned:
             optimizer = self.optimizer
-            keras_style = isinstance(optimizer, optimizers.Optimizer)
-            (optimizer.scale_loss(loss) if keras_style else loss).backward()
-            if keras_style and not optimizer.built:
-                optimizer.build(self._learned)
-            optimizer.step()
+            if isinstance(optimizer, optimizers.Optimizer):
+                optimizer.scale_loss(loss).backward()
+                if not optimizer.built:
+                    optimizer.build(self._learned)
+                optimizer._update()
+            else:
+                loss.backward()
+                optimizer.step()
         else:
             warnings.warn("the model has no weights that are learned.", stacklevel=2)
-        return self._measure(x, y, y_pred, weight)
+        self._clear_step_losses()
+        return loss, y_pred
 
     def _clear_step_losses(self) -> None:
         for layer in self._layers_with_losses:
@@ -271,7 +300,7 @@ class Trainer(Layer):
         own_train = type(self).train_step is Trainer.train_step
         own_test = type(self).test_step is Trainer.test_step
         self.__dict__["_named_metrics"] = None
-        self.__dict__["_learned"] = None
+        self.__dict__["_learned"] = self.__dict__["_learn_program"] = None
         return Loop(
             self,
             self._train_step if own_train else self._as_logs(self.train_step),

@@ -293,6 +293,11 @@ class Optimizer:
 
     def step(self) -> None:
         """Update the weights by the gradients that backward left in them."""
+        self._update()
+        self._iterations += 1
+
+    def _update(self) -> None:
+        """``step``, but for counting it."""
         assert self._engine is not None, "build comes first"
         before = dispatch.set_grad_enabled(False)
         try:
@@ -304,7 +309,11 @@ class Optimizer:
                 assign(p, p.constraint(p))
         finally:
             dispatch.set_grad_enabled(before)
-        self._iterations += 1
+
+    @property
+    def _capturable(self) -> bool:
+        """Whether each update does the same, whatever number it has."""
+        return self.gradient_accumulation_steps is None and not self.use_ema
 
     def _plain(self) -> bool:
         return (
@@ -357,11 +366,11 @@ class Optimizer:
                 p.grad = p.grad.clamp(-self.clipvalue, self.clipvalue)
         elif self.clipnorm is not None:
             for p in params:
-                norm = float((p.grad * p.grad).sum().item()) ** 0.5
-                p.grad = p.grad * (self.clipnorm / max(norm, self.clipnorm))
+                norm = (p.grad * p.grad).sum().sqrt()
+                p.grad = p.grad * (self.clipnorm / norm.clamp(min=self.clipnorm))
         elif self.global_clipnorm is not None:
-            squares = sum(float((p.grad * p.grad).sum().item()) for p in params)
-            factor = self.global_clipnorm / max(squares**0.5, self.global_clipnorm)
+            norm = sum((p.grad * p.grad).sum() for p in params).sqrt()
+            factor = self.global_clipnorm / norm.clamp(min=self.global_clipnorm)
             for p in params:
                 p.grad = p.grad * factor
 

@@ -1,0 +1,298 @@
+"""Compiled functions give what eager ones give, and notice what changed."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fovea
+import fovea.nn as nn
+import fovea.nn.functional as F
+from fovea.errors import CaptureError, LabelError
+
+SCALE = 2.0
+
+
+def same(a: Any, b: Any) -> None:
+    assert np.array_equal(a.detach().numpy(), b.detach().numpy())
+
+
+def test_functions_of_tensors() -> None:
+    @fovea.compile
+    def f(x: Any, y: Any, flip: bool = False) -> Any:
+        z = (x @ y).relu() * 0.5
+        return {"z": z, "rest": [z.sum(), (y, 3, "name")], "flip": -z if flip else z}
+
+    for _ in range(3):
+        x, y = fovea.randn(4, 3), fovea.randn(3, 5)
+        for flip in (False, True):
+            found, expected = f(x, y, flip=flip), f.function(x, y, flip=flip)
+            same(found["z"], expected["z"])
+            same(found["rest"][0], expected["rest"][0])
+            assert found["rest"][1][0] is y and found["rest"][1][1:] == (3, "name")
+            same(found["flip"], expected["flip"])
+    assert len(f.programs) == 2
+
+
+def test_new_shapes_and_dtypes_are_captured_anew() -> None:
+    @fovea.compile
+    def f(x: Any) -> Any:
+        return x * 2 + 1
+
+    for shape in ((2,), (3,), (2, 2), (2,), ()):
+        for dtype in (fovea.float32, fovea.float64, fovea.int64):
+            x = fovea.ones(*shape, dtype=dtype)
+            assert f(x).dtype is dtype
+            same(f(x), x * 2 + 1)
+    assert len(f.programs) == 4 * 3
+    x = fovea.arange(12.0).reshape(3, 4)
+    same(f(x.T), x.T * 2 + 1)
+    same(f(x[:, ::2]), x[:, ::2] * 2 + 1)
+
+
+def test_closures_and_globals_are_guarded() -> None:
+    global SCALE
+    offset = 1.0
+    options = {"square": False, "weights": [1.0, 2.0]}
+    table = fovea.ones(2)
+
+    @fovea.compile
+    def f(x: Any) -> Any:
+        y = x * SCALE + offset + table + options["weights"][0]  # type: ignore[index]
+        return y * y if options["square"] else y
+
+    x = fovea.tensor([1.0, 2.0])
+    before = SCALE
+    try:
+        for _ in range(2):
+            same(f(x), f.function(x))
+        SCALE = 3.0
+        same(f(x), f.function(x))
+        offset = -1.0
+        same(f(x), f.function(x))
+        options["square"] = True
+        same(f(x), f.function(x))
+        options["weights"][0] = 5.0  # type: ignore[index]
+        same(f(x), f.function(x))
+        table.add_(1)  # the program reads it: no new capture
+        count = len(f.programs)
+        same(f(x), f.function(x))
+        assert len(f.programs) == count
+        table = fovea.zeros(2)
+        same(f(x), f.function(x))
+    finally:
+        SCALE = before
+
+
+def test_helpers_are_guarded_too() -> None:
+    factor = 2.0
+
+    def helper(x: Any) -> Any:
+        return x * factor
+
+    f = fovea.compile(lambda x: helper(x) + 1)
+    x = fovea.ones(3)
+    same(f(x), x * 2 + 1)
+    same(f(x), x * 2 + 1)
+    factor = 4.0
+    same(f(x), x * 4 + 1)
+
+
+def test_changes_in_place() -> None:
+    state = fovea.zeros(3, 4)
+
+    def f(x: Any, y: Any) -> Any:
+        x += y
+        x[0] *= 3
+        state[1:, ::2] += x[1:, ::2]
+        state.mul_(0.5)
+        z = x.clone()
+        z.view(12)[3:5] = 7.0
+        z.t()[0].zero_()
+        return z, x[1:], x
+
+    compiled = fovea.compile(f)
+    expected_state = np.zeros((3, 4), np.float32)
+    for n in range(4):
+        x, y = fovea.full((3, 4), float(n)), fovea.randn(3, 4)
+        twin = x.clone()
+        state.copy_(fovea.from_numpy(expected_state.copy()))
+        expected = f(twin, y)
+        expected_state = state.numpy().copy()
+        state.copy_(fovea.from_numpy(expected_state * 0 + before if n else expected_state * 0))
+        found = compiled(x, y)
+        same(state, fovea.from_numpy(expected_state))
+        before = expected_state
+        for a, b in zip(found, expected, strict=True):
+            same(a, b)
+        same(x, twin)
+        assert found[2] is x
+    assert len(compiled.programs) == 1
+
+
+def test_random_numbers_go_on() -> None:
+    f = fovea.compile(lambda x: F.dropout(x, 0.5) + fovea.rand(4))
+    x = fovea.ones(4)
+    for function in (f, f.function):
+        fovea.manual_seed(5)
+        found = [function(x).numpy().copy() for _ in range(4)]
+        if function is f:
+            first = found
+    assert np.array_equal(first, found)
+    assert len({tuple(a) for a in found}) == 4
+
+
+def test_values_that_decide_run_eagerly() -> None:
+    @fovea.compile
+    def f(x: Any) -> Any:
+        return x + 1 if x.sum() > 0 else x - 1
+
+    with pytest.warns(UserWarning, match=r"runs eagerly.*test_functions\.py:\d+"):
+        same(f(fovea.ones(2)), fovea.full((2,), 2.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        same(f(-fovea.ones(2)), fovea.full((2,), -2.0))
+    strict = fovea.compile(f.function, strict=True)
+    with pytest.raises(CaptureError, match="values"):
+        strict(fovea.ones(2))
+    with pytest.raises(CaptureError):
+        fovea.compile(f.function, fullgraph=True)(fovea.ones(2))
+
+
+@pytest.mark.parametrize(
+    "look", [lambda x: x.item(), lambda x: x.tolist(), lambda x: x.numpy(), repr, bool, int]
+)
+def test_every_look_is_noticed(look: Any) -> None:
+    def f(x: Any) -> Any:
+        look(x.sum())
+        return x * 2
+
+    with pytest.raises(CaptureError):
+        fovea.compile(f, strict=True)(fovea.ones(2))
+
+
+def test_what_is_left_behind() -> None:
+    kept: list[Any] = []
+
+    def f(x: Any) -> Any:
+        y = x * 2
+        kept.append(y)
+        return y + 1
+
+    compiled = fovea.compile(f)
+    with pytest.warns(UserWarning, match="leaves a tensor behind"):
+        for n in range(4):
+            compiled(fovea.full((2,), float(n)))
+    assert [k[0].item() for k in kept] == [0.0, 2.0, 4.0, 6.0]
+
+
+def test_labels_are_checked_in_each_call() -> None:
+    @fovea.compile
+    def f(x: Any, y: Any) -> Any:
+        return F.cross_entropy(x, y.long())
+
+    x = fovea.randn(4, 3)
+    for _ in range(2):
+        same(f(x, fovea.tensor([0, 1, 2, 0])), F.cross_entropy(x, fovea.tensor([0, 1, 2, 0])))
+    with pytest.raises(LabelError, match="label 7"):
+        f(x, fovea.tensor([0, 1, 7, 0]))
+    ignored = fovea.tensor([0, -100, 2, 0])
+    same(f(x, ignored), F.cross_entropy(x, ignored))
+    same(f(x, fovea.tensor([0, 1, 2, 0])), F.cross_entropy(x, fovea.tensor([0, 1, 2, 0])))
+
+
+def test_gradients_flow_through_from_outside() -> None:
+    weight = fovea.randn(3, 3, requires_grad=True)
+    v = fovea.randn(3, 3, requires_grad=True)
+    f = fovea.compile(lambda h: ((h @ v).relu(), h * 2))
+    for _ in range(3):
+        for function in (f, f.function):
+            weight.grad = v.grad = None
+            p, q = function(weight * 2)
+            ((p * p).sum() + q.sum()).backward()
+            if function is f:
+                found = weight.grad.clone(), v.grad.clone()
+        same(found[0], weight.grad)
+        same(found[1], v.grad)
+    assert len(f.programs) == 1
+
+
+def test_second_derivatives_inside() -> None:
+    def f(x: Any) -> Any:
+        y = (x**3).sum()
+        (g,) = fovea.autograd.grad(y, x, create_graph=True)
+        (h,) = fovea.autograd.grad((g * g).sum(), x)
+        return h
+
+    compiled = fovea.compile(f)
+    for _ in range(3):
+        x = fovea.randn(4, requires_grad=True)
+        assert np.allclose(compiled(x).numpy(), 36 * x.detach().numpy() ** 3, rtol=1e-5)
+    assert len(compiled.programs) == 1
+
+
+def test_decorated_methods() -> None:
+    class Counter:
+        def __init__(self, by: float) -> None:
+            self.by = by
+            self.total = fovea.zeros(2)
+
+        @fovea.compile
+        def add(self, x: Any) -> Any:
+            self.total.add_(x * self.by)
+            return self.total.sum()
+
+    a, b = Counter(1.0), Counter(10.0)
+    for _ in range(3):
+        a.add(fovea.ones(2))
+        b.add(fovea.ones(2))
+    assert a.total.tolist() == [3.0, 3.0] and b.total.tolist() == [30.0, 30.0]
+    a.by = 2.0
+    assert a.add(fovea.ones(2)).item() == 10.0
+
+
+def test_arrays_as_arguments_run_eagerly() -> None:
+    f = fovea.compile(lambda a: fovea.tensor(a) * 2)
+    with pytest.warns(UserWarning, match="runs eagerly"):
+        assert f(np.ones(2, np.float32)).tolist() == [2.0, 2.0]
+    assert f(np.full(2, 3, np.float32)).tolist() == [6.0, 6.0]
+
+
+def test_arrays_from_outside_run_eagerly() -> None:
+    array = np.ones(2, np.float32)
+    f = fovea.compile(lambda x: x + fovea.tensor(array))
+    with pytest.warns(UserWarning, match="runs eagerly"):
+        f(fovea.ones(2))
+    array += 1
+    assert f(fovea.ones(2)).tolist() == [3.0, 3.0]
+
+
+def test_disable_and_options() -> None:
+    def f(x: Any) -> Any:
+        return x + 1
+
+    assert fovea.compile(f, disable=True) is f
+    g = fovea.compile(mode="max-autotune", dynamic=False, backend="inductor")(f)
+    same(g(fovea.ones(2)), fovea.full((2,), 2.0))
+    assert g.__name__ == "f"
+
+
+def test_modules_keep_their_face() -> None:
+    net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    compiled = fovea.compile(net)
+    assert isinstance(compiled, nn.Module)
+    assert list(compiled.state_dict()) == list(net.state_dict())
+    assert compiled[0] is net[0] and len(compiled) == 3
+    assert next(compiled.parameters()) is net[0].weight
+    compiled.eval()
+    assert not net[0].training
+    x = fovea.randn(5, 3)
+    for _ in range(2):
+        same(compiled(x), net(x))
+    compiled.load_state_dict({k: v * 2 for k, v in net.state_dict().items()})
+    same(compiled(x), net(x))
+    net[0].weight.data = fovea.ones(4, 3)
+    same(compiled(x), net(x))
