@@ -275,7 +275,7 @@ class Tracer:
 
     def refuse(self, reason: str, fix: str) -> None:
         """This call cannot become a program; the first reason is kept."""
-        if self.refused is None:
+        if threading.get_ident() == self.thread and self.refused is None:
             self.refused = Uncapturable(reason, _user_line(), fix)
             if self.on_refusal is not None:
                 self.on_refusal(self.refused)

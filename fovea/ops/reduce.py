@@ -17,7 +17,7 @@ from fovea.dtypes import DType
 from fovea.errors import ShapeError, describe
 from fovea.ops.op import Attrs, Op, Shaped, Spec
 from fovea.ops.rules import dense_strides, require_dims, require_floating
-from fovea.ops.shape import ShapeAttrs, cat, expand, view
+from fovea.ops.shape import DimAttrs, ShapeAttrs, cat, expand, view
 
 Array = np.ndarray[Any, Any]
 
@@ -32,11 +32,6 @@ class ReduceAttrs(Attrs):
 class ArgAttrs(Attrs):
     dim: int
     keepdim: bool
-
-
-@dataclass(frozen=True, eq=False)
-class DimAttrs(Attrs):
-    dim: int
 
 
 def reduced_shape(shape: tuple[int, ...], dims: tuple[int, ...], keepdim: bool) -> tuple[int, ...]:

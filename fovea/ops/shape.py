@@ -15,7 +15,6 @@ import numpy as np
 
 from fovea.errors import OutOfRangeError, ShapeError, describe
 from fovea.ops.op import Attrs, Op, Shaped, Spec, contiguous_strides, numel
-from fovea.ops.reduce import DimAttrs
 from fovea.ops.rules import like_layout, require_dims, same_dtype
 
 Array = np.ndarray[Any, Any]
@@ -317,6 +316,11 @@ def _(x: Shaped, a: LayoutAttrs) -> Spec:
 
 clone.grad()(lambda ctx, gy: gy)
 clone.reference(lambda x, a: x)
+
+
+@dataclass(frozen=True, eq=False)
+class DimAttrs(Attrs):
+    dim: int
 
 
 cat = Op("cat", ("*tensors",), DimAttrs)

@@ -246,7 +246,7 @@ class Trainer(Layer):
         else:
             warnings.warn("the model has no weights that are learned.", stacklevel=2)
         self._clear_step_losses()
-        return loss, y_pred
+        return loss.detach(), map_structure(_detached, y_pred)
 
     def _clear_step_losses(self) -> None:
         for layer in self._layers_with_losses:
@@ -535,6 +535,10 @@ def _batch_size(x: Any) -> int:
     if is_tensor(x):
         return int(x.shape[0])
     return int(next(t for t in flatten(x) if t is not None).shape[0])
+
+
+def _detached(t: Any) -> Any:
+    return t.detach() if is_tensor(t) else t
 
 
 def _trimmed(batch: Any) -> Any:
