@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, Self
 
 from fovea.compiler.function import CompiledFunction
@@ -11,11 +10,18 @@ from fovea.nn.module import Module
 __all__ = ["CompiledModule"]
 
 
-@cache
+_classes: dict[type, Any] = {}
+
+
 def _class_for(original: type[Module]) -> Any:
+    """A compiled module's class that is also the original's."""
     if issubclass(original, CompiledModule):
         return original
-    return type(f"Compiled{original.__name__}", (CompiledModule, original), {})
+    found = _classes.get(original)
+    if found is None:
+        name = f"Compiled{original.__name__}"
+        found = _classes[original] = type(name, (CompiledModule, original), {})
+    return found
 
 
 class CompiledModule(Module):

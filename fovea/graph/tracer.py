@@ -25,6 +25,7 @@ from fovea.graph.graph import Constant, Graph, Node, Source, State, Value, spec_
 from fovea.ops import memory
 from fovea.ops.elementwise import CastAttrs, cast
 from fovea.ops.op import Op, Spec, numel
+from fovea.storage import Storage
 
 __all__ = ["Check", "Tracer", "Uncapturable", "tracing"]
 
@@ -260,11 +261,12 @@ class Tracer:
         """The value that a tensor has now."""
         form: Form = t._form or form_of(t)
         block = self._blocks.get(id(t.storage))
-        if block is None or block.storage() is not t.storage:
+        storage: Storage = t.storage
+        if block is None or block.storage() is not storage:
             return self._leaf(t, form)
-        if block.version != t.storage.version:
+        if block.version != storage.version:
             self.refuse("memory was changed without an op", "")
-            block.version = t.storage.version
+            block.version = storage.version
         if form is block.form and t.offset == block.offset:
             return block.value
         found = block.views.get((form, t.offset))
