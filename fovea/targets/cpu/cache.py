@@ -1,7 +1,8 @@
 """Compiled kernels on disk, so that a process seldom compiles anything.
 
-One file a kernel: a magic line, a checksum, the names of the kernel and its buffers, the object
-file. Files appear whole (written aside, then renamed), a damaged one counts as absent and is
+One file a kernel: a magic line, a checksum, the symbol, the names of the kernel and its buffers,
+the object file. It is found by the kernel's key, or else (the generator's source has changed) by
+the assembly that was built anew: the same assembly is compiled once. Files appear whole (written aside, then renamed), a damaged one counts as absent and is
 replaced, and a directory that cannot be written is done without.
 """
 
@@ -57,6 +58,23 @@ def digest(key: str, isa: Isa, checked: bool) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def code_digest(assembly: str, isa: Isa) -> str:
+    """The name under which machine code is stored by what it was made from: source that changed
+    may still generate the same kernel.
+    """
+    import llvmlite
+
+    made_with = f"{llvmlite.__version__} {sys.platform} {passes_and_options()}"
+    text = "\n".join((made_with, isa.name, isa.features, assembly))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def passes_and_options() -> str:
+    """A digest of the source that hands assembly to LLVM."""
+    return hashlib.sha256((_PACKAGE / "compile.py").read_bytes()).hexdigest()
+
+
 def _path(name: str) -> str:
     return os.path.join(directory(), name[:2], name[2:] + ".o")
 
@@ -79,13 +97,14 @@ def read(name: str) -> tuple[bytes, tuple[str, ...]] | None:
 def write(name: str, image: bytes, names: tuple[str, ...]) -> None:
     """Store an object file; where that is impossible, do nothing."""
     body = " ".join(names).encode() + b"\n" + image
+    data = _MAGIC + hashlib.sha256(body).digest() + body
     path = _path(name)
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         handle, aside = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".new-")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(_MAGIC + hashlib.sha256(body).digest() + body)
+                file.write(data)
             os.replace(aside, path)
         except BaseException:
             with contextlib.suppress(OSError):

@@ -37,6 +37,7 @@ if hasattr(os, "register_at_fork"):  # a child must not inherit the lock from a 
     )
 _addresses: dict[tuple[str, str, bool], int] = {}
 _kernels: dict[int, tuple[str, tuple[str, ...]]] = {}
+_linked_symbols: dict[str, int] = {}
 _linked = 0
 
 
@@ -144,20 +145,30 @@ def _load(key: str, isa: Isa, build: Callable[[], Source]) -> int:
         if memo in _addresses:
             return _addresses[memo]
         digest = disk.digest(key, isa, checking())
-        symbol = _symbol(digest)
         entry = disk.read(digest)
         if entry is None:
-            kernel = build()
-            image = to_object(kernel.assembly(), symbol, isa)
-            names = (kernel.name, *kernel.buffer_names)
-            disk.write(digest, image, names)
-        else:
-            image, names = entry
-        address = _link(image, symbol)
-        _linked += 1
+            entry = _made(build(), isa)
+            disk.write(digest, *entry)
+        image, (symbol, name, *buffers) = entry
+        address = _linked_symbols.get(symbol)
+        if address is None:
+            address = _linked_symbols[symbol] = _link(image, symbol)
+            _linked += 1
         _addresses[memo] = address
-        _kernels[address] = (names[0], names[1:])
+        _kernels[address] = (name, tuple(buffers))
         return address
+
+
+def _made(kernel: Source, isa: Isa) -> tuple[bytes, tuple[str, ...]]:
+    """A kernel's object file with its symbol and names: found by its assembly, or compiled."""
+    assembly = kernel.assembly()
+    same = disk.code_digest(assembly, isa)
+    found = disk.read(same)
+    if found is None:
+        symbol = _symbol(same)
+        found = (to_object(assembly, symbol, isa), (symbol, kernel.name, *kernel.buffer_names))
+        disk.write(same, *found)
+    return found
 
 
 def describe(address: int) -> tuple[str, tuple[str, ...]]:
