@@ -14,6 +14,7 @@ __all__ = [
     "Region",
     "Space",
     "cheap",
+    "costly_steps",
     "is_member",
     "numbers_of",
     "reads_along",
@@ -46,11 +47,17 @@ def steps_of(node: Node) -> int:
     return len(node.attrs.steps) if isinstance(node.attrs, PointwiseAttrs) else 1
 
 
+def costly_steps(node: Node) -> int:
+    """How many steps of a node call functions or divide."""
+    names = [node.op.name]
+    if isinstance(node.attrs, PointwiseAttrs):
+        names = [s.op for s in node.attrs.steps]
+    return sum(name not in _CHEAP for name in names)
+
+
 def cheap(node: Node) -> bool:
     """Whether a node may as well be computed twice as its result stored and loaded."""
-    if isinstance(node.attrs, PointwiseAttrs):
-        return all(s.op in _CHEAP for s in node.attrs.steps)
-    return node.op.name in _CHEAP
+    return costly_steps(node) == 0
 
 
 def space_of(v: Value) -> Space:

@@ -6,6 +6,7 @@ of that step, so a region has the bits that its ops have one by one (bfloat16 an
 intermediates are rounded, too): results do not tell whether a graph was fused.
 
 A region's outputs have one shape, that of its iteration space; everything else broadcasts to it.
+`pointwise_reduce` is a region whose first output is reduced, and never stored.
 """
 
 from __future__ import annotations
@@ -19,11 +20,23 @@ import numpy as np
 from fovea import dtypes
 from fovea.dtypes import DType
 from fovea.errors import ArgumentError, ShapeError
-from fovea.ops import activation, elementwise
+from fovea.ops import activation, elementwise, reduce
 from fovea.ops.op import Attrs, Op, Shaped, Spec
 from fovea.ops.rules import broadcast_shapes
 
-__all__ = ["MADE_LATER", "MEMBERS", "Number", "PointwiseAttrs", "Step", "evaluate", "pointwise"]
+__all__ = [
+    "MADE_LATER",
+    "MEMBERS",
+    "REDUCTIONS",
+    "Number",
+    "PointwiseAttrs",
+    "PointwiseReduceAttrs",
+    "Step",
+    "evaluate",
+    "expression_specs",
+    "pointwise",
+    "pointwise_reduce",
+]
 
 Array = np.ndarray[Any, Any]
 
@@ -172,3 +185,54 @@ def _(*args: Any) -> tuple[Array, ...]:
     *operands, a = args
     values = evaluate(operands, a)
     return tuple(values[v] for v in a.outputs)
+
+
+_REDUCTIONS = (
+    reduce.sum_, reduce.mean, reduce.prod, reduce.amax, reduce.amin, reduce.any_, reduce.all_,
+)  # fmt: skip
+REDUCTIONS: dict[str, Op] = {op.name: op for op in _REDUCTIONS}
+
+
+@dataclass(frozen=True, eq=False)
+class PointwiseReduceAttrs(Attrs):
+    """A region whose first output is reduced by an op over ``dims``; the others are returned."""
+
+    expression: PointwiseAttrs
+    reduction: str
+    dims: tuple[int, ...]
+    keepdim: bool
+
+    @property
+    def attrs(self) -> reduce.ReduceAttrs:
+        """Those of the reduction."""
+        found: reduce.ReduceAttrs = reduce.ReduceAttrs.of(self.dims, self.keepdim)
+        return found
+
+    def __str__(self) -> str:
+        keepdim = ", keepdim" if self.keepdim else ""
+        return f"{self.reduction} over {self.dims}{keepdim}: {self.expression}"
+
+
+pointwise_reduce = Op(
+    "pointwise_reduce", ("*operands",), PointwiseReduceAttrs, nondifferentiable=MADE_LATER
+)
+
+
+@pointwise_reduce.shape
+def _(*args: Any) -> tuple[Spec, ...]:
+    *operands, a = args
+    if a.reduction not in REDUCTIONS:
+        raise ArgumentError(f"pointwise_reduce: {a.reduction} is no reduction.")
+    specs = expression_specs("pointwise_reduce", operands, a.expression)
+    first, *others = (specs[v] for v in a.expression.outputs)
+    return (*REDUCTIONS[a.reduction].specs([first], a.attrs), *others)
+
+
+@pointwise_reduce.reference
+def _(*args: Any) -> tuple[Array, ...]:
+    *operands, a = args
+    values = evaluate(operands, a.expression)
+    first, *others = (values[v] for v in a.expression.outputs)
+    rule = REDUCTIONS[a.reduction].reference_rule
+    assert rule is not None
+    return (rule(first, a.attrs), *others)

@@ -18,7 +18,7 @@ from fovea.targets.cpu.flow import Var
 from fovea.targets.cpu.launch import launch
 from fovea.targets.cpu.loops import Ready, Rows
 from fovea.targets.cpu.memory import Buffer
-from fovea.targets.cpu.reduce_layout import after_copy, split
+from fovea.targets.cpu.reduce_layout import Dim, after_copy, split
 from fovea.targets.cpu.target import CPU
 from fovea.targets.cpu.values import Index, Value
 
@@ -146,20 +146,20 @@ def _(op: Op, inputs: tuple[Any, ...], attrs: Any, specs: Sequence[Spec]) -> Pla
         return launch(None, [x.dtype], spec)
     dims = (attrs.dim,) if x.shape else ()
     kept, reduced = split(x.shape, x.strides, dims, spec.shape, contiguous_strides(spec.shape))
-    count, step, _ = reduced[0] if reduced else (1, 1, 0)
-    columns = step != 1 and bool(kept) and kept[-1][1:] == (1, 1)
+    count, step = reduced[0][:2] if reduced else (1, 1)
+    columns = step != 1 and bool(kept) and kept[-1][1:3] == (1, 1)
     if step != 1 and not columns:
         return after_copy(op, x, attrs, specs, dims)
-    wide = kept.pop()[0] if columns else 1
-    outer = kept or [(1, 0, 0)]
-    rows = numel([n for n, _, _ in outer])
+    wide = kept.pop().size if columns else 1
+    outer = kept or [Dim(1, 0, 0)]
+    rows = numel([d.size for d in outer])
     grain = max(1, PIECE // (count * wide))
     alone = rows * wide * count <= ALONE_BELOW
     words = [
-        *(n for n, _, _ in outer),
+        *(d.size for d in outer),
         *(count, step, wide, rows, rows if alone else grain),
-        *(s for _, s, _ in outer),
-        *(s for _, _, s in outer),
+        *(d.x for d in outer),
+        *(d.y for d in outer),
     ]
     e, largest = element(x.dtype.name), op is ops.argmax
     index = i32 if _comparable(e).bytes == 4 and count < 1 << 31 else i64

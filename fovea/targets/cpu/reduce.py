@@ -11,6 +11,7 @@ from fovea.ops import elementwise
 from fovea.ops import reduce as ops
 from fovea.ops.op import Op, Spec, contiguous_strides, numel
 from fovea.targets.base import Plan
+from fovea.targets.cpu import reduce_form as forms
 from fovea.targets.cpu import reduce_kernels as kernels
 from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.elements import Element, element
@@ -18,18 +19,18 @@ from fovea.targets.cpu.launch import launch, launch_program, maker, program_call
 from fovea.targets.cpu.loops import Ready, collapse, prepare
 from fovea.targets.cpu.pointwise import expression
 from fovea.targets.cpu.program import KernelProgram
-from fovea.targets.cpu.reduce_kernels import Form, Reduction
-from fovea.targets.cpu.reduce_layout import Dim, Layout, after_copy, arranged, split
+from fovea.targets.cpu.reduce_form import Form, Prologue, Reduction
+from fovea.targets.cpu.reduce_layout import Apart, Dim, Layout, after_copy, arranged, split
 from fovea.targets.cpu.target import CPU
 
-_REDUCTIONS: dict[Op, Reduction] = {
-    ops.sum_: kernels.SUM,
-    ops.mean: kernels.SUM,
-    ops.prod: kernels.PROD,
-    ops.amax: kernels.AMAX,
-    ops.amin: kernels.AMIN,
-    ops.any_: kernels.ANY,
-    ops.all_: kernels.ALL,
+REDUCTIONS: dict[Op, Reduction] = {
+    ops.sum_: forms.SUM,
+    ops.mean: forms.SUM,
+    ops.prod: forms.PROD,
+    ops.amax: forms.AMAX,
+    ops.amin: forms.AMIN,
+    ops.any_: forms.ANY,
+    ops.all_: forms.ALL,
 }
 
 ALONE_BELOW = 65536  # elements; less is reduced by the calling thread
@@ -48,7 +49,7 @@ class Stage:
 
 
 def _total(dims: Sequence[Dim]) -> int:
-    return numel([n for n, _, _ in dims])
+    return numel([d.size for d in dims])
 
 
 def _packed(address: int, words: Sequence[int], scalars: Sequence[float], parallel: bool) -> Ready:
@@ -58,7 +59,29 @@ def _packed(address: int, words: Sequence[int], scalars: Sequence[float], parall
 
 def _by_memory(dims: Sequence[Dim]) -> list[int]:
     """Row-major strides of the dimensions, in their order: where partial results go."""
-    return list(contiguous_strides([n for n, _, _ in dims]))
+    return list(contiguous_strides([d.size for d in dims]))
+
+
+def _operand_strides(form: Form, dims: Sequence[Dim]) -> list[list[int]]:
+    """The strides of each buffer that is read or stored on the way, along dimensions."""
+    if form.prologue is None:
+        return [[d.x for d in dims]]
+    read = len(form.prologue.expression.inputs)
+    found = [[d.operands[i] for d in dims] for i in range(read)]
+    return found + [[d.x for d in dims]] * (len(form.buffers) - read)
+
+
+def _strides(
+    form: Form, kept: Sequence[Dim], results: Sequence[int], reduced: Sequence[Dim]
+) -> list[int]:
+    """A kernel's last sizes: strides along kept dimensions, those of results, along reduced."""
+    lists = [*_operand_strides(form, kept), results, *_operand_strides(form, reduced)]
+    return [s for strides in lists for s in strides]
+
+
+def _scalars(form: Form, scalars: Sequence[float]) -> Sequence[float]:
+    """Those of a form: the count only where it divides."""
+    return scalars if form.divided else scalars[len(scalars) - len(form.scalars) :]
 
 
 def rows_call(form: Form, at: Layout, scalars: Sequence[float], whole: Form) -> tuple[Ready, int]:
@@ -67,7 +90,8 @@ def rows_call(form: Form, at: Layout, scalars: Sequence[float], whole: Form) -> 
 
     Its form is ``whole`` with one chunk, else ``form``.
     """
-    *outer, (length, _, _) = at.reduced
+    *outer, inner = at.reduced
+    length = inner.size
     results, many = _total(at.kept), _total(at.reduced)
     grain, chunks = max(1, PIECE // many), 1
     rows = _total(outer) if outer else length
@@ -83,24 +107,23 @@ def rows_call(form: Form, at: Layout, scalars: Sequence[float], whole: Form) -> 
             chunk = -(-chunk // kernels.ROW_BLOCK) * kernels.ROW_BLOCK
         chunks = -(-rows // chunk)
     chosen = whole if chunks == 1 else form
-    to_y = [y for _, _, y in at.kept] if chunks == 1 else _by_memory(at.kept)
+    to_y = [d.y for d in at.kept] if chunks == 1 else _by_memory(at.kept)
     words = [
-        *(n for n, _, _ in at.kept),
-        *(n for n, _, _ in outer),
+        *(d.size for d in at.kept),
+        *(d.size for d in outer),
         *(length, results, grain, chunks, chunk),
-        *(x for _, x, _ in at.kept),
-        *to_y,
-        *(x for _, x, _ in outer),
+        *_strides(chosen, at.kept, to_y, outer),
     ]
     address = load_cached(f"rows/{chosen.key}", lambda: kernels.rows_kernel(chosen))
-    return _packed(address, words, scalars if chosen.divided else (), not alone), chunks
+    return _packed(address, words, _scalars(chosen, scalars), not alone), chunks
 
 
 def columns_call(
     form: Form, at: Layout, scalars: Sequence[float], whole: Form
 ) -> tuple[Ready, int]:
     """The same for kept elements that lie together."""
-    *outer, (length, _, _) = at.kept
+    *outer, inner = at.kept
+    length = inner.size
     results, many = _total(outer), _total(at.reduced)
     grain = length if length <= 1024 else 512
     across = -(-length // grain)
@@ -116,44 +139,56 @@ def columns_call(
         chunk = -(-chunk // block) * block
         chunks = -(-many // chunk)
     chosen = whole if chunks == 1 else form
-    to_y = [y for _, _, y in outer]
-    if chunks > 1:
-        to_y = _by_memory(at.kept)[:-1]
+    to_y = [d.y for d in outer] if chunks == 1 else _by_memory(at.kept)[:-1]
     words = [
-        *(n for n, _, _ in outer),
-        *(n for n, _, _ in at.reduced),
+        *(d.size for d in outer),
+        *(d.size for d in at.reduced),
         *(length, results, row_grain, grain, across, chunks, chunk, results * length),
-        *(x for _, x, _ in outer),
-        *to_y,
-        *(x for _, x, _ in at.reduced),
+        *_strides(chosen, outer, to_y, at.reduced),
     ]
     address = load_cached(f"columns/{chosen.key}", lambda: kernels.columns_kernel(chosen))
-    return _packed(address, words, scalars if chosen.divided else (), not alone), chunks
+    return _packed(address, words, _scalars(chosen, scalars), not alone), chunks
 
 
 def stages(
-    reduction: Reduction, source: Element, result: Element, at: Layout, scalars: Sequence[float]
+    reduction: Reduction,
+    source: Element,
+    result: Element,
+    at: Layout,
+    count: float | None,
+    prologue: Prologue | None = None,
+    parameters: Sequence[float] = (),
 ) -> list[Stage]:
-    """The calls of a reduction: one, or more where the first ones leave partial results."""
+    """The calls of a reduction: one, or more where the first ones leave partial results.
+
+    Args:
+        source, result: the elements reduced and written.
+        count: what totals are divided by.
+        prologue, parameters: what computes the elements, and its numbers.
+
+    Raises:
+        Apart: the prologue's operands do not lie as the elements do.
+    """
     total = reduction.total(source)
     side = _side_by_side(at)
     if side is not None:
         wide, folded = side
-        first = stages(reduction, source, total, wide, ())
-        return [*first, *stages(reduction, total, result, folded, scalars)]
+        first = stages(reduction, source, total, wide, None, prologue, parameters)
+        return [*first, *stages(reduction, total, result, folded, count)]
     kept = len(at.kept) - at.columns
     reduced = len(at.reduced) - (not at.columns)
-    partial = Form(reduction, source, total, kept, reduced, False)
-    whole = Form(reduction, source, result, kept, reduced, bool(scalars))
+    scalars = [*(() if count is None else (count,)), *parameters]
+    partial = Form(reduction, source, total, kept, reduced, False, prologue)
+    whole = Form(reduction, source, result, kept, reduced, count is not None, prologue)
     ready, chunks = (columns_call if at.columns else rows_call)(partial, at, scalars, whole)
     results = _total(at.kept)
     if chunks == 1:
         return [Stage(ready, results * result.bytes)]
     steps = _by_memory(at.kept)
     each, between = (1, results) if at.columns else (chunks, 1)
-    gone = [(chunks, between, 0)]
-    left = [(n, s * each, y) for (n, _, y), s in zip(at.kept, steps, strict=True)]
-    rest = stages(reduction, total, result, Layout(left, gone, at.columns), scalars)
+    gone = [Dim(chunks, between, 0)]
+    left = [Dim(d.size, s * each, d.y) for d, s in zip(at.kept, steps, strict=True)]
+    rest = stages(reduction, total, result, Layout(left, gone, at.columns), count)
     return [Stage(ready, results * chunks * total.bytes), *rest]
 
 
@@ -163,26 +198,35 @@ def _side_by_side(at: Layout) -> tuple[Layout, Layout] | None:
     """
     if not at.columns:
         return None
-    *outer, (columns, _, _) = at.kept
-    *above, (rows, step, _) = at.reduced
-    together = _power_of_two(rows, NARROW // columns)
-    if step != columns or together < 2 or _total(at.kept) * _total(at.reduced) < WORTH_FOLDING:
+    (*outer, inner), (*above, last) = at.kept, at.reduced
+    columns = inner.size
+    together = _power_of_two(last.size, NARROW // columns)
+    if last.x != columns or together < 2 or _total(at.kept) * _total(at.reduced) < WORTH_FOLDING:
         return None
-    lines = contiguous_strides([*(n for n, _, _ in outer), together * columns])
+    if any(
+        s != inner_s * columns for s, inner_s in zip(last.operands, inner.operands, strict=True)
+    ):
+        raise Apart
+    lines = contiguous_strides([*(d.size for d in outer), together * columns])
     wide = Layout(
         [
-            *((n, x, y) for (n, x, _), y in zip(outer, lines, strict=False)),
-            (together * columns, 1, 1),
+            *(d._replace(y=y) for d, y in zip(outer, lines, strict=False)),
+            Dim(together * columns, 1, 1, inner.operands),
         ],
-        [*above, (rows // together, step * together, 0)],
+        [*above, _stretched(last, together)],
         columns=True,
     )
     folded = Layout(
-        [*((n, x, y) for (n, _, y), x in zip(outer, lines, strict=False)), (columns, 1, 1)],
-        [(together, columns, 0)],
+        [*(Dim(d.size, x, d.y) for d, x in zip(outer, lines, strict=False)), Dim(columns, 1, 1)],
+        [Dim(together, columns, 0)],
         columns=True,
     )
     return wide, folded
+
+
+def _stretched(d: Dim, times: int) -> Dim:
+    """So many neighbors along a dimension taken as one."""
+    return Dim(d.size // times, d.x * times, 0, tuple(s * times for s in d.operands))
 
 
 def _power_of_two(n: int, most: int) -> int:
@@ -193,7 +237,7 @@ def _power_of_two(n: int, most: int) -> int:
     return power
 
 
-@CPU.lower(*_REDUCTIONS)
+@CPU.lower(*REDUCTIONS)
 def _(op: Op, inputs: tuple[Any, ...], attrs: Any, specs: Sequence[Spec]) -> Plan:
     (x,), (spec,) = inputs, specs
     out_strides = contiguous_strides(spec.shape) if spec.strides is None else spec.strides
@@ -208,9 +252,9 @@ def _(op: Op, inputs: tuple[Any, ...], attrs: Any, specs: Sequence[Spec]) -> Pla
     at = arranged(kept, reduced)
     if at is None:
         return after_copy(op, x, attrs, specs, attrs.dims)
-    reduction, e = _REDUCTIONS[op], element(x.dtype.name)
-    scalars = (float(count),) if op is ops.mean else ()
-    found = stages(reduction, e, element(spec.dtype.name), at, scalars)
+    reduction, e = REDUCTIONS[op], element(x.dtype.name)
+    divisor = float(count) if op is ops.mean else None
+    found = stages(reduction, e, element(spec.dtype.name), at, divisor)
     if len(found) == 1:
         return launch(found[0].ready, [x.dtype], spec)
     return launch_program(_program(found), spec)
@@ -228,7 +272,7 @@ def _program(found: Sequence[Stage]) -> KernelProgram:
 
 def _of_one(x: Any, kept: Sequence[Dim], spec: Spec) -> Plan:
     """Each result has one element: a copy, cast if need be."""
-    space = collapse([n for n, _, _ in kept], ([s for _, s, _ in kept], [s for _, _, s in kept]))
+    space = collapse([d.size for d in kept], ([d.x for d in kept], [d.y for d in kept]))
     assert space is not None
     cast = expression(elementwise.cast, "", 0, (x.dtype,), spec.dtype, spec.dtype)
     return launch(prepare(cast, space), [x.dtype], spec)

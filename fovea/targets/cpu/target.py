@@ -24,6 +24,7 @@ __all__ = ["CPU", "CpuTarget"]
 _LOWERINGS = {
     "activation": ("pointwise",),
     "elementwise": ("pointwise",),
+    "fused_pointwise": ("fused_pointwise", "fused_reduce"),
     "index": ("index",),
     "linalg": ("matmul",),
     "memory": ("memory_ops",),
