@@ -9,10 +9,22 @@ from fovea.graph.graph import Graph
 from fovea.graph.passes.common import share_common
 from fovea.graph.passes.dead_code import remove_dead_code
 from fovea.graph.passes.fold_constants import fold_constants
+from fovea.graph.passes.fuse_pointwise import fuse_pointwise
+from fovea.graph.passes.fuse_reductions import fuse_reductions
 from fovea.graph.passes.simplify import simplify
 from fovea.graph.verify import verify as check
 
-__all__ = ["Pass", "fold_constants", "optimize", "passes", "remove_dead_code", "share_common"]
+__all__ = [
+    "Pass",
+    "fold_constants",
+    "fuse_pointwise",
+    "fuse_reductions",
+    "optimize",
+    "passes",
+    "remove_dead_code",
+    "share_common",
+    "simplify",
+]
 
 Pass = Callable[[Graph], Graph]
 
@@ -23,7 +35,9 @@ def passes(*, inference: bool = False) -> list[Pass]:
     Args:
         inference: states do not change between calls, and no gradient is wanted.
     """
-    return [remove_dead_code, fold_constants, simplify, share_common, simplify, remove_dead_code]
+    better = [remove_dead_code, fold_constants, simplify, share_common, simplify]
+    fused = [fuse_pointwise, fuse_reductions]
+    return [*better, *fused, remove_dead_code]
 
 
 def optimize(graph: Graph, *, inference: bool = False, verify: bool = False) -> Graph:

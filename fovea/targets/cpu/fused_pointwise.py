@@ -22,7 +22,7 @@ from fovea.targets.cpu.stages import Operand, Stages
 from fovea.targets.cpu.target import CPU
 from fovea.targets.cpu.values import Value
 
-__all__ = ["fused", "parameters"]
+__all__ = ["fused", "in_place", "parameters", "strides_of"]
 
 # An op's cost in a loop of its own is mostly that of loads and stores; beside others it costs less.
 _MEMORY = 1.5
@@ -94,13 +94,26 @@ def _emit(
     return [values[v] for v in a.outputs]
 
 
+def in_place(a: PointwiseAttrs) -> tuple[int, ...]:
+    """The operands whose memory outputs may take: those that all of them are computed from.
+
+    Kernels are told that buffers do not overlap, so only what a store waits for is loaded before.
+    """
+    sources: list[set[int]] = [{v} for v in range(a.operands)] + [set() for _ in a.constants]
+    for step in a.steps:
+        sources.append(set().union(*(sources[v] for v in step.operands)))
+    return tuple(sorted(set.intersection(*(sources[v] for v in a.outputs))))
+
+
 def strides_of(spec: Spec) -> tuple[int, ...]:
+    """Distances in elements."""
     return contiguous_strides(spec.shape) if spec.strides is None else spec.strides
 
 
 @CPU.lower(pointwise)
 def _(op: Op, inputs: tuple[Any, ...], a: PointwiseAttrs, specs: Sequence[Spec]) -> Plan:
     stages = Stages(inputs, specs)
+    stages.in_place = in_place(a)
     shape = specs[0].shape
     steps = [broadcast_strides(shape, t.shape, t.strides) for t in inputs]
     space = collapse(shape, [*steps, *(strides_of(s) for s in specs)])

@@ -17,21 +17,16 @@ from fovea.ops.fused_pointwise import (
     pointwise,
     pointwise_reduce,
 )
-from fovea.ops.op import Op, Spec, contiguous_strides, numel
+from fovea.ops.op import Op, Spec, numel
 from fovea.targets.base import Plan
 from fovea.targets.cpu import reduce
 from fovea.targets.cpu.elements import element
-from fovea.targets.cpu.fused_pointwise import fused, parameters
+from fovea.targets.cpu.fused_pointwise import fused, in_place, parameters, strides_of
 from fovea.targets.cpu.loops import BROADCAST, CONTIGUOUS, broadcast_strides, collapse, prepare
 from fovea.targets.cpu.reduce_form import Prologue
 from fovea.targets.cpu.reduce_layout import Apart, Layout, arranged, split
 from fovea.targets.cpu.stages import Operand, Stages, same_strides
 from fovea.targets.cpu.target import CPU
-
-
-def strides_of(spec: Spec) -> tuple[int, ...]:
-    """Distances in elements."""
-    return contiguous_strides(spec.shape) if spec.strides is None else spec.strides
 
 
 class _Call:
@@ -52,6 +47,7 @@ class _Call:
         shape = self.value.shape
         self.steps = [broadcast_strides(shape, t.shape, t.strides) for t in inputs]
         self.stages = Stages(inputs, specs)
+        self.stages.in_place = in_place(a.expression)
         self.operands = [self.stages.read(i) for i in range(len(inputs))]
         self.stored = [Operand("output", i) for i in range(1, len(specs))]
         count = float(numel([shape[d] for d in a.dims]))

@@ -50,6 +50,7 @@ class Stages:
         self._scratch: list[int] = []
         self._tables: list[np.ndarray[Any, Any]] = []
         self._thread_scratch = 0
+        self.in_place: tuple[int, ...] = ()  # inputs whose memory outputs may take
 
     # -- operands ---------------------------------------------------------------------------------
 
@@ -160,6 +161,7 @@ class Stages:
             tuple(self._scratch),
             self._thread_scratch,
             tuple(self._tables),
+            in_place=self.in_place,
         )
 
 

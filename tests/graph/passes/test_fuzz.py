@@ -10,7 +10,15 @@ import pytest
 from fovea.graph import Graph
 from fovea.graph.graph import same_spec
 from fovea.graph.interpret import interpret
-from fovea.graph.passes import fold_constants, optimize, remove_dead_code, share_common, simplify
+from fovea.graph.passes import (
+    fold_constants,
+    fuse_pointwise,
+    fuse_reductions,
+    optimize,
+    remove_dead_code,
+    share_common,
+    simplify,
+)
 from fovea.graph.passes.simplify import EXACT
 from fovea.graph.verify import verify
 from fovea.testing import on_reference
@@ -66,4 +74,19 @@ def test_all_passes_keep_the_meaning(start: int) -> None:
             limit = 1e-4 if a.dtype.itemsize == 4 else 1e-10
             np.testing.assert_allclose(
                 array(a), array(b), limit, limit, err_msg=f"seed {seed}, result {i}"
+            )
+
+
+@pytest.mark.parametrize("start", SEEDS)
+def test_fusion_keeps_every_bit_that_kernels_make(start: int) -> None:
+    for seed in range(2000 + start * EACH, 2000 + (start + 1) * EACH):
+        graph = fold_constants(Graphs(seed, nodes=40).graph())
+        fused = graph
+        for step in (fuse_pointwise, fuse_reductions, remove_dead_code):
+            fused = step(fused)
+            verify(fused)
+        program = results(fused, seed)
+        for i, (a, b) in enumerate(zip(program, results(graph, seed), strict=True)):
+            np.testing.assert_array_equal(
+                array(a), array(b), err_msg=f"seed {seed}, result {i}\n{graph}\n{fused}"
             )
