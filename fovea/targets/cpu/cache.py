@@ -1,9 +1,10 @@
 """Compiled kernels on disk, so that a process seldom compiles anything.
 
-One file a kernel: a magic line, a checksum, the symbol, the names of the kernel and its buffers,
+One file a kernel: a magic line, a checksum, the symbol and the names of the kernel and its buffers,
 the object file. It is found by the kernel's key, or else (the generator's source has changed) by
-the assembly that was built anew: the same assembly is compiled once. Files appear whole (written aside, then renamed), a damaged one counts as absent and is
-replaced, and a directory that cannot be written is done without.
+the assembly that was built anew: the same assembly is compiled once. Files appear whole (written
+aside, then renamed), a damaged one counts as absent and is replaced, and a directory that cannot be
+written is done without.
 """
 
 from __future__ import annotations
