@@ -3,7 +3,8 @@
 Inputs of each op are ``scalars`` (float64: the hyper-parameters that ``attrs.scalars`` names, so
 that a schedule changes numbers in memory and nothing else), then all parameters, all gradients, and
 for each name in ``attrs.states`` that state of all parameters. A state has its parameter's shape
-and dtype, but for the 0-d float32 ones in ``SCALAR_STATES``.
+and dtype, but for the 0-d float32 ones in ``SCALAR_STATES``. The last scalar is ``skip``:
+where it is not 0, nothing changes, as when a gradient has overflowed.
 
 Every variant that PyTorch or Keras computes is an attribute. ``decay`` is what weight decay does:
 ``"none"``, ``"l2"`` (it joins the gradient) or ``"decoupled"`` (the parameter shrinks by
@@ -51,7 +52,7 @@ DECAYS = ("none", "l2", "decoupled")
 class UpdateAttrs(Attrs):
     """What all updates have: the kind of weight decay, and whether to climb instead of descend."""
 
-    scalars: ClassVar[tuple[str, ...]] = ("lr", "weight_decay")
+    scalars: ClassVar[tuple[str, ...]] = ("lr", "weight_decay", "skip")
 
     decay: str
     maximize: bool
@@ -69,7 +70,7 @@ class SgdAttrs(UpdateAttrs):
     ``first``: the buffers are new, and become the gradient whatever the dampening.
     """
 
-    scalars = ("lr", "weight_decay", "momentum", "dampening")
+    scalars = ("lr", "weight_decay", "momentum", "dampening", "skip")
 
     momentum: bool = False
     nesterov: bool = False
@@ -85,7 +86,7 @@ class SgdAttrs(UpdateAttrs):
 class AdamAttrs(UpdateAttrs):
     """``eps_mode``: eps joins the root ``"corrected"`` for bias (PyTorch) or ``"raw"`` (Keras)."""
 
-    scalars = ("lr", "weight_decay", "beta1", "beta2", "eps")
+    scalars = ("lr", "weight_decay", "beta1", "beta2", "eps", "skip")
 
     amsgrad: bool = False
     eps_mode: str = "corrected"
@@ -102,7 +103,7 @@ class RmspropAttrs(UpdateAttrs):
     ``lr_in_velocity``: the momentum buffer sums lr * g / root (Keras) instead of g / root.
     """
 
-    scalars = ("lr", "weight_decay", "alpha", "eps", "momentum")
+    scalars = ("lr", "weight_decay", "alpha", "eps", "momentum", "skip")
 
     momentum: bool = False
     centered: bool = False
@@ -119,7 +120,7 @@ class RmspropAttrs(UpdateAttrs):
 class AdagradAttrs(UpdateAttrs):
     """``eps_mode``: eps is added ``"outside"`` the root (PyTorch) or ``"inside"`` (Keras)."""
 
-    scalars = ("lr", "weight_decay", "lr_decay", "eps")
+    scalars = ("lr", "weight_decay", "lr_decay", "eps", "skip")
 
     eps_mode: str = "outside"
 
@@ -132,7 +133,7 @@ class AdagradAttrs(UpdateAttrs):
 class AdamaxAttrs(UpdateAttrs):
     """``eps_mode``: eps joins |g| in the ``"norm"`` (PyTorch) or the ``"ratio"`` (Keras)."""
 
-    scalars = ("lr", "weight_decay", "beta1", "beta2", "eps")
+    scalars = ("lr", "weight_decay", "beta1", "beta2", "eps", "skip")
 
     eps_mode: str = "norm"
 
@@ -145,7 +146,7 @@ class AdamaxAttrs(UpdateAttrs):
 class NadamAttrs(UpdateAttrs):
     """PyTorch's; Keras's is the same with a momentum_decay of 1."""
 
-    scalars = ("lr", "weight_decay", "beta1", "beta2", "eps", "momentum_decay")
+    scalars = ("lr", "weight_decay", "beta1", "beta2", "eps", "momentum_decay", "skip")
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -187,6 +188,8 @@ def _update_op(name: str, attrs: type[UpdateAttrs]) -> Callable[[Rule], Op]:
         def _(scalars: Array, *rest: Any) -> None:
             *tensors, a = rest
             c = SimpleNamespace(**dict(zip(a.scalars, scalars.tolist(), strict=True)))
+            if c.skip:
+                return
             for p, g, *states in by_parameter(tensors, a):
                 s = SimpleNamespace(**{n: _wide(x) for n, x in zip(a.states, states, strict=True)})
                 p[...] = _step(rule, _wide(p), _wide(g), s, c, a)

@@ -18,7 +18,8 @@ import numpy as np
 from fovea import dtypes, targets, watching
 from fovea.autograd import enable_grad
 from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
-from fovea.functions.creation import from_array, full_like, scalar_tensor
+from fovea.functions.creation import constant, from_array, full_like, scalar_tensor
+from fovea.functions.indexing import copy_
 from fovea.ops import memory
 from fovea.ops.op import Op
 from fovea.ops.optim import SCALAR_STATES, UpdateAttrs
@@ -69,7 +70,8 @@ class Update:
         columns = [[s[name] for s in self._dicts] for name in attrs.states]
         self.fixed = [*params, *chain.from_iterable(columns)]
         self.storages = [t.storage for t in self.fixed]
-        self.values: tuple[float, ...] = (0.0,) * len(attrs.scalars)
+        self.values: tuple[float, ...] = (0.0,) * (len(attrs.scalars) - 1)
+        self.skips = False  # whether the last scalar, skip, may be other than 0
         self.scalars = from_array(np.zeros(len(attrs.scalars)))
         self._numbers = self.scalars._array()
         self.target = targets.active()
@@ -98,9 +100,12 @@ class Update:
             and targets.active() is self.target
         )
 
-    def run(self, values: tuple[float, ...]) -> None:
-        """Update the parameters, with these numbers for ``attrs.scalars``."""
+    def run(self, values: tuple[float, ...], skip: Tensor | None = None) -> None:
+        """Update the parameters, with these numbers for ``attrs.scalars``, unless ``skip`` is 1."""
         self.sync(values)
+        if skip is not None or self.skips:
+            self.skips = skip is not None
+            copy_(self.scalars[-1], constant(0.0, dtypes.float64) if skip is None else skip)
         grads = self._gradients()
         if watching.watcher is None:
             self._call(grads)
@@ -118,7 +123,7 @@ class Update:
     def sync(self, values: tuple[float, ...]) -> None:
         """Write the hyper-parameters into the tensor that the op reads."""
         if values != self.values:
-            self._numbers[:] = self.values = values
+            self._numbers[:-1] = self.values = values
             self.scalars.storage.version += 1
 
     def _gradients(self) -> list[Tensor]:
@@ -160,6 +165,7 @@ class UpdateOptimizer(Optimizer):
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         self._updates: dict[int, list[Update]] = {}
+        self._skip: Tensor | None = None
         for flag in ("capturable", "differentiable"):
             _unsupported(type(self).__name__, flag, defaults.get(flag))
         if defaults.get("foreach") and defaults.get("fused"):
@@ -171,12 +177,12 @@ class UpdateOptimizer(Optimizer):
         raise NotImplementedError
 
     def numbers(self, group: Group) -> tuple[float, ...]:
-        """The values of the attributes' ``scalars``."""
+        """The values of the attributes' ``scalars``, but for the last."""
         raise NotImplementedError
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._updates = {}
+        self._updates, self._skip = {}, None
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Change the parameters that have a gradient.
@@ -196,6 +202,16 @@ class UpdateOptimizer(Optimizer):
                 self._step_group(number, group, params)
         return loss
 
+    def step_unless(self, skip: Tensor) -> None:
+        """``step`` that changes nothing where ``skip``, a 0-d tensor, is 1: without asking it, so
+        that a captured program decides in each call.
+        """
+        self._skip = skip
+        try:
+            self.step()
+        finally:
+            self._skip = None
+
     def sync(self) -> None:
         """Write what ``param_groups`` says into the tensors that updates read.
 
@@ -210,15 +226,15 @@ class UpdateOptimizer(Optimizer):
         updates = self._updates.get(number)
         if updates is not None and len(updates) == 1 and updates[0].attrs is attrs:
             if updates[0].fits(params, self.state):
-                updates[0].run(values)
+                updates[0].run(values, self._skip)
                 return
         elif updates is not None and self._all_fit(updates, params, attrs):
             for update in updates:
-                update.run(values)
+                update.run(values, self._skip)
             return
         updates = self._updates[number] = self._prepared(group, params)
         for update in updates:
-            update.run(values)
+            update.run(values, self._skip)
 
     def _all_fit(self, updates: list[Update], params: list[Tensor], attrs: UpdateAttrs) -> bool:
         """The same for a group that takes several calls, for its dtypes or layouts."""

@@ -405,7 +405,7 @@ class Graphs:
                 and self.root[v] is not p
             )
         )
-        lr = self.b.state(np.array([0.1, 0.0, 0.0, 0.0]))
+        lr = self.b.state(np.array([0.1, 0.0, 0.0, 0.0, 0.0]))
         self.changing(sgd_update, (lr, p, g), SgdAttrs.of("none", False))
 
 

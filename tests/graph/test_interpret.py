@@ -71,7 +71,7 @@ def test_random_numbers_advance_a_copy() -> None:
 
 def test_an_optimizer_step() -> None:
     b = Builder()
-    scalars = b.state(np.array([0.1, 0.0, 0.9, 0.0]), "scalars")
+    scalars = b.state(np.array([0.1, 0.0, 0.9, 0.0, 0.0]), "scalars")
     w, buffer = b.state(fovea.ones(3), "w"), b.state(fovea.zeros(3), "buffer")
     g = b.input(3)
     news = b.bind(sgd_update, (scalars, w, g, buffer), SgdAttrs.of("none", False, True))

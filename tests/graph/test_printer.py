@@ -66,7 +66,7 @@ def test_changed_states_have_a_prime() -> None:
 
 def test_long_lists_of_operands_are_cut() -> None:
     b = Builder()
-    scalars = b.state(np.zeros(4), "scalars")
+    scalars = b.state(np.zeros(5), "scalars")
     params = [b.state(np.zeros(2, np.float32), f"p{i}") for i in range(20)]
     grads = [b.input(2) for _ in range(20)]
     b.bind(sgd_update, (scalars, *params, *grads), SgdAttrs.of("none", False))

@@ -41,7 +41,7 @@ def updated(b: Builder) -> tuple[Value, Value, Value, Value]:
 def test_a_whole_step() -> None:
     b = Builder()
     x = b.input(2, 3, name="x")
-    rng, scalars, w = b.state(np.zeros(2, np.int64)), b.state(np.zeros(4)), vector(b, "w")
+    rng, scalars, w = b.state(np.zeros(2, np.int64)), b.state(np.zeros(5)), vector(b, "w")
     noise, new_rng = b(random_uniform, rng, **UNIFORM)
     old = b(clone, w, layout="preserve")
     g = b(view, b(expand, b(sum_, x, dims=(0, 1), keepdim=True), shape=(4, 1)), shape=(4,))
@@ -236,7 +236,7 @@ def places_of_a_pure_op() -> Graph:
 
 def place_that_is_not_there() -> Graph:
     b = Builder()
-    scalars, w = b.state(np.zeros(4)), vector(b)
+    scalars, w = b.state(np.zeros(5)), vector(b)
     new = b.bind(sgd_update, (scalars, w, b.input(4)), SgdAttrs.of("none", False))
     return changed(b.graph(updates=[(w, new)]), 0, mutated=(3,))
 
@@ -251,7 +251,7 @@ def new_value_of_another_kind() -> Graph:
 
 def change_of_an_expanded_tensor() -> Graph:
     b = Builder()
-    scalars, w, step = b.state(np.zeros(4)), vector(b), b(relu, b.input(1))
+    scalars, w, step = b.state(np.zeros(5)), vector(b), b(relu, b.input(1))
     spread = b(expand, step, shape=(4,))
     b.bind(sgd_update, (scalars, spread, w), SgdAttrs.of("none", False))
     return b.graph()

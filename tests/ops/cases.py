@@ -122,6 +122,7 @@ CASES: dict[str, list[Case]] = {
     "lay_out": [([real(2, 3, 4)], {"strides": s}) for s in ((12, 4, 1), (1, 8, 2), (4, 8, 1))],
     "clone": [([real(2, 3, 4, 5)], {"layout": k}) for k in ("preserve", "contiguous", "channels_last")],
     "cat": [([real(2, 3), real(2, 1), real(2, 4)], {"dim": 1}), ([real(2, 3, 2, 2), real(1, 3, 2, 2)], {"dim": 0})],
+    "nonfinite": [([real(2, 3), real(4)], {}), ([real(2, 3), np.array([[0.5, -np.inf]])], {})],
     "pad": [([real(2, 3)], {"before": (1, 0), "after": (0, 2), "value": 0.5}),
             ([real(2, 4)], {"before": (0, -1), "after": (1, -1), "value": 0.0})],
     "flip": [([real(2, 3, 4)], {"dims": (0, 2)})],

@@ -27,7 +27,8 @@ def updater(op: Any, attrs: ops.UpdateAttrs, **numbers: float) -> type[UpdateOpt
             return attrs
 
         def numbers(self, group: dict[str, Any]) -> tuple[float, ...]:
-            return tuple({"lr": LR, "weight_decay": 0.0, **numbers}[n] for n in attrs.scalars)
+            values = {"lr": LR, "weight_decay": 0.0, **numbers}
+            return tuple(values[n] for n in attrs.scalars[:-1])
 
     return Updater
 

@@ -329,30 +329,30 @@ def test_update_ops_check_what_they_are_given() -> None:
     from fovea.ops.optim import AdamAttrs, SgdAttrs, adam_update, sgd_update
 
     plain = SgdAttrs.of("none", False, False, False, False, False)
-    four = fovea.tensor([0.5, 0.0, 0.0, 0.0], dtype=fovea.float64)
+    five = fovea.tensor([0.5, 0.0, 0.0, 0.0, 0.0], dtype=fovea.float64)
     p, g = fovea.ones(3), fovea.ones(3)
-    sgd_update.bind((four, p, g), plain)
+    sgd_update.bind((five, p, g), plain)
     assert p.tolist() == [0.5, 0.5, 0.5]
     with pytest.raises(fovea.errors.ShapeError, match="scalars"):
-        sgd_update.bind((four[:2], p, g), plain)
+        sgd_update.bind((five[:2], p, g), plain)
     with pytest.raises(fovea.errors.ShapeError, match="scalars"):
-        sgd_update.bind((four.float(), p, g), plain)
+        sgd_update.bind((five.float(), p, g), plain)
     with pytest.raises(fovea.errors.ShapeError, match="gradient of parameter 0"):
-        sgd_update.bind((four, p, fovea.ones(2)), plain)
+        sgd_update.bind((five, p, fovea.ones(2)), plain)
     with pytest.raises(fovea.errors.DTypeError, match="parameter 0"):
-        sgd_update.bind((four, p.long(), g.long()), plain)
+        sgd_update.bind((five, p.long(), g.long()), plain)
     with pytest.raises(fovea.errors.ArgumentError, match="decay"):
         wrong = SgdAttrs.of("l3", False, False, False, False, False)
-        sgd_update.bind((four, p, g), wrong)
+        sgd_update.bind((five, p, g), wrong)
     with pytest.raises(TypeError, match="2 tensors"):
-        adam_update.bind((fovea.zeros(5, dtype=fovea.float64), p, g), AdamAttrs.of("none", False))
+        adam_update.bind((fovea.zeros(6, dtype=fovea.float64), p, g), AdamAttrs.of("none", False))
 
 
 def test_update_ops_take_any_strides() -> None:
     from fovea.ops.optim import SgdAttrs, sgd_update
 
     plain = SgdAttrs.of("none", False, False, False, False, False)
-    spread = fovea.zeros(8, dtype=fovea.float64)[::2]
+    spread = fovea.zeros(10, dtype=fovea.float64)[::2]
     spread[0] = 0.5
     p = fovea.ones(2, 6)[:, ::3]
     wide = fovea.ones(4, dtype=fovea.float64)

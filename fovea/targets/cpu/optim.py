@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-
 from fovea.ops.op import Attrs, Op, Spec, numel
 from fovea.ops.optim import (
     SCALAR_STATES,
@@ -29,7 +27,6 @@ from fovea.ops.optim import (
     rmsprop_update,
     sgd_update,
 )
-from fovea.ops.rules import dense_strides
 from fovea.targets.base import Plan
 from fovea.targets.cpu import threads, vmath
 from fovea.targets.cpu.builder import Kernel, checking
@@ -39,11 +36,11 @@ from fovea.targets.cpu.elements import Element, element, f32, f64, i64
 from fovea.targets.cpu.launch import address_of, ranges_of
 from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.recipe import Call, Operand, Recipe
+from fovea.targets.cpu.tables import CHUNK, addresses, chunks_of, is_run, pointer
 from fovea.targets.cpu.target import CPU
 from fovea.targets.cpu.values import Value
 from fovea.targets.reference import REFERENCE
 
-CHUNK = 32768  # elements: some 20 us of work, and 128 KiB of each float32 tensor
 LINE = 64  # bytes of a cache line
 AHEAD = (
     12  # how many lines ahead is fetched: a handful of streams is more than the hardware follows
@@ -185,14 +182,6 @@ RULES: dict[Op, Rule] = {
 }
 
 
-def _pointer(k: Kernel, word: Value, kind: Element, count: Any = 1) -> Buffer:
-    """A buffer at an address that was loaded; ``count`` elements of it are meant to be used."""
-    name = k.fresh("%p")
-    k.emit(f"{name} = inttoptr {word.typed} to ptr")
-    bounds = (word, word + k.index(count) * kind.bytes) if k.checked else None
-    return Buffer(k, kind, name, "tensors", 0, bounds)
-
-
 def _scalars(k: Kernel, buffer: Buffer, a: UpdateAttrs) -> Numbers:
     return Numbers(**{name: k.load(buffer, i) for i, name in enumerate(a.scalars)})
 
@@ -218,14 +207,15 @@ def update_kernel(op: Op, a: UpdateAttrs, kind: Element) -> Kernel:
         words = [k.load(table, count * i + which) for i in range(2 + len(a.states))]
         named = dict(zip(a.states, words[2:], strict=True))
         c = _scalars(k, scalars, a)
+        length = k.select(c.skip.eq(0.0), length, 0)
         numbers = Numbers(
-            **{n: k.load(_pointer(k, named.pop(n), f32)) for n in SCALAR_STATES if n in named}
+            **{n: k.load(pointer(k, named.pop(n), f32)) for n in SCALAR_STATES if n in named}
         )
         prepared = vars(rule.prepare(k, c, _counted(k, c, numbers), a))
         prepared["weight_decay"], prepared["shrink"] = c.weight_decay, 1.0 - c.lr * c.weight_decay
         n = Numbers(**{name: k.cast(v, compute) for name, v in prepared.items()})
         words = [*words[:2], *named.values()]
-        tensors = [_pointer(k, w, kind, start + length).at(start) for w in words]
+        tensors = [pointer(k, w, kind, start + length).at(start) for w in words]
         line = LINE // kind.bytes
         full = length // line * line
         with k.loop(0, full, line) as i:
@@ -269,22 +259,12 @@ def count_kernel(op: Op, a: UpdateAttrs) -> Kernel:
     (table, scalars), (count,) = k.buffers, k.sizes
     c = _scalars(k, scalars, a)
     places = {n: 2 + a.states.index(n) for n in SCALAR_STATES if n in a.states}
-    with k.loop(0, count) as which:
-        held = {n: _pointer(k, k.load(table, count * at + which), f32) for n, at in places.items()}
+    with k.loop(0, k.select(c.skip.eq(0.0), count, 0)) as which:
+        held = {n: pointer(k, k.load(table, count * at + which), f32) for n, at in places.items()}
         after = _counted(k, c, Numbers(**{n: k.load(b) for n, b in held.items()}))
         for name, buffer in held.items():
             k.store(k.cast(getattr(after, name), f32), buffer)
     return k
-
-
-def chunks_of(sizes: Sequence[int]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """(parameter, start, length) of each piece."""
-    rows = [
-        (which, start, min(CHUNK, size - start))
-        for which, size in enumerate(sizes)
-        for start in range(0, size, CHUNK)
-    ]
-    return np.array(rows, np.int64).reshape(-1, 3)
 
 
 def _same_layout(tensors: Sequence[Any], a: UpdateAttrs) -> bool:
@@ -292,7 +272,7 @@ def _same_layout(tensors: Sequence[Any], a: UpdateAttrs) -> bool:
     for p, *others in by_parameter(tensors, a):
         if p.dtype is not tensors[0].dtype:
             return False
-        if p.strides != dense_strides(tuple(p.shape), p.strides):
+        if not is_run(p):
             return False
         for name, t in zip(("gradient", *a.states), others, strict=True):
             if name not in SCALAR_STATES and t.strides != p.strides:
@@ -328,15 +308,15 @@ class _Launch:
         self.run = self._run_checked if checking() else self._run
 
     def __call__(self, inputs: tuple[Any, ...]) -> None:
-        self.run(inputs[0], _addresses(inputs[1:]))
+        self.run(inputs[0], addresses(inputs[1:]))
 
     def with_gradients_later(self, inputs: tuple[Any, ...]) -> Callable[[Sequence[Any]], None]:
         """The plan for these inputs but for the gradients, which are given at each call."""
-        scalars, table = inputs[0], _addresses(inputs[1:])
+        scalars, table = inputs[0], addresses(inputs[1:])
         first, last = self.params, 2 * self.params
 
         def run(grads: Sequence[Any]) -> None:
-            table[first:last] = _addresses(grads)
+            table[first:last] = addresses(grads)
             self.run(scalars, table)
 
         return run
@@ -373,7 +353,3 @@ class _Launch:
         run_checked(self.update, update, [tables, pieces, numbers], self.threads)
         if self.count:
             run_checked(self.count, count, [tables, numbers], 1)
-
-
-def _addresses(tensors: Sequence[Any]) -> array[int]:
-    return array("q", [t.storage.address + t.offset * t.dtype.itemsize for t in tensors])

@@ -76,7 +76,7 @@ def test_random_numbers_differ() -> None:
 
 def test_what_is_overwritten_is_not_shared() -> None:
     b = Builder()
-    lr, g = b.state(np.zeros(4)), b.input(3)
+    lr, g = b.state(np.zeros(5)), b.input(3)
     first, second = b(exp, g), b(exp, g)
     new = b.bind(sgd_update, (lr, first, g), SgdAttrs.of("none", False))
     assert shared(b.graph(b(add, new, second))) == ["exp", "exp", "sgd_update", "add"]
@@ -84,7 +84,7 @@ def test_what_is_overwritten_is_not_shared() -> None:
 
 def test_views_of_a_state_before_its_change() -> None:
     b = Builder()
-    lr, w = b.state(np.zeros(4)), b.state(np.ones((3, 2), np.float32))
+    lr, w = b.state(np.zeros(5)), b.state(np.ones((3, 2), np.float32))
     first, second = b(permute, w, dims=(1, 0)), b(permute, w, dims=(1, 0))
     y = b(add, first, second)
     new = b.bind(sgd_update, (lr, w, b.input(3, 2)), SgdAttrs.of("none", False))

@@ -92,7 +92,7 @@ def test_results_and_what_is_overwritten_keep_their_own_memory() -> None:
     graph = b.graph(b(exp, c))
     assert fold_constants(graph) is graph
     b = Builder()
-    c, lr = b.constant([1.0, 2.0]), b.state(np.array([0.5, 0, 0, 0]))
+    c, lr = b.constant([1.0, 2.0]), b.state(np.array([0.5, 0, 0, 0, 0]))
     new = b.bind(sgd_update, (lr, b(exp, c), b(exp, c)), SgdAttrs.of("none", False))
     graph = folded(b.graph(new))
     assert names(graph) == ["exp", "sgd_update"]

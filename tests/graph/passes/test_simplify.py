@@ -274,7 +274,7 @@ def test_exact_rules_leave_roundings_alone() -> None:
 
 
 def stepped(b: Builder, p: Value, g: Value) -> Value:
-    lr = b.state(np.array([0.5, 0, 0, 0]))
+    lr = b.state(np.array([0.5, 0, 0, 0, 0]))
     new: Value = b.bind(sgd_update, (lr, p, g), SgdAttrs.of("none", False))
     return new
 

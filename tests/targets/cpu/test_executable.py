@@ -19,6 +19,7 @@ from fovea.ops import conv, index, loss, norm, optim, pool, reduce, shape, softm
 from fovea.ops import elementwise as e
 from fovea.ops import random as random_ops
 from fovea.ops.linalg import linear, matmul
+from fovea.ops.nonfinite import nonfinite
 from fovea.targets.cpu import arena as arenas
 from fovea.targets.cpu.executable import Executable
 from tests.graph.builder import Builder
@@ -193,7 +194,7 @@ def test_a_state_with_another_layout_or_dtype_than_its_new_value() -> None:
 def _update(b: Builder, params: list[Value], grads: list[Value]) -> list[tuple[Value, Value]]:
     states = [b.state(np.zeros(p.shape, np.float32)) for p in params for _ in range(2)]
     steps = [b.state(np.float32(0)) for _ in params]
-    scalars = b.state(np.array([0.1, 0.01, 0.9, 0.99, 1e-8]))
+    scalars = b.state(np.array([0.1, 0.01, 0.9, 0.99, 1e-8, 0.0]))
     a = optim.AdamAttrs.of("none", False, False, "corrected")
     inputs = [scalars, *params, *grads, *states[::2], *states[1::2], *steps]
     changed = [*params, *states[::2], *states[1::2], *steps]
@@ -208,6 +209,14 @@ def test_an_optimizer_step_changes_parameters_and_its_states() -> None:
     graph = b.graph(loss_value, updates=_update(b, params, grads))
     program = check(graph, [fovea.randn(40, 30), fovea.randn(7)], runs=3)
     assert program.memory.total <= 4 * 40 * 30 + 256
+
+
+def test_a_check_of_many_tensors() -> None:
+    b = Builder()
+    parts = [b.input(40, 1000), b.input(7)]
+    program = check(b.graph(b.bind(nonfinite, parts, None)), [fovea.ones(40, 1000), fovea.ones(7)])
+    assert program.run([fovea.ones(40, 1000), fovea.ones(7) / 0])[0].item() == 1
+    assert program.run([fovea.ones(40, 1000), fovea.ones(7)])[0].item() == 0
 
 
 def test_a_changed_input_that_is_no_state_is_copied_first() -> None:
