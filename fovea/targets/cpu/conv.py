@@ -24,6 +24,7 @@ from fovea.targets.cpu.isa import active
 from fovea.targets.cpu.lowering import dense_copy, run_program, view_of
 from fovea.targets.cpu.packing import Order, panel_builder
 from fovea.targets.cpu.program import KernelCall, KernelProgram
+from fovea.targets.cpu.recipe import prepared
 from fovea.targets.cpu.schedule import Tile
 from fovea.targets.cpu.target import CPU
 from fovea.targets.cpu.views import View
@@ -349,8 +350,9 @@ def _(op: Any, inputs: tuple[Any, ...], attrs: ops.ConvAttrs, specs: Sequence[An
     if bias is not None and bias.strides != (1,) and bias.shape != (1,):
         copied = View.dense(bias.shape, bias.dtype)
         program = plan_conv2d(x, weight, view_of(specs[0]), _params(attrs), copied)
-        plan = run_program(program, specs[0])
-        return lambda tensors: plan((*tensors[:2], dense_copy(tensors[2])))
+        return prepared(
+            run_program(program, specs[0]), {2: dense_copy(bias, bias.shape, inputs[2].dtype)}
+        )
     return run_program(plan_conv2d(x, weight, view_of(specs[0]), _params(attrs), bias), specs[0])
 
 

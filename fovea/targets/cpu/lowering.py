@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from fovea.dtypes import DType
 from fovea.ops.op import Spec
-from fovea.targets.base import Plan, empty
+from fovea.targets.base import Plan
 from fovea.targets.cpu.builder import checking
+from fovea.targets.cpu.copy import copied
 from fovea.targets.cpu.launch import maker, ranges_of
+from fovea.targets.cpu.loops import broadcast_strides
 from fovea.targets.cpu.program import KernelProgram
 from fovea.targets.cpu.recipe import Recipe, exposed
-from fovea.targets.cpu.target import CPU
 from fovea.targets.cpu.views import View
 
 
@@ -19,11 +21,10 @@ def view_of(t: Any) -> View:
     return View(tuple(t.shape), tuple(t.strides), t.dtype.name)
 
 
-def dense_copy(t: Any, shape: tuple[int, ...] | None = None) -> Any:
-    """A row-major copy of a Tensor, broadcast to `shape` if given."""
-    out = empty(Spec(tuple(t.shape) if shape is None else shape, t.dtype))
-    CPU.copy(t, out)
-    return out
+def dense_copy(v: View, shape: tuple[int, ...], dtype: DType) -> Plan:
+    """A plan that copies a Tensor like `v`, row-major and broadcast to `shape`."""
+    seen = v._replace(strides=broadcast_strides(shape, v.shape, v.strides))
+    return copied(seen, Spec(shape, dtype))
 
 
 def run_program(program: KernelProgram, spec: Spec) -> Plan:

@@ -26,6 +26,7 @@ from fovea.targets.cpu.matmul_kernel import Variant, loop_kernel, panels_kernel
 from fovea.targets.cpu.matmul_row import plan_row, prefers_row
 from fovea.targets.cpu.packing import Order, panel_builder
 from fovea.targets.cpu.program import KernelCall, KernelProgram
+from fovea.targets.cpu.recipe import prepared
 from fovea.targets.cpu.schedule import Tile
 from fovea.targets.cpu.target import CPU
 from fovea.targets.cpu.views import View
@@ -302,9 +303,8 @@ def _(op: Any, inputs: tuple[Any, ...], attrs: None, specs: Sequence[Any]) -> Pl
     if len(x.shape) == 1:
         x = View((1, *x.shape), (0, *x.strides), x.dtype)
     if bias is not None and bias.strides != (1,) and bias.shape != (1,):
-        copied = View.dense(bias.shape, bias.dtype)
-        plan = _lowered(specs[0], x, weight.flipped(), copied)
-        return lambda tensors: plan((*tensors[:2], dense_copy(tensors[2])))
+        plan = _lowered(specs[0], x, weight.flipped(), View.dense(bias.shape, bias.dtype))
+        return prepared(plan, {2: dense_copy(bias, bias.shape, specs[0].dtype)})
     return _lowered(specs[0], x, weight.flipped(), bias)
 
 
@@ -312,18 +312,7 @@ def _lowered(spec: Any, a: View, b: View, bias: View | None = None) -> Plan:
     """The plan for a product; operands whose batch dimensions do not merge are copied first."""
     if plannable(a, b):
         return run_program(plan_matmul(a, b, bias), spec)
-    n = max(len(a.shape), len(b.shape)) - 2
-    shape = spec.shape[:n]
-    plan = run_program(
-        plan_matmul(
-            View.dense((*shape, *a.shape[-2:]), a.dtype),
-            View.dense((*shape, *b.shape[-2:]), b.dtype),
-        ),
-        spec,
-    )
-
-    def run(tensors: tuple[Any, ...]) -> Any:
-        x, y = (dense_copy(t, (*shape, *t.shape[-2:])) for t in tensors[:2])
-        return plan((x, y))
-
-    return run
+    batch = spec.shape[: max(len(a.shape), len(b.shape)) - 2]
+    x, y = (View.dense((*batch, *v.shape[-2:]), v.dtype) for v in (a, b))
+    copies = {0: dense_copy(a, x.shape, spec.dtype), 1: dense_copy(b, y.shape, spec.dtype)}
+    return prepared(run_program(plan_matmul(x, y, bias), spec), copies)

@@ -10,6 +10,7 @@ import ctypes
 import struct
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,10 @@ from fovea.targets.cpu.builder import Kernel, checking
 from fovea.targets.cpu.checks import run_checked
 from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.elements import Element, element, f32, f64, i32, i64, u32, u64
-from fovea.targets.cpu.launch import address_of, maker, ranges_of
+from fovea.targets.cpu.launch import address_of, caller, maker, ranges_of
+from fovea.targets.cpu.loops import Ready
 from fovea.targets.cpu.memory import Buffer
+from fovea.targets.cpu.recipe import Operand, Recipe, call_of, exposed
 from fovea.targets.cpu.target import CPU
 from fovea.targets.cpu.values import Value, ir_type
 from fovea.targets.reference import REFERENCE
@@ -148,13 +151,20 @@ def emit_words(k: Kernel, words: list[Value], scalars: Sequence[Value]) -> list[
 
 
 def random_kernel(
-    name: str, kind: Element, emit: Emit, each: int, scalars: int, integers: bool
+    name: str, kind: Element, emit: Emit, each: int, scalars: int, integers: bool, held: bool
 ) -> Kernel:
-    """A kernel that fills ``y`` with ``n`` numbers, ``each`` of them from one counter."""
+    """A kernel that fills ``y`` with ``n`` numbers, ``each`` of them from one counter.
+
+    The seed and the first counter are sizes, or (``held``) in a buffer that `take_kernel` filled.
+    """
     numbers = tuple(f"s{i}" for i in range(scalars))
-    sizes = ("n", "seed", "offset", *(numbers if integers else ()))
-    k = Kernel(name, (("y", kind),), sizes, () if integers else numbers)
-    (y,), (n, seed, offset, *rest) = k.buffers, k.sizes
+    buffers = (("y", kind), *((("start", i64),) if held else ()))
+    sizes = ("n", *(() if held else ("seed", "offset")), *(numbers if integers else ()))
+    k = Kernel(name, buffers, sizes, () if integers else numbers)
+    y, (n, *rest) = k.buffers[0], k.sizes
+    if held:
+        rest = [*(k.load(k.buffers[1], i) for i in range(2)), *rest]
+    seed, offset, *rest = rest
     chosen = rest if integers else k.scalars
     compute = u64 if integers else kind.compute
     given = [k.cast(k.index(s), compute) for s in chosen]
@@ -182,38 +192,73 @@ def random_kernel(
     return k
 
 
-_state_lock = threading.Lock()
-_State = ctypes.c_uint64 * 2
-_LIMIT = (1 << 64) - 1
+def take_kernel() -> Kernel:
+    """The seed and the first of ``count`` counters of a state into ``start``; no other thread will
+    get them.
+    """
+    k = Kernel("take", (("state", i64), ("start", i64)), ("count",))
+    (state, start), (count,) = k.buffers, k.sizes
+    k.store(k.load(state, 0), start, 0)
+    k.store(k.atomic_add(k.address(state, 1), k.index(count)), start, 1)
+    return k
 
 
-def take(state: Any, count: int) -> tuple[int, int]:
-    """The seed and the first of ``count`` counters, which no other thread will get."""
-    words = _State.from_address(address_of(state))
-    with _state_lock:
-        seed, offset = words
-        words[1] = offset + count & _LIMIT
-    return seed, offset
+class _Start(threading.local):
+    """Where `take_kernel` leaves what it took, for one Python thread."""
+
+    def __init__(self) -> None:
+        self.words = (ctypes.c_int64 * 2)()
+        self.address = ctypes.addressof(self.words)
+
+
+_start = _Start()
 
 
 class _Filler:
-    """Fills memory with ``n`` numbers."""
+    """Fills memory with ``n`` numbers.
 
-    def __init__(self, address: int, n: int, each: int, tail: bytes) -> None:
-        self.address, self.n, self.tail = address, n, tail
-        self.counters = -(-n // each)
-        self.threads = 0 if n > PIECE else 1
+    Args:
+        build: makes the kernel, held or not, and ``key`` names it.
+        n: how many numbers; ``each`` of them come from one counter.
+        tail: the words of the kernel's own numbers.
+    """
+
+    def __init__(
+        self, key: str, build: Callable[[bool], Kernel], n: int, each: int, tail: bytes
+    ) -> None:
+        self.address, self.n, self.tail = load_cached(key, lambda: build(False)), n, tail
+        self.key, self.build = key, build
+        self.parallel = n > PIECE
+        count = struct.pack("q", -(-n // each))
+        self.taking = Ready(load_cached("random/take", take_kernel), count, False)
+        self.take = caller(self.taking, 2)
         self.checked = checking()
 
     def __call__(self, state: Any, out: Any) -> None:
-        seed, offset = take(state, self.counters)
+        start = _start
+        if self.checked:
+            taken = (start.address, start.address + 16)
+            params = struct.pack("2q", address_of(state), start.address) + self.taking.words
+            run_checked(self.taking.address, params, [*ranges_of([state]), taken], 1)
+        else:
+            self.take(address_of(state), start.address)
         if self.n == 0:
             return
-        words = struct.pack("qqQQ", address_of(out), self.n, seed, offset) + self.tail
+        words = struct.pack("4q", address_of(out), self.n, *start.words) + self.tail
         if self.checked:
-            run_checked(self.address, words, ranges_of([out]), self.threads)
+            run_checked(self.address, words, ranges_of([out]), 0 if self.parallel else 1)
         else:
-            threads.run(self.address, words, self.threads)
+            threads.run(self.address, words, 0 if self.parallel else 1)
+
+    def recipe(self, spec: Spec) -> Recipe:
+        """The calls, for others to run."""
+        start = Operand("scratch")
+        calls = [call_of(self.taking, (Operand("input"), start))]
+        if self.n:
+            held = load_cached(f"{self.key}/held", lambda: self.build(True))
+            ready = Ready(held, struct.pack("q", self.n) + self.tail, self.parallel)
+            calls.append(call_of(ready, (Operand("output"), start)))
+        return Recipe(tuple(calls), (spec,), scratch=(16,))
 
 
 def _filler(op: Op, a: Any) -> _Filler | None:
@@ -236,11 +281,8 @@ def _filler(op: Op, a: Any) -> _Filler | None:
     else:
         emit, tail, count = emit_exponential(bits), struct.pack("d", 1 / a.rate), 1
     integers = op is ops.random_integers
-    address = load_cached(
-        f"random/{op.name}/{kind}",
-        lambda: random_kernel(op.name, kind, emit, each, count, integers),
-    )
-    return _Filler(address, n, each, tail)
+    build = partial(random_kernel, op.name, kind, emit, each, count, integers)
+    return _Filler(f"random/{op.name}/{kind}", build, n, each, tail)
 
 
 _KERNELS = (ops.random_uniform, ops.random_normal, ops.random_exponential, ops.random_integers)
@@ -258,7 +300,7 @@ def _(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, specs: Sequence[Spec
         fill(tensors[0], out)
         return out
 
-    return run
+    return exposed(run, lambda: fill.recipe(specs[0]))
 
 
 @CPU.lower_into(*_KERNELS)
@@ -279,10 +321,8 @@ def _(
 def _(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, specs: Sequence[Spec]) -> Plan:
     assert isinstance(attrs, ops.PermutationAttrs)
     n, dtype = attrs.n, attrs.dtype.numpy
-    address = load_cached(
-        "random/words", lambda: random_kernel("words", i64, emit_words, 2, 0, True)
-    )
-    fill, make = _Filler(address, n, 2, b""), maker(specs[0])
+    build = partial(random_kernel, "words", i64, emit_words, 2, 0, True)
+    fill, make = _Filler("random/words", build, n, 2, b""), maker(specs[0])
     keys_of = maker(Spec((n,), int64))
 
     def run(tensors: tuple[Any, ...]) -> Any:

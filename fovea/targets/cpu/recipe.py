@@ -20,7 +20,7 @@ from fovea.targets.base import Plan
 from fovea.targets.cpu.loops import Ready
 from fovea.targets.cpu.program import KernelProgram
 
-__all__ = ["Call", "Operand", "Recipe", "after", "exposed", "recipe_of"]
+__all__ = ["Call", "Operand", "Recipe", "after", "call_of", "exposed", "prepared", "recipe_of"]
 
 
 class Operand(NamedTuple):
@@ -116,8 +116,8 @@ def call_of(ready: Ready, operands: Sequence[Operand]) -> Call:
     return Call(ready.address, tuple(operands), words, ready.parallel)
 
 
-def exposed(plan: Plan, recipe: Callable[[], Recipe]) -> Plan:
-    """The plan, a function, with the recipe that it offers."""
+def exposed(plan: Plan, recipe: Callable[[], Recipe | None]) -> Plan:
+    """The plan, a function, with the recipe that it offers (None: on second thoughts, none)."""
     plan.__dict__["recipe"] = recipe
     return plan
 
@@ -127,6 +127,24 @@ def recipe_of(plan: Plan) -> Recipe | None:
     make = getattr(plan, "recipe", None)
     recipe: Recipe | None = make() if make is not None else None
     return recipe
+
+
+def prepared(plan: Plan, firsts: Mapping[int, Plan]) -> Plan:
+    """A plan on inputs of which some (by number) go through plans of their own first."""
+
+    def run(inputs: tuple[Any, ...]) -> Any:
+        given = list(inputs)
+        for number, first in firsts.items():
+            given[number] = first((given[number],))
+        return plan(tuple(given))
+
+    def recipe() -> Recipe | None:
+        rest = recipe_of(plan)
+        found = {number: recipe_of(first) for number, first in firsts.items()}
+        known = {number: r for number, r in found.items() if r is not None}
+        return None if rest is None or len(known) < len(found) else after(known, rest)
+
+    return exposed(run, recipe)
 
 
 def after(first: Mapping[int, Recipe], rest: Recipe) -> Recipe:

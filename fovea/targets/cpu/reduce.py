@@ -14,8 +14,9 @@ from fovea.targets.base import Plan
 from fovea.targets.cpu import reduce_form as forms
 from fovea.targets.cpu import reduce_kernels as kernels
 from fovea.targets.cpu.compile import load_cached
+from fovea.targets.cpu.copy import filling, moving
 from fovea.targets.cpu.elements import Element, element
-from fovea.targets.cpu.launch import launch, launch_program, maker, program_call
+from fovea.targets.cpu.launch import launch, launch_program, program_call
 from fovea.targets.cpu.loops import Ready, collapse, prepare
 from fovea.targets.cpu.pointwise import expression
 from fovea.targets.cpu.program import KernelProgram
@@ -281,11 +282,5 @@ def _of_one(x: Any, kept: Sequence[Dim], spec: Spec) -> Plan:
 def _of_nothing(op: Op, spec: Spec) -> Plan:
     """Reductions over no elements: 0, 1, False, True, or NaN for a mean."""
     value = {ops.prod: 1, ops.all_: 1, ops.mean: float("nan")}.get(op, 0)
-    make = maker(spec)
-
-    def run(inputs: tuple[Any, ...]) -> Any:
-        out = make()
-        out._array()[...] = value
-        return out
-
-    return run
+    strides = contiguous_strides(spec.shape) if spec.strides is None else spec.strides
+    return moving(filling(spec, strides, value), spec)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from fovea.ops.op import Op, Spec
 from fovea.targets.base import Plan
 from fovea.targets.cpu.copy import copied
+from fovea.targets.cpu.recipe import prepared
 from fovea.targets.cpu.target import CPU
 
 
@@ -120,4 +121,4 @@ def after_copy(op: Op, x: Any, attrs: Any, specs: Sequence[Spec], dims: Sequence
     between = Spec(tuple(x.shape), x.dtype, tuple(strides))
     copy = copied(x, between)
     rest = CPU.lowerings[op](op, (between,), attrs, specs)
-    return lambda inputs: rest((copy(inputs),))
+    return prepared(rest, {0: copy})

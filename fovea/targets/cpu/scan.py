@@ -17,6 +17,7 @@ from fovea.targets.cpu.integers import wrapping
 from fovea.targets.cpu.launch import launch
 from fovea.targets.cpu.loops import Ready
 from fovea.targets.cpu.memory import Buffer
+from fovea.targets.cpu.recipe import prepared
 from fovea.targets.cpu.target import CPU
 from fovea.targets.cpu.values import Index, Value
 
@@ -91,5 +92,4 @@ def _(op: Op, inputs: tuple[Any, ...], attrs: Any, specs: Sequence[Spec]) -> Pla
     dense = contiguous_strides(spec.shape)
     if all(n == 1 or a == b for n, a, b in zip(x.shape, x.strides, dense, strict=True)):
         return run
-    copy = copied(x, spec)
-    return lambda inputs: run((copy(inputs),))
+    return prepared(run, {0: copied(x, spec)})

@@ -40,6 +40,9 @@ class Stages:
     Args:
         inputs: the op's inputs, None for those left out.
         specs: its outputs.
+
+    Attributes:
+        in_place: inputs whose memory an output may take, where both are laid out alike.
     """
 
     def __init__(self, inputs: Sequence[Any], specs: Sequence[Spec]) -> None:
@@ -50,7 +53,7 @@ class Stages:
         self._scratch: list[int] = []
         self._tables: list[np.ndarray[Any, Any]] = []
         self._thread_scratch = 0
-        self.in_place: tuple[int, ...] = ()  # inputs whose memory outputs may take
+        self.in_place: tuple[int, ...] = ()
 
     # -- operands ---------------------------------------------------------------------------------
 
@@ -152,16 +155,12 @@ class Stages:
         ]
         program = KernelProgram(calls, external, self._scratch, self._thread_scratch)
         plan = _runner(program, [maker(s) for s in self.specs], self._tables)
-        return exposed(plan, self._recipe)
-
-    def _recipe(self) -> Recipe:
-        return Recipe(
-            tuple(self._calls + self._last),
-            tuple(self.specs),
-            tuple(self._scratch),
-            self._thread_scratch,
-            tuple(self._tables),
-            in_place=self.in_place,
+        made = (*self._calls, *self._last)
+        tables, outputs, in_place = tuple(self._tables), tuple(self.specs), self.in_place
+        scratch, per_thread = program.scratch, program.thread_scratch
+        return exposed(  # with a recipe that does not keep the inputs
+            plan,
+            lambda: Recipe(made, outputs, scratch, per_thread, tables, in_place=in_place),
         )
 
 

@@ -25,7 +25,7 @@ _LOWERINGS = {
     "activation": ("pointwise",),
     "elementwise": ("pointwise",),
     "fused_pointwise": ("fused_pointwise", "fused_reduce"),
-    "index": ("index",),
+    "index": ("index", "along"),
     "linalg": ("matmul",),
     "memory": ("memory_ops",),
     "philox": ("random",),

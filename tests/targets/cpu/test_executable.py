@@ -331,7 +331,8 @@ def test_random_numbers_advance_their_state() -> None:
     second, end = b(
         random_ops.random_normal, after, shape=(9,), dtype=dtypes.float32, mean=0.0, std=1.0
     )
-    check(b.graph(first, second, updates=[(state, end)]), [], runs=3)
+    program = check(b.graph(first, second, updates=[(state, end)]), [], runs=3)
+    assert len(program._list.main) == 1
 
 
 def test_an_index_out_of_range_raises() -> None:
@@ -343,6 +344,19 @@ def test_an_index_out_of_range_raises() -> None:
     with pytest.raises(IndexError):
         program.run([fovea.randn(5, 3), fovea.tensor([5, 0])])
     program.run([fovea.randn(5, 3), fovea.tensor([1, 0])])
+
+
+def test_products_of_batches_that_do_not_merge() -> None:
+    b = Builder()
+    x, w, bias = b.input(2, 3, 2, 3, 2, 8), b.input(5, 8), b.input(10)
+    turned = b(shape.permute, x, dims=(3, 1, 4, 0, 2, 5))
+    every_other = b(shape.slice_, bias, start=(0,), length=(5,), step=(2,))
+    check(
+        b.graph(
+            b(linear, turned, w, every_other), b(matmul, turned, b(shape.permute, w, dims=(1, 0)))
+        ),
+        [fovea.randn(2, 3, 2, 3, 2, 8), fovea.randn(5, 8), fovea.randn(10)],
+    )
 
 
 def test_softmax_of_columns_whose_layout_needs_copies() -> None:
@@ -427,3 +441,15 @@ def test_packed_blocks_never_overlap() -> None:
                     low, high = sorted((i, j), key=plan.offsets.__getitem__)
                     assert plan.offsets[low] + sizes[low] <= plan.offsets[high]
         assert all(o % arenas.ALIGNMENT == 0 for o in plan.offsets)
+
+
+def test_eager_products_of_batches_that_do_not_merge() -> None:
+    x, w, bias = (
+        fovea.randn(2, 3, 2, 3, 2, 8).permute(3, 1, 4, 0, 2, 5),
+        fovea.randn(5, 8),
+        fovea.randn(5),
+    )
+    found = fovea.nn.functional.linear(x, w, bias)
+    np.testing.assert_allclose(
+        found.numpy(), x.numpy() @ w.numpy().T + bias.numpy(), rtol=2e-6, atol=2e-6
+    )
