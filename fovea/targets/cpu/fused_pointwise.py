@@ -122,5 +122,4 @@ def _(op: Op, inputs: tuple[Any, ...], a: PointwiseAttrs, specs: Sequence[Spec])
         operands = [stages.read(i) for i in range(len(inputs))]
         operands += [Operand("output", i) for i in range(len(specs))]
         stages.ready(prepare(e, space, parameters(a)), operands)
-        stages.in_place = tuple(range(len(inputs)))
     return stages.plan()

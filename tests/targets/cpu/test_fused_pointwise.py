@@ -16,6 +16,7 @@ from fovea.ops.op import REGISTRY
 from fovea.targets.cpu import pointwise as lowering
 from fovea.targets.cpu.isa import NAMES
 from fovea.targets.cpu.scalars import SCALARS
+from fovea.targets.cpu.target import family_of
 from fovea.targets.reference import reference_plan
 from tests.targets.cpu.operands import laid_out, values
 
@@ -61,7 +62,8 @@ def chain(dtype: dtypes.DType) -> PointwiseAttrs:
 
 
 def test_members_are_what_loops_can_emit() -> None:
-    assert {op.name for op in SCALARS} == set(MEMBERS)
+    families = ("elementwise", "activation")
+    assert {op.name for op in SCALARS if family_of(op) in families} == set(MEMBERS)
 
 
 @pytest.mark.parametrize("isa", NAMES)

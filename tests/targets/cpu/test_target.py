@@ -5,6 +5,8 @@ launches.
 from __future__ import annotations
 
 import gc
+import importlib
+import pkgutil
 import subprocess
 import sys
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import fovea
+import fovea.ops
 from fovea import dtypes, storage
 from fovea.errors import LoweringError
 from fovea.ops.op import REGISTRY, Op, Spec
@@ -34,6 +36,8 @@ def test_an_op_without_kernel_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_listed_fallbacks_exist_and_have_no_kernel() -> None:
+    for module in pkgutil.iter_modules(fovea.ops.__path__):
+        importlib.import_module(f"fovea.ops.{module.name}")
     CPU.load_lowerings()
     for name in FALLBACK:
         assert name in REGISTRY, f"{name} is no op"
