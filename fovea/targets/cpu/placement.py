@@ -246,7 +246,8 @@ class Placement(Steps):
         ):
             return v, place
         made = Place(Block("output", span(v)), _reach(v, -1) * v.dtype.itemsize)
-        self.copy(None, place, v, made, v)
+        once = _unrepeated(v)
+        self.copy(None, place, once, made, once)
         return v, made
 
     def _write_back(self) -> None:
@@ -268,6 +269,12 @@ class Placement(Steps):
             ready.append((old, new, place))
         for old, new, place in ready:
             self.copy(None, place, new, self.places[old], old)
+
+
+def _unrepeated(v: Value) -> Spec:
+    """What a value shows, without the dimensions along which it shows the same again."""
+    shape = tuple(n if s else min(n, 1) for n, s in zip(v.shape, v.strides, strict=True))
+    return Spec(shape, v.dtype, v.strides)
 
 
 def _strided(spec: Spec) -> Spec:

@@ -110,6 +110,16 @@ def test_outputs_are_new_in_each_call() -> None:
     assert again.tolist() == [0, 1, 2]
 
 
+def test_an_output_that_repeats_a_constant() -> None:
+    b = Builder()
+    row, number = b.constant(np.arange(36, dtype=np.float32)), b.constant(2.0)
+    spread = b(shape.expand, row, shape=(5, 36))
+    program = check(b.graph(spread, b(shape.expand, number, shape=(7,))), [])
+    rows, numbers = program.run([])
+    assert rows.strides[0] == numbers.strides[0] == 0
+    assert rows.storage.nbytes == 36 * 4  # and nothing was written beyond
+
+
 def test_an_input_with_other_strides_is_copied() -> None:
     b = Builder()
     x = b.input(4, 6)
