@@ -10,11 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from fovea import dtypes
-from fovea.dtypes import DType
-from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
+from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.ops.op import Attrs, Op, Shaped, Spec
-from fovea.ops.rules import like_layout, normalize_dim, require_floating, same_dtype
+from fovea.ops.rules import (
+    check_vectors,
+    like_layout,
+    normalize_dim,
+    require_floating,
+    same_dtype,
+    statistics_dtype,
+)
 
 Array = np.ndarray[Any, Any]
 
@@ -70,31 +75,6 @@ layer_norm_grad = Op(
 )
 
 
-def statistics_dtype(dtype: DType) -> DType:
-    """What means and variances of ``dtype`` are kept in."""
-    return dtypes.float32 if dtype.itemsize < 4 else dtype
-
-
-def _check_vectors(
-    name: str, x: Shaped, shape: tuple[int, ...], what: str, **vectors: Shaped | None
-) -> None:
-    """The per-channel (or per-feature) inputs: right shape, a dtype that goes with x's."""
-    allowed = (x.dtype, statistics_dtype(x.dtype))
-    for key, t in vectors.items():
-        if t is None:
-            continue
-        if tuple(t.shape) != shape:
-            raise ShapeError(
-                f"{name}: {key} has shape {tuple(t.shape)}, x needs {shape}: one number a {what}.",
-                {"x": describe(x), key: describe(t)},
-            )
-        if t.dtype not in allowed:
-            raise DTypeError(
-                f"{name}: {key} is {t.dtype.name} but x is {x.dtype.name}.",
-                fix=f"{key}.to(x.dtype)",
-            )
-
-
 def _channels(name: str, x: Shaped, a: NormAttrs) -> tuple[int, ...]:
     require_floating(name, x=x)
     if len(x.shape) < 2:
@@ -111,7 +91,7 @@ def _image(x: Shaped) -> tuple[int, ...]:
 @batch_norm_train.shape
 def _(x: Shaped, weight: Shaped | None, bias: Shaped | None, a: NormAttrs) -> tuple[Spec, ...]:
     channels = _channels("batch_norm", x, a)
-    _check_vectors("batch_norm", x, channels, "channel", weight=weight, bias=bias)
+    check_vectors("batch_norm", x, channels, "channel", weight=weight, bias=bias)
     statistic = Spec(channels, statistics_dtype(x.dtype))
     return Spec(tuple(x.shape), x.dtype, _image(x)), statistic, statistic, statistic
 
@@ -122,7 +102,7 @@ def _(
 ) -> tuple[Spec, ...]:
     name = "batch_norm_train_grad"
     channels = _channels(name, x, a)
-    _check_vectors(name, x, channels, "channel", weight=weight, mean=mean, rstd=rstd)
+    check_vectors(name, x, channels, "channel", weight=weight, mean=mean, rstd=rstd)
     _check_gy(name, gy, x)
     total = Spec(channels, statistics_dtype(x.dtype))
     return Spec(tuple(x.shape), x.dtype, _image(x)), total, total
@@ -139,7 +119,7 @@ def _(
     x: Shaped, mean: Shaped, var: Shaped, weight: Shaped | None, bias: Shaped | None, a: NormAttrs
 ) -> Spec:
     channels = _channels("batch_norm", x, a)
-    _check_vectors(
+    check_vectors(
         "batch_norm",
         x,
         channels,
@@ -175,7 +155,7 @@ def _normalized(name: str, x: Shaped, a: LayerNormAttrs) -> tuple[int, ...]:
 @layer_norm.shape
 def _(x: Shaped, weight: Shaped | None, bias: Shaped | None, a: LayerNormAttrs) -> tuple[Spec, ...]:
     normalized = _normalized("layer_norm", x, a)
-    _check_vectors("layer_norm", x, normalized, "normalized element", weight=weight, bias=bias)
+    check_vectors("layer_norm", x, normalized, "normalized element", weight=weight, bias=bias)
     statistic = Spec(tuple(x.shape[: len(x.shape) - a.ndim]), statistics_dtype(x.dtype))
     return Spec(tuple(x.shape), x.dtype, _image(x)), statistic, statistic
 
@@ -186,8 +166,8 @@ def _(
 ) -> tuple[Spec, ...]:
     name = "layer_norm_grad"
     normalized = _normalized(name, x, a)
-    _check_vectors(name, x, normalized, "normalized element", weight=weight)
-    _check_vectors(name, x, tuple(x.shape[: len(x.shape) - a.ndim]), "row", mean=mean, rstd=rstd)
+    check_vectors(name, x, normalized, "normalized element", weight=weight)
+    check_vectors(name, x, tuple(x.shape[: len(x.shape) - a.ndim]), "row", mean=mean, rstd=rstd)
     _check_gy(name, gy, x)
     total = Spec(normalized, statistics_dtype(x.dtype))
     return Spec(tuple(x.shape), x.dtype, _image(x)), total, total
@@ -315,6 +295,15 @@ def _statistics(x: Array, axes: _Axes, eps: float) -> tuple[Array, Array, Array]
 def _affine(xhat: Array, weight: Array | None, bias: Array | None, axes: _Axes) -> Array:
     y = xhat if weight is None else xhat * axes.weight(weight)
     return y if bias is None else y + axes.weight(bias)
+
+
+def normalize(
+    x: Array, mean: Array, rstd: Array, weight: Array | None, bias: Array | None, a: NormAttrs
+) -> Array:
+    """``(x - mean) * rstd * weight + bias``, one number a channel each."""
+    axes = _Axes(x.shape, a)
+    xhat = (x.astype(np.float64) - axes.statistic(mean)) * axes.statistic(rstd)
+    return _affine(xhat, weight, bias, axes)
 
 
 @batch_norm_train.reference

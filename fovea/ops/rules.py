@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from fovea import dtypes
 from fovea.dtypes import DType
 from fovea.errors import DTypeError, OutOfRangeError, ShapeError, describe
 from fovea.ops.op import Shaped, Spec, contiguous_strides
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "broadcast_shapes",
     "channels_last_strides",
+    "check_vectors",
     "elementwise_spec",
     "like_layout",
     "normalize_dim",
@@ -23,6 +25,7 @@ __all__ = [
     "require_dtype",
     "require_floating",
     "same_dtype",
+    "statistics_dtype",
     "sum_to",
 ]
 
@@ -132,6 +135,31 @@ def require_dtype(name: str, key: str, t: Shaped, *allowed: DType) -> None:
             f"{name}: {key} must be {names}, got {describe(t)}.",
             fix=f"{key}.to(fovea.{allowed[0].name})",
         )
+
+
+def statistics_dtype(dtype: DType) -> DType:
+    """What means and variances of ``dtype`` are kept in."""
+    return dtypes.float32 if dtype.itemsize < 4 else dtype
+
+
+def check_vectors(
+    name: str, x: Shaped, shape: tuple[int, ...], what: str, **vectors: Shaped | None
+) -> None:
+    """The per-channel (or per-feature) inputs: right shape, a dtype that goes with x's."""
+    allowed = (x.dtype, statistics_dtype(x.dtype))
+    for key, t in vectors.items():
+        if t is None:
+            continue
+        if tuple(t.shape) != shape:
+            raise ShapeError(
+                f"{name}: {key} has shape {tuple(t.shape)}, x needs {shape}: one number a {what}.",
+                {"x": describe(x), key: describe(t)},
+            )
+        if t.dtype not in allowed:
+            raise DTypeError(
+                f"{name}: {key} is {t.dtype.name} but x is {x.dtype.name}.",
+                fix=f"{key}.to(x.dtype)",
+            )
 
 
 def normalize_dim(name: str, dim: int, rank: int) -> int:

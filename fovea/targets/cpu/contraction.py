@@ -9,28 +9,16 @@ element a row and multiplies it with the panel's vectors.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from fovea.targets.cpu.builder import Kernel
-from fovea.targets.cpu.elements import Element
+from fovea.targets.cpu.elements import Element, i64
+from fovea.targets.cpu.epilogue import Affine, Finish
 from fovea.targets.cpu.flow import Var
 from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.schedule import Tile
 from fovea.targets.cpu.values import Index, Value
 
 _UNROLL = 4
-
-
-@dataclass(frozen=True)
-class Epilogue:
-    """What happens to a result on its way to memory."""
-
-    bias: bool = False
-    activation: str = "none"  # or "relu"
-
-    @property
-    def key(self) -> str:
-        return f"{'bias' if self.bias else 'plain'}-{self.activation}"
 
 
 class Core:
@@ -47,15 +35,18 @@ class Core:
         self.lanes = k.isa.lanes(element.bytes)
         self.width = tile.vectors * self.lanes
 
-    def accumulators(self, bias: Buffer | None, count: Index) -> list[list[Var]]:
-        """A variable for each row and vector, zero or the bias (of which `count` columns exist)."""
+    def accumulators(self, finish: Finish | None = None, count: Index = 0) -> list[list[Var]]:
+        """A variable for each row and vector: zero, or what results start from (of which `count`
+        columns exist).
+        """
         k, start = self.k, []
         for v in range(self.tile.vectors):
-            if bias is None:
+            if finish is None:
                 start.append(k.const(0.0, self.element, self.lanes))
                 continue
-            left = k.smaller(k.larger(count - v * self.lanes, 0), self.lanes)
-            start.append(k.cast(k.load(bias, v * self.lanes, self.lanes, count=left), self.element))
+            at = v * self.lanes
+            left = k.smaller(k.larger(count - at, 0), self.lanes)
+            start.append(finish.start(at, self.lanes, left))
         return [[k.var(s) for s in start] for _ in range(self.tile.rows)]
 
     def accumulate(
@@ -142,27 +133,61 @@ class Core:
                     of_row[v].set(k.fma(x, vector, of_row[v].get()))
 
     def finish(
-        self, sums: list[list[Var]], rows: list[Buffer], count: Index, epilogue: Epilogue
-    ) -> None:
-        """Store the first `count` columns of a tile, a row of it at each of `rows`."""
+        self, sums: list[list[Var]], target: Buffer, places: list[Index], count: Index,
+        finish: Finish,
+    ) -> None:  # fmt: skip
+        """Store the first `count` columns of a tile, whose rows go to these places in `target`."""
         k = self.k
-        whole = k.index(count) >= self.width
+        whole, narrow = k.index(count) >= self.width, target.element.bytes < 4
         with k.if_else(whole) as (then, otherwise):
-            with then:
-                self._store(sums, rows, None, epilogue)
-            with otherwise:
-                self._store(sums, rows, count, epilogue)
+            for arm, left, rolled in ((then, None, False), (otherwise, count, narrow)):
+                store = self._store_rolled if rolled or finish.costly else self._store
+                with arm:
+                    store(sums, target, places, left, finish)
 
     def _store(
-        self, sums: list[list[Var]], rows: list[Buffer], count: Index | None, epilogue: Epilogue
-    ) -> None:
-        k = self.k
-        for row, of_row in zip(rows, sums, strict=True):
-            for v, total in enumerate(of_row):
-                value = total.get()
-                if epilogue.activation == "relu":
-                    value = k.fast_max(0.0, value)
-                at, left = v * self.lanes, None
-                if count is not None:
-                    left = k.smaller(k.larger(count - at, 0), self.lanes)
-                k.store(value, row, at, count=left)
+        self, sums: list[list[Var]], target: Buffer, places: list[Index], count: Index | None,
+        finish: Finish,
+    ) -> None:  # fmt: skip
+        vectors = self._vectors(count, finish)
+        for place, of_row in zip(places, sums, strict=True):
+            row = [total.get() for total in of_row]
+            self._store_row(row, target, place, vectors, finish)
+
+    def _store_rolled(
+        self, sums: list[list[Var]], target: Buffer, places: list[Index], count: Index | None,
+        finish: Finish,
+    ) -> None:  # fmt: skip
+        """The same in a loop over rows, by way of the stack: where a row takes much code."""
+        k, rows, vectors = self.k, self.tile.rows, range(self.tile.vectors)
+        tile, table = k.scratch(self.element, rows * self.width), k.scratch(i64, rows)
+        for i, (place, of_row) in enumerate(zip(places, sums, strict=True)):
+            k.store(k.index(place), table, i)
+            for v in vectors:
+                k.store(of_row[v].get(), tile, i * self.width + v * self.lanes)
+        finishing = self._vectors(count, finish)
+        with k.loop(0, rows, unroll=1) as number:
+            line = tile.at(number * self.width)
+            row = [k.load(line, v * self.lanes, self.lanes) for v in vectors]
+            self._store_row(row, target, k.load(table, number), finishing, finish)
+
+    def _vectors(
+        self, count: Index | None, finish: Finish
+    ) -> list[tuple[int, Index | None, Affine]]:
+        """Of each vector of a row: where it begins, how many of its columns exist if not all, what
+        they are scaled with and shifted by.
+        """
+        k, found = self.k, []
+        for at in range(0, self.width, self.lanes):
+            left = None if count is None else k.smaller(k.larger(count - at, 0), self.lanes)
+            found.append((at, left, finish.affine(at, self.lanes, left, started=True)))
+        return found
+
+    def _store_row(
+        self, row: list[Value], target: Buffer, place: Index,
+        vectors: list[tuple[int, Index | None, Affine]], finish: Finish,
+    ) -> None:  # fmt: skip
+        k, line = self.k, target.at(place)
+        for value, (at, left, affine) in zip(row, vectors, strict=True):
+            residual = finish.residual(k.index(place) + at, self.lanes, left)
+            k.store(finish.value(value, affine, residual), line, at, count=left)

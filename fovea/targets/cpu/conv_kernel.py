@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 from fovea.targets.cpu.builder import Kernel
-from fovea.targets.cpu.contraction import Core, Epilogue
+from fovea.targets.cpu.contraction import Core
 from fovea.targets.cpu.elements import Element, i64, u8
+from fovea.targets.cpu.epilogue import Epilogue, Finish
 from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.packing import Order, copy_line, copy_rows, fill_line
 from fovea.targets.cpu.schedule import Tile
@@ -72,12 +73,11 @@ class Piece:
 
 
 def conv_kernel(v: Variant) -> Kernel:
-    """y = x correlated with packed weights (+ bias)."""
-    buffers = [("x", v.x), ("weights", v.compute), ("bias", v.y), ("y", v.y), ("scratch", u8)]
-    if not v.epilogue.bias:
-        del buffers[2]
-    k = Kernel("conv", buffers, SIZES)
-    x, weights, *bias, y, scratch = k.buffers
+    """y = x correlated with packed weights, and what the epilogue makes of it."""
+    buffers = [("x", v.x), ("weights", v.compute), *v.epilogue.buffers, ("y", v.y), ("scratch", u8)]
+    k = Kernel("conv", buffers, SIZES, v.epilogue.scalars)
+    x, weights, *_, y, scratch = k.buffers
+    finish = Finish(k, v.epilogue, v.compute)
     s = SimpleNamespace(**dict(zip(SIZES, k.sizes, strict=True)))
     core = Core(k, v.tile, v.compute)
     with k.parallel(s.groups * s.image_blocks * s.row_blocks * s.panel_blocks) as number:
@@ -95,12 +95,11 @@ def conv_kernel(v: Variant) -> Kernel:
         with k.loop(low, k.smaller(low + s.panel_block, s.panels)) as panel:
             channel = panel * core.width
             weight = weights.at((piece.group * s.panels + panel) * s.panel_size)
-            of_panel = bias[0].at(piece.group * s.outputs + channel) if bias else None
-            out = y.at(s.y_offset + piece.group * s.y_group + channel)
+            place = s.y_offset + piece.group * s.y_group + channel
             seen = images.at(channel) if v.depthwise else images
             _pixel_tiles(
-                core, v, s, piece.pixels, (seen, starts), weight, of_panel, (out, targets),
-                s.outputs - channel,
+                core, v, s, piece.pixels, (seen, starts), weight, (y.at(place), targets),
+                s.outputs - channel, finish.at(piece.group * s.outputs + channel, place),
             )  # fmt: skip
     return k
 
@@ -174,13 +173,13 @@ def _tables(k: Kernel, v: Variant, s: SimpleNamespace, piece: Piece, starts: Buf
 
 def _pixel_tiles(
     core: Core, v: Variant, s: SimpleNamespace, pixels: Value, source: tuple[Buffer, Buffer],
-    weight: Buffer, bias: Buffer | None, target: tuple[Buffer, Buffer], channels_left: Value,
+    weight: Buffer, target: tuple[Buffer, Buffer], channels_left: Value, finish: Finish,
 ) -> None:  # fmt: skip
     """All pixels of a piece against one panel. The last tile repeats the last pixel to be whole."""
     k, (images, starts), (out, targets) = core.k, source, target
     with k.loop(0, pixels, v.tile.rows) as pixel:
         rows = [images.at(k.load(starts, pixel + i)) for i in range(v.tile.rows)]
-        sums = core.accumulators(bias, channels_left)
+        sums = core.accumulators(finish, channels_left)
         with k.loop(0, s.taps_h) as r, k.loop(0, s.taps_w) as t:
             seen = [row.at(r * s.tap_h + t * s.tap_w) for row in rows]
             taps = weight.at((r * s.taps_w + t) * s.run * core.width)
@@ -192,8 +191,8 @@ def _pixel_tiles(
                         core.accumulate_lanes(sums, seen, taps, 1, 0, 0, channels_left)
             else:
                 core.accumulate(sums, seen, taps, s.run, core.width)
-        outs = [out.at(k.load(targets, pixel + i)) for i in range(v.tile.rows)]
-        core.finish(sums, outs, channels_left, v.epilogue)
+        places: list[Index] = [k.load(targets, pixel + i) for i in range(v.tile.rows)]
+        core.finish(sums, out, places, channels_left, finish)
 
 
 ZERO_SIZES = ("images", "rows", "columns", "channels", "y_image", "y_row", "y_column")

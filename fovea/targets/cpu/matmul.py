@@ -14,11 +14,12 @@ from functools import partial
 from typing import Any
 
 from fovea.ops import linalg
+from fovea.ops.epilogue import NONE, Activation
 from fovea.targets.base import Plan
 from fovea.targets.cpu import schedule
 from fovea.targets.cpu.compile import load_cached
-from fovea.targets.cpu.contraction import Epilogue
 from fovea.targets.cpu.elements import Element, element, f32
+from fovea.targets.cpu.epilogue import Epilogue
 from fovea.targets.cpu.isa import active
 from fovea.targets.cpu.lowering import dense_copy, run_program, view_of
 from fovea.targets.cpu.matmul_dot import plan_dot, prefers_dot
@@ -68,7 +69,7 @@ def _batch(a: View, b: View) -> Batch:
 
 
 def plan_matmul(
-    a: View, b: View, bias: View | None = None, activation: str = "none"
+    a: View, b: View, bias: View | None = None, activation: Activation = NONE
 ) -> KernelProgram:
     """The program for c = a @ b: inputs a, b (and bias), output c, row-major, of a's element type.
 
@@ -76,7 +77,14 @@ def plan_matmul(
         a, b: (..., rows, run) and (..., run, columns), any strides; batch dimensions broadcast and
             must be `plannable`.
         bias: (columns,), dense, added to each row.
-        activation: "none" or "relu".
+    """
+    epilogue = Epilogue(None if bias is None else bias.element, activation=activation)
+    return plan_product(a, b, epilogue)
+
+
+def plan_product(a: View, b: View, epilogue: Epilogue) -> KernelProgram:
+    """The program for a product with an epilogue (of floats): inputs a, b and what the epilogue
+    reads (vectors dense, the residual row-major), output c.
     """
     batch = _batch(a, b)
     rows, run, columns = a.shape[-2], a.shape[-1], b.shape[-1]
@@ -85,14 +93,12 @@ def plan_matmul(
     # with more rows.
     if len(batch) == 1 and batch[0][2] == 0 and batch[0][1] == rows * a_row and rows > 0:
         rows, batch = rows * batch[0][0], []
-    p = Problem(
-        a, b, bias, Epilogue(bias is not None, activation), batch, rows, run, columns, a_row, a_item
-    )
+    p = Problem(a, b, epilogue, batch, rows, run, columns, a_row, a_item)
     if p.empty:
         return KernelProgram((), external=p.external)
     if not a.element.is_float:
         return _plan_loop(p)
-    if columns == 1 and rows > 1 and bias is None:
+    if columns == 1 and rows > 1 and not (epilogue.bias or epilogue.scale):
         return _plan_float(p.swapped())
     return _plan_float(p)
 
@@ -105,7 +111,6 @@ class Problem:
 
     a: View
     b: View
-    bias: View | None
     epilogue: Epilogue
     batch: Batch
     rows: int
@@ -132,8 +137,13 @@ class Problem:
         return self.batches * self.rows * self.columns == 0
 
     @property
+    def extras(self) -> tuple[int, ...]:
+        """The buffer numbers of what the epilogue reads."""
+        return tuple(range(2, self.output))
+
+    @property
     def external(self) -> int:
-        return 3 if self.bias is None else 4
+        return self.output + 1
 
     @property
     def operands(self) -> tuple[int, int]:
@@ -142,7 +152,7 @@ class Problem:
 
     @property
     def output(self) -> int:
-        return self.external - 1
+        return 2 + len(self.epilogue.buffers)
 
     def swapped(self) -> Problem:
         """The transposed product: for one column, its result lies in memory like the original's."""
@@ -150,7 +160,7 @@ class Problem:
         left = self.b.flipped()
         right = View((self.run, self.rows), (self.a_item, self.a_row), self.a.dtype)
         return Problem(
-            left, right, None, self.epilogue, batch, self.columns, self.run, self.rows,
+            left, right, self.epilogue, batch, self.columns, self.run, self.rows,
             left.strides[-2], left.strides[-1], True,
         )  # fmt: skip
 
@@ -201,9 +211,9 @@ def _plan_float(p: Problem) -> KernelProgram:
     words = (
         *_batch_words(batch), p.rows, p.run, p.columns, p.a_row, p.a_item, panel_stride, b_row,
         blocks.rows, -(-p.rows // blocks.rows), panels, blocks.panels, -(-panels // blocks.panels),
-        p.rows * p.columns, stride,
+        p.rows * p.columns, stride, *p.epilogue.words,
     )  # fmt: skip
-    buffers = (left, right, *((2,) if p.bias is not None else ()), p.output)
+    buffers = (left, right, *p.extras, p.output)
     buffers += (p.external + len(scratch),) if copies else ()
     calls.append(KernelCall(address, buffers, words, parallel=blocks.worth_sharing))
     return KernelProgram(calls, p.external, scratch, stride)

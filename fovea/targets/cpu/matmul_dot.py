@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from fovea.targets.cpu.builder import Kernel
 from fovea.targets.cpu.compile import load_cached
-from fovea.targets.cpu.contraction import Epilogue
 from fovea.targets.cpu.elements import Element
+from fovea.targets.cpu.epilogue import Epilogue, Finish
 from fovea.targets.cpu.flow import Var
 from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.program import KernelCall, KernelProgram
@@ -52,10 +52,11 @@ def prefers_dot(rows: int, run: int, columns: int, a_item: int, b_row: int) -> b
 def dot_kernel(
     kind: Element, compute: Element, epilogue: Epilogue, tile: tuple[int, int]
 ) -> Kernel:
-    """c = a @ b (+ bias); a piece is a block of rows and columns."""
-    names = ("a", "b", "bias", "c") if epilogue.bias else ("a", "b", "c")
-    k = Kernel("matmul_dot", [(n, kind) for n in names], SIZES)
-    a, b, *bias, c = k.buffers
+    """c = a @ b and what the epilogue makes of it; a piece is a block of rows and columns."""
+    buffers = [("a", kind), ("b", kind), *epilogue.buffers, ("c", kind)]
+    k = Kernel("matmul_dot", buffers, SIZES, epilogue.scalars)
+    a, b, *_, c = k.buffers
+    finish = Finish(k, epilogue, compute)
     s = SimpleNamespace(**dict(zip(SIZES, k.sizes, strict=True)))
     with k.parallel(s.batch * s.row_blocks * s.column_blocks) as piece:
         column_block = piece % s.column_blocks
@@ -64,7 +65,7 @@ def dot_kernel(
         i2, i1, i0 = batch % s.batch2, batch // s.batch2 % s.batch1, batch // s.batch2 // s.batch1
         left = a.at(i0 * s.a0 + i1 * s.a1 + i2 * s.a2)
         right = b.at(i0 * s.b0 + i1 * s.b1 + i2 * s.b2)
-        target = c.at(batch * (s.rows * s.columns))
+        target = batch * (s.rows * s.columns)
         row_low, column_low = row_block * s.row_block, column_block * s.column_block
         row_high = k.smaller(row_low + s.row_block, s.rows)
         column_high = k.smaller(column_low + s.column_block, s.columns)
@@ -77,9 +78,8 @@ def dot_kernel(
             with k.loop(row_low, row_high, tile[0]) as row:
                 rows = [k.smaller(row + i, row_high - 1) for i in range(tile[0])]
                 results = _tile(k, compute, [left.at(i * s.a_row) for i in rows], rights, s.run)
-                outs = [target.at(i * s.columns + column) for i in rows]
-                of_columns = bias[0].at(column) if bias else None
-                _store(k, results, outs, column_high - column, of_columns, epilogue.activation)
+                places = [target + i * s.columns + column for i in rows]
+                _store(k, results, c, places, column_high - column, finish.at(column, 0))
     return k
 
 
@@ -152,19 +152,17 @@ def _interleaved(n: int, odd: int) -> list[int]:
 
 
 def _store(
-    k: Kernel, results: list[list[Value]], rows: list[Buffer], columns: Index,
-    bias: Buffer | None, activation: str,
+    k: Kernel, results: list[list[Value]], c: Buffer, rows: list[Value], columns: Index,
+    finish: Finish,
 ) -> None:  # fmt: skip
-    """Store the first `columns` results of each row."""
+    """Store the first `columns` results of each row, from where it begins in c."""
     for line, row in zip(results, rows, strict=True):
         for group, value in enumerate(line):
             at = group * GROUP
             left = k.smaller(k.larger(columns - at, 0), GROUP)
-            if bias is not None:
-                value = value + k.load(bias, at, GROUP, count=left)
-            if activation == "relu":
-                value = k.fast_max(0.0, value)
-            k.store(value, row, at, count=left)
+            residual = finish.residual(row + at, GROUP, left)
+            value = finish.value(value, finish.affine(at, GROUP, left), residual)
+            k.store(value, c, row + at, count=left)
 
 
 def plan_dot(p: Problem, compute: Element, batch: tuple[int, ...]) -> KernelProgram:
@@ -178,9 +176,9 @@ def plan_dot(p: Problem, compute: Element, batch: tuple[int, ...]) -> KernelProg
     words = (
         *batch, p.rows, p.run, p.columns, p.a_row, p.b_strides[1],
         row_block, -(-p.rows // row_block), column_block, -(-p.columns // column_block),
+        *p.epilogue.words,
     )  # fmt: skip
-    left, right = p.operands
-    buffers = (left, right, *((2,) if p.bias is not None else ()), p.output)
+    buffers = (*p.operands, *p.extras, p.output)
     return KernelProgram([KernelCall(address, buffers, words, wanted > 1)], p.external)
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 from fovea.targets.cpu.builder import Kernel
-from fovea.targets.cpu.contraction import Core, Epilogue
+from fovea.targets.cpu.contraction import Core
 from fovea.targets.cpu.elements import Element, u8
+from fovea.targets.cpu.epilogue import Epilogue, Finish
 from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.packing import Order, copy_rows
 from fovea.targets.cpu.schedule import Tile
@@ -50,12 +51,14 @@ class Variant:
 
 
 def panels_kernel(v: Variant) -> Kernel:
-    """c = a @ b (+ bias), by tiles; a piece is a block of rows against a block of panels."""
-    buffers = [("a", v.a), ("b", v.compute), ("bias", v.c), ("c", v.c), ("scratch", u8)]
-    absent = {"bias"} if not v.epilogue.bias else set()
-    absent |= {"scratch"} if v.order is None else set()
-    k = Kernel("matmul", [b for b in buffers if b[0] not in absent], SIZES)
+    """c = a @ b and what the epilogue makes of it, by tiles; a piece is a block of rows against a
+    block of panels.
+    """
+    buffers = [("a", v.a), ("b", v.compute), *v.epilogue.buffers, ("c", v.c)]
+    buffers += [("scratch", u8)] if v.order is not None else []
+    k = Kernel("matmul", buffers, SIZES, v.epilogue.scalars)
     named = {b.name: b for b in k.buffers}
+    finish = Finish(k, v.epilogue, v.compute)
     a, b, c = named["a"], named["b"], named["c"]
     s = SimpleNamespace(**dict(zip(SIZES, k.sizes, strict=True)))
     core = Core(k, v.tile, v.compute)
@@ -72,14 +75,13 @@ def panels_kernel(v: Variant) -> Kernel:
             own = named["scratch"].at(k.tid * s.scratch_stride).view(v.compute)
             copy_rows(k, v.order, block, (s.a_row, s.a_item), (count, s.run), own, s.run)
             block, row_stride = own, s.run
-        target = c.at(batch * s.c_batch + first * s.columns)
+        target = batch * s.c_batch + first * s.columns
         low = panel_block * s.panel_block
         with k.loop(low, k.smaller(low + s.panel_block, s.panels)) as panel:
             column = panel * core.width
-            bias = named["bias"].at(column) if v.epilogue.bias else None
             _row_tiles(
                 core, v, s, count, (block, row_stride), b.at(b_at + panel * s.panel_stride),
-                target.at(column), s.columns - column, bias,
+                c.at(target + column), s.columns - column, finish.at(column, target + column),
             )  # fmt: skip
     return k
 
@@ -95,7 +97,7 @@ def _batch_offsets(s: SimpleNamespace, batch: Value) -> tuple[Value, Value]:
 
 def _row_tiles(
     core: Core, v: Variant, s: SimpleNamespace, count: Index, block: tuple[Buffer, Index],
-    panel: Buffer, target: Buffer, columns_left: Index, bias: Buffer | None,
+    panel: Buffer, target: Buffer, columns_left: Index, finish: Finish,
 ) -> None:  # fmt: skip
     """All tiles of a block of rows against one panel. The last tile repeats the last row to be
     whole.
@@ -104,7 +106,7 @@ def _row_tiles(
     rows, row_stride = block
     with k.loop(0, count, v.tile.rows) as row:
         at = [k.smaller(row + i, count - 1) for i in range(v.tile.rows)]
-        sums = core.accumulators(bias, columns_left)
+        sums = core.accumulators(finish, columns_left)
         lefts = [rows.at(r * row_stride) for r in at]
         step = core.width if v.right == "packed" else s.step
         item = s.a_item if v.left == "strided" else 1
@@ -116,7 +118,7 @@ def _row_tiles(
                     core.accumulate(sums, lefts, panel, s.run, step, item, columns_left)
         else:
             core.accumulate(sums, lefts, panel, s.run, step, item)
-        core.finish(sums, [target.at(r * s.columns) for r in at], columns_left, v.epilogue)
+        core.finish(sums, target, [r * s.columns for r in at], columns_left, finish)
 
 
 def loop_kernel(kind: Element) -> Kernel:

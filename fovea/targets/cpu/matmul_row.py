@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from fovea.targets.cpu.builder import Kernel
 from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.elements import Element
+from fovea.targets.cpu.epilogue import Epilogue, Finish
 from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.program import KernelCall, KernelProgram
 from fovea.targets.cpu.schedule import PIECE_FLOPS
 from fovea.targets.cpu.values import Index
 
 if TYPE_CHECKING:
-    from fovea.targets.cpu.contraction import Epilogue
     from fovea.targets.cpu.matmul import Problem
 
 LEAST, MOST = 256, 2048  # columns of a piece
@@ -33,28 +33,30 @@ def prefers_row(p: Problem) -> bool:
 
 
 def row_kernel(kind: Element, epilogue: Epilogue) -> Kernel:
-    """c = a @ b (+ bias), for one row a; a piece is a block of columns."""
-    names = ("a", "b", "bias", "c") if epilogue.bias else ("a", "b", "c")
-    k = Kernel("matmul_row", [(n, kind) for n in names], SIZES)
-    a, b, *bias, c = k.buffers
+    """c = a @ b and what the epilogue makes of it, for one row a; a piece is a block of columns."""
+    buffers = [("a", kind), ("b", kind), *epilogue.buffers, ("c", kind)]
+    k = Kernel("matmul_row", buffers, SIZES, epilogue.scalars)
+    a, b, *_, c = k.buffers
+    finish = Finish(k, epilogue, kind)
     run, columns, a_item, b_row, block = k.sizes
     with k.parallel((columns + block - 1) // block) as piece:
         first = piece * block
         count = k.smaller(columns - first, block)
-        sums, lines = c.at(first), b.at(first)
+        sums, lines, here = c.at(first), b.at(first), finish.at(first, first)
         for width, low, high in _spans(k, kind, count):
             with k.loop(low, high, width) as i:
-                start = k.load(bias[0].at(first), i, width) if bias else k.const(0.0, kind, width)
-                k.store(start, sums, i)
+                k.store(here.start(i, width), sums, i)
         full = run // UNROLL * UNROLL
         with k.loop(0, full, UNROLL) as item:
             _add_rows(k, kind, (a, a_item), (lines, b_row), item, UNROLL, (sums, count))
         with k.loop(full, run) as item:
             _add_rows(k, kind, (a, a_item), (lines, b_row), item, 1, (sums, count))
-        if epilogue.activation == "relu":
+        if epilogue.is_more_than_bias:
             for width, low, high in _spans(k, kind, count):
                 with k.loop(low, high, width) as i:
-                    k.store(k.fast_max(0.0, k.load(sums, i, width)), sums, i)
+                    affine = here.affine(i, width, started=True)
+                    value = here.value(k.load(sums, i, width), affine, here.residual(i, width))
+                    k.store(value, sums, i)
     return k
 
 
@@ -86,9 +88,8 @@ def plan_row(p: Problem) -> KernelProgram:
     kind = p.a.element
     key = f"matmul/row/{kind}/{p.epilogue.key}"
     address = load_cached(key, partial(row_kernel, kind, p.epilogue))
-    left, right = p.operands
-    buffers = (left, right, *((2,) if p.bias is not None else ()), p.output)
+    buffers = (*p.operands, *p.extras, p.output)
     block = max(LEAST, min(MOST, -(-p.columns // 4 // 64) * 64))
-    words = (p.run, p.columns, p.a_item, p.b_strides[0], block)
+    words = (p.run, p.columns, p.a_item, p.b_strides[0], block, *p.epilogue.words)
     parallel = 2 * p.run * p.columns > PIECE_FLOPS // 8 and p.columns > block
     return KernelProgram([KernelCall(address, buffers, words, parallel)], p.external)

@@ -10,7 +10,8 @@ import ctypes
 import struct
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from fovea.targets.cpu import threads
 from fovea.targets.cpu.builder import checking
@@ -158,3 +159,53 @@ class KernelProgram:
             f"<program of {len(self.calls)} kernel calls, {sum(self.scratch)} scratch bytes, "
             f"{self.thread_scratch} a thread>"
         )
+
+
+class ThreadScratch(NamedTuple):
+    """Scratch memory of each thread: its buffer's number, and the bytes between two threads'."""
+
+    number: int
+    stride: int
+
+
+class Draft:
+    """A program in the making, whose scratch is numbered as it is asked for.
+
+    Args:
+        external: how many inputs and outputs there are.
+        calls: the first ones.
+    """
+
+    _THREADS = -1  # stands for the last buffer until their number is known
+
+    def __init__(self, external: int, calls: Sequence[KernelCall] = ()) -> None:
+        self.external = external
+        self._calls = list(calls)
+        self._scratch: list[int] = []
+        self._thread_scratch = 0
+
+    def scratch(self, nbytes: int) -> int:
+        """The number of a new scratch buffer."""
+        self._scratch.append(nbytes)
+        return self.external + len(self._scratch) - 1
+
+    def thread_scratch(self, nbytes: int) -> ThreadScratch:
+        """Scratch of each thread for one call: thread `tid` has it from `tid * stride` on. Other
+        calls get the same memory.
+        """
+        stride = -(-nbytes // 64) * 64
+        self._thread_scratch = max(self._thread_scratch, stride)
+        return ThreadScratch(self._THREADS, stride)
+
+    def add(self, call: KernelCall) -> None:
+        """Add a call."""
+        self._calls.append(call)
+
+    def program(self) -> KernelProgram:
+        """The program of all calls."""
+        last = self.external + len(self._scratch)
+        calls = [
+            replace(c, buffers=tuple(last if b == self._THREADS else b for b in c.buffers))
+            for c in self._calls
+        ]
+        return KernelProgram(calls, self.external, self._scratch, self._thread_scratch)

@@ -99,8 +99,10 @@ class Stages:
         return Operand("scratch", len(self._scratch) - 1)
 
     def thread_scratch(self, nbytes: int) -> Operand:
-        """Memory of each thread: thread `tid` has it from `tid * nbytes` on. Once a plan."""
-        self._thread_scratch = nbytes
+        """Memory of each thread: thread `tid` has it from `tid * nbytes` on. Other calls get the
+        same memory.
+        """
+        self._thread_scratch = max(self._thread_scratch, nbytes)
         return Operand("threads", 0)
 
     def table(self, values: Any) -> Operand:
@@ -124,6 +126,16 @@ class Stages:
     def ready(self, ready: Ready, operands: Sequence[Operand]) -> None:
         """Add a call that is prepared but for the addresses of these operands."""
         self._calls.append(call_of(ready, operands))
+
+    def embed(self, program: KernelProgram, operands: Sequence[Operand]) -> None:
+        """Add a program's calls, on these inputs and outputs of it."""
+        own = [self.scratch(nbytes) for nbytes in program.scratch]
+        where = [*operands, *own]
+        if program.thread_scratch:
+            where.append(self.thread_scratch(program.thread_scratch))
+        for c in program.calls:
+            buffers = tuple(where[b] for b in c.buffers)
+            self._calls.append(_Call(c.address, buffers, c.words, c.parallel))
 
     def _copy(
         self,

@@ -6,18 +6,19 @@ intermediate results are meant to stay in the shared cache.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from fovea.targets.cpu import schedule
 from fovea.targets.cpu.compile import load_cached
-from fovea.targets.cpu.contraction import Epilogue
-from fovea.targets.cpu.elements import f32, f64
+from fovea.targets.cpu.correlation import Correlation, band_source
+from fovea.targets.cpu.elements import Element, f32, f64
+from fovea.targets.cpu.epilogue import Epilogue
 from fovea.targets.cpu.isa import active
 from fovea.targets.cpu.matmul import PackedProduct
 from fovea.targets.cpu.options import OPTIONS
-from fovea.targets.cpu.program import KernelCall, KernelProgram
+from fovea.targets.cpu.program import Draft, KernelCall
 from fovea.targets.cpu.schedule import Tile
 from fovea.targets.cpu.views import View
 from fovea.targets.cpu.winograd_kernel import (
@@ -29,9 +30,6 @@ from fovea.targets.cpu.winograd_kernel import (
     output_kernel,
     weight_kernel,
 )
-
-if TYPE_CHECKING:
-    from fovea.targets.cpu.conv import Correlation
 
 CHUNK_BYTES = 6 * 1024 * 1024  # of transformed inputs and outputs at a time
 LEAST_TILES = 64  # at a time, if there are as many: with few rows, products mostly read weights
@@ -66,16 +64,25 @@ def _spread(elements: int) -> int:
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """A correlation in Winograd form: tiles a row and a column, images a chunk, distances between
-    points.
-    """
+class WinogradForm:
+    """A correlation in Winograd form: tiles a row and a column, images a chunk."""
 
     c: Correlation
     rows: int
     columns: int
     chunk: int
     tile: Tile
+    compute: Element = f32
+
+    @staticmethod
+    def of(c: Correlation) -> WinogradForm:
+        """The form of a correlation that `suits`."""
+        images, (rows, columns) = c.x.shape[0], _tiles(c)
+        image_bytes = POINTS * rows * columns * (c.channels + c.outputs) * 4
+        chunk = max(1, CHUNK_BYTES // image_bytes, -(-LEAST_TILES // (rows * columns)))
+        chunk = -(-images // -(-images // chunk))
+        tile = schedule.tile(active(), f32, chunk * rows * columns, c.outputs)
+        return WinogradForm(c, rows, columns, chunk, tile)
 
     @property
     def per_image(self) -> int:
@@ -100,11 +107,11 @@ class _Plan:
         )
 
     @property
-    def band_bytes(self) -> int:
-        line = (self.columns * TILE + PATCH - TILE) * self.c.channels * 4
-        return -(-PATCH * line // 64) * 64
+    def packed(self) -> int:
+        """How many numbers the transformed weights are."""
+        return POINTS * self.strides[1]
 
-    def weights(self, buffers: tuple[int, int], weight: View) -> KernelCall:
+    def pack(self, weight: View, buffers: tuple[int, int]) -> KernelCall:
         """The call that transforms the weights."""
         c = self.c
         _, output, channel, row, column = c.weight_strides
@@ -116,27 +123,48 @@ class _Plan:
         address = load_cached(key, partial(weight_kernel, weight.element, self.width))
         return KernelCall(address, buffers, words)
 
-    def inputs(
-        self, buffers: tuple[int, int, int], images: tuple[int, int], source: str
+    def compute_into(
+        self, draft: Draft, operands: Sequence[int], result: int, epilogue: Epilogue
+    ) -> None:
+        """Add the calls that compute the result from images, transformed weights and what the
+        epilogue reads.
+        """
+        x, weights, *extras = operands
+        inputs, _, products = (4 * POINTS * n for n in self.strides)
+        v, m = draft.scratch(inputs), draft.scratch(products)
+        own = draft.thread_scratch(self._band_bytes)
+        images = self.c.x.shape[0]
+        for first in range(0, images, self.chunk):
+            part = (first, min(self.chunk, images - first))
+            draft.add(self._inputs((x, v, own.number), part, own.stride))
+            draft.add(self._products((v, weights, m), part[1]))
+            draft.add(self._outputs((m, *extras, result), part, epilogue))
+
+    @property
+    def _band_bytes(self) -> int:
+        return PATCH * (self.columns * TILE + PATCH - TILE) * self.c.channels * 4
+
+    def _inputs(
+        self, buffers: tuple[int, int, int], images: tuple[int, int], scratch_stride: int
     ) -> KernelCall:
         """The call that transforms some images."""
         c = self.c
         image, channel, row, column = c.x.strides
         words = (
             *images, *c.x.shape[2:], c.channels, self.rows, self.columns,
-            image, row, column, channel, *c.origin, self.strides[0], self.band_bytes,
+            image, row, column, channel, *c.origin, self.strides[0], scratch_stride,
         )  # fmt: skip
-        v = InputVariant(c.x.element, source)
+        v = InputVariant(c.x.element, band_source(c, f32))
         return KernelCall(load_cached(v.key, partial(input_kernel, v)), buffers, words)
 
-    def products(self, buffers: tuple[int, int, int], images: int) -> KernelCall:
+    def _products(self, buffers: tuple[int, int, int], images: int) -> KernelCall:
         """The call that multiplies, for all 36 points."""
         c = self.c
         tiles = images * self.per_image
         product = PackedProduct(self.tile, POINTS, tiles, c.channels, c.outputs, self.strides)
         return product.call(buffers)
 
-    def outputs(
+    def _outputs(
         self, buffers: tuple[int, ...], images: tuple[int, int], epilogue: Epilogue
     ) -> KernelCall:
         """The call that transforms products into results."""
@@ -144,40 +172,8 @@ class _Plan:
         image, _, row, column = c.y.strides
         words = (
             *images, *c.grid, c.outputs, self.rows, self.columns,
-            image, row, column, self.strides[2],
+            image, row, column, self.strides[2], *epilogue.words,
         )  # fmt: skip
         key = f"winograd/output/{c.y.element}/{epilogue.key}"
         address = load_cached(key, partial(output_kernel, c.y.element, epilogue))
         return KernelCall(address, buffers, words)
-
-
-def plan_winograd(
-    c: Correlation,
-    weight: View,
-    epilogue: Epilogue,
-    numbers: tuple[int, int, int | None, int],
-    source: str,
-) -> KernelProgram:
-    """The program for a correlation that `suits`.
-
-    Args:
-        numbers: of the buffers with images, weights, bias and results.
-        source: how the images are read, as in the convolution kernel.
-    """
-    external = 4 if epilogue.bias else 3
-    images, (rows, columns) = c.x.shape[0], _tiles(c)
-    image_bytes = POINTS * rows * columns * (c.channels + c.outputs) * 4
-    chunk = max(1, CHUNK_BYTES // image_bytes, -(-LEAST_TILES // (rows * columns)))
-    chunk = -(-images // -(-images // chunk))
-    tile = schedule.tile(active(), f32, chunk * rows * columns, c.outputs)
-    plan = _Plan(c, rows, columns, chunk, tile)
-    v, u, m, own = range(external, external + 4)
-    bias = () if numbers[2] is None else (numbers[2],)
-    calls = [plan.weights((numbers[1], u), weight)]
-    for first in range(0, images, chunk):
-        part = (first, min(chunk, images - first))
-        calls.append(plan.inputs((numbers[0], v, own), part, source))
-        calls.append(plan.products((v, u, m), part[1]))
-        calls.append(plan.outputs((m, *bias, numbers[3]), part, epilogue))
-    scratch = [4 * POINTS * n for n in plan.strides]
-    return KernelProgram(calls, external, scratch, plan.band_bytes)

@@ -16,9 +16,9 @@ from fractions import Fraction
 from types import SimpleNamespace
 
 from fovea.targets.cpu.builder import Kernel
-from fovea.targets.cpu.contraction import Epilogue
 from fovea.targets.cpu.conv_kernel import Piece, copy_band
 from fovea.targets.cpu.elements import Element, f32, u8
+from fovea.targets.cpu.epilogue import Epilogue, Finish
 from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.values import Index, Value
 
@@ -169,40 +169,60 @@ def input_kernel(v: InputVariant) -> Kernel:
 
 
 def output_kernel(kind: Element, epilogue: Epilogue) -> Kernel:
-    """The result from products[point][tile][output] (+ bias); a piece is a row of tiles."""
-    buffers = [("products", f32), ("bias", kind), ("y", kind)]
-    if not epilogue.bias:
-        del buffers[1]
-    k = Kernel("winograd_output", buffers, OUTPUT_SIZES)
-    products, *bias, y = k.buffers
+    """The result from products[point][tile][output], and what the epilogue makes of it; a piece is
+    a row of tiles.
+    """
+    buffers = [("products", f32), *epilogue.buffers, ("y", kind)]
+    k = Kernel("winograd_output", buffers, OUTPUT_SIZES, epilogue.scalars)
+    products, y = k.buffers[0], k.buffers[-1]
+    finish = Finish(k, epilogue, f32)
     s = SimpleNamespace(**dict(zip(OUTPUT_SIZES, k.sizes, strict=True)))
     lanes = k.isa.lanes(4)
     spill = k.scratch(f32, TILE * PATCH * lanes)
     with k.parallel(s.images * s.tile_rows) as piece:
         image, tile_row = piece // s.tile_rows, piece % s.tile_rows
-        rows = y.at((s.first_image + image) * s.y_image + tile_row * TILE * s.y_row)
+        row_at = (s.first_image + image) * s.y_image + tile_row * TILE * s.y_row
         rows_left = s.height - tile_row * TILE
         with k.loop(0, s.tile_columns) as tile:
             source = products.at((piece * s.tile_columns + tile) * s.outputs)
-            target, columns_left = rows.at(tile * TILE * s.y_column), s.width - tile * TILE
-            whole = (rows_left >= TILE) & (columns_left >= TILE)
+            at, columns_left = row_at + tile * TILE * s.y_column, s.width - tile * TILE
+            here, target = finish.at(0, at), y.at(at)
             with k.loop(0, s.outputs, lanes) as c:
                 results = _transform_output(k, s, source, spill, c)
-                start = k.load(bias[0], c, lanes) if bias else None
-                places = [
-                    (_finished(k, value, start, epilogue), r, q)
-                    for r, line in enumerate(results)
-                    for q, value in enumerate(line)
-                ]
-                with k.if_else(whole) as (then, otherwise):
-                    with then:
-                        for value, r, q in places:
-                            k.store(value, target.at(s.y_row * r + s.y_column * q), c)
-                    with otherwise:
-                        for value, r, q in places:
-                            with k.if_((rows_left > r) & (columns_left > q)):
-                                k.store(value, target.at(s.y_row * r + s.y_column * q), c)
+                _store_tile(k, s, results, here, target, c, (rows_left, columns_left))
     return k
+
+
+def _store_tile(
+    k: Kernel, s: SimpleNamespace, results: list[list[Value]], finish: Finish, y: Buffer, c: Value,
+    left: tuple[Value, Value],
+) -> None:  # fmt: skip
+    """Store a vector of channels of a tile, as far as its image has rows and columns left."""
+    (rows, columns), lanes = left, k.isa.lanes(4)
+    affine = finish.affine(c, lanes)
+
+    def store(value: Value, r: Index, q: Index) -> None:
+        place = s.y_row * r + s.y_column * q + c
+        k.store(finish.value(value, affine, finish.residual(place, lanes)), y, place)
+
+    def store_rolled() -> None:
+        aside = k.scratch(f32, TILE * TILE * lanes)
+        for i, value in enumerate(v for line in results for v in line):
+            k.store(value, aside, i * lanes)
+        high, wide = k.smaller(rows, TILE), k.smaller(columns, TILE)
+        with k.loop(0, high, unroll=1) as r, k.loop(0, wide, unroll=1) as q:
+            store(k.load(aside, (r * TILE + q) * lanes, lanes), r, q)
+
+    if finish.costly:
+        store_rolled()
+        return
+    with k.if_else((rows >= TILE) & (columns >= TILE)) as (whole, partly):
+        with whole:
+            for r, line in enumerate(results):
+                for q, value in enumerate(line):
+                    store(value, r, q)
+        with partly:
+            store_rolled()
 
 
 def _transform_output(
@@ -220,9 +240,3 @@ def _transform_output(
         combine(k, OUTPUT, [k.load(spill, (r * PATCH + q) * lanes, lanes) for q in range(PATCH)])
         for r in range(TILE)
     ]
-
-
-def _finished(k: Kernel, value: Value, bias: Value | None, epilogue: Epilogue) -> Value:
-    if bias is not None:
-        value = value + bias
-    return k.fast_max(0.0, value) if epilogue.activation == "relu" else value

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fovea.ops import conv as ops
+from fovea.ops.epilogue import RELU
 from fovea.targets.cpu import threads
 from fovea.targets.cpu.conv import ConvParams, plan_conv2d, plan_conv2d_input_grad
 from fovea.targets.cpu.conv_weight_grad import plan_conv2d_weight_grad
@@ -177,7 +178,7 @@ def test_relu_follows_the_bias_and_keeps_nan() -> None:
     d.x[0, 0, 0, 0] = np.nan
     y = images(d.gy.shape, d.x.dtype)
     views = view_of(d.x), view_of(d.weight), view_of(y)
-    program = plan_conv2d(*views, d.case.p, view_of(d.bias), "relu")
+    program = plan_conv2d(*views, d.case.p, view_of(d.bias), RELU)
     run(program, [d.x, d.weight, d.bias, y])
     exact = d.exact("forward")
     assert np.isnan(y[0, :, :2, :2]).all()

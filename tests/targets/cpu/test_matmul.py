@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fovea.ops.epilogue import NONE, RELU, Activation
 from fovea.targets.cpu import threads
 from fovea.targets.cpu.isa import NAMES
 from fovea.targets.cpu.matmul import plan_matmul, plannable
@@ -33,7 +34,7 @@ def make(shape: tuple[int, ...], dtype: str, layout: str, seed: int = 0) -> Arra
     return a
 
 
-def product(a: Array, b: Array, bias: Array | None = None, activation: str = "none") -> Array:
+def product(a: Array, b: Array, bias: Array | None = None, activation: Activation = NONE) -> Array:
     shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
     c = poisoned(shape, a.dtype)
     views = view_of(a), view_of(b), None if bias is None else view_of(bias)
@@ -126,7 +127,7 @@ def test_bias_and_relu(size: tuple[int, int, int], right: str, dtype: str) -> No
     bias = make((n,), dtype, "rows", 2)
     exact = expected(a, b) + bias.astype(np.float64)
     close(product(a, b, bias), exact, dtype, k)
-    close(product(a, b, bias, "relu"), np.maximum(exact, 0), dtype, k)
+    close(product(a, b, bias, RELU), np.maximum(exact, 0), dtype, k)
 
 
 def test_nan_and_infinity_stay_in_their_row() -> None:

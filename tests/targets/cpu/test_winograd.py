@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fovea.ops.epilogue import RELU
 from fovea.targets.cpu import winograd
 from fovea.targets.cpu.conv import (
     ConvParams,
@@ -84,7 +85,7 @@ def test_relu_follows_the_bias() -> None:
     d = make(CASES[0], "float32", "channels_last")
     y = images(d.gy.shape, d.x.dtype)
     program = plan_conv2d(
-        view_of(d.x), view_of(d.weight), view_of(y), d.case.p, view_of(d.bias), "relu"
+        view_of(d.x), view_of(d.weight), view_of(y), d.case.p, view_of(d.bias), RELU
     )
     run(program, [d.x, d.weight, d.bias, y])
     assert norm_error(y, np.maximum(d.exact("forward"), 0)) < 5e-6
