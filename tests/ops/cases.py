@@ -97,6 +97,8 @@ RESIZE = {
     "scale": (3 / 5, 4 / 7),
 }
 
+RELU_NORM = {"eps": 1e-3, "axis": 1, "activation": ("relu", ())}
+
 CASES: dict[str, list[Case]] = {
     **unary(real, *SMOOTH),
     **unary(positive, "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "reciprocal"),
@@ -156,6 +158,10 @@ CASES: dict[str, list[Case]] = {
                ([real(1, 4, 6, 5), real(6, 2, 3, 3), None],
                 {"stride": (2, 1), "padding": (1, 0, 2, 1), "dilation": (1, 2), "groups": 2}),
                ([real(2, 3, 4, 4), real(3, 1, 3, 3), None], {**CONV, "groups": 3})],
+    "conv2d_fused": [([real(2, 3, 5, 6), real(4, 3, 3, 2), real(4), real(4), real(2, 4, 3, 5)],
+                      {**CONV, "activation": ("silu", ())}),
+                     ([real(2, 4, 5, 5), real(6, 2, 1, 1), None, None, real(2, 6, 5, 5)],
+                      {**CONV, "groups": 2, "activation": ("relu", ()), "residual_after": True})],
     "conv2d_input_grad": [([real(2, 4, 3, 5), real(4, 3, 3, 2)], {**CONV, "input_size": (5, 6)}),
                           ([real(2, 4, 2, 3), real(4, 2, 3, 2)],
                            {"stride": (2, 2), "padding": (1, 1, 0, 0), "dilation": (1, 1), "groups": 2,
@@ -186,6 +192,14 @@ CASES: dict[str, list[Case]] = {
     "batch_norm_train_grad": [([real(4, 3, 2, 2), real(4, 3, 2, 2), real(3), real(3), positive(3)],
                                {"eps": 1e-3, "axis": 1})],
     "batch_norm_infer": [([real(4, 3, 2, 2), real(3), positive(3), real(3), real(3)], {"eps": 1e-3, "axis": 1})],
+    "batch_norm_apply": [([real(4, 3, 2, 2), real(3), positive(3), real(3), real(3), real(4, 3, 2, 2)], a)
+                         for a in (RELU_NORM, {**RELU_NORM, "variance": True})],
+    "batch_norm_train_fused": [([real(4, 3, 2, 2), real(3), real(3), real(4, 3, 2, 2)], RELU_NORM),
+                               ([real(6, 3), None, None, None], {"eps": 1e-3, "activation": ("gelu", ("none",))})],
+    "batch_norm_grad_fused": [([real(4, 3, 2, 2), real(4, 3, 2, 2), real(3), None, real(3), positive(3),
+                                np.maximum(real(4, 3, 2, 2), 0)], {**RELU_NORM, "residual": True}),
+                              ([real(4, 3, 2, 2), real(4, 3, 2, 2), real(3), real(3), real(3), positive(3), None],
+                               {"eps": 1e-3, "activation": ("silu", ())})],
     "layer_norm": [([real(4, 3, 5), real(5), real(5)], {"ndim": 1, "eps": 1e-3}),
                    ([real(2, 3, 4), None, None], {"ndim": 2, "eps": 1e-3})],
     "layer_norm_grad": [([real(4, 5), real(4, 5), real(5), real(4), positive(4)], {"ndim": 1, "eps": 1e-3})],

@@ -27,7 +27,7 @@ def _element(t: Any) -> Element:
     return element(t.dtype.name)
 
 
-def _weight_element(t: Any | None) -> Element | None:
+def element_of(t: Any | None) -> Element | None:
     """The element of a weight or bias, None if it is left out."""
     return None if t is None else _element(t)
 
@@ -85,7 +85,7 @@ def _row_stride(
     return shape[axis] if found is None else found
 
 
-class _BatchNorm:
+class BatchNorm:
     """The calls of one batch normalization: matrices, and numbers of columns in scratch.
 
     Args:
@@ -133,12 +133,21 @@ class _BatchNorm:
         return self.columns_scratch(2 * self.pieces)
 
     def row_pass(
-        self, name: str, build: Any, operands: Sequence[Operand], matrices: Sequence[int], out: bool
+        self,
+        name: str,
+        build: Any,
+        operands: Sequence[Operand],
+        matrices: Sequence[int | None],
+        out: bool,
+        scalars: Sequence[int] = (),
     ) -> None:
-        """Add a pass over rows of these inputs, and of the output if there is one."""
-        strides = [self.row_strides[i] * self.fold for i in matrices]
+        """Add a pass over rows of these inputs (None: of a result), and of the output if there is
+        one.
+        """
+        strides = [self.columns if i is None else self.row_strides[i] * self.fold for i in matrices]
         words = (self.rows, self.grain, self.pieces, self.columns, *strides)
         words += (self.columns,) if out else ()
+        words += tuple(scalars)
         key = f"norm/{name}/{self.kind}"
         self.stages.call(key, partial(build, self.kind), operands, words, self.shared)
 
@@ -171,7 +180,7 @@ class _BatchNorm:
         return made
 
 
-def _given(inputs: Sequence[Any], **places: int) -> dict[str, tuple[int, Element]]:
+def given_of(inputs: Sequence[Any], **places: int) -> dict[str, tuple[int, Element]]:
     """Of the inputs at these places, those that are there, with their elements."""
     return {n: (i, _element(inputs[i])) for n, i in places.items() if inputs[i] is not None}
 
@@ -179,10 +188,10 @@ def _given(inputs: Sequence[Any], **places: int) -> dict[str, tuple[int, Element
 @CPU.lower(ops.batch_norm_train)
 def _(op: Op, inputs: tuple[Any, ...], a: ops.NormAttrs, specs: Sequence[Spec]) -> Plan:
     stages = Stages(inputs, specs)
-    b = _BatchNorm(stages, 0, [0], a.axis)
+    b = BatchNorm(stages, 0, [0], a.axis)
     x, y = b.operands[0], stages.write(0, b.m.strides)
-    given = _given(inputs, weight=1, bias=2)
-    weight, bias = _weight_element(inputs[1]), _weight_element(inputs[2])
+    given = given_of(inputs, weight=1, bias=2)
+    weight, bias = element_of(inputs[1]), element_of(inputs[2])
     partials, columns = b.partials(), b.columns_scratch(3)
     b.row_pass("moments", kernels.moments_kernel, [x, partials], [0], out=False)
     statistic = _element(specs[1])
@@ -197,9 +206,9 @@ def _(op: Op, inputs: tuple[Any, ...], a: ops.NormAttrs, specs: Sequence[Spec]) 
 @CPU.lower(ops.batch_norm_infer)
 def _(op: Op, inputs: tuple[Any, ...], a: ops.NormAttrs, specs: Sequence[Spec]) -> Plan:
     stages = Stages(inputs, specs)
-    b = _BatchNorm(stages, 0, [0], a.axis)
+    b = BatchNorm(stages, 0, [0], a.axis)
     y, columns = stages.write(0, b.m.strides), b.columns_scratch(3)
-    given = _given(inputs, mean=1, var=2, weight=3, bias=4)
+    given = given_of(inputs, mean=1, var=2, weight=3, bias=4)
     elements = tuple((name, kind) for name, (_, kind) in given.items())
     build = partial(kernels.infer_columns_kernel, b.kind, elements)
     operands = [*[b.vector(i) for i, _ in given.values()], columns]
@@ -211,14 +220,14 @@ def _(op: Op, inputs: tuple[Any, ...], a: ops.NormAttrs, specs: Sequence[Spec]) 
 @CPU.lower(ops.batch_norm_train_grad)
 def _(op: Op, inputs: tuple[Any, ...], a: ops.NormAttrs, specs: Sequence[Spec]) -> Plan:
     stages = Stages(inputs, specs)
-    b = _BatchNorm(stages, 1, [0, 1], a.axis)
+    b = BatchNorm(stages, 1, [0, 1], a.axis)
     gy, x = b.operands[0], b.operands[1]
     gx = stages.write(0, b.m.strides)
     partials, columns = b.partials(), b.columns_scratch(4)
     operands = [gy, x, b.spread(3), partials]
     b.row_pass("grad_sums", kernels.grad_sums_kernel, operands, [0, 1], out=False)
-    given = _given(inputs, weight=2, mean=3, rstd=4)
-    weight, mean, rstd = _weight_element(inputs[2]), _element(inputs[3]), _element(inputs[4])
+    given = given_of(inputs, weight=2, mean=3, rstd=4)
+    weight, mean, rstd = element_of(inputs[2]), _element(inputs[3]), _element(inputs[4])
     statistic = _element(specs[1])
     build = partial(kernels.grad_columns_kernel, b.kind, weight, mean, rstd, statistic)
     outs = [Operand("output", 1), Operand("output", 2)]
@@ -294,8 +303,8 @@ def _distance(shape: tuple[int, ...], strides: Sequence[int], ndim: int) -> int 
 def _(op: Op, inputs: tuple[Any, ...], a: ops.LayerNormAttrs, specs: Sequence[Spec]) -> Plan:
     stages = Stages(inputs, specs)
     r = _Rows(stages, 0, a.ndim)
-    given = _given(inputs, weight=1, bias=2)
-    weight, bias = _weight_element(inputs[1]), _weight_element(inputs[2])
+    given = given_of(inputs, weight=1, bias=2)
+    weight, bias = element_of(inputs[1]), element_of(inputs[2])
     statistic = _element(specs[1])
     x, x_row = r.matrix(0)
     y = stages.write(0, contiguous_strides(specs[0].shape))
@@ -312,7 +321,7 @@ def _(op: Op, inputs: tuple[Any, ...], a: ops.LayerNormAttrs, specs: Sequence[Sp
 def _(op: Op, inputs: tuple[Any, ...], a: ops.LayerNormAttrs, specs: Sequence[Spec]) -> Plan:
     stages = Stages(inputs, specs)
     r = _Rows(stages, 1, a.ndim)
-    weight, mean, rstd = _weight_element(inputs[2]), _element(inputs[3]), _element(inputs[4])
+    weight, mean, rstd = element_of(inputs[2]), _element(inputs[3]), _element(inputs[4])
     (gy, gy_row), (x, x_row) = r.matrix(0), r.matrix(1)
     gx = stages.write(0, contiguous_strides(specs[0].shape))
     grain = max(PART_ROWS, ROW_PIECE_BYTES // r.row_bytes, -(-r.rows // MOST_PARTS))

@@ -53,17 +53,23 @@ class Pass:
 class RowPass:
     """A kernel that goes over rows of matrices, one after the other: memory is read in order.
 
-    A piece is a few rows. The kernel's words are: rows, row_grain, pieces, columns, and the row
-    stride of each matrix.
+    A piece is a few rows. The kernel's words are: rows, row_grain, pieces, columns, the row stride
+    of each matrix, and scalars if there are any.
     """
 
-    def __init__(self, name: str, p: Pass, others: Sequence[tuple[str, Element]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        p: Pass,
+        others: Sequence[tuple[str, Element]],
+        scalars: Sequence[str] = (),
+    ) -> None:
         results = [p.result] if p.result else []
         matrices = [*p.sources, *results]
         buffers = [(m, p.element) for m in p.sources]
         buffers += [*others, *((m, p.element) for m in results)]
         words = ("rows", "row_grain", "pieces", "columns", *[f"{m}_row" for m in matrices])
-        self.k = k = Kernel(name, buffers, words)
+        self.k = k = Kernel(name, buffers, words, scalars)
         self.rows, self.grain, self.pieces, self.columns, *self.strides = k.sizes
         self.matrices = [*k.buffers[: len(p.sources)], *(k.buffers[-1:] if results else [])]
         self.lanes = k.lanes(p.element)
@@ -74,9 +80,15 @@ class RowPass:
         return low, self.k.index(self.k.smaller(low + self.grain, self.rows))
 
     def each(
-        self, low: Value, high: Value, body: Callable[[list[Buffer], Value, int], None]
+        self,
+        low: Value,
+        high: Value,
+        body: Callable[[list[Buffer], Value, int], None],
+        vectors: int = VECTORS,
     ) -> None:
-        """`body(lines, c, lanes)` for each vector of columns of the matrices' lines, row by row."""
+        """`body(lines, c, lanes)` for each vector of columns of the matrices' lines, row by row;
+        written out for so many vectors at a time.
+        """
         k = self.k
         with k.loop(low, high, unroll=1) as row:
             lines = [m.at(row * s) for m, s in zip(self.matrices, self.strides, strict=True)]
@@ -85,7 +97,7 @@ class RowPass:
                 for n in range(vectors):
                     body(lines, c + n * lanes, lanes)
 
-            channel_blocks(k, 0, self.columns, self.lanes, VECTORS, block)
+            channel_blocks(k, 0, self.columns, self.lanes, vectors, block)
 
     def each_column(self, body: Callable[[Value, int], None]) -> None:
         """`body(c, lanes)` for each vector of columns."""
@@ -199,9 +211,16 @@ class Columns:
 
 
 def train_columns_kernel(
-    element: Element, weight: Element | None, bias: Element | None, statistic: Element
+    element: Element,
+    weight: Element | None,
+    bias: Element | None,
+    statistic: Element,
+    rounded: bool = False,
 ) -> Kernel:
-    """From the partials of `moments_kernel`: mean, rstd, var, and columns' center, scale, shift."""
+    """From the partials of `moments_kernel`: mean, rstd, var, and columns' center, scale, shift.
+
+    `rounded`: the scale is that of rstd as it is stored, so that whoever reads rstd finds the same.
+    """
     kind = element.compute
     buffers = [("partials", kind)]
     buffers += [("weight", weight)] if weight else []
@@ -232,6 +251,8 @@ def train_columns_kernel(
         rstd = 1.0 / k.sqrt(var + k.scalars[0])
         for name, value in (("mean", center), ("rstd", rstd), ("var", var)):
             g.store(value, name, c)
+        if rounded:
+            rstd = k.cast(k.cast(rstd, statistic.compute), f64)
         scale = rstd * g.load("weight", c, lanes, f64, 1.0)
         g.spread([center, scale, g.load("bias", c, lanes, f64, 0.0)], c)
 

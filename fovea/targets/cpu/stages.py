@@ -135,7 +135,7 @@ class Stages:
             where.append(self.thread_scratch(program.thread_scratch))
         for c in program.calls:
             buffers = tuple(where[b] for b in c.buffers)
-            self._calls.append(_Call(c.address, buffers, c.words, c.parallel))
+            self._calls.append(Call(c.address, buffers, c.words, c.parallel))
 
     def _copy(
         self,
