@@ -45,6 +45,11 @@ def truth(*shape: int) -> Array:
     return RNG.random(shape) > 0.5
 
 
+def choices(*shape: int) -> Array:
+    """Which element each window of four chose; 255 is none."""
+    return np.array([0, 1, 2, 3, 255], np.uint8)[RNG.integers(0, 5, shape)]
+
+
 def unary(domain: Any, *names: str) -> dict[str, list[Case]]:
     return {
         n: [
@@ -122,6 +127,10 @@ CASES: dict[str, list[Case]] = {
     "diagonal": [([real(3, 4, 2)], {"offset": 1, "dim1": 0, "dim2": 1})],
     "slice_scatter": [([real(2, 3)], {"shape": (4, 5), "start": (1, 0), "length": (2, 3), "step": (1, 2)})],
     "lay_out": [([real(2, 3, 4)], {"strides": s}) for s in ((12, 4, 1), (1, 8, 2), (4, 8, 1))],
+    "relu_max_pool2d": [([real(*s)], {"kernel": k, "stride": t, "padding": (0, 0, 0, 0), "dilation": (1, 1), "ceil_mode": False})
+                        for s, k, t in (((2, 3, 4, 6), (2, 2), (2, 2)), ((1, 9, 8, 7), (3, 2), (3, 4)), ((2, 17, 5, 5), (1, 1), (2, 2)))],
+    "relu_max_pool2d_grad": [([real(2, c, 2, 2), choices(2, c, 2, 2)], {"kernel": (2, 2), "stride": t, "input_size": n})
+                             for c, t, n in ((3, (2, 2), (4, 4)), (19, (2, 3), (5, 7)))],
     "clone": [([real(2, 3, 4, 5)], {"layout": k}) for k in ("preserve", "contiguous", "channels_last")],
     "cat": [([real(2, 3), real(2, 1), real(2, 4)], {"dim": 1}), ([real(2, 3, 2, 2), real(1, 3, 2, 2)], {"dim": 0})],
     "nonfinite": [([real(2, 3), real(4)], {}), ([real(2, 3), np.array([[0.5, -np.inf]])], {})],

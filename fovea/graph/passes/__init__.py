@@ -10,6 +10,7 @@ from fovea.graph.passes.common import share_common
 from fovea.graph.passes.dead_code import remove_dead_code
 from fovea.graph.passes.fold_constants import fold_constants
 from fovea.graph.passes.fuse_pointwise import fuse_pointwise
+from fovea.graph.passes.fuse_pooling import fuse_pooling
 from fovea.graph.passes.fuse_reductions import fuse_reductions
 from fovea.graph.passes.simplify import simplify
 from fovea.graph.verify import verify as check
@@ -36,7 +37,7 @@ def passes(*, inference: bool = False) -> list[Pass]:
         inference: states do not change between calls, and no gradient is wanted.
     """
     better = [remove_dead_code, fold_constants, simplify, share_common, simplify]
-    fused = [fuse_pointwise, fuse_reductions]
+    fused = [fuse_pooling, fuse_pointwise, fuse_reductions]
     return [*better, *fused, remove_dead_code]
 
 
