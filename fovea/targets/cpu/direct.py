@@ -22,14 +22,13 @@ from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.routine import Routine
 from fovea.targets.cpu.values import Value
 
-__all__ = ["MOST_WORDS", "available", "direct_call"]
+__all__ = ["MOST_WORDS", "Builtin", "available", "direct_call", "function"]
 
 MOST_WORDS = 64  # addresses and words of a call
 _FASTCALL = 0x80  # METH_FASTCALL
-_C_FUNCTIONS = ("PyBytes_AsString", "PyLong_AsLongLong", "Py_IncRef")
 
 
-class _Builtin(Routine):
+class Builtin(Routine):
     """A routine with the signature of a built-in function: (self, arguments, how many) to a Python
     object.
     """
@@ -38,10 +37,11 @@ class _Builtin(Routine):
         super().__init__("builtin", ("self", "arguments", "count"))
         self.result: Value | None = None
 
-    def call(self, name: str, argument: Value) -> Value:
-        """A function of Python's C interface."""
-        self.declare(name, "declare i64 {name}(i64)")
-        return self.assign(i64, 1, f"call i64 @{name}({argument.typed})")
+    def call(self, name: str, *arguments: Value) -> Value:
+        """A function of Python's C interface; what it returns means nothing if that is void."""
+        self.declare(name, f"declare i64 {{name}}({', '.join('i64' for _ in arguments)})")
+        typed = ", ".join(a.typed for a in arguments)
+        return self.assign(i64, 1, f"call i64 @{name}({typed})")
 
     def memory(self, address: Value) -> Buffer:
         """The 64-bit words at an address."""
@@ -55,11 +55,11 @@ class _Builtin(Routine):
         return f"{body} ret {self.result.typed}{after}"
 
 
-def _builtin() -> _Builtin:
+def _builtin() -> Builtin:
     """``self`` is a bytes object with these words: kernel, None, how many words follow, those
     words.
     """
-    k = _Builtin()
+    k = Builtin()
     owner, arguments, count = k.parameters
     prepared = k.memory(k.call("PyBytes_AsString", owner))
     given = k.memory(arguments)
@@ -74,8 +74,7 @@ def _builtin() -> _Builtin:
     addresses = [k.assign(i64, 1, f"ptrtoint ptr {b.pointer} to i64") for b in (params, counter)]
     zero, one = k.const(0, i64), k.const(1, i64)
     k.call_address(kernel, (addresses[0], zero, one, addresses[1]))
-    k.declare("Py_IncRef", "declare void {name}(i64)")
-    k.emit(f"call void @Py_IncRef({none.typed})")
+    k.call("Py_IncRef", none)
     k.result = none
     return k
 
@@ -96,15 +95,21 @@ def available() -> bool:
     return sys.implementation.name == "cpython"
 
 
+_C_FUNCTIONS = (
+    "PyBytes_AsString", "PyLong_AsLongLong", "PyLong_FromLongLong", "Py_IncRef",
+    "PyEval_SaveThread", "PyEval_RestoreThread",
+)  # fmt: skip
+
+
 @cache
-def _method() -> _Method:
+def _method(key: str, build: Callable[[], Builtin]) -> _Method:
     import llvmlite.binding as llvm
 
     for name in _C_FUNCTIONS:
         address = ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value
         llvm.add_symbol(name, address)
-    function = load_cached("direct/builtin", _builtin)
-    return _Method(b"run_kernel", function, _FASTCALL, b"Run a kernel on these addresses.")
+    function = load_cached(f"direct/{key}", build)
+    return _Method(key.encode(), function, _FASTCALL, b"Run compiled code.")
 
 
 @cache
@@ -115,10 +120,14 @@ def _maker() -> Callable[..., Any]:
     return make
 
 
+def function(key: str, build: Callable[[], Builtin], words: bytes) -> Callable[..., Any]:
+    """A built-in function with a bytes object of these words as ``self``."""
+    return _maker()(ctypes.addressof(_method(key, build)), words, None)
+
+
 def direct_call(address: int, words: bytes) -> Callable[..., None]:
     """A built-in function of buffer addresses that runs a kernel with these words, on the calling
     thread alone.
     """
     head = struct.pack("3q", address, id(None), len(words) // 8)
-    method = ctypes.addressof(_method())
-    return _maker()(method, head + words, None)
+    return function("run_kernel", _builtin, head + words)

@@ -8,9 +8,9 @@ fallbacks) are run from there, between parts of the list.
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from operator import attrgetter
 from typing import Any
 
@@ -29,6 +29,7 @@ from fovea.targets.cpu.builder import checking
 from fovea.targets.cpu.listing import Listing, Segment
 from fovea.targets.cpu.outputs import Outputs
 from fovea.targets.cpu.placement import Placement
+from fovea.targets.cpu.profile import Clock, Profile
 from fovea.targets.cpu.run_list import run_list
 from fovea.targets.cpu.steps import Block, Place, PythonStep
 from fovea.targets.cpu.target import CPU
@@ -77,7 +78,7 @@ class Executable:
         self._list = Listing(
             placement.steps, placement.prologue, self._outputs.slot, self._outputs.slots
         )
-        self._report = (ctypes.c_int64 * 2)()
+        self._checked = checking()
         self._input_forms = [interned(tuple(v.shape), v.strides, v.dtype) for v in graph.inputs]
         self._states = [s.tensor for s in graph.states]
         updated = dict(graph.updates)
@@ -113,6 +114,33 @@ class Executable:
         Raises:
             ShapeError: an input does not fit.
         """
+        return self._run_alone(inputs, None)
+
+    def profile(self, inputs: Sequence[Any], runs: int = 5) -> Profile:
+        """Run the program a few times (really: states change) and time each kernel.
+
+        Args:
+            inputs: as for `run`.
+            runs: how often.
+
+        >>> import fovea
+        >>> from fovea.graph import Graph, Node, Value
+        >>> from fovea.ops.elementwise import relu
+        >>> from fovea.ops.op import Spec
+        >>> x, y = (Value(Spec((2,), fovea.float32)) for _ in range(2))
+        >>> program = Executable(Graph((x,), (), (), (Node(relu, (x,), None, (y,)),), (y,)))
+        >>> [t.op for t in program.profile([fovea.tensor([-1.0, 2.0])]).timings]
+        ['relu']
+        """
+        found = []
+        for _ in range(max(runs, 1)):
+            clock = Clock(len(self._list.calls))
+            self._run_alone(inputs, clock)
+            found.append(clock.timings(self._list.main, self._list.calls))
+        return Profile(found, self._threads)
+
+    def _run_alone(self, inputs: Sequence[Any], clock: Clock | None) -> list[Any]:
+        """Run with an arena, while nobody else runs this program."""
         with self._lock:
             if threads.get_num_threads() != self._threads:
                 self._arrange()
@@ -120,12 +148,12 @@ class Executable:
             try:
                 if arena is not self._arena:
                     self._bind_arena(arena)
-                return self._run(inputs)
+                return self._run(inputs, clock)
             finally:
                 self._given, self._made = [], []
                 arenas.giving_back(arena)
 
-    def _run(self, inputs: Sequence[Any]) -> list[Any]:
+    def _run(self, inputs: Sequence[Any], clock: Clock | None) -> list[Any]:
         if list(map(_where, self._states)) != self._bound:
             self.rebind()
         self._given = given = self._fitting(inputs)
@@ -137,29 +165,29 @@ class Executable:
         versions = list(map(_version, self._watched))
         if versions != self._fresh:
             self._fresh = None
-            self._run_segments(self._list.prologue)
+            self._run_segments(self._list.prologue, None)
             self._fresh = versions
         try:
-            self._run_segments(self._list.main)
+            self._run_segments(self._list.main, clock)
         finally:
             for storage in self._changed:
                 storage.version += 1
         return self._outputs.collect(made, given, self._states, self._tensor)
 
-    def _run_segments(self, segments: Sequence[Segment]) -> None:
-        report, base, checked = self._report, self._list.base, checking()
+    def _run_segments(self, segments: Sequence[Segment], clock: Clock | None) -> None:
+        base, times = self._list.base, 0 if clock is None else clock.address
         for segment in segments:
             if isinstance(segment, PythonStep):
-                self._call(segment)
-            elif checked:
-                self._run_checked(*segment)
+                with nullcontext() if clock is None else clock.around(segment):
+                    self._call(segment)
+            elif self._checked:
+                self._run_checked(*segment, clock)
             else:
                 at, last = segment
                 while at < last:  # a slice at a time: Python looks for interrupts in between
-                    run_list(base, at, last, report)
-                    if report[1]:
-                        self._fail(report[0] - 1)
-                    at = report[0]
+                    at = run_list(base, at, last, times)
+                    if at < 0:
+                        self._fail(-at - 1)
 
     def _fitting(self, inputs: Sequence[Any]) -> list[Any]:
         """The inputs, copied where their strides are not those of the graph's values."""
@@ -180,7 +208,7 @@ class Executable:
         for (v, place), result in zip(step.results, results, strict=True):
             CPU.copy(result, self._tensor(v, place))
 
-    def _run_checked(self, first: int, last: int) -> None:
+    def _run_checked(self, first: int, last: int, clock: Clock | None) -> None:
         """Kernels that check bounds: one by one, with the ranges of their buffers."""
         from fovea.targets.cpu.checks import run_checked
 
@@ -191,7 +219,8 @@ class Executable:
                 continue
             ranges = [self._range(p.block) for p in call.buffers]
             count = 0 if call.parallel else 1
-            run_checked(call.address, self._list.parameters(row), ranges, count)
+            with nullcontext() if clock is None else clock.around(row):
+                run_checked(call.address, self._list.parameters(row), ranges, count)
             if call.flag is not None and self._list.flag(call.flag):
                 self._fail(row)
 

@@ -16,6 +16,7 @@ from functools import cache
 
 from fovea.targets.cpu import threads
 from fovea.targets.cpu.compile import load_cached
+from fovea.targets.cpu.direct import Builtin, available, function
 from fovea.targets.cpu.elements import i64
 from fovea.targets.cpu.routine import Routine
 from fovea.targets.cpu.values import Value
@@ -85,43 +86,71 @@ def _note(k: Routine, times: Value, place: Value) -> None:
         _store(k, _now(k), times + place * 8, 0)
 
 
+def _builtin() -> Builtin:
+    """`run_list(state, rows, first, last, threads, slice, times)`: walk without the interpreter
+    lock; the row to go on with, negative if a flag was set. ``self``: where `walk` is.
+    """
+    k = Builtin()
+    owner, arguments, _ = k.parameters
+    given = k.memory(arguments)
+    words = [k.call("PyLong_AsLongLong", k.load(given, n)) for n in range(7)]
+    walk = k.load(k.memory(k.call("PyBytes_AsString", owner)), 0)
+    report = k.assign(i64, 1, f"ptrtoint ptr {k.slot('[2 x i64]')} to i64")
+    thread = k.call("PyEval_SaveThread")
+    k.call_address(walk, (*words, report))
+    k.call("PyEval_RestoreThread", thread)
+    at, flag = _word(k, report, 0), _word(k, report, 1)
+    k.result = k.call("PyLong_FromLongLong", k.select(flag.ne(0), 0 - at, at))
+    return k
+
+
 @cache
-def _native_walk() -> Callable[..., None]:
-    prototype = ctypes.CFUNCTYPE(None, *([ctypes.c_int64] * 8))
-    return prototype(load_cached("threads/run_list", _walk))
+def _native() -> Callable[..., int]:
+    """The walk as a function of Python."""
+    address = load_cached("threads/run_list", _walk)
+    if available():
+        return function("run_list", _builtin, struct.pack("q", address))
+    walk = ctypes.CFUNCTYPE(None, *([ctypes.c_int64] * 8))(address)
+
+    def run(*words: int) -> int:
+        report = (ctypes.c_int64 * 2)()
+        walk(*words, ctypes.addressof(report))
+        return -report[0] if report[1] else report[0]
+
+    return run
 
 
-def run_list(rows: int, first: int, last: int, report: ctypes.Array[ctypes.c_int64],
-             times: int = 0) -> None:  # fmt: skip
+def run_list(rows: int, first: int, last: int, times: int = 0) -> int:
     """Run the rows from `first` on, but not longer than a slice.
 
     Args:
         rows: the address of the list.
         first, last: the row to begin with, and the one before which to end.
-        report: gets the row to go on with, and whether a flag was set.
         times: the address of two words a row, for the times (in nanoseconds) at which it began and
             ended; 0 if nobody wants to know.
+
+    Returns:
+        The row to go on with; negative if the last one set its flag.
     """
     if not threads.NATIVE:
-        _walk_here(rows, first, last, report, times)
-        return
+        return _walk_here(rows, first, last, times)
     state, count = threads.pool()
-    _native_walk()(state, rows, first, last, count, SLICE, times, ctypes.addressof(report))
+    return _native()(state, rows, first, last, count, SLICE, times)
 
 
-def _walk_here(rows: int, first: int, last: int, report: ctypes.Array[ctypes.c_int64],
-               times: int) -> None:  # fmt: skip
+def _walk_here(rows: int, first: int, last: int, times: int) -> int:
     """The same from Python, for systems without native threads."""
     begin = time.monotonic_ns()
-    at = first
-    report[1] = 0
-    while at < last and not report[1] and time.monotonic_ns() - begin <= SLICE:
-        row = struct.unpack("4q", ctypes.string_at(rows + 8 * ROW_WORDS * at, 8 * ROW_WORDS))
+    for at in range(first, last):
+        words = ctypes.string_at(rows + 8 * ROW_WORDS * at, 8 * ROW_WORDS)
+        kernel, params, _, flag = struct.unpack("4q", words)
         started = time.monotonic_ns()
-        threads.run_alone(row[0], row[1])
+        threads.run_alone(kernel, params)
+        now = time.monotonic_ns()
         if times:
-            (ctypes.c_int64 * 2).from_address(times + 16 * at)[:] = [started, time.monotonic_ns()]
-        if row[3]:
-            report[1] = ctypes.c_int64.from_address(row[3]).value
-        at += 1
-    report[0] = at
+            (ctypes.c_int64 * 2).from_address(times + 16 * at)[:] = [started, now]
+        if flag and ctypes.c_int64.from_address(flag).value:
+            return -(at + 1)
+        if now - begin > SLICE:
+            return at + 1
+    return last
