@@ -15,6 +15,7 @@ __all__ = [
     "Space",
     "cheap",
     "costly_steps",
+    "crosses",
     "is_member",
     "numbers_of",
     "reads_along",
@@ -67,17 +68,21 @@ def space_of(v: Value) -> Space:
 
 
 def reads_along(node: Node) -> bool:
-    """Whether a node's operands lie along its results in memory, or are broadcast there."""
-    shape, strides = space_of(node.outputs[0])
-    if any(space_of(v) != (shape, strides) for v in node.outputs):
-        return False
-    along = [d for d, (n, s) in enumerate(zip(shape, strides, strict=True)) if n > 1 and s == 1]
-    for v in node.operands():
-        lead = len(shape) - v.ndim
-        for d in along:
-            if d >= lead and v.shape[d - lead] > 1 and v.strides[d - lead] not in (0, 1):
-                return False
-    return True
+    """Whether a node's results lie alike, and its operands along them or are broadcast there."""
+    space = space_of(node.outputs[0])
+    return all(space_of(v) == space for v in node.outputs) and not any(
+        crosses(v, node.outputs[0]) for v in node.operands()
+    )
+
+
+def crosses(v: Value, result: Value) -> bool:
+    """Whether an operand lies in steps along the innermost dimension of an element-wise result."""
+    lead = result.ndim - v.ndim
+    for d, (n, s) in enumerate(zip(result.shape, result.strides, strict=True)):
+        innermost = n > 1 and s == 1 and d >= lead
+        if innermost and v.shape[d - lead] > 1 and v.strides[d - lead] not in (0, 1):
+            return True
+    return False
 
 
 def numbers_of(graph: Graph) -> dict[Value, Number]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from fovea.errors import GraphError
 from fovea.graph.graph import Graph
+from fovea.graph.passes.align_operands import align_operands
 from fovea.graph.passes.common import share_common
 from fovea.graph.passes.dead_code import remove_dead_code
 from fovea.graph.passes.fold_constants import fold_constants
@@ -13,10 +14,12 @@ from fovea.graph.passes.fuse_pointwise import fuse_pointwise
 from fovea.graph.passes.fuse_pooling import fuse_pooling
 from fovea.graph.passes.fuse_reductions import fuse_reductions
 from fovea.graph.passes.simplify import simplify
+from fovea.graph.passes.simplify_pools import simplify_pools
 from fovea.graph.verify import verify as check
 
 __all__ = [
     "Pass",
+    "align_operands",
     "fold_constants",
     "fuse_pointwise",
     "fuse_reductions",
@@ -25,6 +28,7 @@ __all__ = [
     "remove_dead_code",
     "share_common",
     "simplify",
+    "simplify_pools",
 ]
 
 Pass = Callable[[Graph], Graph]
@@ -37,8 +41,9 @@ def passes(*, inference: bool = False) -> list[Pass]:
         inference: states do not change between calls, and no gradient is wanted.
     """
     better = [remove_dead_code, fold_constants, simplify, share_common, simplify]
-    fused = [fuse_pooling, fuse_pointwise, fuse_reductions]
-    return [*better, *fused, remove_dead_code]
+    pooled = [fuse_pooling, simplify_pools, share_common, remove_dead_code]
+    fused = [align_operands, fuse_pointwise, fuse_reductions]
+    return [*better, *pooled, *fused, remove_dead_code]
 
 
 def optimize(graph: Graph, *, inference: bool = False, verify: bool = False) -> Graph:

@@ -17,9 +17,10 @@ from fovea.ops.rules import channels_last_strides
 from fovea.targets.base import Plan
 from fovea.targets.cpu.builder import Kernel, checking
 from fovea.targets.cpu.compile import load_cached
+from fovea.targets.cpu.copy import copy_ready
 from fovea.targets.cpu.elements import Element, element
 from fovea.targets.cpu.launch import maker, ranges_of
-from fovea.targets.cpu.loops import Expression, Ready, collapse, prepare
+from fovea.targets.cpu.loops import Ready
 from fovea.targets.cpu.program import KernelCall, KernelProgram
 from fovea.targets.cpu.recipe import Call, Operand, Recipe, call_of, exposed
 
@@ -147,11 +148,9 @@ class Stages:
         shape: Sequence[int],
         kind: Element,
     ) -> None:
-        space = collapse(shape, [tuple(strides), tuple(target_strides)])
-        if space is None:
-            return
-        move = Expression("move", (kind,), (kind,), lambda k, values, scalars: values)
-        calls.append(call_of(prepare(move, space), (source, target)))
+        ready = copy_ready(shape, strides, target_strides, kind.bytes)
+        if ready is not None:
+            calls.append(call_of(ready, (source, target)))
 
     def plan(self) -> Plan:
         """The plan: makes the outputs, runs the calls."""
