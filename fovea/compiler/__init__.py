@@ -21,6 +21,7 @@ def compile(
     options: dict[str, Any] | None = None,
     disable: bool = False,
     strict: bool = False,
+    memory_limit: int | None = None,
 ) -> Any:
     """Turn a function, a module or a whole training step into programs.
 
@@ -39,6 +40,8 @@ def compile(
         fullgraph, strict: raise ``CaptureError`` where a call cannot be captured.
         dynamic, backend, mode, options: accepted for PyTorch's sake.
         disable: return ``model`` as it is.
+        memory_limit: bytes that a call's intermediate results may take: what is cheap to make again
+            is dropped and made again for backward (gradient checkpointing).
 
     Returns:
         A function, or for a module a module with the same parameters.
@@ -54,10 +57,10 @@ def compile(
     if model is None:
         return lambda m: compile(
             m, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode, options=options,
-            disable=disable, strict=strict,
+            disable=disable, strict=strict, memory_limit=memory_limit,
         )  # fmt: skip
     if disable:
         return model
     if isinstance(model, Module):
-        return CompiledModule(model, strict=strict or fullgraph)
-    return CompiledFunction(model, strict=strict or fullgraph)
+        return CompiledModule(model, strict=strict or fullgraph, memory_limit=memory_limit)
+    return CompiledFunction(model, strict=strict or fullgraph, memory_limit=memory_limit)

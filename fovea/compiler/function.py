@@ -42,13 +42,20 @@ class CompiledFunction:
         function: takes and returns tensors, and whatever else.
         strict: raise ``CaptureError`` where a call cannot be captured, instead of running eagerly
             with a warning.
+        memory_limit: bytes that a call's intermediate results may take.
 
     Attributes:
         programs: those made so far.
     """
 
-    def __init__(self, function: Callable[..., Any], *, strict: bool = False) -> None:
-        self.function = function
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        strict: bool = False,
+        memory_limit: int | None = None,
+    ) -> None:
+        self.function, self.memory_limit = function, memory_limit
         self.strict = strict
         self._entries: OrderedDict[Any, _Entry] = OrderedDict()
         self._warned = False
@@ -84,7 +91,9 @@ class CompiledFunction:
         bound = owner.__dict__.get(name)
         if bound is None:
             method = self.function.__get__(owner, kind)
-            bound = owner.__dict__[name] = CompiledFunction(method, strict=self.strict)
+            bound = owner.__dict__[name] = CompiledFunction(
+                method, strict=self.strict, memory_limit=self.memory_limit
+            )
         return bound
 
     @property
@@ -125,7 +134,7 @@ class CompiledFunction:
             from fovea.compiler.program import Program  # compilers come when something is compiled
 
             result = made.result
-            entry.programs.insert(0, Program(made))
+            entry.programs.insert(0, Program(made, self.memory_limit))
             return result
         return made.result
 

@@ -30,19 +30,21 @@ class CompiledModule(Module):
 
     Args:
         module: the original.
-        strict: see `fovea.compile`.
+        strict, memory_limit: see `fovea.compile`.
     """
 
-    def __new__(cls, module: Module, *, strict: bool = False) -> Self:
+    def __new__(cls, module: Module, **options: Any) -> Self:
         """Of a class of its own that is also the original's class."""
         made: Self = object.__new__(_class_for(type(module)))
         return made
 
-    def __init__(self, module: Module, *, strict: bool = False) -> None:
+    def __init__(
+        self, module: Module, *, strict: bool = False, memory_limit: int | None = None
+    ) -> None:
         own = self.__dict__
         own.update({k: v for k, v in module.__dict__.items() if k[:1] == "_"})
         own["_original"] = module
-        own["_compiled"] = CompiledFunction(module, strict=strict)
+        own["_compiled"] = CompiledFunction(module, strict=strict, memory_limit=memory_limit)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._compiled(*args, **kwargs)
@@ -78,4 +80,7 @@ class CompiledModule(Module):
     def __deepcopy__(self, memo: dict[int, Any]) -> CompiledModule:
         import copy
 
-        return CompiledModule(copy.deepcopy(self._original, memo), strict=self._compiled.strict)
+        made = self._compiled
+        return CompiledModule(
+            copy.deepcopy(self._original, memo), strict=made.strict, memory_limit=made.memory_limit
+        )

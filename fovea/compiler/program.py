@@ -20,6 +20,7 @@ class Program:
 
     Args:
         made: the capture; it has a graph.
+        memory_limit: bytes that forward's intermediate results may take.
 
     Attributes:
         graph: what was captured.
@@ -27,7 +28,7 @@ class Program:
         forward, backward: what is run; there is no backward if none can come.
     """
 
-    def __init__(self, made: Capture) -> None:
+    def __init__(self, made: Capture, memory_limit: int | None = None) -> None:
         assert made.graph is not None
         made.result = None
         self.guards: Guards = made.guards
@@ -42,7 +43,7 @@ class Program:
             self._order = {v: n for n, v in enumerate(backward.outputs)}
             self.backward = Executable(optimize(backward))
         inference = made.joint is None and not made.slots and not forward.updates
-        self.forward = Executable(optimize(forward, inference=inference))
+        self.forward = Executable(optimize(forward, inference=inference, memory_limit=memory_limit))
         self._looks = self._needs()
 
     def _needs(self) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from fovea.errors import GraphError
 from fovea.graph.graph import Graph
@@ -13,6 +14,7 @@ from fovea.graph.passes.fold_constants import fold_constants
 from fovea.graph.passes.fuse_pointwise import fuse_pointwise
 from fovea.graph.passes.fuse_pooling import fuse_pooling
 from fovea.graph.passes.fuse_reductions import fuse_reductions
+from fovea.graph.passes.recompute import recompute
 from fovea.graph.passes.simplify import simplify
 from fovea.graph.passes.simplify_pools import simplify_pools
 from fovea.graph.verify import verify as check
@@ -25,6 +27,7 @@ __all__ = [
     "fuse_reductions",
     "optimize",
     "passes",
+    "recompute",
     "remove_dead_code",
     "share_common",
     "simplify",
@@ -34,24 +37,32 @@ __all__ = [
 Pass = Callable[[Graph], Graph]
 
 
-def passes(*, inference: bool = False) -> list[Pass]:
+def passes(*, inference: bool = False, memory_limit: int | None = None) -> list[Pass]:
     """What ``optimize`` runs, in order.
 
     Args:
         inference: states do not change between calls, and no gradient is wanted.
+        memory_limit: bytes that intermediate results may take: see ``recompute``.
     """
     better = [remove_dead_code, fold_constants, simplify, share_common, simplify]
     pooled = [fuse_pooling, simplify_pools, share_common, remove_dead_code]
+    again = [] if memory_limit is None else [partial(recompute, limit=memory_limit)]
     fused = [align_operands, fuse_pointwise, fuse_reductions]
-    return [*better, *pooled, *fused, remove_dead_code]
+    return [*better, *pooled, *again, *fused, remove_dead_code]
 
 
-def optimize(graph: Graph, *, inference: bool = False, verify: bool = False) -> Graph:
+def optimize(
+    graph: Graph,
+    *,
+    inference: bool = False,
+    memory_limit: int | None = None,
+    verify: bool = False,
+) -> Graph:
     """Run all passes.
 
     Args:
         graph: a graph that keeps the rules of ``fovea.graph.verify``.
-        inference: see ``passes``.
+        inference, memory_limit: see ``passes``.
         verify: check the rules before, between and after the passes.
 
     Raises:
@@ -59,7 +70,7 @@ def optimize(graph: Graph, *, inference: bool = False, verify: bool = False) -> 
     """
     if verify:
         check(graph)
-    for step in passes(inference=inference):
+    for step in passes(inference=inference, memory_limit=memory_limit):
         graph = step(graph)
         if verify:
             try:
