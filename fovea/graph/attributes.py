@@ -120,8 +120,7 @@ def _from_plain(kind: Any, data: Any) -> Any:
     if origin in (typing.Union, types.UnionType):
         if data is None and types.NoneType in arguments:
             return None
-        (kind,) = (k for k in arguments if k is not types.NoneType)
-        return _from_plain(kind, data)
+        return _first_that_fits([k for k in arguments if k is not types.NoneType], data)
     if origin is tuple:
         return _tuple_from_plain(arguments, data)
     if kind is float and isinstance(data, str) and data in _SPECIAL:
@@ -134,11 +133,21 @@ def _from_plain(kind: Any, data: Any) -> Any:
         return data
     if kind is DType and isinstance(data, str):
         return dtypes.as_dtype(data)
-    if kind is Attrs:
-        return _nested_attrs(data)
+    if isinstance(kind, type) and issubclass(kind, Attrs):
+        return _nested_attrs(kind, data)
     if isinstance(kind, type) and _field_names(kind):
         return kind(*_fields_from_plain(kind, data))
     raise ValueError(f"{str(data)[:40]!r} is not of type {getattr(kind, '__name__', kind)}")
+
+
+def _first_that_fits(kinds: list[Any], data: Any) -> Any:
+    """Data as a value of the first of several types that takes it."""
+    for kind in kinds[:-1]:
+        try:
+            return _from_plain(kind, data)
+        except ValueError:
+            continue
+    return _from_plain(kinds[-1], data)
 
 
 def _tuple_from_plain(kinds: tuple[Any, ...], data: Any) -> tuple[Any, ...]:
@@ -151,11 +160,11 @@ def _tuple_from_plain(kinds: tuple[Any, ...], data: Any) -> tuple[Any, ...]:
     return tuple(_from_plain(kind, item) for kind, item in zip(kinds, data, strict=True))
 
 
-def _nested_attrs(data: Any) -> Attrs:
-    """Attributes in a field that takes those of any op."""
+def _nested_attrs(kind: type[Attrs], data: Any) -> Attrs:
+    """Attributes in a field that takes those of any op (``Attrs``), or of one kind."""
     if not isinstance(data, dict) or data.keys() != {"of", "fields"} or type(data["of"]) is not str:
         raise ValueError("nested attributes name their op and their fields")
     found = attrs_from_plain(op_named(data["of"]), data["fields"])
-    if found is None:
-        raise ValueError(f"{data['of']} has no attributes")
+    if not isinstance(found, kind):
+        raise ValueError(f"{data['of']} has other attributes than {kind.__name__}")
     return found

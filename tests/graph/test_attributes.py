@@ -12,7 +12,14 @@ from fovea import dtypes
 from fovea.graph.attributes import attrs_from_plain, attrs_to_plain, op_named
 from fovea.ops.activation import SlopeAttrs, leaky_relu
 from fovea.ops.elementwise import CastAttrs, cast
-from fovea.ops.fused_pointwise import Number, PointwiseAttrs, Step, pointwise
+from fovea.ops.fused_pointwise import (
+    Number,
+    PointwiseAttrs,
+    PointwiseReduceAttrs,
+    Step,
+    pointwise,
+    pointwise_reduce,
+)
 from fovea.ops.op import Attrs
 from fovea.ops.pool import AvgPoolAttrs, avg_pool2d
 from fovea.ops.random import IntegersAttrs, random_integers
@@ -48,6 +55,7 @@ def test_every_op(name: str) -> None:
     ("op", "attrs"),
     [
         (pointwise, NESTED),
+        (pointwise_reduce, PointwiseReduceAttrs.of(NESTED, "sum", (0, 1), True)),
         (pad, PadAttrs.of((), (), -0.0)),
         (pad, PadAttrs.of((1,), (-1,), math.nan)),
         (pad, PadAttrs.of((), (), -math.inf)),
