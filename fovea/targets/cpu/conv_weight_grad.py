@@ -6,14 +6,16 @@ conv_weight_grad_few.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from math import lcm
 
 from fovea.targets.cpu import conv_weight_grad_winograd, schedule
 from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.conv import ConvParams
 from fovea.targets.cpu.conv_weight_grad_few import plan_few, suits
-from fovea.targets.cpu.conv_weight_grad_kernel import Variant, partial_kernel, sum_kernel
+from fovea.targets.cpu.conv_weight_grad_kernel import Variant, partial_kernel
+from fovea.targets.cpu.conv_weight_grad_sum import Sums
 from fovea.targets.cpu.elements import Element, f32, f64
 from fovea.targets.cpu.isa import active
 from fovea.targets.cpu.packing import Order
@@ -63,6 +65,12 @@ class _Layout:
         return self.tile.columns(active(), self.compute)
 
     @property
+    def group(self) -> int:
+        """Output channels of a panel of gy: whole vectors, where there are so many."""
+        whole = lcm(self.tile.rows, active().lanes(self.compute.bytes))
+        return whole if self.gw.shape[0] // self.p.groups >= whole else self.tile.rows
+
+    @property
     def layout(self) -> str:
         """See `Variant`."""
         if self.merged or self.run < active().lanes(self.compute.bytes):
@@ -74,33 +82,28 @@ class _Layout:
 
     def program(self) -> KernelProgram:
         """The two calls: partial sums, and their sum."""
-        outputs, channels, taps_h, taps_w = self.gw.shape
+        outputs, *_, taps_w = self.gw.shape
         groups, per_group = self.p.groups, outputs // self.p.groups
-        blocks = -(-self.run // self.width)
-        tiles = -(-per_group // self.tile.rows)
-        tap_columns = 1 if self.merged else taps_w
-        vectors = taps_h * tap_columns * blocks
-        size = vectors * tiles * self.tile.rows * self.width
-        pixels = self.gy.shape[2] * self.gy.shape[3]
-        images = self.x.shape[0]
-        flops = 2 * images * pixels * self.gw.size
+        blocks, panels = -(-self.run // self.width), -(-per_group // self.group)
+        images, size = self.x.shape[0], (self.gy.shape[2], self.gy.shape[3])
+        sums = Sums(
+            self.gw, self.compute, groups, self.width, blocks, panels * self.group, 1, self.merged
+        )
         cut = schedule.weight_blocks(
-            images, (self.gy.shape[2], self.gy.shape[3]), groups,
-            (tiles, blocks if self.layout != "pixels" else 1), flops,
-            (channels + per_group) * self.compute.bytes, groups * size * self.compute.bytes,
+            images, size, groups, (panels, blocks if self.layout != "pixels" else 1),
+            2 * images * size[0] * size[1] * self.gw.size, schedule.BAND_PIXELS,
+            sums.size * self.compute.bytes, blocks * self.width >= per_group,
         )  # fmt: skip
-        call, own = self._partial_call(cut, blocks, tiles, tap_columns)
-        empty = images * pixels == 0
-        reduce = self._sum_call(0 if empty else cut.chunks, blocks, tiles, tap_columns, size)
-        stride = -(-max(own, vectors * self.width * self.compute.bytes) // 64) * 64
-        calls = [
-            KernelCall(c.address, c.buffers, (*c.words, stride), c.parallel)
-            for c in ([reduce] if empty else [call, reduce])
-        ]
-        return KernelProgram(calls, 3, [cut.chunks * groups * size * self.compute.bytes], stride)
+        call, own = self._partial_call(cut, blocks, panels, 1 if self.merged else taps_w)
+        empty = images * size[0] * size[1] == 0
+        sums = replace(sums, chunks=0 if empty else cut.chunks)
+        stride = -(-max(own, sums.thread_bytes) // 64) * 64
+        calls = [] if empty else [replace(call, words=(*call.words, stride))]
+        calls.append(sums.call((3, 2, 4), stride))
+        return KernelProgram(calls, 3, [cut.chunks * sums.size * self.compute.bytes], stride)
 
     def _partial_call(
-        self, cut: schedule.WeightBlocks, blocks: int, tiles: int, tap_columns: int
+        self, cut: schedule.WeightBlocks, blocks: int, g_panels: int, tap_columns: int
     ) -> tuple[KernelCall, int]:
         outputs, channels, taps_h, taps_w = self.gw.shape
         images, _, height, width = self.x.shape
@@ -116,9 +119,7 @@ class _Layout:
         split = cut.blocks if panels else blocks
         # Tiles may read a little further than the packed pixels.
         g_start = band * (split if panels else 1) + 2 * self.width
-        g_panel = cut.images * cut.rows * columns * self.tile.rows + active().lanes(
-            self.compute.bytes
-        )
+        g_panel = cut.images * cut.rows * columns * self.group
         x_image, x_channel, x_row, x_column = self.x.strides
         g_image, g_channel, g_row, g_column = self.gy.strides
         row_blocks = -(-rows // cut.rows)
@@ -130,31 +131,26 @@ class _Layout:
             taps_h, tap_columns, dilation[0] * line, dilation[1] * pitch,
             self.run, stride[1] * pitch, line, blocks, block_stride, reach, band_columns,
             self.p.groups, cut.chunks, cut.bands, -(-cut.bands // cut.chunks), row_blocks,
-            cut.images, cut.rows, tiles, cut.tiles, -(-tiles // cut.tiles), g_panel, g_start,
-            split, -(-blocks // split),
+            cut.images, cut.rows, g_panels, cut.panels, -(-g_panels // cut.panels), g_panel,
+            g_start, split, -(-blocks // split), *self._lines(cut, taps_h * tap_columns * split),
         )  # fmt: skip
         v = Variant(
-            self.x.element, self.gy.element, self.compute, self.tile,
+            self.x.element, self.gy.element, self.compute, self.tile, self.group,
             self.layout, Order.of(x_column, x_channel, width, channels),
             Order.of(g_column, g_channel, columns, per_group),
         )  # fmt: skip
         address = load_cached(v.key, partial(partial_kernel, v))
-        own = (g_start + cut.tiles * g_panel) * self.compute.bytes
+        own = (g_start + cut.panels * g_panel) * self.compute.bytes
         return KernelCall(address, (0, 1, 3, 4), words, cut.worth_sharing), own
 
-    def _sum_call(
-        self, chunks: int, blocks: int, tiles: int, tap_columns: int, size: int
-    ) -> KernelCall:
-        outputs, channels, taps_h, taps_w = self.gw.shape
-        w_output, w_channel, w_row, w_column = self.gw.strides
-        per_group, of_tap = outputs // self.p.groups, blocks * self.width
-        words = (
-            self.p.groups, per_group, taps_h, tap_columns, taps_w, channels,
-            tap_columns * of_tap, channels if self.merged else of_tap,
-            taps_h * tap_columns * blocks, tiles * self.tile.rows * self.width,
-            chunks, self.p.groups * size,
-            per_group * w_output, w_output, w_channel, w_row, w_column,
-        )  # fmt: skip
-        key = f"conv_weight_grad_sum/{self.gw.element}/{self.compute}/{self.width}"
-        address = load_cached(key, partial(sum_kernel, self.gw.element, self.compute, self.width))
-        return KernelCall(address, (3, 2, 4), words, self.gw.size > 16384)
+    def _lines(self, cut: schedule.WeightBlocks, vectors: int) -> tuple[int, int]:
+        """Cache lines of the following band's gy and x to ask for at each register tile."""
+        tiles = cut.panels * (self.group // self.tile.rows) * vectors
+        rows = cut.rows, (cut.rows - 1) * self.p.stride[0] + 1
+        lines = []
+        for images, count in zip((self.gy, self.x), rows, strict=True):
+            _, channels, _, columns = images.shape
+            dense = images.strides[1] == 1 and images.strides[3] == channels
+            length = cut.images * count * columns * channels * images.element.bytes
+            lines.append(-(-length // (64 * tiles)) if dense else 0)
+        return lines[0], lines[1]

@@ -251,9 +251,10 @@ def plan_few(gy: View, x: View, gw: View, p: ConvParams) -> KernelProgram:
     width = tile.columns(isa, compute)
     panels, window_rows = -(-per_group // width), -(-window // tile.rows) * tile.rows
     size = groups * panels * window_rows * width
+    pixel_bytes = (channels * p.stride[0] * p.stride[1] + per_group) * compute.bytes
     cut = schedule.weight_blocks(
         images, (rows, columns), groups, (1, 1), 2 * images * rows * columns * gw.size,
-        (channels * p.stride[0] * p.stride[1] + per_group) * compute.bytes, size * compute.bytes,
+        max(schedule.L2_BYTES * 3 // 2 // pixel_bytes, 384), size * compute.bytes,
     )  # fmt: skip
     line = ((columns - 1) * p.stride[1] + (taps_w - 1) * p.dilation[1] + 1) * channels
     reach = (taps_h - 1) * p.dilation[0]

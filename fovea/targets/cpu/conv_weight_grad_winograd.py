@@ -16,6 +16,7 @@ from fovea.targets.cpu import conv_weight_grad_winograd_kernel as kernels
 from fovea.targets.cpu import schedule
 from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.conv import ConvParams
+from fovea.targets.cpu.conv_weight_grad_sum import Sums
 from fovea.targets.cpu.conv_weight_grad_winograd_kernel import TAPS
 from fovea.targets.cpu.elements import Element, f32, f64
 from fovea.targets.cpu.isa import active
@@ -154,9 +155,10 @@ class _Layout:
         return schedule.spread(g_block * self.g.width * x_block * self.x.width)
 
     @property
-    def of_tap(self) -> int:
-        """Numbers that a tap takes in a partial sum."""
-        return self.x.panels * self.g.channels * self.x.width
+    def sums(self) -> Sums:
+        """The partial sums, one a chunk."""
+        outputs = self.g.channels
+        return Sums(self.gw, f32, 1, self.x.width, self.x.panels, outputs, self.chunks)
 
     def _products(
         self, buffers: tuple[int, ...], rows: tuple[int, int], own: int, weights: Element | None
@@ -175,26 +177,17 @@ class _Layout:
         address = load_cached(v.key, partial(kernels.products_kernel, v))
         return KernelCall(address, buffers, words)
 
-    def _sum(self, buffers: tuple[int, int]) -> KernelCall:
-        """The call that adds up the chunks and lays the result out as the weights are."""
-        outputs, channels = self.gw.shape[:2]
-        kind, width = self.gw.element, self.x.width
-        key = f"winograd/weight_grad_sum/{kind}/{width}"
-        address = load_cached(key, partial(kernels.sum_kernel, kind, width))
-        words = (outputs, channels, self.x.panels, self.chunks)
-        return KernelCall(address, buffers, words, self.gw.size > 16384)
-
     def program(self) -> KernelProgram:
         """The calls of all groups, and the sum."""
         band = PATCH * (self.tile_columns * TILE + PATCH - TILE)
         own = max(band * max(self.x.channels, self.g.channels), POINTS * self.own_point)
-        own = -(-own * 4 // 64) * 64
+        own = -(-max(own * 4, self.sums.thread_bytes) // 64) * 64
         g, x, partial_sums = 3, 4, 5
         rows = self.x.images.shape[0] * self.tile_rows
         direct = self.chunks == 1 and rows <= self.group
         scratch = [POINTS * self._point(side) * 4 for side in (self.g, self.x)]
         if not direct:
-            scratch.append(self.chunks * TAPS * TAPS * self.of_tap * 4)
+            scratch.append(self.chunks * self.sums.size * 4)
         threads = 3 + len(scratch)
         target, weights = (2, self.gw.element) if direct else (partial_sums, None)
         calls = []
@@ -204,5 +197,5 @@ class _Layout:
             calls.append(self._transform(self.x, (1, x, threads), part, own))
             calls.append(self._products((g, x, target, threads), part, own, weights))
         if not direct:
-            calls.append(self._sum((partial_sums, 2)))
+            calls.append(self.sums.call((partial_sums, 2, threads), own))
         return KernelProgram(calls, 3, scratch, own)

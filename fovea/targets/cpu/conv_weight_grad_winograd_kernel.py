@@ -14,9 +14,9 @@ from types import SimpleNamespace
 
 from fovea.targets.cpu.builder import Kernel
 from fovea.targets.cpu.contraction import Core
+from fovea.targets.cpu.conv_weight_grad_sum import store_rows
 from fovea.targets.cpu.elements import Element, f32, u8
 from fovea.targets.cpu.memory import Buffer
-from fovea.targets.cpu.packing import transpose
 from fovea.targets.cpu.schedule import Tile
 from fovea.targets.cpu.values import Index, Value
 from fovea.targets.cpu.winograd_kernel import PATCH, POINTS, WEIGHT, Matrix
@@ -166,7 +166,7 @@ def _inverse(
                 ]
                 taps = [tap for line in transform(k, INVERSE, points, spill) for tap in line]
                 if v.weights is not None:
-                    lay_out(k, taps, target, (output * s.channels + channel) * len(taps))
+                    _store(k, taps, target.at((output * s.channels + channel) * len(taps)))
                 else:
                     place = (panel * s.outputs + output) * core.width + at
                     _add(k, s, taps, target.at(place), s.x_panels * s.outputs * core.width)
@@ -185,36 +185,12 @@ def _add(
                 k.store(tap, target, n * stride)
 
 
-def lay_out(k: Kernel, taps: Sequence[Value], target: Buffer, at: Index) -> None:
-    """Store vectors of channels, one a tap, so that the taps of each channel are neighbors."""
+def _store(k: Kernel, taps: Sequence[Value], target: Buffer) -> None:
+    """Store vectors of channels so that the taps of each channel are neighbors."""
     n = min(taps[0].lanes, 8)
-    for first in range(0, taps[0].lanes, n):
-        parts = [k.shuffle(tap, None, range(first, first + n)) for tap in taps]
-        for low in range(0, len(taps) - n + 1, n):
-            for i, line in enumerate(transpose(k, parts[low : low + n])):
-                k.store(line, target, at + ((first + i) * len(taps) + low))
-        for tap in range(len(taps) // n * n, len(taps)):
-            for i in range(n):
-                k.store(k.extract(parts[tap], i), target, at + ((first + i) * len(taps) + tap))
-
-
-SUM_SIZES = ("outputs", "channels", "panels", "chunks")
-
-
-def sum_kernel(weights: Element, width: int) -> Kernel:
-    """The weights' gradient, (O, I, 3, 3) row-major: the chunks' partial sums added up in order."""
-    k = Kernel("winograd_weight_grad_sum", (("partial", f32), ("w", weights)), SUM_SIZES)
-    partial, w = k.buffers
-    outputs, channels, panels, chunks = k.sizes
-    lanes = k.isa.lanes(4)
-    tap_stride = panels * outputs * width
-    with k.parallel(outputs) as output, k.loop(0, channels, lanes) as channel:
-        place = (channel // width * outputs + output) * width + channel % width
-        sums = [k.var(k.const(0.0, f32, lanes)) for _ in range(TAPS * TAPS)]
-        with k.loop(0, chunks) as chunk:
-            source = partial.at(chunk * (TAPS * TAPS * tap_stride) + place)
-            for n, total in enumerate(sums):
-                total.set(total.get() + k.load(source, n * tap_stride, lanes))
-        taps = [total.get() for total in sums]
-        lay_out(k, taps, w, (output * channels + channel) * len(taps))
-    return k
+    full = len(taps) // n * n
+    for low in range(0, full, n):
+        store_rows(k, taps[low : low + n], target.at(low), len(taps))
+    for at in range(full, len(taps)):
+        for i in range(taps[at].lanes):
+            k.store(k.extract(taps[at], i), target, len(taps) * i + at)

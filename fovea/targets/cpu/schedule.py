@@ -173,19 +173,20 @@ def image_blocks(
 
 @dataclass(frozen=True)
 class WeightBlocks:
-    """How a weight gradient is cut: images and rows of a band, output tiles of a piece, and chunks
-    of bands (one partial sum each, none of them empty).
+    """How a weight gradient is cut: images and rows of a band, panels of outputs and blocks of
+    input channels of a piece, and chunks of bands (one partial sum each, none of them empty).
     """
 
     images: int
     rows: int
-    tiles: int
+    panels: int
     blocks: int
     bands: int
     chunks: int
     worth_sharing: bool
 
 
+BAND_PIXELS = 112  # two packed panels of so many pixels fit a first-level cache
 PARTIAL_BYTES = 4 * 1024 * 1024  # of all partial sums together, unless there are two
 
 
@@ -195,20 +196,19 @@ def weight_blocks(
     groups: int,
     parts: tuple[int, int],
     flops: int,
-    pixel_bytes: int,
+    pixels: int,
     weight_bytes: int,
+    wide_x: bool = False,
 ) -> WeightBlocks:
     """Cut a weight gradient over `images` of `size` (rows, columns) output pixels into pieces.
 
     Args:
-        parts: register tiles of output channels in a group, and blocks of input channels. Where
-            chunks of pixels are not pieces enough, the operand with more channels is split (each of
-            its parts is then packed once, the other operand's repeatedly).
-        pixel_bytes: what a pixel of both operands takes in the cache; weight_bytes: what a partial
-            sum takes.
+        parts: panels of output channels in a group, and blocks of input channels. Where chunks of
+            pixels are not pieces enough, the operand with more channels (the second, if `wide_x`)
+            is split: each of its parts is then packed once, the other operand's repeatedly.
+        pixels: of a band, at most; weight_bytes: what a partial sum takes.
     """
-    (rows, columns), (tiles, blocks) = size, parts
-    pixels = max(L2_BYTES * 3 // 2 // pixel_bytes, 384)
+    (rows, columns), (panels, blocks) = size, parts
     band_rows = max(1, min(rows, pixels // max(columns, 1)))
     band_rows = _ceil_div(rows, _ceil_div(rows, band_rows)) if rows else 1
     whole = band_rows == rows and rows * columns > 0
@@ -222,13 +222,13 @@ def weight_blocks(
     bands = _ceil_div(images, band_images) * _ceil_div(rows, band_rows)
     chunks = _ceil_div(bands, _ceil_div(bands, chunks)) if bands else 1
     split = _ceil_div(wanted, chunks * groups)
-    if blocks * 3 >= tiles:  # a block has about three times a tile's channels
+    if wide_x:
         block_split = min(_ceil_div(blocks, 2), split) or 1
-        tile_split = min(tiles, _ceil_div(split, block_split))
+        panel_split = min(panels, _ceil_div(split, block_split))
     else:
-        tile_split = min(_ceil_div(tiles, 2), split)
-        block_split = min(blocks, _ceil_div(split, tile_split))
+        panel_split = min(_ceil_div(panels, 2), split)
+        block_split = min(blocks, _ceil_div(split, panel_split))
     return WeightBlocks(
-        band_images, band_rows, _ceil_div(tiles, tile_split), _ceil_div(blocks, block_split),
+        band_images, band_rows, _ceil_div(panels, panel_split), _ceil_div(blocks, block_split),
         bands, chunks, wanted > 1,
     )  # fmt: skip
