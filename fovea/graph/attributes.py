@@ -6,6 +6,7 @@ from data is built from these alone and has the types that they promise, whoever
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import importlib
@@ -81,7 +82,7 @@ def _field_names(cls: type) -> tuple[str, ...]:
 
 def _to_plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
-        return repr(value)
+        return {"float": repr(value)}
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, DType):
@@ -118,36 +119,40 @@ def _from_plain(kind: Any, data: Any) -> Any:
     """Data as a value of a type."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
-        if data is None and types.NoneType in arguments:
-            return None
-        return _first_that_fits([k for k in arguments if k is not types.NoneType], data)
+        return _one_of(arguments, data)
     if origin is tuple:
         return _tuple_from_plain(arguments, data)
-    if kind is float and isinstance(data, str) and data in _SPECIAL:
-        return _SPECIAL[data]
+    if isinstance(kind, type) and issubclass(kind, Attrs):
+        return _nested_attrs(kind, data)
+    if isinstance(kind, type) and _field_names(kind):
+        return kind(*_fields_from_plain(kind, data))
+    if kind is DType and isinstance(data, str):
+        return dtypes.as_dtype(data)
+    return _number_or_text(kind, data)
+
+
+def _number_or_text(kind: Any, data: Any) -> Any:
+    if kind is float and isinstance(data, dict) and data.keys() == {"float"}:
+        found = _SPECIAL.get(data["float"]) if type(data["float"]) is str else None
+        if found is not None:
+            return found
     if kind is float and type(data) in (int, float) and abs(data) <= _LARGEST_FLOAT:
         return float(data)
     if kind is int and type(data) is int and abs(data) <= _LARGEST:
         return data
     if kind in (bool, str) and type(data) is kind:
         return data
-    if kind is DType and isinstance(data, str):
-        return dtypes.as_dtype(data)
-    if isinstance(kind, type) and issubclass(kind, Attrs):
-        return _nested_attrs(kind, data)
-    if isinstance(kind, type) and _field_names(kind):
-        return kind(*_fields_from_plain(kind, data))
     raise ValueError(f"{str(data)[:40]!r} is not of type {getattr(kind, '__name__', kind)}")
 
 
-def _first_that_fits(kinds: list[Any], data: Any) -> Any:
-    """Data as a value of the first of several types that takes it."""
-    for kind in kinds[:-1]:
-        try:
+def _one_of(kinds: tuple[Any, ...], data: Any) -> Any:
+    """Data as a value of the first type that takes them."""
+    if data is None and types.NoneType in kinds:
+        return None
+    for kind in kinds:
+        with contextlib.suppress(ValueError, TypeError):
             return _from_plain(kind, data)
-        except ValueError:
-            continue
-    return _from_plain(kinds[-1], data)
+    raise ValueError(f"{str(data)[:40]!r} is of none of the types {kinds}")
 
 
 def _tuple_from_plain(kinds: tuple[Any, ...], data: Any) -> tuple[Any, ...]:
@@ -161,10 +166,10 @@ def _tuple_from_plain(kinds: tuple[Any, ...], data: Any) -> tuple[Any, ...]:
 
 
 def _nested_attrs(kind: type[Attrs], data: Any) -> Attrs:
-    """Attributes in a field that takes those of any op (``Attrs``), or of one kind."""
+    """Attributes in a field that takes those of ops, or of certain ones."""
     if not isinstance(data, dict) or data.keys() != {"of", "fields"} or type(data["of"]) is not str:
         raise ValueError("nested attributes name their op and their fields")
     found = attrs_from_plain(op_named(data["of"]), data["fields"])
     if not isinstance(found, kind):
-        raise ValueError(f"{data['of']} has other attributes than {kind.__name__}")
+        raise ValueError(f"{data['of']} has no attributes of the type {kind.__name__}")
     return found

@@ -12,6 +12,7 @@ from fovea import dtypes
 from fovea.graph.attributes import attrs_from_plain, attrs_to_plain, op_named
 from fovea.ops.activation import SlopeAttrs, leaky_relu
 from fovea.ops.elementwise import CastAttrs, cast
+from fovea.ops.fused_norm import NormApplyAttrs, batch_norm_apply
 from fovea.ops.fused_pointwise import (
     Number,
     PointwiseAttrs,
@@ -55,7 +56,8 @@ def test_every_op(name: str) -> None:
     ("op", "attrs"),
     [
         (pointwise, NESTED),
-        (pointwise_reduce, PointwiseReduceAttrs.of(NESTED, "sum", (0, 1), True)),
+        (pointwise_reduce, PointwiseReduceAttrs.of(NESTED, "sum", (0,), True)),
+        (batch_norm_apply, NormApplyAttrs.of(0.1, 1, ("nan", (math.inf, "x", 1.0)), True, False)),
         (pad, PadAttrs.of((), (), -0.0)),
         (pad, PadAttrs.of((1,), (-1,), math.nan)),
         (pad, PadAttrs.of((), (), -math.inf)),
@@ -91,7 +93,9 @@ REDUCE = {"dims": [0], "keepdim": True}
         (sum_, {**REDUCE, "dims": {"0": 0}}),
         (sum_, {**REDUCE, "dims": [[0]]}),
         (leaky_relu, {"slope": "0.1"}),
-        (leaky_relu, {"slope": "NaN"}),
+        (leaky_relu, {"slope": "nan"}),
+        (leaky_relu, {"slope": {"float": "1.0"}}),
+        (leaky_relu, {"slope": {"float": None}}),
         (leaky_relu, {"slope": 10**400}),
         (leaky_relu, {"slope": math.inf}),
         (cast, {"dtype": 4}),

@@ -63,7 +63,7 @@ def network() -> Graph:
         b(mean, turned, dims=(1,), keepdim=False),
     )
     moments = [b.state(fovea.zeros(5, 3, 3, 3)) for _ in range(2)]
-    step, scalars = b.state(fovea.tensor(0.0)), b.state(np.array([0.1, 0.0, 0.9, 0.999, 1e-8]))
+    step, scalars = b.state(fovea.tensor(0.0)), b.state(np.array([0.1, 0.0, 0.9, 0.999, 1e-8, 0.0]))
     g = b(mul, w, half)
     new = b.bind(adam_update, (scalars, w, g, *moments, step), AdamAttrs.of("none", False))
     olds = (w, *moments, step, *running, generator)
