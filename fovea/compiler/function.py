@@ -35,6 +35,16 @@ class _Entry:
         self.eager = False
 
 
+def _sharing(tensors: Sequence[Any]) -> tuple[int, ...] | None:
+    """Which arguments share memory: for each the first that it shares with; None if none do."""
+    first: dict[int, int] = {}
+    for n, t in enumerate(tensors):
+        first.setdefault(id(t.storage), n)
+    if len(first) == len(tensors):
+        return None
+    return tuple([first[id(t.storage)] for t in tensors])
+
+
 class CompiledFunction:
     """A function that is captured once for each kind of arguments, and then run as a program.
 
@@ -67,7 +77,7 @@ class CompiledFunction:
         tensors: list[Any] = []
         structure = flatten((args, kwargs), tensors)
         forms = tuple([(t._form or form_of(t), t._requires_grad) for t in tensors])
-        key = (structure, forms, dispatch.grad_enabled(), casting.mode())
+        key = (structure, forms, _sharing(tensors), dispatch.grad_enabled(), casting.mode())
         try:
             entry = self._entries.get(key)
         except TypeError:

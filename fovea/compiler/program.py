@@ -9,7 +9,7 @@ from fovea.compiler.capture import Capture, reassemble
 from fovea.compiler.guards import Guards
 from fovea.compiler.joint import Joint, ProgramNode, split
 from fovea.graph.graph import Graph
-from fovea.graph.passes import optimize
+from fovea.graph.passes import optimize, remove_dead_code
 from fovea.targets.cpu.executable import Executable
 
 __all__ = ["Program"]
@@ -85,6 +85,23 @@ class Program:
             leaf.grad = None
         for n, value in zip(made.changed, outputs[after : after + len(made.changed)], strict=True):
             tensors[n].copy_(value)
+
+    def exported(self) -> Graph:
+        """Forward alone, returning the tensors of the result."""
+        graph, joint = self.graph, self._joint
+        if joint is not None:
+            graph = graph.replace(nodes=graph.nodes[: joint.first])
+        now = dict(graph.updates)
+        held = {id(s.tensor.storage): now.get(s.value, s.value) for s in graph.states}
+        outputs = []
+        for source in self._made.sources:
+            if isinstance(source, int):
+                outputs.append(graph.outputs[source])
+            elif isinstance(source, tuple):
+                outputs.append(graph.inputs[source[1]])
+            else:
+                outputs.append(held[id(source.storage)])
+        return remove_dead_code(graph.replace(outputs=tuple(outputs)))
 
     # -- backward ---------------------------------------------------------------------------------
 

@@ -107,28 +107,29 @@ class Program:
         return f"<program ({inputs}) -> ({outputs})>"
 
 
-def save_program(graph: Graph, path: Path, *, metadata: Mapping[str, Any] | None = None) -> None:
-    """Write a graph with the present values of its states to a file.
+def save_program(program: Any, path: Path, *, metadata: Mapping[str, Any] | None = None) -> None:
+    """Write what a compiled function or module does, with the present values of its parameters
+    and other states, to a file that runs without the Python that wrote it.
 
     Args:
-        graph: what is computed.
+        program: what `fovea.compile` returned, once it has been called (the program that ran last
+            is written); or a graph.
         path: the file; it appears when it is complete.
         metadata: anything that JSON can hold, such as the names of classes, to keep beside it.
 
     Raises:
-        ArgumentError: something that such a file cannot hold.
+        ArgumentError: nothing was captured yet, or something that such a file cannot hold.
 
     >>> import tempfile, fovea
-    >>> from fovea.graph import Node, Value
-    >>> from fovea.ops.elementwise import relu
-    >>> from fovea.ops.op import Spec
-    >>> x, y = (Value(Spec((2,), fovea.float32)) for _ in range(2))
-    >>> path = tempfile.mkdtemp() + "/relu.fovea"
-    >>> save_program(Graph((x,), (), (), (Node(relu, (x,), None, (y,)),), (y,)), path)
-    >>> program = load_program(path)
-    >>> program(fovea.tensor([-1.0, 2.0]))
-    tensor([0., 2.])
+    >>> model = fovea.compile(fovea.nn.Linear(3, 2).eval())
+    >>> x = fovea.ones(1, 3)
+    >>> y = model(x)
+    >>> path = tempfile.mkdtemp() + "/linear.fovea"
+    >>> save_program(model, path)
+    >>> fovea.equal(load_program(path)(x), y)
+    True
     """
+    graph = _graph_of(program)
     content = {
         "format": _FORMAT,
         "version": _VERSION,
@@ -145,6 +146,23 @@ def save_program(graph: Graph, path: Path, *, metadata: Mapping[str, Any] | None
         for i, tensor in enumerate(stored_tensors(graph)):
             data = memory_of(tensor).view("uint8").data
             write_entry(archive, file, f"program/data/{i}", data)
+
+
+def _graph_of(program: Any) -> Graph:
+    if isinstance(program, Graph):
+        return program
+    captured = getattr(program, "programs", None)
+    if captured is None:
+        raise ArgumentError(
+            f"save_program: {type(program).__name__} is not compiled.",
+            fix="use fovea.compile first",
+        )
+    if not captured:
+        raise ArgumentError(
+            "save_program: nothing was captured yet.", fix="call it with an example first"
+        )
+    graph: Graph = captured[0].exported()
+    return graph
 
 
 def load_program(path: Path) -> Program:

@@ -53,6 +53,23 @@ def test_new_shapes_and_dtypes_are_captured_anew() -> None:
     same(f(x[:, ::2]), x[:, ::2] * 2 + 1)
 
 
+def test_arguments_that_share_memory() -> None:
+    f = fovea.compile(lambda x, y: x * 2 + y)
+    x = fovea.arange(6.0)
+    for pair in ((x, x), (x, -x), (x[:3], x[3:]), (x[:3], x[:3]), (x, x)):
+        same(f(*pair), pair[0] * 2 + pair[1])
+
+    @fovea.compile
+    def change(x: Any, y: Any) -> Any:
+        x.add_(1)
+        return x + y
+
+    for _ in range(3):
+        a, b = fovea.zeros(2), fovea.zeros(2)
+        same(change(a, b), fovea.ones(2))
+        same(change(a, a), fovea.full((2,), 4.0))
+
+
 def test_closures_and_globals_are_guarded() -> None:
     global SCALE
     offset = 1.0
