@@ -91,7 +91,8 @@ class DirectForm:
             c.groups, 1, c.groups, 0, 0, group, c.outputs, output,
             c.taps[0], row, c.taps[1], column, c.contracted, channel, c.weight_offset,
         )  # fmt: skip
-        return KernelCall(load_cached(key, build), buffers, words, self.packed > 16384)
+        address = load_cached(key, build)
+        return KernelCall(address, buffers, words, self.packed > 16384, packs=True)
 
     def compute_into(
         self, draft: Draft, operands: Sequence[int], result: int, epilogue: Epilogue

@@ -98,6 +98,11 @@ class Executable:
     def __repr__(self) -> str:
         return f"<program of {len(self._list.calls) - 1} kernel calls, {self.memory}>"
 
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of what is computed once and kept, such as packed weights."""
+        return sum(s.nbytes for s in self._kept.values())
+
     # -- running ----------------------------------------------------------------------------------
 
     def run(self, inputs: Sequence[Any]) -> list[Any]:

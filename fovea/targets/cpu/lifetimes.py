@@ -60,8 +60,9 @@ def overlapping(graph: Graph) -> dict[Value, Value]:
     return found
 
 
-def unchanging(graph: Graph) -> tuple[list[Node], list[Node]]:
-    """The nodes that depend on constants and unchanged states alone, and the others.
+def unchanging(graph: Graph) -> tuple[list[Node], list[Node], set[Value]]:
+    """The nodes that depend on constants and unchanged states alone, the others, and all values
+    that never change.
 
     Each list is in the graph's order; the first may be run once, the second in each call.
     """
@@ -77,4 +78,4 @@ def unchanging(graph: Graph) -> tuple[list[Node], list[Node]]:
             first.append(node)
         else:
             rest.append(node)
-    return first, rest
+    return first, rest, fixed

@@ -292,9 +292,8 @@ def _pack_right(p: Problem, compute: Element, width: int) -> tuple[KernelCall, i
     key, build = panel_builder(p.b.element, compute, width, order)
     groups = _batch_words(distinct)[:6]
     words = (*groups, p.columns, b_column, 1, 0, 1, 0, p.run, b_row, 0)
-    call = KernelCall(
-        load_cached(key, build), (p.operands[1], p.external), words, count * size > 16384
-    )
+    buffers, shared = (p.operands[1], p.external), count * size > 16384
+    call = KernelCall(load_cached(key, build), buffers, words, shared, packs=True)
     return call, count * size * compute.bytes, batch
 
 

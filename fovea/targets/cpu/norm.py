@@ -167,7 +167,8 @@ class BatchNorm:
         ]
         words += [] if eps is None else [double_bits(eps)]
         shared = pieces > 1 and worth_sharing(2 * self.pieces * self.columns * 4)
-        self.stages.call(f"norm/{name}", build, operands, words, shared)
+        packs = all(o.kind != "output" for o in operands)
+        self.stages.call(f"norm/{name}", build, operands, words, shared, packs)
 
     def spread(self, i: int) -> Operand:
         """An input with one number a channel as one with a number a column."""

@@ -49,13 +49,14 @@ class Placement(Steps):
     def __init__(self, graph: Graph) -> None:
         super().__init__()
         self.graph = graph
-        first, rest = unchanging(graph)
+        first, rest, self._fixed = unchanging(graph)
         nodes = [*first, *rest]
         self.life = Lifetimes(graph, nodes, overlapping(graph))
         self.updates = {old: new for old, new in graph.updates if old is not new}
         self.places: dict[Value, Place] = {}
         self.prologue = 0
-        self._frozen: set[Block] = set()
+        self._frozen: set[Block] = set()  # of the prologue's results
+        self._steady: set[Block] = set()  # that hold the same from call to call
         self._taken: set[Block] = set()
         self._place_leaves()
         self._updated = {self.places[old].block for old in self.updates}
@@ -72,6 +73,8 @@ class Placement(Steps):
         for block in self._frozen:
             if block.kind == "arena" and block.last >= self.prologue:
                 block.kind = "kept"
+        self.steps[self.prologue : self.prologue] = self.early
+        self.prologue += len(self.early)
 
     def _place_leaves(self) -> None:
         g = self.graph
@@ -87,7 +90,20 @@ class Placement(Steps):
     def _end_prologue(self) -> None:
         self.prologue = len(self.steps)
         self._frozen = set(self.blocks)
+        self._steady = {self.places[v].block for v in self._fixed} | self._frozen
         self._homes = self._find_homes()
+
+    def comes_early(self, buffers: Sequence[Place]) -> bool:
+        """Whether a call that packs the last of these buffers can be part of the prologue."""
+        packed = buffers[-1].block
+        sources = [p.block for p in buffers[:-1]]
+        if not self._steady or not all(b in self._steady or b.kind == "table" for b in sources):
+            return False
+        self._steady.add(packed)
+        for block in (*sources, packed):
+            if block.kind == "arena":
+                block.kind = "kept"
+        return True
 
     def _find_homes(self) -> dict[Value, Value]:
         """For values whose changed successors end up in a leaf: that leaf, whose memory they should

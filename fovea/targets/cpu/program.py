@@ -27,12 +27,15 @@ class KernelCall:
             and scratch.
         words: the sizes that follow the buffers, then the bits of the scalars (`double_bits`).
         parallel: whether all threads take part.
+        packs: it makes its last buffer, scratch that no other call writes, from the others: where
+            those stay the same, so does that.
     """
 
     address: int
     buffers: tuple[int, ...]
     words: tuple[int, ...] = ()
     parallel: bool = True
+    packs: bool = False
 
 
 def double_bits(value: float) -> int:

@@ -47,12 +47,15 @@ class Call(NamedTuple):
         operands: its buffers.
         words: the sizes and scalars that follow them.
         parallel: whether all threads take part.
+        packs: it makes its last operand, scratch that no other call writes, from the others: where
+            those stay the same, so does that.
     """
 
     address: int
     operands: tuple[Operand, ...]
     words: tuple[int, ...] = ()
     parallel: bool = True
+    packs: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ class Recipe:
         roles += [Operand("scratch", i) for i in range(len(program.scratch))]
         roles.append(Operand("threads"))
         calls = [
-            Call(c.address, tuple(roles[b] for b in c.buffers), c.words, c.parallel)
+            Call(c.address, tuple(roles[b] for b in c.buffers), c.words, c.parallel, c.packs)
             for c in program.calls
         ]
         return Recipe(
@@ -169,7 +172,8 @@ def after(first: Mapping[int, Recipe], rest: Recipe) -> Recipe:
         shifts = {"scratch": len(scratch) + 1, "table": len(tables)}
         for c in recipe.calls:
             moved = [_moved(o, number, made[number], shifts) for o in c.operands]
-            calls.append(c._replace(operands=tuple(moved)))
+            alone = len(recipe.calls) == 1 and moved[-1] == made[number]
+            calls.append(c._replace(operands=tuple(moved), packs=c.packs or alone))
         scratch += [max(numel(spec.shape) * spec.dtype.itemsize, 1), *recipe.scratch]
         tables += recipe.tables
         thread_scratch = max(thread_scratch, recipe.thread_scratch)

@@ -120,9 +120,11 @@ class Stages:
         operands: Sequence[Operand],
         words: Sequence[int],
         parallel: bool,
+        packs: bool = False,
     ) -> None:
         """Add a call of the kernel named `key` on these operands; `words` follow them."""
-        self._calls.append(Call(load_cached(key, build), tuple(operands), tuple(words), parallel))
+        address = load_cached(key, build)
+        self._calls.append(Call(address, tuple(operands), tuple(words), parallel, packs))
 
     def ready(self, ready: Ready, operands: Sequence[Operand]) -> None:
         """Add a call that is prepared but for the addresses of these operands."""
@@ -136,7 +138,7 @@ class Stages:
             where.append(self.thread_scratch(program.thread_scratch))
         for c in program.calls:
             buffers = tuple(where[b] for b in c.buffers)
-            self._calls.append(Call(c.address, buffers, c.words, c.parallel))
+            self._calls.append(Call(c.address, buffers, c.words, c.parallel, c.packs))
 
     def _copy(
         self,
@@ -150,7 +152,8 @@ class Stages:
     ) -> None:
         ready = copy_ready(shape, strides, target_strides, kind.bytes)
         if ready is not None:
-            calls.append(call_of(ready, (source, target)))
+            packs = target.kind == "scratch"
+            calls.append(call_of(ready, (source, target))._replace(packs=packs))
 
     def plan(self) -> Plan:
         """The plan: makes the outputs, runs the calls."""

@@ -89,12 +89,20 @@ class Steps:
         steps: in order.
         blocks: those whose place is still to be found.
         tables: the numbers of the blocks that are tables.
+        early: steps that need to be run only when what never changes has changed.
     """
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
         self.blocks: list[Block] = []
         self.tables: list[np.ndarray[Any, Any]] = []
+        self.early: list[Step] = []
+
+    def comes_early(self, buffers: Sequence[Place]) -> bool:
+        """Whether a call that packs the last of these buffers belongs into the prologue; if so,
+        they are kept.
+        """
+        return False
 
     def block(self, nbytes: int, per_thread: int = 0) -> Block:
         block = Block("arena", nbytes, per_thread=per_thread)
@@ -137,6 +145,9 @@ class Steps:
 
         for c in recipe.calls:
             buffers = tuple(place(o) for o in c.operands)
+            if c.packs and c.operands[-1].kind == "scratch" and self.comes_early(buffers):
+                self.early.append(KernelStep(node, c.address, buffers, c.words, c.parallel))
+                continue
             flags = [b.block for o, b in zip(c.operands, buffers, strict=True) if o.kind == "flag"]
             flag = flags[0] if flags else None
             self.append(KernelStep(node, c.address, buffers, c.words, c.parallel, flag, recipe))

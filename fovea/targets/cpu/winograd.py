@@ -121,7 +121,7 @@ class WinogradForm:
         )  # fmt: skip
         key = f"winograd/weights/{weight.element}/{self.width}"
         address = load_cached(key, partial(weight_kernel, weight.element, self.width))
-        return KernelCall(address, buffers, words)
+        return KernelCall(address, buffers, words, packs=True)
 
     def compute_into(
         self, draft: Draft, operands: Sequence[int], result: int, epilogue: Epilogue

@@ -285,6 +285,34 @@ def test_what_depends_on_unchanged_states_alone_is_computed_once() -> None:
     assert program.run([x])[0].tolist() == [[3.0, 3.0]] * 4
 
 
+def test_weights_are_packed_once() -> None:
+    b = Builder()
+    x = b.input(2, 16, 9, 9, nhwc=True)
+    w = b.state(np.random.default_rng(0).normal(size=(24, 16, 3, 3)).astype(np.float32))
+    mean, var = b.state(np.zeros(24, np.float32)), b.state(np.ones(24, np.float32))
+    same = {"stride": (2, 2), "padding": (1,) * 4, "dilation": (1, 1), "groups": 1}
+    y = b(
+        norm.batch_norm_infer,
+        b(conv.conv2d, x, w, None, **same),
+        mean,
+        var,
+        None,
+        None,
+        axis=1,
+        eps=1e-5,
+    )
+    graph = b.graph(y)
+    images = fovea.randn(2, 16, 9, 9).to(memory_format=fovea.channels_last)
+    program = check(graph, [images])
+    assert len(program._list.calls) - 1 == 4 and program._list.prologue == [(0, 2)]
+    assert program.kept_bytes >= 24 * 16 * 9 * 4
+    for state in graph.states:
+        state.tensor.mul_(1.5)
+        assert bits(program.run([images])[0]) == bits(interpret(graph, [images])[0][0])
+    trained = b.graph(y, updates=[(w, b(e.neg, w))])
+    assert check(trained, [images], runs=3)._list.prologue == [(0, 1)]
+
+
 # -- ops --------------------------------------------------------------------------------------
 
 
