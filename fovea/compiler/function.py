@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fovea import casting, dispatch, watching
+from fovea import casting, dispatch, targets, watching
 from fovea.compiler.capture import Capture, capture
 from fovea.compiler.structure import flatten
 from fovea.errors import CaptureError
@@ -77,7 +77,8 @@ class CompiledFunction:
         tensors: list[Any] = []
         structure = flatten((args, kwargs), tensors)
         forms = tuple([(t._form or form_of(t), t._requires_grad) for t in tensors])
-        key = (structure, forms, _sharing(tensors), dispatch.grad_enabled(), casting.mode())
+        modes = (dispatch.grad_enabled(), casting.mode(), targets.generation)
+        key = (structure, forms, _sharing(tensors), *modes)
         try:
             entry = self._entries.get(key)
         except TypeError:

@@ -11,6 +11,7 @@ from fovea.targets.base import Target, view_plan
 __all__ = ["Target", "active", "forget_plans", "use", "view_plan"]
 
 _active: Target | None = None
+generation = 0  # of plans: grows when those made before no longer count
 
 
 def active() -> Target:
@@ -45,7 +46,9 @@ def use(target: Target) -> Target:
 
 def forget_plans() -> None:
     """Have every op planned anew at its next call: what plans depend on has changed."""
+    global generation
     from fovea.ops.op import REGISTRY
 
+    generation += 1
     for op in REGISTRY.values():
         op.plans.clear()

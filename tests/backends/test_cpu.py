@@ -48,6 +48,20 @@ def test_winograd_forms_can_be_switched_off_and_on_between_calls() -> None:
     assert max(error(first, direct)) < 2e-5
 
 
+def test_compiled_functions_follow_the_choice() -> None:
+    rng = np.random.default_rng(0)
+    x, w = (
+        fovea.tensor(rng.standard_normal(shape).astype(np.float32))
+        for shape in ((8, 32, 12, 12), (32, 32, 3, 3))
+    )
+    convolve = fovea.compile(lambda x, w: F.conv2d(x, w, padding=1))
+    for choice in (True, False, True):
+        fovea.backends.cpu.winograd = choice
+        for _ in range(2):
+            got, wanted = convolve(x, w), F.conv2d(x, w, padding=1)
+            np.testing.assert_array_equal(got.numpy(), wanted.numpy())
+
+
 def test_the_choice_is_true_or_false() -> None:
     with pytest.raises(TypeError, match="winograd is True or False"):
         fovea.backends.cpu.winograd = 1
