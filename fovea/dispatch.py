@@ -11,9 +11,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from fovea import targets, watching
-from fovea.errors import DTypeError, FoveaError, InplaceError, ShapeError, describe
+from fovea.errors import ArgumentError, DTypeError, FoveaError, InplaceError, ShapeError, describe
 from fovea.form import form_of
-from fovea.size import Size
+from fovea.size import Size, check_size
 
 if TYPE_CHECKING:
     from fovea.ops.op import Attrs, Op
@@ -81,25 +81,27 @@ def _plan(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, key: tuple[Any, 
     if op.view:
         plan = targets.view_plan(op, inputs, attrs)
     else:
-        plan = targets.active().plan(op, inputs, attrs, _sized(op.specs(inputs, attrs)))
+        plan = targets.active().plan(op, inputs, attrs, _sized(op, op.specs(inputs, attrs)))
     if len(op.plans) >= PLAN_CACHE_LIMIT:
         op.plans.clear()
     op.plans[key] = plan
     return plan
 
 
-def _sized(specs: tuple[Any, ...]) -> tuple[Any, ...]:
+def _sized(op: Op, specs: tuple[Any, ...]) -> tuple[Any, ...]:
     """Specs whose shapes are ready to be a tensor's."""
+    for s in specs:
+        check_size(op.name, s.shape)
     return tuple(s._replace(shape=Size(s.shape)) for s in specs)
 
 
 def _check_inputs(op: Op, inputs: tuple[Any, ...]) -> None:
     few, many = len(op.inputs) - op.variadic, len(op.inputs)
     if (not op.variadic and len(inputs) != many) or len(inputs) < few:
-        raise TypeError(f"{op.name} takes {many} tensors, got {len(inputs)}.")
+        raise ArgumentError(f"{op.name} takes {many} tensors, got {len(inputs)}.")
     for name, optional, t in zip(op.inputs, op.optional, inputs, strict=False):
         if t is None and not optional:
-            raise TypeError(f"{op.name}: {name} is required, got None.")
+            raise ArgumentError(f"{op.name}: {name} is required, got None.")
 
 
 def _record(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, out: Any) -> None:
@@ -201,7 +203,7 @@ def _relation(t: Any, out: Tensor) -> int:
 
 def _plan_into(op: Op, out: Tensor, inputs: tuple[Any, ...], attrs: Attrs | None) -> Any:
     _check_inputs(op, inputs)
-    specs = _sized(op.specs(inputs, attrs))
+    specs = _sized(op, op.specs(inputs, attrs))
     if specs[0].shape != tuple(out.shape):
         raise ShapeError(
             f"{op.name}_: the result has shape {specs[0].shape}, the tensor changed in place has "

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["Size"]
+from fovea.errors import ShapeError
+
+__all__ = ["Size", "check_size"]
+
+MOST_ELEMENTS = 1 << 56  # their addresses still fit 64 bits, whatever the element type
+
+
+def check_size(name: str, shape: Sequence[int]) -> None:
+    """ShapeError for a size below zero, or for more elements than there are addresses.
+
+    >>> check_size("zeros", (2, 3))
+    """
+    n = 1
+    for s in shape:
+        n *= s or 1  # the strides of a tensor without elements must be numbers, too
+    if n > MOST_ELEMENTS or min(shape, default=0) < 0:
+        raise ShapeError(f"{name}: no tensor can have the shape {tuple(shape)}.")
 
 
 class Size(tuple[int, ...]):

@@ -444,6 +444,11 @@ def strided_over(
     t: Tensor, shape: tuple[int, ...], strides: tuple[int, ...], offset: int
 ) -> Tensor:
     """``as_strided``, checked against the storage's bounds."""
+    if len(shape) != len(strides) or min(shape, default=0) < 0:
+        raise ShapeError(
+            f"as_strided: shape {shape} and strides {strides} do not go together.",
+            fix="a size that is not negative and a stride for each dimension",
+        )
     last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
     room = t.storage.nbytes // t.dtype.itemsize
     if min(strides, default=0) < 0 or offset < 0 or (0 not in shape and last >= room):

@@ -132,12 +132,11 @@ def _extremum(name: str, arg: Op, both: Any, whole: Op) -> Any:
             return both(input, dim, out=out)
         d = normalize_dim(name, dim, input.ndim)
         indices = arg.bind((input,), ops.ArgAttrs.of(d, True))
-        values = (
-            index_ops.gather.bind((input, indices), ops.DimAttrs.of(d)) if input.ndim else input
-        )
         if input.ndim == 0:
-            indices = indices.reshape(())
-        elif not keepdim:
+            values, indices = input.clone(), indices.reshape(())
+            return ValuesIndices(values, indices)
+        values = index_ops.gather.bind((input, indices), ops.DimAttrs.of(d))
+        if not keepdim:
             values, indices = values.squeeze(d), indices.squeeze(d)
         return ValuesIndices(values, indices)
 
@@ -169,21 +168,13 @@ min_ = _extremum("min", ops.argmin, _minimum, ops.amin)
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Running sums along ``dim``."""
     input = _accumulator(input, dtype)
-    return (
-        ops.cumsum.bind((input,), ops.DimAttrs.of(normalize_dim("cumsum", dim, input.ndim)))
-        if input.ndim
-        else input
-    )
+    return ops.cumsum.bind((input,), ops.DimAttrs.of(normalize_dim("cumsum", dim, input.ndim)))
 
 
 def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Running products along ``dim``."""
     input = _accumulator(input, dtype)
-    return (
-        ops.cumprod.bind((input,), ops.DimAttrs.of(normalize_dim("cumprod", dim, input.ndim)))
-        if input.ndim
-        else input
-    )
+    return ops.cumprod.bind((input,), ops.DimAttrs.of(normalize_dim("cumprod", dim, input.ndim)))
 
 
 def _accumulator(input: Tensor, dtype: Any) -> Tensor:

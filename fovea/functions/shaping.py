@@ -372,9 +372,8 @@ def repeat_interleave(input: Tensor, repeats: int, dim: int | None = None) -> Te
 
 def flip(input: Tensor, *dims: Any) -> Tensor:
     """A copy with the order along ``dims`` reversed."""
-    return ops.flip.bind(
-        (input,), ops.DimsAttrs.of(tuple(normalize_dim("flip", d, input.ndim) for d in _ints(dims)))
-    )
+    along = tuple(normalize_dim("flip", d, input.ndim) for d in _ints(dims))
+    return ops.flip.bind((input,), ops.DimsAttrs.of(along if input.ndim else ()))
 
 
 def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:

@@ -15,7 +15,16 @@ from fovea.casting import LOWER
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.ops.op import Attrs, Op, Shaped, Spec
 from fovea.ops.rules import channels_last_strides, require_floating, same_dtype
-from fovea.ops.windows import Padding, Pair, check_window, image_size, padded, taps, window_count
+from fovea.ops.windows import (
+    Padding,
+    Pair,
+    check_pair,
+    check_window,
+    image_size,
+    padded,
+    taps,
+    window_count,
+)
 
 Array = np.ndarray[Any, Any]
 
@@ -170,10 +179,7 @@ def _(gy: Shaped, x: Shaped, a: ConvWeightGradAttrs) -> Spec:
 
 def _check_produces(name: str, input_size: Pair, kernel: Pair, a: AnyConvAttrs, size: Pair) -> None:
     """ShapeError unless convolving an image of ``input_size`` gives one of ``size``."""
-    if len(input_size) != 2 or not all(isinstance(n, int) and n >= 0 for n in input_size):
-        raise ArgumentError(
-            f"{name}: input_size must be two integers of at least 0, got {input_size}."
-        )
+    check_pair(name, "input_size", input_size)
     produced = _output_size(name, input_size, kernel, a)
     if produced != size:
         raise ShapeError(

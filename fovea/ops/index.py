@@ -188,7 +188,7 @@ gather = Op("gather", ("x", "index"), DimAttrs)
 
 def _check_along(name: str, x: Shaped, i: Shaped, dim: int) -> None:
     require_dtype(name, "index", i, *INDEX_TYPES)
-    require_dims(name, len(x.shape), (dim,))
+    require_dims(name, len(x.shape), (dim,), scalars=True)
     fits = len(i.shape) == len(x.shape) and all(
         n <= m for d, (n, m) in enumerate(zip(i.shape, x.shape, strict=True)) if d != dim
     )
@@ -299,7 +299,7 @@ sort = Op(
 
 @sort.shape
 def _(x: Shaped, a: SortAttrs) -> tuple[Spec, Spec]:
-    require_dims("sort", len(x.shape), (a.dim,))
+    require_dims("sort", len(x.shape), (a.dim,), scalars=True)
     return Spec(tuple(x.shape), x.dtype), Spec(tuple(x.shape), dtypes.int64)
 
 

@@ -71,6 +71,8 @@ strided = Op("strided", ("x",), RegionAttrs, view=True, nondifferentiable=_MADE)
 
 
 def _check(name: str, x: Shaped, a: RegionAttrs) -> None:
+    if len(a.shape) != len(a.strides) or min(a.shape, default=0) < 0:
+        raise ShapeError(f"{name}: shape {a.shape} and strides {a.strides} are no region.")
     last = a.offset + sum(s * (n - 1) for n, s in zip(a.shape, a.strides, strict=True))
     negative = a.offset < 0 or min(a.strides, default=0) < 0
     if negative or (numel(a.shape) and last >= numel(x.shape)):
@@ -80,6 +82,8 @@ def _check(name: str, x: Shaped, a: RegionAttrs) -> None:
 @strided.strided
 def _(x: Shaped, a: RegionAttrs) -> tuple[tuple[int, ...], tuple[int, ...], int]:
     _check("strided", x, a)
+    if x.strides is not None and not is_dense(tuple(x.shape), x.strides):
+        raise ShapeError(f"strided: {describe(x)} with strides {x.strides} is no whole block.")
     return a.shape, a.strides, a.offset
 
 

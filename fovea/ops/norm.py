@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fovea.errors import ArgumentError, ShapeError, describe
-from fovea.ops.op import Attrs, Op, Shaped, Spec
+from fovea.ops.op import Attrs, Op, Shaped, Spec, numel
 from fovea.ops.rules import (
     check_vectors,
     like_layout,
@@ -139,9 +139,12 @@ def _(
     for key, t in (("running_mean", running_mean), ("running_var", running_var), ("var", var)):
         if tuple(t.shape) != tuple(mean.shape):
             raise ShapeError(
-                f"batch_norm: {key} {describe(t)} does not fit the {mean.shape[0]} channels of x."
+                f"batch_norm: {key} {describe(t)} does not fit the statistics of x.",
+                {"mean": describe(mean)},
             )
         require_floating("batch_norm", **{key: t})
+    if len(mean.shape) != 1:
+        raise ShapeError(f"batch_norm: statistics are vectors, got {describe(mean)}.")
     return ()
 
 
@@ -191,9 +194,7 @@ class _Axes:
         self.weight_dims = tuple(d for d in range(rank) if d not in weighted)
         self.statistic_shape = tuple(n if d in kept else 1 for d, n in enumerate(shape))
         self.weight_shape = tuple(n if d in weighted else 1 for d, n in enumerate(shape))
-        self.count = 1
-        for d in self.dims:
-            self.count *= shape[d]
+        self.count = max(numel([shape[d] for d in self.dims]), 1)  # of no elements, no mean
 
     def statistic(self, t: Any) -> Any:
         """A statistic, ready to broadcast against x."""

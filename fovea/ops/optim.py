@@ -229,7 +229,7 @@ def _check(name: str, scalars: Shaped, tensors: Sequence[Any], a: UpdateAttrs) -
     if a.decay not in DECAYS:
         raise ArgumentError(f"{name}: decay must be one of {', '.join(DECAYS)}, got {a.decay!r}.")
     if len(tensors) % (2 + len(a.states)):
-        raise TypeError(
+        raise ArgumentError(
             f"{name}: {len(tensors)} tensors are no parameters with {len(a.states)} states each."
         )
     kinds = ("gradient", *a.states)

@@ -15,7 +15,16 @@ from fovea import dtypes
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.ops.op import Attrs, Op, Shaped, Spec
 from fovea.ops.rules import channels_last_strides, require_floating, same_dtype
-from fovea.ops.windows import Padding, Pair, check_window, image_size, padded, taps, window_count
+from fovea.ops.windows import (
+    Padding,
+    Pair,
+    check_pair,
+    check_window,
+    image_size,
+    padded,
+    taps,
+    window_count,
+)
 
 Array = np.ndarray[Any, Any]
 
@@ -227,7 +236,8 @@ def _average_count(name: str, size: Pair, a: AvgPoolAttrs | AvgPoolGradAttrs) ->
 @avg_pool2d.shape
 def _(x: Shaped, a: AvgPoolAttrs) -> Spec:
     require_floating("avg_pool2d", x=x)
-    shape = (x.shape[0], x.shape[1], *_average_count("avg_pool2d", image_size("avg_pool2d", x), a))
+    out = _average_count("avg_pool2d", image_size("avg_pool2d", x), a)
+    shape = (x.shape[0], x.shape[1], *out)
     return Spec(shape, x.dtype, channels_last_strides(shape))
 
 
@@ -235,6 +245,7 @@ def _(x: Shaped, a: AvgPoolAttrs) -> Spec:
 def _(gy: Shaped, a: AvgPoolGradAttrs) -> Spec:
     require_floating("avg_pool2d_grad", gy=gy)
     size = image_size("avg_pool2d_grad", gy, "gy")
+    check_pair("avg_pool2d_grad", "input_size", a.input_size)
     out = _average_count("avg_pool2d_grad", a.input_size, a)
     if size != out:
         raise ShapeError(
@@ -345,16 +356,11 @@ def bins(n: int, count: int) -> list[slice]:
 
 def _adaptive_spec(name: str, x: Shaped, a: OutputSizeAttrs) -> Spec:
     size = image_size(name, x)
-    _check_size(name, "output_size", a.output_size)
+    check_pair(name, "output_size", a.output_size)
     if 0 in size and 0 not in a.output_size:
         raise ShapeError(f"{name}: an image without pixels cannot be pooled, got {describe(x)}.")
     shape = (x.shape[0], x.shape[1], *a.output_size)
     return Spec(shape, x.dtype, channels_last_strides(shape))
-
-
-def _check_size(name: str, key: str, size: Any) -> None:
-    if len(size) != 2 or not all(isinstance(n, int) and n >= 0 for n in size):
-        raise ArgumentError(f"{name}: {key} must be two integers of at least 0, got {size}.")
 
 
 @adaptive_avg_pool2d.shape
@@ -368,7 +374,7 @@ def _(gy: Shaped, a: InputSizeAttrs) -> Spec:
     name = "adaptive_avg_pool2d_grad"
     require_floating(name, gy=gy)
     size = image_size(name, gy, "gy")
-    _check_size(name, "input_size", a.input_size)
+    check_pair(name, "input_size", a.input_size)
     if 0 in a.input_size and 0 not in size:
         raise ShapeError(f"{name}: an image of {a.input_size} cannot be pooled to {size}.")
     shape = (gy.shape[0], gy.shape[1], *a.input_size)

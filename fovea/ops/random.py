@@ -284,6 +284,8 @@ random_permutation = _random_op("random_permutation", PermutationAttrs)
 @random_permutation.shape
 def _(state: Shaped, a: PermutationAttrs) -> Spec:
     _check_state(state)
+    if a.dtype is dtypes.bool_:
+        raise DTypeError("randperm: truth values cannot count.", fix="dtype=fovea.int64")
     if a.n < 0:
         raise ArgumentError(f"randperm: n must not be negative, got {a.n}.")
     if a.n - 1 > (dtypes.iinfo(a.dtype).max if not a.dtype.is_floating_point else 1 << 53):

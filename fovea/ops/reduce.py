@@ -141,6 +141,8 @@ def _(ctx: Any, gy: Any) -> Any:
     # The product of the others: exclusive products from the left and from the right, so zeros need
     # no special case.
     x, dims = ctx.x, ctx.attrs.dims
+    if 0 in ctx.shape(0):
+        return spread(gy, ctx)
     keep = [d for d in range(x.ndim) if d not in dims]
     order = (*keep, *dims)
     flat = x.permute(order).reshape((*(x.shape[d] for d in keep), -1))
@@ -177,7 +179,7 @@ def _arg(name: str, pick: Callable[..., Any]) -> Op:
 
     @op.shape
     def _(x: Shaped, a: ArgAttrs) -> Spec:
-        require_dims(name, len(x.shape), (a.dim,))
+        require_dims(name, len(x.shape), (a.dim,), scalars=True)
         if x.shape and x.shape[a.dim] == 0:
             raise ShapeError(f"{name}: a dimension of size 0 has no {name}, got {describe(x)}.")
         return Spec(reduced_shape(tuple(x.shape), (a.dim,), a.keepdim), dtypes.int64)
@@ -200,7 +202,7 @@ argmin = _arg("argmin", np.argmin)
 
 
 def _running_spec(name: str, x: Shaped, a: DimAttrs) -> Spec:
-    require_dims(name, len(x.shape), (a.dim,))
+    require_dims(name, len(x.shape), (a.dim,), scalars=True)
     return Spec(tuple(x.shape), x.dtype)
 
 
@@ -219,6 +221,8 @@ cumprod.reference(lambda x, a: np.cumprod(x, axis=a.dim, dtype=x.dtype))
 @cumprod.grad(saves=("x", "y"))
 def _(ctx: Any, gy: Any) -> Any:
     """d y_j / d x_i = prod of x_k for k <= j, k != i, for i <= j: exact with zeros, O(n^2)."""
+    if not ctx.shape(0):
+        return gy
     dim, n = ctx.attrs.dim, ctx.shape(0)[ctx.attrs.dim]
     parts = []
     for i in range(n):

@@ -16,7 +16,7 @@ import numpy as np
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.ops.op import Attrs, Op, Shaped, Spec
 from fovea.ops.rules import channels_last_strides, require_floating
-from fovea.ops.windows import LARGEST, Pair, image_size
+from fovea.ops.windows import Pair, check_pair, image_size
 
 __all__ = ["MODES", "ResizeAttrs", "ResizeGradAttrs", "resize2d", "resize2d_grad", "resize_weights"]
 
@@ -53,14 +53,10 @@ resize2d_grad = Op("resize2d_grad", ("gy",), ResizeGradAttrs)
 def _check(name: str, a: ResizeAttrs | ResizeGradAttrs, size: Pair) -> None:
     if a.mode not in MODES:
         raise ArgumentError(f"{name}: mode must be one of {', '.join(MODES)}, got {a.mode!r}.")
-    if len(a.output_size) != 2 or not all(
-        isinstance(n, int) and 1 <= n <= LARGEST for n in a.output_size
-    ):
-        raise ArgumentError(
-            f"{name}: the output size must be two positive integers, got {a.output_size}."
-        )
-    if not all(s >= 0 for s in a.scale):
-        raise ArgumentError(f"{name}: scales must not be negative, got {a.scale}.")
+    check_pair(name, "output_size", a.output_size, 1)
+    check_pair(name, "input_size", size)
+    if len(a.scale) != 2 or not all(s >= 0 for s in a.scale):
+        raise ArgumentError(f"{name}: two scales of at least 0 are needed, got {a.scale}.")
     if 0 in size:
         raise ShapeError(
             f"{name}: an image without pixels cannot be resized, got {size[0]} x {size[1]}."

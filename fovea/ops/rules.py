@@ -185,11 +185,14 @@ def normalize_dims(name: str, dims: Any, rank: int) -> tuple[int, ...]:
     return tuple(sorted(out)) if rank else ()
 
 
-def require_dims(name: str, rank: int, dims: Sequence[int]) -> None:
+def require_dims(name: str, rank: int, dims: Sequence[int], scalars: bool = False) -> None:
     """OutOfRangeError unless these are different dimensions of a tensor of ``rank``, from the
     front.
+
+    Args:
+        scalars: a 0-d tensor counts as a vector of one element.
     """
-    limit = max(rank, 1)
+    limit = max(rank, scalars)
     for d in dims:
         if not 0 <= d < limit:
             raise OutOfRangeError(

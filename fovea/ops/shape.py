@@ -466,11 +466,17 @@ class TriangleAttrs(Attrs):
     diagonal: int
 
 
+def _triangle_spec(name: str, x: Shaped) -> Spec:
+    if len(x.shape) < 2:
+        raise ShapeError(f"{name}: a matrix, or a batch of them, is needed, got {describe(x)}.")
+    return Spec(tuple(x.shape), x.dtype)
+
+
 tril = Op("tril", ("x",), TriangleAttrs)
-tril.shape(lambda x, a: Spec(tuple(x.shape), x.dtype))
+tril.shape(lambda x, a: _triangle_spec("tril", x))
 tril.grad()(lambda ctx, gy: gy.tril(ctx.attrs.diagonal))
 tril.reference(lambda x, a: np.tril(x, a.diagonal))
 triu = Op("triu", ("x",), TriangleAttrs)
-triu.shape(lambda x, a: Spec(tuple(x.shape), x.dtype))
+triu.shape(lambda x, a: _triangle_spec("triu", x))
 triu.grad()(lambda ctx, gy: gy.triu(ctx.attrs.diagonal))
 triu.reference(lambda x, a: np.triu(x, a.diagonal))

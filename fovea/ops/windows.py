@@ -10,7 +10,7 @@ import numpy as np
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.ops.op import Shaped
 
-__all__ = ["Padding", "check_window", "image_size", "padded", "taps", "window_count"]
+__all__ = ["Padding", "check_pair", "check_window", "image_size", "padded", "taps", "window_count"]
 
 Array = np.ndarray[Any, Any]
 Pair = tuple[int, int]
@@ -58,6 +58,13 @@ def check_window(
         if not all(isinstance(v, int) and least <= v <= LARGEST for v in values):
             kind = "positive integers" if least else "integers of at least 0"
             raise ArgumentError(f"{name}: {what} must be {kind}, got {values}.")
+
+
+def check_pair(name: str, key: str, size: Any, least: int = 0) -> None:
+    """ArgumentError unless ``size`` is a height and a width of at least ``least``."""
+    if len(size) != 2 or not all(isinstance(n, int) and least <= n <= LARGEST for n in size):
+        kind = f"integers from {least} to {LARGEST}"
+        raise ArgumentError(f"{name}: {key} must be two {kind}, got {size}.")
 
 
 def image_size(name: str, x: Shaped, key: str = "x") -> Pair:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fovea.errors import LoweringError
 from fovea.form import interned
-from fovea.size import Size
+from fovea.size import Size, check_size
 from fovea.storage import Storage
 
 if TYPE_CHECKING:
@@ -169,6 +169,7 @@ def view_plan(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None) -> Plan:
     rule = op.strided_rule
     assert rule is not None, f"{op!r} is a view without a strided rule"
     shape, strides, offset = rule(inputs[0], attrs) if op.attrs_class else rule(inputs[0])
+    check_size(op.name, shape)
     make, shape = _tensor_class._make_view, Size(shape)
     form = interned(shape, strides, inputs[0].dtype)
 

@@ -213,20 +213,6 @@ CASES: dict[str, list[Case]] = {
                    ([real(2, 3, 4), None, None], {"ndim": 2, "eps": 1e-3})],
     "layer_norm_grad": [([real(4, 5), real(4, 5), real(5), real(4), positive(4)], {"ndim": 1, "eps": 1e-3})],
 }  # fmt: skip
-CASES["max_pool2d_grad"] = []
-
-# Ops with state: tests of their own check them.
-ELSEWHERE = {
-    "random_": "tests/test_random.py",
-    "_update": "tests/optim",
-    "pointwise": "tests/targets/cpu/test_fused_pointwise.py",
-    "strided": "tests/ops/test_memory.py",  # their meaning depends on the layout of x
-}
-
-
-def elsewhere(name: str) -> bool:
-    """Whether an op is checked by tests of its own: it changes state, or means memory."""
-    return name.startswith(("random_", "strided", "pointwise")) or name.endswith("_update")
 
 
 def cases() -> Iterator[tuple[str, int]]:

@@ -1,0 +1,85 @@
+"""Sample inputs for the ops whose meaning other tests check: those that change state, mean memory,
+or have inputs that depend on one another.
+
+The samples are what the fuzzer and the walk over the kernels start from.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fovea import dtypes
+from fovea.ops import optim
+from tests.ops.cases import POOL, Array, Case, positive, real
+
+SHAPES = ((3, 4), (5,))  # of the parameters
+PLAIN = {"decay": "none", "maximize": False}
+
+
+def state() -> Array:
+    """A generator's seed and offset."""
+    return np.array([5, 3], np.int64)
+
+
+def drawn(**attrs: Any) -> Case:
+    return [state()], {"shape": (3, 5), "dtype": dtypes.float32, **attrs}
+
+
+def update(kind: type[optim.UpdateAttrs], **options: Any) -> Case:
+    """Two parameters in float32 with gradients and states, and scalars that make a usual step."""
+    attrs = {**PLAIN, **options}
+    made = kind(**attrs)
+    usual = {"lr": 0.1, "weight_decay": 0.01, "momentum": 0.9, "eps": 1e-8, "dampening": 0.1}
+    tensors: list[Array | None] = [np.array([usual.get(s, 0.9) for s in made.scalars])]
+    tensors += [real(*shape).astype("f4") for shape in SHAPES * 2]
+    for name in made.states:
+        sizes = [() if name in optim.SCALAR_STATES else shape for shape in SHAPES]
+        tensors += [np.asarray(positive(*size), "f4") for size in sizes]
+    return tensors, attrs
+
+
+ELSEWHERE: dict[str, list[Case]] = {
+    "random_uniform": [drawn(low=-1.0, high=2.0), drawn(low=0.0, high=1.0, dtype=dtypes.float64)],
+    "random_normal": [drawn(mean=1.0, std=2.0), drawn(mean=0.0, std=1.0, dtype=dtypes.bfloat16)],
+    "random_exponential": [drawn(rate=1.5)],
+    "random_integers": [
+        drawn(low=-3, high=9, dtype=dtypes.int64),
+        drawn(low=-(2**63), high=2**63, dtype=dtypes.int64),
+    ],
+    "random_permutation": [([state()], {"n": 17, "dtype": dtypes.int64})],
+    "random_multinomial": [
+        ([state(), positive(3, 6)], {"count": 4, "replacement": k}) for k in (False, True)
+    ],
+    "sgd_update": [
+        update(optim.SgdAttrs),
+        update(optim.SgdAttrs, momentum=True, nesterov=True, decay="l2"),
+        update(optim.SgdAttrs, momentum=True, first=True, maximize=True),
+        update(optim.SgdAttrs, momentum=True, lr_in_velocity=True, decay="decoupled"),
+    ],
+    "adam_update": [
+        update(optim.AdamAttrs),
+        update(optim.AdamAttrs, amsgrad=True, decay="decoupled"),
+        update(optim.AdamAttrs, eps_mode="raw", decay="l2"),
+    ],
+    "rmsprop_update": [
+        update(optim.RmspropAttrs),
+        update(optim.RmspropAttrs, momentum=True, centered=True, decay="l2"),
+        update(optim.RmspropAttrs, momentum=True, eps_mode="inside", lr_in_velocity=True),
+    ],
+    "adagrad_update": [
+        update(optim.AdagradAttrs),
+        update(optim.AdagradAttrs, eps_mode="inside", decay="l2"),
+    ],
+    "adamax_update": [update(optim.AdamaxAttrs), update(optim.AdamaxAttrs, eps_mode="ratio")],
+    "nadam_update": [update(optim.NadamAttrs), update(optim.NadamAttrs, decay="decoupled")],
+    "batch_norm_update": [
+        ([real(4), positive(4), real(4), positive(4)], {"momentum": 0.1, "correction": 1.2})
+    ],
+    "max_pool2d_grad": [([real(2, 3, 2, 3), real(2, 3, 4, 6), real(2, 3, 2, 3)], POOL)],
+    "strided": [([real(4, 6)], {"shape": (2, 3), "strides": (6, 2), "offset": 7})],
+    "strided_scatter": [
+        ([real(4, 6), real(2, 3)], {"shape": (2, 3), "strides": (6, 2), "offset": 7})
+    ],
+}
