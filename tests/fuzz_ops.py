@@ -100,9 +100,9 @@ def hostile_value(rng: random.Random, value: Any) -> Any:
         return rng.choice(SPECIAL)
     if isinstance(value, tuple):
         changed = [hostile_value(rng, v) if rng.random() < 0.4 else v for v in value]
-        if rng.random() < 0.1:
+        if rng.random() < 0.1 and not hasattr(value, "_fields"):
             changed = changed[:-1] or [rng.choice(WILD)]
-        return tuple(changed)
+        return type(value)(*changed) if hasattr(value, "_fields") else tuple(changed)
     if isinstance(value, str):
         return rng.choice(["bilinear", "nearest", "tanh", "none", "preserve", "", value])
     if isinstance(value, dtypes.DType):

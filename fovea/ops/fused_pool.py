@@ -16,6 +16,7 @@ from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.ops.op import Attrs, Op, Shaped, Spec
 from fovea.ops.pool import PoolAttrs, _max_spec
 from fovea.ops.rules import channels_last_strides
+from fovea.ops.windows import check_pair, check_window, image_size
 
 Array = np.ndarray[Any, Any]
 
@@ -91,6 +92,9 @@ def _(gy: Shaped, choice: Shaped, a: ChoiceGradAttrs) -> Spec:
     name = "relu_max_pool2d_grad"
     if tuple(gy.shape) != tuple(choice.shape) or choice.dtype is not dtypes.uint8:
         raise ShapeError(f"{name}: {describe(choice)} are no choices for {describe(gy)}.")
+    image_size(name, gy, "gy")
+    check_window(name, a.kernel, a.stride, (0, 0, 0, 0))
+    check_pair(name, "input_size", a.input_size)
     fitting = zip(gy.shape[2:], a.kernel, a.stride, a.input_size, strict=True)
     if any(s < k or n < 1 or (n - 1) * s + k > size for n, k, s, size in fitting):
         raise ShapeError(f"{name}: the windows of {describe(gy)} leave {a.input_size}.")

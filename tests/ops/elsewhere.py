@@ -12,6 +12,7 @@ import numpy as np
 
 from fovea import dtypes
 from fovea.ops import optim
+from fovea.ops.fused_pointwise import Number, PointwiseAttrs, Step
 from tests.ops.cases import POOL, Array, Case, positive, real
 
 SHAPES = ((3, 4), (5,))  # of the parameters
@@ -40,6 +41,16 @@ def update(kind: type[optim.UpdateAttrs], **options: Any) -> Case:
     return tensors, attrs
 
 
+REGION = PointwiseAttrs.of(  # two outputs of two operands and a constant
+    2,
+    (Number(0.75, dtypes.float64),),
+    (
+        Step("add", None, (0, 1), dtypes.float64),
+        Step("mul", None, (3, 2), dtypes.float64),
+        Step("silu", None, (4,), dtypes.float64),
+    ),
+    (4, 5),
+)
 ELSEWHERE: dict[str, list[Case]] = {
     "random_uniform": [drawn(low=-1.0, high=2.0), drawn(low=0.0, high=1.0, dtype=dtypes.float64)],
     "random_normal": [drawn(mean=1.0, std=2.0), drawn(mean=0.0, std=1.0, dtype=dtypes.bfloat16)],
@@ -78,6 +89,11 @@ ELSEWHERE: dict[str, list[Case]] = {
         ([real(4), positive(4), real(4), positive(4)], {"momentum": 0.1, "correction": 1.2})
     ],
     "max_pool2d_grad": [([real(2, 3, 2, 3), real(2, 3, 4, 6), real(2, 3, 2, 3)], POOL)],
+    "pointwise": [([real(3, 4), real(4)], vars(REGION))],
+    "pointwise_reduce": [
+        ([real(3, 4), real(4)], {"expression": REGION, "reduction": r, "dims": (1,), "keepdim": k})
+        for r, k in (("sum", False), ("amax", True))
+    ],
     "strided": [([real(4, 6)], {"shape": (2, 3), "strides": (6, 2), "offset": 7})],
     "strided_scatter": [
         ([real(4, 6), real(2, 3)], {"shape": (2, 3), "strides": (6, 2), "offset": 7})
