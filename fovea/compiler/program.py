@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fovea import dispatch
 from fovea.compiler.capture import Capture, reassemble
 from fovea.compiler.guards import Guards
 from fovea.compiler.joint import Joint, ProgramNode, split
@@ -83,8 +84,13 @@ class Program:
             leaf.grad = g
         for leaf in made.dropped:
             leaf.grad = None
-        for n, value in zip(made.changed, outputs[after : after + len(made.changed)], strict=True):
-            tensors[n].copy_(value)
+        last = after + len(made.changed)
+        before = dispatch.set_grad_enabled(False)  # what belongs on the tape, the call put there
+        try:
+            for n, value in zip(made.changed, outputs[after:last], strict=True):
+                tensors[n].copy_(value)
+        finally:
+            dispatch.set_grad_enabled(before)
 
     def exported(self) -> Graph:
         """Forward alone, returning the tensors of the result."""

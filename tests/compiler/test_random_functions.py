@@ -1,0 +1,73 @@
+"""Random functions: eager, compiled and PyTorch's results agree, and so do all tensors changed on
+the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fovea
+from tests.compiler.random_functions import Function
+
+torch = pytest.importorskip("torch")
+
+CALLS = 3  # the first is captured, the others are run as programs
+
+
+def arrays(tensors: Any) -> list[np.ndarray[Any, Any]]:
+    return [np.array(t.detach().numpy()) for t in tensors]
+
+
+def agree(function: Function, found: list[Any], expected: list[Any], what: str) -> None:
+    for i, (a, b) in enumerate(zip(arrays(found), arrays(expected), strict=True)):
+        limit = 1e-4 * max(1.0, float(np.abs(b).max(initial=0)))
+        np.testing.assert_allclose(a, b, 1e-4, limit, err_msg=f"{what}, tensor {i}\n{function}")
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_calls(seed: int) -> None:
+    """With changes in place of arguments, of views and of what lives from call to call."""
+    f = Function(seed)
+    compiled = fovea.compile(lambda arguments, state: f(fovea, arguments, state), strict=True)
+    mine, programs, theirs = f.state(fovea), f.state(fovea), f.state(torch)
+    for call in range(CALLS):
+        x, y = ([fovea.from_numpy(a) for a in f.arguments(call)] for _ in range(2))
+        z = [torch.from_numpy(a) for a in f.arguments(call)]
+        with fovea.no_grad(), torch.no_grad():
+            eager, found, expected = f(fovea, x, mine), compiled(y, programs), f(torch, z, theirs)
+        everything = [*expected, *z, *theirs.values()]
+        agree(f, [*eager, *x, *mine.values()], everything, f"eager, call {call}")
+        agree(f, [*found, *y, *programs.values()], everything, f"compiled, call {call}")
+    assert compiled.programs
+
+
+def stepped(f: Function, library: Any, arguments: list[Any], state: dict[str, Any]) -> list[Any]:
+    """Forward, backward, and a step of gradient descent; returns the loss and the gradients."""
+    loss = sum((y * y).mean() for y in f(library, arguments, state))
+    loss.backward()  # type: ignore[union-attr]
+    weight = state["weight"]
+    grads = [t.grad for t in (*arguments, weight) if t.grad is not None]
+    if weight.grad is not None:
+        with library.no_grad():
+            weight.sub_(weight.grad * 0.1)
+        weight.grad = None
+    return [loss, *grads]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_steps(seed: int) -> None:
+    f = Function(seed, gradients=True)
+    compiled = fovea.compile(lambda a, state: stepped(f, fovea, a, state), strict=True)
+    mine, programs, theirs = f.state(fovea), f.state(fovea), f.state(torch)
+    for state in (mine, programs, theirs):
+        state["weight"].requires_grad_()
+    for call in range(CALLS):
+        x, y = ([fovea.from_numpy(a).requires_grad_() for a in f.arguments(call)] for _ in range(2))
+        z = [torch.from_numpy(a).requires_grad_() for a in f.arguments(call)]
+        eager, found = stepped(f, fovea, x, mine), compiled(y, programs)
+        expected = [*stepped(f, torch, z, theirs), *theirs.values()]
+        agree(f, [*eager, *mine.values()], expected, f"eager, call {call}")
+        agree(f, [*found, *programs.values()], expected, f"compiled, call {call}")
+    assert compiled.programs
