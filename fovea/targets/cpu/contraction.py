@@ -9,6 +9,7 @@ element a row and multiplies it with the panel's vectors.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from fovea.targets.cpu.builder import Kernel
 from fovea.targets.cpu.elements import Element, i64
@@ -167,9 +168,11 @@ class Core:
                 k.store(of_row[v].get(), tile, i * self.width + v * self.lanes)
         finishing = self._vectors(count, finish)
         with k.loop(0, rows, unroll=1) as number:
-            line = tile.at(number * self.width)
-            row = [k.load(line, v * self.lanes, self.lanes) for v in vectors]
-            self._store_row(row, target, k.load(table, number), finishing, finish)
+            line, place = tile.at(number * self.width), k.load(table, number)
+            for v in vectors:
+                left, value = finishing[v][1], k.load(line, v * self.lanes, self.lanes)
+                with nullcontext() if left is None or v == 0 else k.if_(k.index(left) > 0):
+                    self._store_row([value], target, place, finishing[v : v + 1], finish)
 
     def _vectors(
         self, count: Index | None, finish: Finish

@@ -22,6 +22,7 @@ from fovea.targets.cpu.values import Index, Value
 __all__ = ["Affine", "Epilogue", "Finish", "Function"]
 
 COSTLY_ABOVE = 4.0  # nanoseconds a vector
+LINE_BYTES = 64  # of a cache
 
 assert pointwise  # imported for the emitters of activation functions
 
@@ -178,6 +179,12 @@ class Finish:
         if self.epilogue.residual is None:
             return None
         return self._vector("residual", at, lanes, count)
+
+    def ahead(self, at: Value, columns: int) -> None:
+        """Ask for so many columns of the residual that are needed soon."""
+        residual = self.buffers["residual"]
+        for column in range(0, columns, LINE_BYTES // residual.element.bytes):
+            self.k.prefetch(residual, at + column)
 
     def value(self, value: Value, affine: Affine, residual: Value | None = None) -> Value:
         """The result from a sum."""

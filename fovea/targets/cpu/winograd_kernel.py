@@ -205,24 +205,31 @@ def _store_tile(
         place = s.y_row * r + s.y_column * q + c
         k.store(finish.value(value, affine, finish.residual(place, lanes)), y, place)
 
-    def store_rolled() -> None:
-        aside = k.scratch(f32, TILE * TILE * lanes)
+    aside = k.scratch(f32, TILE * TILE * lanes)
+
+    def put_aside() -> None:
         for i, value in enumerate(v for line in results for v in line):
             k.store(value, aside, i * lanes)
-        high, wide = k.smaller(rows, TILE), k.smaller(columns, TILE)
-        with k.loop(0, high, unroll=1) as r, k.loop(0, wide, unroll=1) as q:
+
+    def store_aside(r: Value, columns: list[Index]) -> None:
+        for q in columns:
             store(k.load(aside, (r * TILE + q) * lanes, lanes), r, q)
 
-    if finish.costly:
-        store_rolled()
-        return
     with k.if_else((rows >= TILE) & (columns >= TILE)) as (whole, partly):
         with whole:
-            for r, line in enumerate(results):
-                for q, value in enumerate(line):
-                    store(value, r, q)
+            if finish.costly:  # less code: written out for one row of the tile
+                put_aside()
+                with k.loop(0, TILE, unroll=1) as row:
+                    store_aside(row, list(range(TILE)))
+            else:
+                for r, line in enumerate(results):
+                    for q, value in enumerate(line):
+                        store(value, r, q)
         with partly:
-            store_rolled()
+            put_aside()
+            high, wide = k.smaller(rows, TILE), k.smaller(columns, TILE)
+            with k.loop(0, high, unroll=1) as row, k.loop(0, wide, unroll=1) as column:
+                store_aside(row, [column])
 
 
 def _transform_output(
