@@ -159,25 +159,32 @@ class Executable:
                 arenas.giving_back(arena)
 
     def _run(self, inputs: Sequence[Any], clock: Clock | None) -> list[Any]:
-        if list(map(_where, self._states)) != self._bound:
+        if self._bound and list(map(_where, self._states)) != self._bound:
             self.rebind()
-        self._given = given = self._fitting(inputs)
+        as_they_are = [t._form for t in inputs] == self._input_forms
+        self._given = given = list(inputs) if as_they_are else self._fitting(inputs)
         self._made = made = self._outputs.make()
         self._list.set_addresses(
             [t.storage.address + t.offset * t.dtype.itemsize for t in given]
             + [t.storage.address for t in made]
         )
-        versions = list(map(_version, self._watched))
-        if versions != self._fresh:
-            self._fresh = None
-            self._run_segments(self._list.prologue, None)
-            self._fresh = versions
+        if self._fresh is None or (
+            self._watched and list(map(_version, self._watched)) != self._fresh
+        ):
+            self._prepare()
         try:
             self._run_segments(self._list.main, clock)
         finally:
             for storage in self._changed:
                 storage.version += 1
         return self._outputs.collect(made, given, self._states, self._tensor)
+
+    def _prepare(self) -> None:
+        """Run the prologue."""
+        versions = list(map(_version, self._watched))
+        self._fresh = None
+        self._run_segments(self._list.prologue, None)
+        self._fresh = versions
 
     def _run_segments(self, segments: Sequence[Segment], clock: Clock | None) -> None:
         base, times = self._list.base, 0 if clock is None else clock.address

@@ -31,12 +31,12 @@ class Outputs:
         self._leaves = {v: ("input", n) for n, v in enumerate(graph.inputs)}
         self._leaves.update((s.value, ("state", n)) for n, s in enumerate(graph.states))
         self._placed = list(placed)
-        self._numbers: dict[Block, int] = {}
-        specs: list[Spec] = []
-        for _, place in placed:
-            if place.block.kind == "output" and place.block not in self._numbers:
-                self._numbers[place.block] = len(specs)
-                specs.append(_whole(place.block, placed))
+        within: dict[Block, list[tuple[Value, Place]]] = {}
+        for v, place in placed:
+            if place.block.kind == "output":
+                within.setdefault(place.block, []).append((v, place))
+        self._numbers = {block: n for n, block in enumerate(within)}
+        specs = [_whole(block, found) for block, found in within.items()]
         self._makers = [maker(spec) for spec in specs]
         self._specs = specs
         self._plain = [p.block for _, p in placed] == list(self._numbers) and all(
@@ -87,10 +87,10 @@ class Outputs:
         return [found[v] for v, _ in self._placed]
 
 
-def _whole(block: Block, placed: Sequence[tuple[Value, Place]]) -> Spec:
-    """What fills a block: the first output that does, else bytes."""
-    for v, place in placed:
+def _whole(block: Block, within: Sequence[tuple[Value, Place]]) -> Spec:
+    """What fills a block: the first of the outputs in it that does, else bytes."""
+    for v, place in within:
         dense = v.strides == dense_strides(tuple(v.shape), v.strides)
-        if place.block is block and place.offset == 0 and v.nbytes == block.nbytes and dense:
+        if place.offset == 0 and v.nbytes == block.nbytes and dense:
             return Spec(tuple(v.shape), v.dtype, v.strides)
     return Spec((block.nbytes,), dtypes.uint8, (1,))
