@@ -37,6 +37,7 @@ from fovea.targets.cpu.launch import address_of, ranges_of
 from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.recipe import Call, Operand, Recipe
 from fovea.targets.cpu.tables import CHUNK, addresses, chunks_of, is_run, pointer
+from fovea.targets.cpu.stages import same_strides
 from fovea.targets.cpu.target import CPU
 from fovea.targets.cpu.values import Value
 from fovea.targets.reference import REFERENCE
@@ -275,7 +276,7 @@ def _same_layout(tensors: Sequence[Any], a: UpdateAttrs) -> bool:
         if not is_run(p):
             return False
         for name, t in zip(("gradient", *a.states), others, strict=True):
-            if name not in SCALAR_STATES and t.strides != p.strides:
+            if name not in SCALAR_STATES and not same_strides(p.shape, t.strides, p.strides):
                 return False
     return True
 

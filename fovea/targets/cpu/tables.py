@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fovea.ops.rules import dense_strides
+from fovea.ops.memory import is_dense
 from fovea.targets.cpu.builder import Kernel
 from fovea.targets.cpu.elements import Element
 from fovea.targets.cpu.memory import Buffer
@@ -46,5 +46,4 @@ def addresses(tensors: Sequence[Any]) -> array[int]:
 
 def is_run(t: Any) -> bool:
     """Whether a tensor's elements fill a run of memory."""
-    strides: tuple[int, ...] = t.strides
-    return strides == dense_strides(tuple(t.shape), strides)
+    return is_dense(tuple(t.shape), tuple(t.strides))

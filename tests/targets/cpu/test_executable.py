@@ -229,6 +229,15 @@ def test_a_check_of_many_tensors() -> None:
     assert program.run([fovea.ones(40, 1000), fovea.ones(7)])[0].item() == 0
 
 
+def test_strides_that_nobody_steps_along_do_not_matter_to_an_optimizer() -> None:
+    b = Builder()
+    token = b.state(np.ones((1, 1, 12), np.float32))
+    grad = b(e.neg, b.input(1, 1, 12, strides=(1, 1, 1)))
+    graph = b.graph(updates=_update(b, [token], [grad]))
+    x = fovea.randn(12).as_strided((1, 1, 12), (1, 1, 1))
+    assert len(check(graph, [x])._list.main) == 1
+
+
 def test_a_changed_input_that_is_no_state_is_copied_first() -> None:
     b = Builder()
     x, mean, var = b.input(4, 3), b.input(3), b.constant([1.0] * 3)
