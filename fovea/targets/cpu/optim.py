@@ -36,8 +36,8 @@ from fovea.targets.cpu.elements import Element, element, f32, f64, i64
 from fovea.targets.cpu.launch import address_of, ranges_of
 from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.recipe import Call, Operand, Recipe
-from fovea.targets.cpu.tables import CHUNK, addresses, chunks_of, is_run, pointer
 from fovea.targets.cpu.stages import same_strides
+from fovea.targets.cpu.tables import CHUNK, addresses, chunks_of, is_run, pointer
 from fovea.targets.cpu.target import CPU
 from fovea.targets.cpu.values import Value
 from fovea.targets.reference import REFERENCE
