@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fovea.errors import LoweringError
 from fovea.graph.graph import Graph, Node, Value
 
-__all__ = ["Lifetimes", "overlapping", "unchanging"]
+__all__ = ["Lifetimes", "overlapping", "refuse_overlaps", "unchanging"]
 
 
 class Lifetimes:
@@ -58,6 +59,21 @@ def overlapping(graph: Graph) -> dict[Value, Value]:
             leader = v
         reach = max(reach, high)
     return found
+
+
+def refuse_overlaps(graph: Graph) -> None:
+    """LoweringError if two changed states share bytes: which change is the last is not known."""
+    same, seen = overlapping(graph), set()
+    names = {s.value: s.name or repr(s.value) for s in graph.states}
+    for old, _ in graph.updates:
+        leader = same.get(old, old)
+        if leader in seen:
+            raise LoweringError(
+                f"state {names.get(old, repr(old))} shares memory with another state, and both "
+                "change.",
+                fix="let one of them be a view that is derived from the other",
+            )
+        seen.add(leader)
 
 
 def unchanging(graph: Graph) -> tuple[list[Node], list[Node], set[Value]]:

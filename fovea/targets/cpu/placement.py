@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from fovea.errors import LoweringError
 from fovea.graph.graph import Graph, Node, Value, same_spec
 from fovea.ops.op import Spec
-from fovea.targets.cpu.lifetimes import Lifetimes, overlapping, unchanging
+from fovea.targets.cpu.lifetimes import Lifetimes, overlapping, refuse_overlaps, unchanging
 from fovea.targets.cpu.recipe import Recipe, recipe_of
 from fovea.targets.cpu.scalars import SCALARS
 from fovea.targets.cpu.steps import Block, Place, PythonStep, Steps
@@ -50,6 +50,7 @@ class Placement(Steps):
         super().__init__()
         self.graph = graph
         first, rest, self._fixed = unchanging(graph)
+        refuse_overlaps(graph)
         nodes = [*first, *rest]
         self.life = Lifetimes(graph, nodes, overlapping(graph))
         self.updates = {old: new for old, new in graph.updates if old is not new}

@@ -258,6 +258,18 @@ def test_running_statistics() -> None:
     check(b.graph(b(e.relu, y), updates=updates), [images])
 
 
+def test_states_that_share_memory() -> None:
+    whole = fovea.arange(6, dtype=fovea.float32)
+    b = Builder()
+    s, part = b.state(whole), b.state(whole[2:4])
+    new = b(e.add, s, b.input(6))
+    old = b(e.mul, part, b.constant(2.0))  # of the old value, although it is read later
+    found = Executable(b.graph(old, updates=[(s, new)])).run([fovea.ones(6)])[0]
+    assert found.tolist() == [4, 6] and whole.tolist() == [1, 2, 3, 4, 5, 6]
+    with pytest.raises(LoweringError, match="shares memory"):
+        Executable(b.graph(updates=[(s, new), (part, b(e.neg, part))]))
+
+
 def test_a_state_that_got_another_storage_is_found_again() -> None:
     b = Builder()
     s = b.state(np.ones(3, np.float32))
