@@ -214,6 +214,10 @@ def _plan(
     forms = [
         form_of(c) for c in correlations if c.x.shape[0] * c.grid[0] * c.grid[1] * c.y.shape[1]
     ]
+    if len(forms) == 1 and isinstance(forms[0], WinogradForm) and forms[0].in_slabs:
+        operands = (0, 1, *extras)
+        forms[0].compute_by_slabs(draft, weight, operands, extras.stop, epilogue)
+        return draft.program()
     packed = [draft.scratch(form.packed * form.compute.bytes) for form in forms]
     for form, number in zip(forms, packed, strict=True):
         draft.add(form.pack(weight, (1, number)))

@@ -25,7 +25,7 @@ from fovea.targets.cpu.packing import Order
 from fovea.targets.cpu.program import KernelCall, KernelProgram
 from fovea.targets.cpu.schedule import Tile
 from fovea.targets.cpu.views import View
-from fovea.targets.cpu.winograd_kernel import PATCH, POINTS, TILE
+from fovea.targets.cpu.winograd_matrices import PATCH, POINTS, TILE
 from fovea.targets.cpu.winograd_transform import Variant, transform_kernel
 
 GROUP_BYTES = 3 * 1024 * 1024  # of transformed inputs and gradients at a time, but
@@ -129,8 +129,8 @@ class _Layout:
         v = Variant(side.images.element, "dense" if dense else order.value, side.gradient)
         first, count = rows
         words = (
-            first, self.tile_rows, 0, self.tile_columns, count, *side.images.shape[2:],
-            side.channels, image, row, column, channel, *side.origin,
+            first, count, self.tile_rows, self.tile_columns, *side.images.shape[2:], side.channels,
+            image, row, column, channel, *side.origin,
             side.panels, side.width, self._point(side), side.width * self.tiles, side.width, own,
         )  # fmt: skip
         return KernelCall(load_cached(v.key, partial(transform_kernel, v)), buffers, words)

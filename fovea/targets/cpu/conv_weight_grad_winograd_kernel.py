@@ -19,11 +19,9 @@ from fovea.targets.cpu.elements import Element, f32, u8
 from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.schedule import Tile
 from fovea.targets.cpu.values import Index, Value
-from fovea.targets.cpu.winograd_kernel import PATCH, POINTS, WEIGHT, Matrix
-from fovea.targets.cpu.winograd_transform import transform
+from fovea.targets.cpu.winograd_matrices import INVERSE, PATCH, POINTS, transform
 
 TAPS = 3
-INVERSE: Matrix = tuple(zip(*WEIGHT, strict=True))
 
 SIZES = (
     "outputs", "channels", "tiles", "chunk", "chunks", "adds",

@@ -219,38 +219,6 @@ def _plan_float(p: Problem) -> KernelProgram:
     return KernelProgram(calls, p.external, scratch, stride)
 
 
-@dataclass(frozen=True)
-class PackedProduct:
-    """A batch of float32 products whose right operands lie in panels already: c[i] = a[i] @ b[i].
-
-    Strides are those of the batch; rows of a and c are dense.
-    """
-
-    tile: Tile
-    batch: int
-    rows: int
-    run: int
-    columns: int
-    strides: tuple[int, int, int]
-
-    def call(self, buffers: tuple[int, int, int]) -> KernelCall:
-        """The kernel call on buffers a, b, c."""
-        width = self.tile.columns(active(), f32)
-        panels = -(-self.columns // width)
-        blocks = schedule.blocks(
-            self.batch, self.rows, panels, self.run * 4, self.run * width * 2, self.tile.rows, False
-        )
-        v = Variant(f32, f32, f32, self.tile, "direct", "packed", Epilogue())
-        a, b, c = self.strides
-        words = (
-            *_batch_words([(self.batch, a, b)]), self.rows, self.run, self.columns, self.run, 1,
-            self.run * width, width, blocks.rows, -(-self.rows // blocks.rows),
-            panels, blocks.panels, -(-panels // blocks.panels), c, 0,
-        )  # fmt: skip
-        address = load_cached(v.key, partial(panels_kernel, v))
-        return KernelCall(address, buffers, words, blocks.worth_sharing)
-
-
 def _modes(p: Problem, compute: Element, tile: Tile, width: int) -> tuple[str, str]:
     """How the right and the left operand are read."""
     b_row, b_column = p.b_strides

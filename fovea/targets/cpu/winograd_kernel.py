@@ -1,176 +1,183 @@
-"""Kernels of the Winograd form F(4x4, 3x3) of a convolution: transforms of weights, input and
-output.
+"""Kernels of the Winograd form of a convolution: transforms of weights and of results, products.
 
-Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2015), section 4.3. A tile of
-4 x 4 outputs comes from 6 x 6 inputs: both are transformed, so that the convolution becomes 36
-products of matrices (tiles by channels against channels by outputs), a quarter of the direct form's
-multiplications. The results differ from the direct form's in the last digits (relative error 3e-6
-against 5e-7).
+Images are transformed by winograd_transform.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from types import SimpleNamespace
 
 from fovea.targets.cpu.builder import Kernel
-from fovea.targets.cpu.conv_kernel import Piece, copy_band
-from fovea.targets.cpu.elements import Element, f32, u8
+from fovea.targets.cpu.contraction import Core
+from fovea.targets.cpu.elements import Element, f32
 from fovea.targets.cpu.epilogue import Epilogue, Finish
 from fovea.targets.cpu.memory import Buffer
+from fovea.targets.cpu.packing import transpose
+from fovea.targets.cpu.schedule import Tile
 from fovea.targets.cpu.values import Index, Value
-
-TILE, PATCH = 4, 6
-POINTS = PATCH * PATCH
-Matrix = Sequence[Sequence[float]]
-
-INPUT: Matrix = (
-    (4, 0, -5, 0, 1, 0),
-    (0, -4, -4, 1, 1, 0),
-    (0, 4, -4, -1, 1, 0),
-    (0, -2, -1, 2, 1, 0),
-    (0, 2, -1, -2, 1, 0),
-    (0, 4, 0, -5, 0, 1),
+from fovea.targets.cpu.winograd_matrices import (
+    OUTPUT,
+    PATCH,
+    POINTS,
+    TILE,
+    WEIGHT,
+    ask_points,
+    transform,
 )
-WEIGHT: Matrix = tuple(
-    tuple(float(Fraction(x)) for x in row.split())
-    for row in (
-        "1/4 0 0", "-1/6 -1/6 -1/6", "-1/6 1/6 -1/6", "1/24 1/12 1/6", "1/24 -1/12 1/6", "0 0 1"
-    )
-)  # fmt: skip
-OUTPUT: Matrix = (
-    (1, 1, 1, 1, 1, 0),
-    (0, 1, -1, 2, -2, 0),
-    (0, 1, 1, 4, 4, 0),
-    (0, 1, -1, 8, -8, 1),
-)
+
+TAPS = 9
 
 WEIGHT_SIZES = (
     "channels", "outputs", "panels", "offset", "w_output", "w_channel", "w_row", "w_column",
-    "point_stride",
+    "point_stride", "block",
 )  # fmt: skip
-INPUT_SIZES = (
-    "first_image", "images", "height", "width", "channels", "tile_rows", "tile_columns",
-    "x_image", "x_row", "x_column", "x_channel", "origin_h", "origin_w", "point_stride",
-    "scratch_stride",
+PRODUCT_SIZES = (
+    "tiles", "channels", "panels", "v_point", "u_point", "m_point",
+    "tile_block", "tile_blocks", "v_ahead",
 )  # fmt: skip
 OUTPUT_SIZES = (
-    "first_image", "images", "height", "width", "outputs", "tile_rows", "tile_columns",
-    "y_image", "y_row", "y_column", "point_stride",
+    "first", "count", "height", "width", "output", "outputs", "tile_rows", "tile_columns",
+    "y_image", "y_row", "y_column", "point_stride", "tile_stride",
 )  # fmt: skip
 
 
-def combine(k: Kernel, matrix: Matrix, values: Sequence[Value]) -> list[Value]:
-    """matrix @ values, leaving out what is multiplied by zero or one."""
-    results = []
-    for row in matrix:
-        total: Value | None = None
-        for weight, value in zip(row, values, strict=True):
-            if weight == 0:
-                continue
-            if total is None:
-                total = value if weight == 1 else value * weight
-            elif abs(weight) == 1:
-                total = total + value if weight > 0 else total - value
-            else:
-                total = k.fma(weight, value, total)
-        assert total is not None
-        results.append(total)
-    return results
+@dataclass(frozen=True)
+class WeightVariant:
+    """What a transform of weights is generated for.
+
+    `step`: the distance between the nine taps, row by row, where it is 1 or -1; 0 where they lie
+    otherwise. `width`: outputs of a panel.
+    """
+
+    weight: Element
+    step: int
+    width: int
+
+    @property
+    def key(self) -> str:
+        return f"winograd/weights/{self.weight}/{self.step}/{self.width}"
 
 
-def weight_kernel(kind: Element, width: int) -> Kernel:
-    """Transformed weights in panels: target[point][panel][channel][output]."""
-    k = Kernel("winograd_weights", (("w", kind), ("target", f32)), WEIGHT_SIZES)
+def weight_kernel(v: WeightVariant) -> Kernel:
+    """Transformed weights in panels: target[point][panel][channel][output]; a piece is a block of
+    channels of a panel.
+    """
+    k = Kernel("winograd_weights", (("w", v.weight), ("target", f32)), WEIGHT_SIZES)
     w, target = k.buffers
     s = SimpleNamespace(**dict(zip(WEIGHT_SIZES, k.sizes, strict=True)))
     lanes = k.isa.lanes(4)
     spill = k.scratch(f32, PATCH * 3 * lanes)
-    with k.parallel(s.panels * s.channels) as piece:
-        panel, channel = piece // s.channels, piece % s.channels
-        into = target.at(piece * width)
-        for first in range(0, width, lanes):
-            output = panel * width + first
-            inside = output < s.outputs
-            with k.if_else(inside) as (then, otherwise):
-                with then:
-                    start = w.at(s.offset + channel * s.w_channel + output * s.w_output)
-                    _transform_weights(k, s, start, spill, into.at(first))
-                with otherwise:
-                    zero = k.const(0.0, f32, lanes)
-                    for point in range(POINTS):
-                        k.store(zero, into, first + s.point_stride * point)
+    blocks = (s.channels + s.block - 1) // s.block
+    with k.parallel(s.panels * blocks) as piece:
+        panel, low = piece // blocks, piece % blocks * s.block
+        with k.loop(low, k.smaller(low + s.block, s.channels)) as channel:
+            into = target.at((panel * s.channels + channel) * v.width)
+            for first in range(0, v.width, lanes):
+                output, out = panel * v.width + first, into.at(first)
+                with k.if_else(output < s.outputs) as (there, beyond):
+                    with there:
+                        start = w.at(s.offset + channel * s.w_channel + output * s.w_output)
+                        ask_points(k, out, s.point_stride, first, write=True)
+                        taps = _taps(k, v, s, start)
+                        points = transform(k, WEIGHT, [taps[r : r + 3] for r in (0, 3, 6)], spill)
+                        _store_points(k, s, points, out)
+                    with beyond:
+                        zero = k.const(0.0, f32, lanes)
+                        _store_points(k, s, [[zero] * PATCH] * PATCH, out)
     return k
 
 
-def _transform_weights(
-    k: Kernel, s: SimpleNamespace, w: Buffer, spill: Buffer, target: Buffer
-) -> None:
+def _taps(k: Kernel, v: WeightVariant, s: SimpleNamespace, w: Buffer) -> list[Value]:
+    """The nine taps of a vector of outputs. Where taps are neighbors, eight are loaded at once and
+    transposed.
+    """
     lanes = k.isa.lanes(4)
-    for column in range(3):
-        taps = [
-            k.gather(w, [s.w_row * r + s.w_column * column + s.w_output * i for i in range(lanes)])
-            for r in range(3)
+    n = min(lanes, 8)
+
+    def gathered(tap: int) -> Value:
+        at = s.w_row * (tap // 3) + s.w_column * (tap % 3)
+        return k.gather(w, [at + s.w_output * i for i in range(lanes)])
+
+    if not v.step:
+        return [gathered(tap) for tap in range(TAPS)]
+    parts: list[list[Value]] = [[] for _ in range(TAPS - 1)]
+    for first in range(0, lanes, n):
+        for low in range(0, TAPS - 1, n):
+            at = low if v.step > 0 else 1 - low - n
+            rows = [k.load(w.at(s.w_output * (first + i)), at, n) for i in range(n)]
+            found = transpose(k, rows)
+            for i, tap in enumerate(found if v.step > 0 else reversed(found)):
+                parts[low + i].append(tap)
+    joined = [p[0] if len(p) == 1 else k.shuffle(p[0], p[1], range(2 * n)) for p in parts]
+    return [*joined, gathered(TAPS - 1)]
+
+
+def _store_points(k: Kernel, s: SimpleNamespace, points: list[list[Value]], target: Buffer) -> None:
+    for r, line in enumerate(points):
+        for q, value in enumerate(line):
+            k.store(value, target, s.point_stride * (r * PATCH + q))
+
+
+def products_kernel(tile: Tile) -> Kernel:
+    """m[point][tile][output] = v[point][tile][channel] @ u[point][panel][channel][output]; a piece
+    is a block of tiles of one point.
+
+    The next panel of weights and the next point's tiles, which come from the shared cache, are
+    asked for meanwhile.
+    """
+    k = Kernel("winograd_products", (("v", f32), ("u", f32), ("m", f32)), PRODUCT_SIZES)
+    v, u, m = k.buffers
+    s = SimpleNamespace(**dict(zip(PRODUCT_SIZES, k.sizes, strict=True)))
+    core = Core(k, tile, f32)
+    row = s.panels * core.width
+    with k.parallel(s.tile_blocks * POINTS) as piece:
+        point, first = piece // s.tile_blocks, piece % s.tile_blocks * s.tile_block
+        count = k.smaller(s.tiles - first, s.tile_block)
+        tiles = v.at(point * s.v_point + first * s.channels)
+        weights = u.at(point * s.u_point)
+        results = m.at(point * s.m_point + first * row)
+        turns = (k.index(count) + (tile.rows - 1)) // tile.rows
+        u_ahead = (4 * core.width + turns - 1) // turns
+        with k.loop(0, s.panels) as panel:
+            columns = weights.at(panel * (s.channels * core.width))
+            ahead = (
+                (columns.at(s.channels * core.width), u_ahead, k.index(0)),
+                (tiles.at(s.v_point), s.v_ahead, panel * turns),
+            )
+            _panel(core, s, (tiles, count), columns, (results.at(panel * core.width), row), ahead)
+    return k
+
+
+def _panel(
+    core: Core, s: SimpleNamespace, rows: tuple[Buffer, Index], columns: Buffer,
+    target: tuple[Buffer, Index], ahead: tuple[tuple[Buffer, Index, Value], ...],
+) -> None:  # fmt: skip
+    """Some tiles against one panel. The last register tile repeats the last row to be whole."""
+    k, (tiles, count), (results, stride) = core.k, rows, target
+    quarter = s.channels // 4
+    with k.loop(0, count, core.tile.rows) as first:
+        at = [k.smaller(first + i, count - 1) for i in range(core.tile.rows)]
+        streams = [
+            (memory.at((turn + first // core.tile.rows) * quarter * step), step)
+            for memory, step, turn in ahead
         ]
-        for r, value in enumerate(combine(k, WEIGHT, taps)):
-            k.store(value, spill, (r * 3 + column) * lanes)
-    for r in range(PATCH):
-        line = [k.load(spill, (r * 3 + c) * lanes, lanes) for c in range(3)]
-        for c, value in enumerate(combine(k, WEIGHT, line)):
-            k.store(value, target, s.point_stride * (r * PATCH + c))
 
+        def ask(channel: Value, streams: list[tuple[Buffer, Index]] = streams) -> None:
+            for memory, step in streams:
+                k.prefetch(memory, (channel >> 2) * step, locality=2)
 
-@dataclass(frozen=True)
-class InputVariant:
-    """What an input transform is generated for; `source` as in the convolution kernel."""
-
-    x: Element
-    source: str
-
-    @property
-    def key(self) -> str:
-        return f"winograd/input/{self.x}/{self.source}"
-
-
-def input_kernel(v: InputVariant) -> Kernel:
-    """Transformed input: target[point][tile][channel]; a piece is a row of tiles of one image."""
-    buffers = (("x", v.x), ("target", f32), ("scratch", u8))
-    k = Kernel("winograd_input", buffers, INPUT_SIZES)
-    x, target, scratch = k.buffers
-    s = SimpleNamespace(**dict(zip(INPUT_SIZES, k.sizes, strict=True)))
-    lanes = k.isa.lanes(4)
-    spill = k.scratch(f32, POINTS * lanes)
-    # The rows that a row of tiles reads are those of one output row at stride 4 with 6 taps.
-    s.stride_h, s.reach_h, s.band_columns = TILE, PATCH - 1, s.tile_columns * TILE + PATCH - TILE
-    with k.parallel(s.images * s.tile_rows) as piece:
-        image, tile_row = piece // s.tile_rows, piece % s.tile_rows
-        band = scratch.at(k.tid * s.scratch_stride).view(f32)
-        where = Piece(k.index(0), s.first_image + image, 1, tile_row, 1, k.index(0))
-        copy_band(k, v.source, s, where, x, band)
-        with k.loop(0, s.tile_columns) as tile:
-            patch = band.at(tile * (TILE * s.channels))
-            into = target.at((piece * s.tile_columns + tile) * s.channels)
-            with k.loop(0, s.channels, lanes) as c:
-                for column in range(PATCH):
-                    line = s.band_columns * s.channels
-                    values = [
-                        k.load(patch.at(line * r), c + s.channels * column, lanes)
-                        for r in range(PATCH)
-                    ]
-                    for r, value in enumerate(combine(k, INPUT, values)):
-                        k.store(value, spill, (r * PATCH + column) * lanes)
-                for r in range(PATCH):
-                    values = [k.load(spill, (r * PATCH + q) * lanes, lanes) for q in range(PATCH)]
-                    for q, value in enumerate(combine(k, INPUT, values)):
-                        k.store(value, into.at(s.point_stride * (r * PATCH + q)), c)
-    return k
+        sums = core.accumulators()
+        lefts = [tiles.at(i * s.channels) for i in at]
+        core.accumulate(sums, lefts, columns, s.channels, core.width, ahead=ask)
+        for i, line in zip(at, sums, strict=True):
+            for v, total in enumerate(line):
+                k.store(total.get(), results, i * stride + v * core.lanes)
 
 
 def output_kernel(kind: Element, epilogue: Epilogue) -> Kernel:
-    """The result from products[point][tile][output], and what the epilogue makes of it; a piece is
-    a row of tiles.
+    """The result from products[point][tile][output], and what the epilogue makes of it, for outputs
+    from `output` on; a piece is a row of tiles.
     """
     buffers = [("products", f32), *epilogue.buffers, ("y", kind)]
     k = Kernel("winograd_output", buffers, OUTPUT_SIZES, epilogue.scalars)
@@ -179,16 +186,24 @@ def output_kernel(kind: Element, epilogue: Epilogue) -> Kernel:
     s = SimpleNamespace(**dict(zip(OUTPUT_SIZES, k.sizes, strict=True)))
     lanes = k.isa.lanes(4)
     spill = k.scratch(f32, TILE * PATCH * lanes)
-    with k.parallel(s.images * s.tile_rows) as piece:
-        image, tile_row = piece // s.tile_rows, piece % s.tile_rows
-        row_at = (s.first_image + image) * s.y_image + tile_row * TILE * s.y_row
+    with k.parallel(s.count) as piece:
+        image, tile_row = (s.first + piece) // s.tile_rows, (s.first + piece) % s.tile_rows
+        row_at = image * s.y_image + tile_row * TILE * s.y_row + s.output
         rows_left = s.height - tile_row * TILE
         with k.loop(0, s.tile_columns) as tile:
-            source = products.at((piece * s.tile_columns + tile) * s.outputs)
+            source = products.at((piece * s.tile_columns + tile) * s.tile_stride)
             at, columns_left = row_at + tile * TILE * s.y_column, s.width - tile * TILE
-            here, target = finish.at(0, at), y.at(at)
+            here, target = finish.at(s.output, at), y.at(at)
             with k.loop(0, s.outputs, lanes) as c:
-                results = _transform_output(k, s, source, spill, c)
+                ask_points(k, source.at(c), s.point_stride, c, write=False)
+                points = [
+                    [
+                        k.load(source.at(s.point_stride * (r * PATCH + q)), c, lanes)
+                        for q in range(PATCH)
+                    ]
+                    for r in range(PATCH)
+                ]
+                results = transform(k, OUTPUT, points, spill)
                 _store_tile(k, s, results, here, target, c, (rows_left, columns_left))
     return k
 
@@ -230,20 +245,3 @@ def _store_tile(
             high, wide = k.smaller(rows, TILE), k.smaller(columns, TILE)
             with k.loop(0, high, unroll=1) as row, k.loop(0, wide, unroll=1) as column:
                 store_aside(row, [column])
-
-
-def _transform_output(
-    k: Kernel, s: SimpleNamespace, source: Buffer, spill: Buffer, c: Index
-) -> list[list[Value]]:
-    """The 4 x 4 results of a tile, a vector of outputs each."""
-    lanes = k.isa.lanes(4)
-    for q in range(PATCH):
-        column = [
-            k.load(source.at(s.point_stride * (r * PATCH + q)), c, lanes) for r in range(PATCH)
-        ]
-        for r, value in enumerate(combine(k, OUTPUT, column)):
-            k.store(value, spill, (r * PATCH + q) * lanes)
-    return [
-        combine(k, OUTPUT, [k.load(spill, (r * PATCH + q) * lanes, lanes) for q in range(PATCH)])
-        for r in range(TILE)
-    ]

@@ -6,7 +6,6 @@ channel. What comes out is a matrix for each of 36 points, tiles by channels, re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -15,99 +14,21 @@ from fovea.targets.cpu.conv_kernel import Piece, copy_band
 from fovea.targets.cpu.elements import Element, f32, u8
 from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.values import Value
-from fovea.targets.cpu.winograd_kernel import INPUT, OUTPUT, PATCH, TILE, Matrix
-
-GRADIENT: Matrix = tuple(zip(*OUTPUT, strict=True))  # a tile of the output's gradient, to 6 x 6
+from fovea.targets.cpu.winograd_matrices import (
+    GRADIENT,
+    INPUT,
+    PATCH,
+    TILE,
+    Matrix,
+    ask_points,
+    transform,
+)
 
 SIZES = (
-    "first", "tile_rows", "columns", "tile_columns", "count", "height", "width", "channels",
+    "first", "count", "tile_rows", "tile_columns", "height", "width", "channels",
     "x_image", "x_row", "x_column", "x_channel", "origin_h", "origin_w",
     "panels", "panel_width", "point_stride", "panel_stride", "tile_stride", "scratch_stride",
 )  # fmt: skip
-
-
-def combine(k: Kernel, matrix: Matrix, values: Sequence[Value]) -> list[Value]:
-    """matrix @ values, with few operations.
-
-    What is multiplied by zero or one is left out. Where two neighboring columns agree but for
-    signs, the sum and the difference of their values take their places; where two neighboring rows
-    agree but for the signs of some entries, both come from one sum of the entries that agree and
-    one of those that do not.
-    """
-    matrix, values = _pair_columns(k, matrix, values)
-    results: list[Value] = []
-    while len(results) < len(matrix):
-        row, *others = matrix[len(results) :]
-        pair = _split(row, others[0]) if others else None
-        if pair is None:
-            results.append(_weighted(k, row, values))
-            continue
-        same, scale, opposite = pair
-        even, odd = _weighted(k, same, values), _weighted(k, opposite, values)
-        if scale == 1:
-            results += [even + odd, even - odd]
-        else:
-            results += [k.fma(scale, odd, even), k.fma(-scale, odd, even)]
-    return results
-
-
-def _pair_columns(
-    k: Kernel, matrix: Matrix, values: Sequence[Value]
-) -> tuple[Matrix, Sequence[Value]]:
-    columns, entries, i = list(zip(*matrix, strict=True)), list(values), 0
-    while i < len(columns) - 1:
-        pair = _split(columns[i], columns[i + 1])
-        if pair is not None:
-            same, scale, opposite = pair
-            columns[i : i + 2] = [tuple(same), tuple(scale * x for x in opposite)]
-            entries[i : i + 2] = [values[i] + values[i + 1], values[i] - values[i + 1]]
-            i += 1
-        i += 1
-    return tuple(zip(*columns, strict=True)), entries
-
-
-def _split(
-    a: Sequence[float], b: Sequence[float]
-) -> tuple[Sequence[float], float, Sequence[float]] | None:
-    """a as same + scale * opposite and b as same - scale * opposite, where both parts are there."""
-    if any(abs(x) != abs(y) for x, y in zip(a, b, strict=True)):
-        return None
-    same = [x if x == y else 0.0 for x, y in zip(a, b, strict=True)]
-    opposite = [x if x != y else 0.0 for x, y in zip(a, b, strict=True)]
-    if not any(same) or not any(opposite):
-        return None
-    scale = min(abs(x) for x in opposite if x)
-    return same, scale, [x / scale for x in opposite]
-
-
-def _weighted(k: Kernel, weights: Sequence[float], values: Sequence[Value]) -> Value:
-    """The weighted sum, beginning with a weight of one where there is one."""
-    terms = [(w, v) for w, v in zip(weights, values, strict=True) if w]
-    terms.sort(key=lambda term: term[0] != 1)
-    (weight, value), *rest = terms
-    total = value if weight == 1 else value * weight
-    for weight, value in rest:
-        if abs(weight) == 1:
-            total = total + value if weight > 0 else total - value
-        else:
-            total = k.fma(weight, value, total)
-    return total
-
-
-def transform(
-    k: Kernel, matrix: Matrix, tile: Sequence[Sequence[Value]], spill: Buffer
-) -> list[list[Value]]:
-    """matrix @ tile @ matrix.T; what lies between passes through `spill`."""
-    rows, columns, lanes = len(matrix), len(tile[0]), tile[0][0].lanes
-    for q in range(columns):
-        for r, value in enumerate(combine(k, matrix, [line[q] for line in tile])):
-            k.store(value, spill, (r * columns + q) * lanes)
-    return [
-        combine(
-            k, matrix, [k.load(spill, (r * columns + q) * lanes, lanes) for q in range(columns)]
-        )
-        for r in range(rows)
-    ]
 
 
 @dataclass(frozen=True)
@@ -163,6 +84,7 @@ def transform_kernel(v: Variant) -> Kernel:
                 channel, out = panel * s.panel_width + c, into.at(c)
                 with k.if_else(channel < s.channels) as (there, beyond):
                     with there:
+                        ask_points(k, out, s.point_stride, c, write=True)
                         pixels = _pixels(k, v, s, source.at(channel))
                         _store(k, s, transform(k, v.matrix, pixels, spill), out)
                     with beyond:

@@ -15,7 +15,7 @@ from fovea.targets.cpu.conv import (
     plan_conv2d_input_grad,
 )
 from fovea.targets.cpu.isa import NAMES
-from fovea.targets.cpu.winograd_kernel import INPUT, OUTPUT, WEIGHT
+from fovea.targets.cpu.winograd_matrices import INPUT, OUTPUT, WEIGHT
 from tests.targets.cpu.programs import Array, run, view_of
 from tests.targets.cpu.test_conv import Case, Data, images, make, same
 
@@ -60,6 +60,34 @@ def test_every_geometry(case: Case) -> None:
     check(make(case, "float32", "channels_last"), 5e-6)
 
 
+def call_count(d: Data) -> tuple[int, int]:
+    """The calls of the forward program, and the panels of outputs."""
+    x, w, y = map(view_of, (d.x, d.weight, images(d.gy.shape, d.x.dtype)))
+    form = winograd.WinogradForm.of(forward_correlation(x, w, y, d.case.p))
+    return len(plan_conv2d(x, w, y, d.case.p).calls), form.panels
+
+
+@pytest.mark.parametrize("case", CASES[:4], ids=str)
+def test_many_groups_of_tiles(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(winograd, "GROUP_BYTES", 100_000)
+    monkeypatch.setattr(winograd, "GROUP_TILES", 4)
+    d = make(case, "float32", "planes")
+    assert call_count(d)[0] >= 7
+    check(d, 5e-6)
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "planes"])
+@pytest.mark.parametrize("case", CASES[:4], ids=str)
+def test_slabs_of_outputs(case: Case, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(winograd, "GROUP_BYTES", 1 << 40)
+    monkeypatch.setattr(winograd, "SLAB_BYTES", 1)
+    d = make(case, "float32", layout)
+    calls, panels = call_count(d)
+    assert calls == 1 + 3 * panels
+    check(d, 5e-6)
+    check(make(case, "bfloat16", layout), 4e-3)
+
+
 @pytest.mark.parametrize("layout", ["planes", "gaps"])
 def test_every_layout(layout: str) -> None:
     check(make(CASES[1], "float32", layout), 5e-6)
@@ -73,12 +101,14 @@ def test_narrow_floats(dtype: str) -> None:
 @pytest.mark.parametrize("unit", NAMES)
 def test_every_vector_unit(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOVEA_CPU_ISA", unit)
-    check(make(CASES[1], "float32", "channels_last"), 5e-6)
+    for layout in ("channels_last", "planes"):
+        check(make(CASES[1], "float32", layout), 5e-6)
 
 
 def test_bounds_checked_kernels_stay_inside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOVEA_CPU_CHECK", "1")
-    check(make(CASES[1], "float32", "channels_last"), 5e-6)
+    for layout in ("channels_last", "planes"):
+        check(make(CASES[1], "float32", layout), 5e-6)
 
 
 def test_relu_follows_the_bias() -> None:

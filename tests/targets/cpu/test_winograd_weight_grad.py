@@ -11,7 +11,7 @@ from fovea.targets.cpu.conv import ConvParams
 from fovea.targets.cpu.conv_weight_grad import plan_conv2d_weight_grad
 from fovea.targets.cpu.isa import NAMES
 from fovea.targets.cpu.options import OPTIONS
-from fovea.targets.cpu.winograd_kernel import INPUT, OUTPUT, WEIGHT
+from fovea.targets.cpu.winograd_matrices import INPUT, OUTPUT, WEIGHT
 from tests.targets.cpu.programs import Array, poisoned, run, view_of
 from tests.targets.cpu.test_conv import Case, Data, make, same
 
