@@ -12,6 +12,7 @@ from fovea.dtypes import DType
 from fovea.graph.graph import Constant, Graph, Node, Value
 from fovea.ops.op import contiguous_strides, numel
 from fovea.ops.rules import channels_last_strides
+from fovea.size import Size
 
 __all__ = ["format_attrs", "format_graph", "format_node", "format_type", "value_names"]
 
@@ -90,6 +91,8 @@ def format_attrs(attrs: Any) -> list[str]:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, Size):  # of equal attributes the first ones made are kept, tuple or size
+        value = tuple(value)
     return value.name if isinstance(value, DType) else repr(value)
 
 

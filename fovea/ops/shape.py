@@ -117,13 +117,14 @@ view = view_op("view", ShapeAttrs)
 def _(x: Shaped, a: ShapeAttrs) -> Strided:
     if numel(a.shape) != numel(x.shape) or min(a.shape, default=0) < 0:
         raise ShapeError(
-            f"view: {describe(x)} has {numel(x.shape)} elements, shape {a.shape} needs "
+            f"view: {describe(x)} has {numel(x.shape)} elements, shape {tuple(a.shape)} needs "
             f"{numel(a.shape)}."
         )
     strides = view_strides(tuple(x.shape), _strides(x), a.shape)
     if strides is None:
         raise ShapeError(
-            f"view: shape {a.shape} cannot alias the memory of {describe(x)}.", fix="use reshape"
+            f"view: shape {tuple(a.shape)} cannot alias the memory of {describe(x)}.",
+            fix="use reshape",
         )
     return a.shape, strides, 0
 

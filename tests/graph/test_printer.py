@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from fovea import dtypes
+from fovea.errors import ShapeError
 from fovea.graph import Graph, Node, Source
 from fovea.graph.printer import format_graph, format_type, value_names
 from fovea.ops.conv import conv2d
@@ -14,6 +16,7 @@ from fovea.ops.optim import SgdAttrs, sgd_update
 from fovea.ops.random import random_uniform
 from fovea.ops.reduce import sum_
 from fovea.ops.shape import permute, view
+from fovea.size import Size
 from tests.graph.builder import Builder
 
 CONV = {"stride": (1, 1), "padding": (1, 1, 1, 1), "dilation": (1, 1), "groups": 1}
@@ -86,6 +89,14 @@ def test_layouts() -> None:
     assert format_type(b(view, x, shape=(1, 6, 1, 20))) == "f32[1, 6, 1, 20]"
     assert format_type(b.input(dtype=dtypes.uint8)) == "u8[]"
     assert format_type(b.input(0, 3, strides=(7, 9))) == "f32[0, 3]"
+
+
+def test_sizes_print_as_tuples() -> None:
+    b = Builder()
+    x = b.input(13, 17)
+    assert "shape=(221,)" in str(b.graph(b(view, x, shape=Size((221,)))))
+    with pytest.raises(ShapeError, match=r"shape \(17, 12\) needs 204"):
+        b(view, x, shape=Size((17, 12)))
 
 
 def test_names_are_unique() -> None:
