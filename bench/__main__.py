@@ -1,146 +1,198 @@
 """``python -m bench``: race fovea against the peers that are installed, in one run.
 
 Prints markdown tables. Times are medians of interleaved rounds; a ratio above 1 means that fovea is
-faster.
+faster. Networks start from the same weights, drawn with NumPy, and get the same images; what they
+compute is compared before they are timed. Everything takes hours: name races, networks and
+contestants to run a part, such as
+
+    python -m bench steps --net resnet18 --batch 64 --peer fovea PyTorch --threads 1 2
+    python -m bench steps --net resnet18 --batch 1 4 16 64 --size 32 64    # how times grow
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-import platform
 import statistics
-import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from bench.cases import Case, chosen
+from bench.machine import describe, peaks
+from bench.nets import NETS
+from bench.networks import race_cases, race_starts
 from bench.peers import PEERS, Peer, installed
 from bench.programs import race_programs
+from bench.race import Result, Timing, compete
 from bench.shapes import CONVOLUTIONS
-from bench.workloads.keras_style import STEPS
+from bench.tables import Report
+from bench.worker import CLOCKS
 
-RACES = ("programs", "steps", "conv")
-
-
-def race(peers: list[Peer], case: dict[str, Any], rounds: int, budget: float) -> dict[str, float]:
-    """Median seconds of a case for each peer, the rounds interleaved."""
-    times: dict[str, list[float]] = {p.name: [] for p in peers}
-    for _ in range(rounds):
-        for peer in peers:
-            times[peer.name].append(peer.run({**case, "budget": budget}))
-    return {name: statistics.median(t) for name, t in times.items()}
+Options = argparse.Namespace
 
 
-def present(*names: str) -> list[Peer]:
-    """The peers of these names that are installed."""
-    return [p for p in PEERS if p.name in names and installed(p.module)]
+def _present(options: Options, *names: str) -> list[Peer]:
+    """The peers that are installed, asked for, and of these names if any are given."""
+    return [
+        peer
+        for peer in PEERS
+        if installed(peer.module)
+        and (not names or peer.name in names)
+        and (not options.peer or peer.name in options.peer)
+        and peer.name not in options.skip
+    ]
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """A markdown table."""
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+def _networks(options: Options) -> list[Peer]:
+    return [peer for peer in _present(options) if peer.name != "fovea.keras"]
 
 
-def programs(rounds: int) -> None:
+def _timing(options: Options) -> Timing:
+    return Timing(options.rounds, options.budget, options.clock)
+
+
+def _cases(mode: str, options: Options, nets: Sequence[str] = ()) -> list[Case]:
+    asked = (options.net or nets, options.batch, options.size, options.dtype, options.threads)
+    return list(chosen(mode, *asked))
+
+
+def peak(report: Report, options: Options) -> None:
+    """The machine's peaks."""
+    peaks(report, tuple(options.threads))
+
+
+def programs(report: Report, options: Options) -> None:
     """The two example programs as whole processes."""
-    print("\n### The two example programs, whole process (seconds)\n")
-    found = race_programs(rounds)
+    head = ("program", "contestant", "seconds", "times fovea warm")
+    report.start("programs", "The two example programs, whole process (seconds)", head)
+    found = race_programs(options.rounds)
     warm = {style: s for style, name, s in found if name == "fovea, warm cache"}
-    rows = [[style, name, f"{s:.2f}", f"{s / warm[style]:.2f}"] for style, name, s in found]
-    print(table(["program", "contestant", "seconds", "times fovea warm"], rows), flush=True)
+    for style, name, seconds in found:
+        record = {"program": style, "contestant": name, "seconds": seconds}
+        cells = (style, name, f"{seconds:.2f}", f"{seconds / warm[style]:.2f}")
+        report.row("programs", record, cells)
 
 
-def steps(rounds: int, budget: float) -> None:
-    """The training step of the small CNN."""
-    print("\n### Small CNN, one training step (milliseconds)\n")
-    rows = []
-    for names, case in (
-        (("fovea", "PyTorch"), {"kind": "step"}),
-        (("fovea.keras", "Keras/TensorFlow"), {"kind": "fit"}),
-    ):
-        peers = present(*names)
-        for batch in STEPS:
-            times = race(peers, {**case, "batch": batch}, rounds, budget)
-            unit = STEPS[batch] if case["kind"] == "fit" else 1
-            ours = times[names[0]]
-            for name, t in times.items():
-                ratio = "" if name == names[0] else f"{t / ours:.2f}"
-                rows.append([str(batch), name, f"{t / unit * 1e3:.2f}", ratio])
-        for peer in peers:
-            peer.stop()
-    print(table(["batch", "contestant", "ms a step", "times fovea"], rows), flush=True)
+def startup(report: Report, options: Options) -> None:
+    """The time to the first step."""
+    cases = _cases("train", options, nets=("small_cnn", "resnet18"))
+    largest = {(case.net, case.threads): case for case in cases}
+    race_starts(report, largest.values(), _networks(options), _timing(options))
 
 
-def convolutions(rounds: int, budget: float) -> None:
-    """Convolutions on ResNet's shapes, float32, channels-last."""
-    print("\n### Convolutions on ResNet's shapes, float32, channels-last (GFLOP/s)\n")
-    peers = present("fovea", "PyTorch")
-    rows, ratios = [], []
-    for n, size, cin, cout, k, stride in CONVOLUTIONS:
-        flops = 2 * n * math.ceil(size / stride) ** 2 * cin * cout * k * k
-        row = [f"{n}×{size}² {cin}→{cout} {k}×{k}/{stride}"]
-        for direction in ("forward", "data", "weight"):
-            case = {"kind": "conv", "direction": direction, "n": n, "size": size, "cin": cin,
-                    "cout": cout, "k": k, "stride": stride}  # fmt: skip
-            times = race(peers, case, rounds, budget)
-            cell = f"{flops / times['fovea'] / 1e9:.0f}"
-            if "PyTorch" in times:
-                ratio = times["PyTorch"] / times["fovea"]
-                ratios.append((direction, ratio))
-                cell += f" / {flops / times['PyTorch'] / 1e9:.0f} = {ratio:.2f}"
-            row.append(cell)
-        rows.append(row)
-        print(row, file=sys.stderr, flush=True)
+def steps(report: Report, options: Options) -> None:
+    """Training steps of networks."""
+    _race_networks("train", report, options)
+
+
+def inference(report: Report, options: Options) -> None:
+    """Calls of networks in evaluation mode."""
+    _race_networks("infer", report, options)
+
+
+def _race_networks(mode: str, report: Report, options: Options) -> None:
+    ceiling = peaks(report, tuple(options.threads))
+    race_cases(report, mode, _cases(mode, options), _networks(options), _timing(options), ceiling)
+
+
+def fit(report: Report, options: Options) -> None:
+    """Keras's ``fit`` on the small CNN."""
+    from bench.workloads.keras_style import FIT_STEPS
+
+    head = ("batch", "contestant", "ms a step", "times fovea.keras")
+    report.start("fit", "`fit` of Keras's style on the small CNN (milliseconds a step)", head)
+    peers = [p.on(options.threads[0]) for p in _present(options, "fovea.keras", "Keras/TensorFlow")]
+    for batch, count in FIT_STEPS.items():
+        results = compete(peers, {"kind": "fit", "batch": batch}, _timing(options))
+        ours = _seconds(results, "fovea.keras")
+        for result in results:
+            if result.seconds is None:
+                report.say(f"{result.contestant}: {result.note}")
+                continue
+            other = ours is not None and result.contestant != "fovea.keras"
+            ratio = f"{result.seconds / ours:.2f}" if other and ours else ""
+            record = {"batch": batch, "contestant": result.contestant, "ms": result.seconds / count}
+            cells = (str(batch), result.contestant, f"{result.seconds / count * 1e3:.2f}", ratio)
+            report.row("fit", record, cells)
     for peer in peers:
         peer.stop()
-    print(
-        table(
-            ["shape", "forward: fovea / PyTorch", "gradient to data", "gradient to weights"], rows
-        )
-    )
+
+
+def _seconds(results: Sequence[Result], name: str) -> float | None:
+    return next((r.seconds for r in results if r.contestant == name), None)
+
+
+def conv(report: Report, options: Options) -> None:
+    """Convolutions on ResNet's shapes."""
+    head = ("shape", "forward: fovea / PyTorch", "gradient to data", "gradient to weights")
+    title = "Convolutions on ResNet's shapes, float32, channels-last (GFLOP/s)"
+    report.start("conv", title, head)
+    peers = [p.on(options.threads[0]) for p in _present(options, "fovea", "PyTorch")]
+    ratios: dict[str, list[float]] = {}
+    for n, size, cin, cout, k, stride in CONVOLUTIONS:
+        shape = {"n": n, "size": size, "cin": cin, "cout": cout, "k": k, "stride": stride}
+        flops = 2 * n * math.ceil(size / stride) ** 2 * cin * cout * k * k
+        cells, record = [f"{n}×{size}² {cin}→{cout} {k}×{k}/{stride}"], dict[str, Any](shape)
+        for direction in ("forward", "data", "weight"):
+            request = {"kind": "conv", "direction": direction, **shape}
+            results = compete(peers, request, _timing(options))
+            rates = {r.contestant: flops / r.seconds / 1e9 for r in results if r.seconds}
+            record[direction] = rates
+            cells.append(_rates(rates))
+            if len(rates) == 2:
+                ratios.setdefault(direction, []).append(rates["fovea"] / rates["PyTorch"])
+        report.row("conv", record, cells)
+    for peer in peers:
+        peer.stop()
     if ratios:
-        means = {
-            d: math.exp(statistics.fmean(math.log(r) for e, r in ratios if d in (e, "all")))
-            for d in ("all", "forward", "data", "weight")
-        }
-        text = ", ".join(f"{d} {m:.2f}" for d, m in means.items())
-        print(f"\nGeometric mean of fovea's rate over PyTorch's: {text}.", flush=True)
+        ratios["all"] = [ratio for several in list(ratios.values()) for ratio in several]
+        means = ", ".join(f"{d} {statistics.geometric_mean(r):.2f}" for d, r in ratios.items())
+        report.say(f"Geometric mean of fovea's rate over PyTorch's: {means}.")
 
 
-def machine() -> str:
-    """One line about the machine and the versions."""
-    import importlib.metadata as metadata
-    import os
+def _rates(rates: dict[str, float]) -> str:
+    """Such as "150 / 100 = 1.50"."""
+    text = " / ".join(f"{rate:.0f}" for rate in rates.values())
+    return f"{text} = {rates['fovea'] / rates['PyTorch']:.2f}" if len(rates) == 2 else text
 
-    versions = []
-    for package in ("fovea", "torch", "tensorflow", "tensorflow-cpu", "keras", "numpy", "llvmlite"):
-        try:
-            versions.append(f"{package} {metadata.version(package)}")
-        except metadata.PackageNotFoundError:
-            continue
-    from fovea.targets.cpu import isa
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    python = platform.python_version()
-    hardware = f"{platform.machine()}, {cores} cores, {isa.host().name}"
-    return f"{hardware}; Python {python}; {', '.join(versions)}."
+RACES: dict[str, Callable[[Report, Options], None]] = {
+    race.__name__: race for race in (peak, programs, startup, steps, inference, fit, conv)
+}
+
+
+def _options() -> Options:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    names = [peer.name for peer in PEERS]
+    add = parser.add_argument
+    add("races", nargs="*", choices=[*RACES, []], help="default: all")
+    add("--net", nargs="+", choices=list(NETS), default=[], help="networks (all)")
+    add("--batch", nargs="+", type=int, default=[], help="images (each network's own)")
+    add("--size", nargs="+", type=int, default=[], help="pixels a side (each network's own)")
+    add("--dtype", nargs="+", choices=["float32", "bfloat16"], default=[], help="(float32)")
+    add("--threads", nargs="+", type=int, default=[1], help="for each contestant (1)")
+    add("--peer", nargs="+", choices=names, default=[], metavar="NAME", help=", ".join(names))
+    add("--skip", nargs="+", choices=names, default=[], metavar="NAME", help="all but these")
+    add("--rounds", type=int, default=5, help="interleaved rounds a case (5)")
+    add("--budget", type=float, default=0.5, help="seconds a case, contestant and round (0.5)")
+    add("--clock", choices=list(CLOCKS), default="wall", help="processor: where others disturb")
+    add("--json", metavar="FILE", help="write the numbers there, too")
+    return parser.parse_args()
 
 
 def main() -> None:
     """Run the races that are asked for."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("races", nargs="*", choices=[*RACES, []], help="default: all")
-    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds a case")
-    parser.add_argument("--budget", type=float, default=0.5, help="seconds a case and round")
-    options = parser.parse_args()
-    chosen = options.races or RACES
-    print(machine())
-    if "programs" in chosen:
-        programs(options.rounds)
-    if "steps" in chosen:
-        steps(options.rounds, options.budget)
-    if "conv" in chosen:
-        convolutions(max(3, options.rounds // 2), options.budget / 2)
+    options, report = _options(), Report()
+    report.content["machine"] = describe()
+    print(report.content["machine"])
+    for name in options.races or RACES:
+        RACES[name](report, options)
+        if options.json:
+            report.write(options.json)
 
 
 if __name__ == "__main__":

@@ -1,94 +1,120 @@
-"""Training steps and convolutions in PyTorch's style; the namespace decides whose they are."""
+"""Networks and convolutions in PyTorch's style; the namespace decides whose they are."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import time
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
+
+from bench.cases import Case
+from bench.nets import NETS, Net
+from bench.nets.models import build
+from bench.unsupported import Unsupported
+from bench.workloads import ADAM_EPSILON, ADAM_RATE, LEARNING_RATE, MOMENTUM, Array, Task, load
+from bench.workloads.convolutions import convolution
 
 __all__ = ["Workload"]
 
 
-def small_cnn(torch: Any, nn: Any) -> Any:
-    """The network of examples/torch_style.py."""
-
-    class SmallCNN(nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv1 = nn.Conv2d(1, 32, 3)
-            self.pool = nn.MaxPool2d(2, 2)
-            self.fc1 = nn.Linear(32 * 13 * 13, 64)
-            self.fc2 = nn.Linear(64, 10)
-
-        def forward(self, x: Any) -> Any:
-            x = self.pool(torch.relu(self.conv1(x)))
-            x = torch.relu(self.fc1(x.view(-1, 32 * 13 * 13)))
-            return self.fc2(x)
-
-    return SmallCNN()
-
-
 class Workload:
-    """Cases for ``torch`` or for ``fovea``."""
+    """Cases for ``torch`` or for ``fovea``.
 
-    def __init__(self, module: str) -> None:
-        self.torch = importlib.import_module(module)
-        self.nn = importlib.import_module(f"{module}.nn")
-        self.optim = importlib.import_module(f"{module}.optim")
-        self.ours = module == "fovea"
+    Args:
+        module: whose they are.
+        compiled: through ``compile``.
+        channels_last: weights and images lie so in memory (fovea's always do).
+    """
 
-    def prepare(self, kind: str, **case: Any) -> Callable[[], Any]:
-        """A call that runs one unit of the case."""
-        return getattr(self, kind)(**case)  # type: ignore[no-any-return]
+    def __init__(
+        self, module: str, compiled: bool = False, channels_last: bool = False, threads: int = 0
+    ) -> None:
+        self.module, self.torch = module, importlib.import_module(module)
+        self.nn, self.optim = (importlib.import_module(f"{module}.{n}") for n in ("nn", "optim"))
+        self.ours, self.compiled = module == "fovea", compiled
+        self.channels_last = channels_last or self.ours
+        if compiled and not hasattr(self.torch, "compile"):
+            raise Unsupported(f"{module}.compile is not there")
+        if threads:
+            self.torch.set_num_threads(threads)
 
-    def step(self, batch: int) -> Callable[[], Any]:
-        """One training step of the small CNN."""
-        torch, nn = self.torch, self.nn
-        model, criterion = small_cnn(torch, nn), nn.CrossEntropyLoss()
-        optimizer = self.optim.Adam(model.parameters())
-        x, y = torch.randn(batch, 1, 28, 28), torch.randint(0, 10, (batch,))
+    def prepare(self, kind: str, **case: Any) -> Task:
+        """The case, ready to be timed."""
+        if kind == "conv":
+            return Task(convolution(self.torch, self.ours, **case))
+        weights, data = load(case.pop("weights")), load(case.pop("data"))
+        found = Case(kind, **case)
+        net = NETS[found.net]
+        model = self._model(net, found.size, weights)
+        x, y = self._placed(data["x"]), self.torch.from_numpy(data["y"])
+        if kind == "infer":
+            return self._inference(model.eval(), x, found)
+        return self._training(model.train(), net, x, y, found)
 
-        def run() -> None:
+    def _model(self, net: Net, size: int, weights: dict[str, Array]) -> Any:
+        model = build(net, size, self.module)
+        if not self.ours and self.channels_last:
+            model = model.to(memory_format=self.torch.channels_last)
+        state = {name: self.torch.from_numpy(value) for name, value in weights.items()}
+        model.load_state_dict(state)
+        return model
+
+    def _placed(self, x: Array) -> Any:
+        t = self.torch.from_numpy(x)
+        if self.channels_last:
+            return t.contiguous(memory_format=self.torch.channels_last)
+        return t
+
+    def _precision(self, dtype: str) -> Callable[[], Any]:
+        """What a forward pass runs under."""
+        if dtype == "float32":
+            return contextlib.nullcontext
+        if not hasattr(self.torch, "autocast"):
+            raise Unsupported(f"{self.module}.autocast is not there")
+        return lambda: self.torch.autocast("cpu", dtype=getattr(self.torch, dtype))
+
+    def _inference(self, model: Any, x: Any, case: Case) -> Task:
+        precision, torch = self._precision(case.dtype), self.torch
+        call = torch.compile(model) if self.compiled else model
+
+        def run() -> Any:
+            with torch.no_grad(), precision():
+                return call(x)
+
+        logits = run().float().numpy()
+        return Task(run, {"logits": logits}, time.time())
+
+    def _training(self, model: Any, net: Net, x: Any, y: Any, case: Case) -> Task:
+        precision, criterion = self._precision(case.dtype), self.nn.CrossEntropyLoss()
+        optimizer = (
+            self.optim.Adam(model.parameters(), lr=ADAM_RATE, eps=ADAM_EPSILON)
+            if net.adam
+            else self.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
+        )
+        forward = self.torch.compile(model) if self.compiled and not self.ours else model
+
+        def step(x: Any, y: Any) -> Any:
             optimizer.zero_grad()
-            criterion(model(x), y).backward()
+            with precision():
+                loss = criterion(forward(x), y)
+            loss.backward()
             optimizer.step()
+            return loss
 
-        return run
+        if self.compiled and self.ours:
+            step = self.torch.compile(step)
+        parameters = dict(model.named_parameters())
+        watched = {"first": parameters[net.first], "last": parameters[net.last]}
+        before = {name: _copy(p) for name, p in watched.items()}
+        results = {"loss": _copy(step(x, y))}
+        done = time.time()
+        results |= {name: _copy(p) - before[name] for name, p in watched.items()}
+        results["after"] = _copy(step(x, y))
+        return Task(lambda: step(x, y), results, done)
 
-    def conv(
-        self, direction: str, n: int, size: int, cin: int, cout: int, k: int, stride: int
-    ) -> Callable[[], Any]:
-        """A channels-last convolution: ``forward``, or its gradient to ``data`` or ``weight``."""
-        torch, pad = self.torch, k // 2
-        x, w = torch.randn(n, cin, size, size), torch.randn(cout, cin, k, k)
-        x, w = (t.contiguous(memory_format=torch.channels_last) for t in (x, w))
-        y = torch.nn.functional.conv2d(x, w, None, stride, pad)
-        gy = torch.ones_like(y).contiguous(memory_format=torch.channels_last)
-        if direction == "forward":
-            return self._quietly(lambda: torch.nn.functional.conv2d(x, w, None, stride, pad))
-        if self.ours:
-            return self._quietly(self._our_gradient(direction, x, w, gy, stride, pad))
-        mask = (direction == "data", direction == "weight", False)
-        args = ([0], [stride] * 2, [pad] * 2, [1, 1], False, [0, 0], 1, mask)
-        return self._quietly(lambda: torch.ops.aten.convolution_backward(gy, x, w, *args))
 
-    def _our_gradient(
-        self, direction: str, x: Any, w: Any, gy: Any, stride: int, pad: int
-    ) -> Callable[[], Any]:
-        from fovea.ops import conv
-
-        common = {
-            "stride": (stride, stride), "padding": (pad,) * 4, "dilation": (1, 1), "groups": 1,
-        }  # fmt: skip
-        if direction == "data":
-            size = tuple(x.shape[2:])
-            return lambda: conv.conv2d_input_grad(gy, w, **common, input_size=size)
-        kernel = tuple(w.shape[2:])
-        return lambda: conv.conv2d_weight_grad(gy, x, **common, kernel=kernel)
-
-    def _quietly(self, run: Callable[[], Any]) -> Callable[[], Any]:
-        def quiet() -> None:
-            with self.torch.no_grad():
-                run()
-
-        return quiet
+def _copy(parameter: Any) -> Array:
+    return np.array(parameter.detach().float().numpy())
