@@ -171,6 +171,8 @@ CASES: dict[str, list[Case]] = {
                       {**CONV, "activation": ("silu", ())}),
                      ([real(2, 4, 5, 5), real(6, 2, 1, 1), None, None, real(2, 6, 5, 5)],
                       {**CONV, "groups": 2, "activation": ("relu", ()), "residual_after": True})],
+    "conv2d_moments": [([real(2, 3, 5, 6), real(4, 3, 3, 2), real(4)], {**CONV, "eps": 1e-3}),
+                       ([real(2, 3, 4, 4), real(3, 1, 3, 3), None], {**CONV, "groups": 3})],
     "conv2d_input_grad": [([real(2, 4, 3, 5), real(4, 3, 3, 2)], {**CONV, "input_size": (5, 6)}),
                           ([real(2, 4, 2, 3), real(4, 2, 3, 2)],
                            {"stride": (2, 2), "padding": (1, 1, 0, 0), "dilation": (1, 1), "groups": 2,

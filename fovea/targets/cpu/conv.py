@@ -28,6 +28,7 @@ from fovea.targets.cpu.elements import Element, f32, f64
 from fovea.targets.cpu.epilogue import Epilogue
 from fovea.targets.cpu.isa import active
 from fovea.targets.cpu.lowering import dense_copy, run_program, view_of
+from fovea.targets.cpu.moments import Parts
 from fovea.targets.cpu.packing import Order, panel_builder
 from fovea.targets.cpu.program import Draft, KernelCall, KernelProgram
 from fovea.targets.cpu.recipe import prepared
@@ -81,6 +82,12 @@ class DirectForm:
         """How many numbers the packed weights are."""
         return self.c.groups * self.panels * self.panel_size
 
+    @property
+    def parts(self) -> Parts:
+        """How moments are gathered: a piece of work at a time."""
+        blocks, _, _ = self._cut(source_of(self.c, self.compute) == "direct")
+        return Parts((self.c.x.shape[0], *self.c.grid), blocks.images, blocks.rows)
+
     def pack(self, weight: View, buffers: tuple[int, int]) -> KernelCall:
         """The call that packs the weights into panels."""
         c = self.c
@@ -95,10 +102,10 @@ class DirectForm:
         return KernelCall(address, buffers, words, self.packed > 16384, packs=True)
 
     def compute_into(
-        self, draft: Draft, operands: Sequence[int], result: int, epilogue: Epilogue
+        self, draft: Draft, operands: Sequence[int], results: Sequence[int], epilogue: Epilogue
     ) -> None:
-        """Add the call that computes the result from images, packed weights and what the epilogue
-        reads.
+        """Add the call that computes the results (y, and partial moments if asked for) from images,
+        packed weights and what the epilogue reads.
         """
         c = self.c
         v = Variant(
@@ -109,7 +116,7 @@ class DirectForm:
         entries = blocks.images * blocks.rows * c.grid[1] + TABLE_SLACK
         own = draft.thread_scratch(band + 16 * entries)
         words = (*sizes, band, own.stride, *epilogue.words)
-        buffers = (*operands, result, own.number)
+        buffers = (*operands, *results, own.number)
         address = load_cached(v.key, partial(conv_kernel, v))
         draft.add(KernelCall(address, buffers, words, blocks.worth_sharing))
 
@@ -180,7 +187,8 @@ def plan_epilogue(
     x: View, weight: View, y: View, params: ConvParams, epilogue: Epilogue
 ) -> KernelProgram:
     """The program for a convolution with an epilogue: inputs x, weight and what the epilogue reads
-    (vectors dense, the residual with y's strides), output y.
+    (vectors dense, the residual with y's strides), output y, then partial moments (see
+    `moments.merge_kernel`) if they are asked for.
     """
     return _plan([forward_correlation(x, weight, y, params)], weight, epilogue)
 
@@ -210,19 +218,20 @@ def _plan(
 ) -> KernelProgram:
     """Pack the weights of all correlations, then compute them."""
     extras = range(2, 2 + len(epilogue.buffers))
-    draft = Draft(extras.stop + 1, first)
+    results = range(extras.stop, extras.stop + 1 + epilogue.moments)
+    draft = Draft(results.stop, first)
     forms = [
         form_of(c) for c in correlations if c.x.shape[0] * c.grid[0] * c.grid[1] * c.y.shape[1]
     ]
     if len(forms) == 1 and isinstance(forms[0], WinogradForm) and forms[0].in_slabs:
         operands = (0, 1, *extras)
-        forms[0].compute_by_slabs(draft, weight, operands, extras.stop, epilogue)
+        forms[0].compute_by_slabs(draft, weight, operands, results, epilogue)
         return draft.program()
     packed = [draft.scratch(form.packed * form.compute.bytes) for form in forms]
     for form, number in zip(forms, packed, strict=True):
         draft.add(form.pack(weight, (1, number)))
     for form, number in zip(forms, packed, strict=True):
-        form.compute_into(draft, (0, number, *extras), extras.stop, epilogue)
+        form.compute_into(draft, (0, number, *extras), results, epilogue)
     return draft.program()
 
 

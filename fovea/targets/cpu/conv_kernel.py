@@ -22,6 +22,7 @@ from fovea.targets.cpu.contraction import Core
 from fovea.targets.cpu.elements import Element, i64, u8
 from fovea.targets.cpu.epilogue import Epilogue, Finish
 from fovea.targets.cpu.memory import Buffer
+from fovea.targets.cpu.moments import WAYS, Moments
 from fovea.targets.cpu.packing import Order, copy_line, copy_rows, fill_line
 from fovea.targets.cpu.schedule import Tile
 from fovea.targets.cpu.values import Index, Value
@@ -79,9 +80,11 @@ class Piece:
 
 def conv_kernel(v: Variant) -> Kernel:
     """y = x correlated with packed weights, and what the epilogue makes of it."""
-    buffers = [("x", v.x), ("weights", v.compute), *v.epilogue.buffers, ("y", v.y), ("scratch", u8)]
-    k = Kernel("conv", buffers, SIZES, v.epilogue.scalars)
-    x, weights, *_, y, scratch = k.buffers
+    buffers = [("x", v.x), ("weights", v.compute), *v.epilogue.buffers, ("y", v.y)]
+    buffers += [("partials", v.compute)] if v.epilogue.moments else []
+    k = Kernel("conv", [*buffers, ("scratch", u8)], SIZES, v.epilogue.scalars)
+    named = dict(zip(k.buffer_names, k.buffers, strict=True))
+    x, weights, y, scratch = (named[n] for n in ("x", "weights", "y", "scratch"))
     finish = Finish(k, v.epilogue, v.compute)
     s = SimpleNamespace(**dict(zip(SIZES, k.sizes, strict=True)))
     core = Core(k, v.tile, v.compute)
@@ -109,6 +112,13 @@ def conv_kernel(v: Variant) -> Kernel:
                 (y.at(place), targets), s.outputs - channel,
                 finish.at(piece.group * s.outputs + channel, place),
             )  # fmt: skip
+            if v.epilogue.moments:
+                part = number // s.panel_blocks % (s.image_blocks * s.row_blocks)
+                at = part * 2 * s.groups * s.outputs + piece.group * s.outputs + channel
+                _gather_moments(
+                    core, s, piece.pixels, (y.at(place), targets), named["partials"].at(at),
+                    s.outputs - channel,
+                )  # fmt: skip
     return k
 
 
@@ -207,6 +217,31 @@ def _pixel_tiles(
                 core.accumulate(sums, seen, taps, s.run, core.width)
         places: list[Index] = [k.load(targets, pixel + i) for i in range(v.tile.rows)]
         core.finish(sums, out, places, channels_left, finish)
+
+
+def _gather_moments(
+    core: Core, s: SimpleNamespace, pixels: Value, written: tuple[Buffer, Buffer],
+    partials: Buffer, channels_left: Value,
+) -> None:  # fmt: skip
+    """The moments of a panel of channels that has been written for all pixels of a piece."""
+    k, (out, targets) = core.k, written
+
+    def gather(count: Value | None) -> None:
+        moments = Moments(k, core.element, core.tile.vectors, count)
+        moments.start(out.at(k.load(targets, 0)))
+        full = pixels // WAYS * WAYS
+        with k.loop(0, full, WAYS, unroll=1) as pixel:
+            for way in range(WAYS):
+                moments.add(out.at(k.load(targets, pixel + way)), way)
+        with k.loop(full, pixels, unroll=1) as pixel:
+            moments.add(out.at(k.load(targets, pixel)))
+        moments.store(pixels, partials, partials.at(s.groups * s.outputs))
+
+    with k.if_else(channels_left >= core.width) as (whole, partly):
+        with whole:
+            gather(None)
+        with partly:
+            gather(channels_left)
 
 
 ZERO_SIZES = ("images", "rows", "columns", "channels", "y_image", "y_row", "y_column")

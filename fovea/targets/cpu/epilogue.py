@@ -80,6 +80,7 @@ class Epilogue:
         residual: the element of something that lies in memory as the result does.
         activation: see `fovea.ops.epilogue`.
         residual_after: the residual is added to the activation's result.
+        moments: of each part, columns' means and sums of squares about them are results, too.
     """
 
     bias: Element | None = None
@@ -87,6 +88,7 @@ class Epilogue:
     residual: Element | None = None
     activation: Activation = NONE
     residual_after: bool = False
+    moments: bool = False
 
     @cached_property
     def function(self) -> Function | None:
@@ -118,7 +120,8 @@ class Epilogue:
         """Names it within a kernel's key."""
         parts = [f"{name}.{kind}" for name, kind in self.buffers]
         parts += [self.function.key] if self.function is not None else []
-        return "+".join(parts + ["after"] * self.residual_after) or "plain"
+        parts += ["after"] * self.residual_after + ["moments"] * self.moments
+        return "+".join(parts) or "plain"
 
 
 class Affine(NamedTuple):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from fovea.ops import fused as ops
 from fovea.targets.base import Plan
-from fovea.targets.cpu.conv import params_of, plan_epilogue
+from fovea.targets.cpu.conv import form_of, forward_correlation, params_of, plan_epilogue
 from fovea.targets.cpu.elements import element
 from fovea.targets.cpu.epilogue import Epilogue
 from fovea.targets.cpu.lowering import view_of
-from fovea.targets.cpu.stages import Operand, Stages
+from fovea.targets.cpu.moments import merge_kernel
+from fovea.targets.cpu.program import double_bits
+from fovea.targets.cpu.stages import Operand, Stages, worth_sharing
 from fovea.targets.cpu.target import CPU
+
+MERGE_GRAIN = 64  # channels
 
 
 def _epilogue(inputs: Sequence[Any], a: ops.FusedConvAttrs) -> Epilogue:
@@ -38,4 +43,26 @@ def _(op: Any, inputs: tuple[Any, ...], a: ops.FusedConvAttrs, specs: Sequence[A
     extras = _extras(stages, y.strides)
     program = plan_epilogue(x, weight, y, params_of(a), _epilogue(inputs, a))
     stages.embed(program, [stages.read(0), stages.read(1), *extras, Operand("output", 0)])
+    return stages.plan()
+
+
+@CPU.lower(ops.conv2d_moments)
+def _(op: Any, inputs: tuple[Any, ...], a: ops.ConvMomentsAttrs, specs: Sequence[Any]) -> Plan:
+    x, weight = map(view_of, inputs[:2])
+    y, channels, statistic = view_of(specs[0]), specs[0].shape[1], element(specs[1].dtype.name)
+    stages = Stages(inputs, specs)
+    bias = [] if inputs[2] is None else [stages.read_dense(2)]
+    kind = None if inputs[2] is None else element(inputs[2].dtype.name)
+    form = form_of(forward_correlation(x, weight, y, params_of(a)))
+    parts, compute = form.parts, form.compute
+    partials = stages.scratch(2 * parts.count * channels * compute.bytes)
+    program = plan_epilogue(x, weight, y, params_of(a), Epilogue(kind, moments=True))
+    operands = [stages.read(0), stages.read(1), *bias, Operand("output", 0), partials]
+    stages.embed(program, operands)
+    pieces = -(-channels // MERGE_GRAIN)
+    words = (channels, MERGE_GRAIN, pieces, *parts.words, double_bits(a.eps))
+    shared = pieces > 1 and worth_sharing(2 * parts.count * channels * compute.bytes)
+    results = [partials, *(Operand("output", i) for i in (1, 2, 3))]
+    build = partial(merge_kernel, compute, statistic)
+    stages.call(f"moments/{compute}/{statistic}", build, results, words, shared)
     return stages.plan()

@@ -18,6 +18,7 @@ from fovea.targets.cpu.correlation import Correlation, band_source
 from fovea.targets.cpu.elements import Element, f32, f64
 from fovea.targets.cpu.epilogue import Epilogue
 from fovea.targets.cpu.isa import active
+from fovea.targets.cpu.moments import Parts
 from fovea.targets.cpu.options import OPTIONS
 from fovea.targets.cpu.program import Draft, KernelCall
 from fovea.targets.cpu.schedule import Tile
@@ -124,15 +125,20 @@ class WinogradForm:
         """How many numbers the transformed weights are."""
         return POINTS * self._weight_point(self.panels)
 
+    @property
+    def parts(self) -> Parts:
+        """How moments are gathered: a row of tiles at a time."""
+        return Parts((self.c.x.shape[0], *self.c.grid), 1, TILE)
+
     def pack(self, weight: View, buffers: tuple[int, int]) -> KernelCall:
         """The call that transforms the weights."""
         return self._pack(weight, buffers, _Span(0, self.panels))
 
     def compute_into(
-        self, draft: Draft, operands: Sequence[int], result: int, epilogue: Epilogue
+        self, draft: Draft, operands: Sequence[int], results: Sequence[int], epilogue: Epilogue
     ) -> None:
-        """Add the calls that compute the result from images, transformed weights and what the
-        epilogue reads.
+        """Add the calls that compute the results (y, and partial moments if asked for) from images,
+        transformed weights and what the epilogue reads.
         """
         x, weights, *extras = operands
         everything = _Span(0, self.panels)
@@ -141,10 +147,15 @@ class WinogradForm:
             rows = self._rows(first)
             self._inputs(draft, (x, v), rows)
             draft.add(self._products((v, weights, m), rows, everything))
-            draft.add(self._outputs((m, *extras, result), rows, everything, epilogue))
+            draft.add(self._outputs((m, *extras, *results), rows, everything, epilogue))
 
     def compute_by_slabs(
-        self, draft: Draft, weight: View, operands: Sequence[int], result: int, epilogue: Epilogue
+        self,
+        draft: Draft,
+        weight: View,
+        operands: Sequence[int],
+        results: Sequence[int],
+        epilogue: Epilogue,
     ) -> None:
         """The same, from weights as they are, some panels of outputs after the other."""
         x, weights, *extras = operands
@@ -156,7 +167,7 @@ class WinogradForm:
             span = _Span(first, min(self.slab, self.panels - first))
             draft.add(self._pack(weight, (weights, u), span))
             draft.add(self._products((v, u, m), rows, span))
-            draft.add(self._outputs((m, *extras, result), rows, span, epilogue))
+            draft.add(self._outputs((m, *extras, *results), rows, span, epilogue))
 
     # -- distances and calls -----------------------------------------------------------------------
 
@@ -228,7 +239,7 @@ class WinogradForm:
         words = (
             *rows, *c.grid, first, min(c.outputs - first, span.count * self.width),
             self.rows, self.columns, image, row, column,
-            self._product_point(span), span.count * self.width, *epilogue.words,
+            self._product_point(span), span.count * self.width, c.outputs, *epilogue.words,
         )  # fmt: skip
         key = f"winograd/output/{c.y.element}/{epilogue.key}"
         address = load_cached(key, partial(output_kernel, c.y.element, epilogue))

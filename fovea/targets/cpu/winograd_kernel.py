@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 from fovea.targets.cpu.builder import Kernel
+from fovea.targets.cpu.channels import channel_blocks
 from fovea.targets.cpu.contraction import Core
 from fovea.targets.cpu.elements import Element, f32
 from fovea.targets.cpu.epilogue import Epilogue, Finish
 from fovea.targets.cpu.memory import Buffer
+from fovea.targets.cpu.moments import WAYS, Moments
 from fovea.targets.cpu.packing import transpose
 from fovea.targets.cpu.schedule import Tile
 from fovea.targets.cpu.values import Index, Value
@@ -38,7 +40,7 @@ PRODUCT_SIZES = (
 )  # fmt: skip
 OUTPUT_SIZES = (
     "first", "count", "height", "width", "output", "outputs", "tile_rows", "tile_columns",
-    "y_image", "y_row", "y_column", "point_stride", "tile_stride",
+    "y_image", "y_row", "y_column", "point_stride", "tile_stride", "all_outputs",
 )  # fmt: skip
 
 
@@ -180,8 +182,10 @@ def output_kernel(kind: Element, epilogue: Epilogue) -> Kernel:
     from `output` on; a piece is a row of tiles.
     """
     buffers = [("products", f32), *epilogue.buffers, ("y", kind)]
+    buffers += [("partials", f32)] if epilogue.moments else []
     k = Kernel("winograd_output", buffers, OUTPUT_SIZES, epilogue.scalars)
-    products, y = k.buffers[0], k.buffers[-1]
+    named = dict(zip(k.buffer_names, k.buffers, strict=True))
+    products, y = named["products"], named["y"]
     finish = Finish(k, epilogue, f32)
     s = SimpleNamespace(**dict(zip(OUTPUT_SIZES, k.sizes, strict=True)))
     lanes = k.isa.lanes(4)
@@ -205,7 +209,32 @@ def output_kernel(kind: Element, epilogue: Epilogue) -> Kernel:
                 ]
                 results = transform(k, OUTPUT, points, spill)
                 _store_tile(k, s, results, here, target, c, (rows_left, columns_left))
+        if epilogue.moments:
+            partials = named["partials"].at((s.first + piece) * 2 * s.all_outputs + s.output)
+            _gather_moments(k, s, y.at(row_at), k.index(k.smaller(rows_left, TILE)), partials)
     return k
+
+
+def _gather_moments(
+    k: Kernel, s: SimpleNamespace, y: Buffer, rows: Value, partials: Buffer
+) -> None:
+    """The moments of a row of tiles that has been written."""
+
+    def block(c: Value, vectors: int, lanes: int) -> None:
+        line = y.at(c)
+        moments = Moments(k, f32, vectors)
+        moments.start(line)
+        full = s.width // WAYS * WAYS
+        with k.loop(0, rows, unroll=1) as row:
+            pixels = line.at(row * s.y_row)
+            with k.loop(0, full, WAYS, unroll=1) as column:
+                for way in range(WAYS):
+                    moments.add(pixels.at((column + way) * s.y_column), way)
+            with k.loop(full, s.width, unroll=1) as column:
+                moments.add(pixels.at(column * s.y_column))
+        moments.store(rows * s.width, partials.at(c), partials.at(s.all_outputs + c))
+
+    channel_blocks(k, 0, s.outputs, k.isa.lanes(4), 2, block)
 
 
 def _store_tile(
