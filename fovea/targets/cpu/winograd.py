@@ -9,7 +9,7 @@ there, and all tiles are one group, outputs are computed slab by slab, each with
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from fovea.targets.cpu import schedule
@@ -132,7 +132,7 @@ class WinogradForm:
 
     def pack(self, weight: View, buffers: tuple[int, int]) -> KernelCall:
         """The call that transforms the weights."""
-        return self._pack(weight, buffers, _Span(0, self.panels))
+        return replace(self._pack(weight, buffers, _Span(0, self.panels)), packs=True)
 
     def compute_into(
         self, draft: Draft, operands: Sequence[int], results: Sequence[int], epilogue: Epilogue

@@ -133,3 +133,12 @@ def test_what_does_not_suit_goes_the_direct_way() -> None:
         d = make(case, "float32", "channels_last")
         c = forward_correlation(view_of(d.x), view_of(d.weight), view_of(d.gy), case.p)
         assert not winograd.suits(c)
+
+
+def test_weights_that_never_change_can_be_transformed_once() -> None:
+    """A program knows by this mark what it may run before its first call only."""
+    d = make(CASES[1], "float32", "channels_last")
+    y = images(d.gy.shape, d.x.dtype)
+    program = plan_conv2d(view_of(d.x), view_of(d.weight), view_of(y), d.case.p)
+    assert [c.packs for c in program.calls].count(True) == 1
+    assert program.calls[0].packs
