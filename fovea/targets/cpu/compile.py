@@ -85,9 +85,15 @@ def to_object(assembly: str, symbol: str, isa: Isa) -> bytes:
     """Optimize LLVM assembly and turn it into an object file whose entry point `kernel` is called
     `symbol`.
     """
+    machine = _machine(isa.features)
+    result: bytes = machine.emit_object(optimized(assembly, symbol, machine))
+    return result
+
+
+def optimized(assembly: str, symbol: str, machine: llvm.TargetMachine) -> llvm.ModuleRef:
+    """A kernel's module, ready for a machine to emit it."""
     import llvmlite.binding as llvm
 
-    machine = _machine(isa.features)
     module = llvm.parse_assembly(assembly)
     module.verify()
     module.get_function("kernel").name = symbol
@@ -96,8 +102,7 @@ def to_object(assembly: str, symbol: str, isa: Isa) -> bytes:
         getattr(passes, f"add_{name}_pass")()
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     passes.run(module, llvm.create_pass_builder(machine, options))
-    result: bytes = machine.emit_object(module)
-    return result
+    return module
 
 
 def _link(image: bytes, symbol: str) -> int:

@@ -1,9 +1,8 @@
 """Which vector unit kernels are generated for.
 
 `avx512`, `avx2` and `generic` (128 bits: SSE2 or NEON). `FOVEA_CPU_ISA` forces one. Forcing a unit
-that the machine
-lacks keeps its vector width and its schedules, and compiles for the features that exist: slower,
-    but the same kernels, so that every one can be tested on every machine.
+that the machine lacks keeps its vector width and its schedules, and compiles for the features that
+exist: slower, but the same kernels, so that every one can be tested on every machine.
 """
 
 from __future__ import annotations
