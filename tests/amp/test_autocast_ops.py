@@ -69,6 +69,14 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Array, ...]]] = {
         (IMAGE, numbers(4, 5, 3, 3), numbers(5)),
     ),
     "prelu": (lambda t, f, x, w: f.prelu(x, w), (IMAGE, numbers(4))),
+    "scaled_dot_product_attention": (
+        lambda t, f, q, k, v: f.scaled_dot_product_attention(q, k, v),
+        (numbers(2, 3, 5, 4), numbers(2, 3, 6, 4), numbers(2, 3, 6, 4, seed=1)),
+    ),
+    "masked attention": (
+        lambda t, f, q, k, v, m: f.scaled_dot_product_attention(q, k, v, m.detach()),
+        (numbers(2, 3, 5, 4), numbers(2, 3, 6, 4), numbers(2, 3, 6, 4, seed=1), numbers(5, 6)),
+    ),
     # in the type of the inputs
     "mv": (lambda t, f, a, b: t.mv(a, b), (numbers(3, 4), numbers(4))),
     "dot": (lambda t, f, a, b: t.dot(a, b), (numbers(4), numbers(4))),

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from fovea import dtypes
+from fovea.casting import LOWER, autocasts
 from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
 from fovea.functions.creation import arange
 from fovea.functions.shaping import repeat_interleave
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["attention_weights", "scaled_dot_product_attention"]
 
 
+@autocasts(LOWER)
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,
