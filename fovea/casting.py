@@ -49,12 +49,15 @@ class Mode(NamedTuple):
     cache_enabled: bool = True
 
 
+Casts = dict[tuple[int, bool], tuple[Any, Any, int, Any]]
+
+
 class _State(threading.local):
     def __init__(self) -> None:
         self.mode = Mode()
-        # (id of a parameter, whether its cast is on the tape, who watches): the parameter, its
-        # storage and version then, the cast
-        self.cache: dict[tuple[int, bool, Any], tuple[Any, Any, int, Any]] = {}
+        # (id of a parameter, whether its cast is on the tape): the parameter, its storage and
+        # version then, the cast
+        self.cache: Casts = {}
 
 
 _state = _State()
@@ -148,15 +151,17 @@ def _casted(t: Any, dtype: DType, held: Mode) -> Any:
 
 def _cached(t: Tensor, dtype: DType) -> Tensor:
     """The cast of a parameter, made once in the outermost region unless the parameter changes."""
-    # A captured program makes its own casts, from the parameters of each call.
-    key = (id(t), dispatch.grad_enabled(), watching.watcher)
-    found = _state.cache.get(key)
+    cache, key = _state.cache, (id(t), dispatch.grad_enabled())
+    if watching.watcher is not None:  # a program makes its own casts, from each call's parameters
+        own = watching.watcher.casts()
+        cache = cache if own is None else own
+    found = cache.get(key)
     if found is not None:
         _, storage, version, cast = found
         if storage is t.storage and version == storage.version and cast.dtype is dtype:
             return cast
     cast = _cast_to(t, dtype)
-    _state.cache[key] = (t, t.storage, t.storage.version, cast)
+    cache[key] = (t, t.storage, t.storage.version, cast)
     return cast
 
 

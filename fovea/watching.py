@@ -55,6 +55,11 @@ class Watcher(Protocol):
     def accumulates(self, leaf: Any) -> None:
         """A gradient is about to be summed into a leaf's."""
 
+    def casts(self) -> dict[Any, Any] | None:
+        """Where autocast keeps the casts of parameters during this call; None: where it always
+        does.
+        """
+
 
 watcher: Watcher | None = None
 

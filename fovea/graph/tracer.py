@@ -25,6 +25,7 @@ from fovea.graph.graph import Constant, Graph, Node, Source, State, Value, spec_
 from fovea.ops import memory
 from fovea.ops.elementwise import CastAttrs, cast
 from fovea.ops.op import Op, Spec, numel
+from fovea.size import Size
 from fovea.storage import Storage
 
 __all__ = ["Check", "Tracer", "Uncapturable", "tracing"]
@@ -104,6 +105,7 @@ class Tracer:
         self._names: dict[int, str] = {}
         self._made: dict[int, weakref.ref[Any]] = {}
         self._depth = 0
+        self._casts: dict[Any, Any] = {}
         self._path: list[str] = []
         self._module_stack: list[Any] = []
         self._sources: weakref.WeakKeyDictionary[Any, Source] = weakref.WeakKeyDictionary()
@@ -245,6 +247,9 @@ class Tracer:
         if not self._elsewhere():
             self.on_gradient(leaf)
 
+    def casts(self) -> dict[Any, Any] | None:
+        return None if self._elsewhere() else self._casts
+
     # -- values -----------------------------------------------------------------------------------
 
     def add_input(self, t: Any, name: str) -> Value:
@@ -305,6 +310,7 @@ class Tracer:
 
     def alive(self) -> list[tuple[Any, Value]]:
         """The blocks of memory made in this call that somebody still holds, and their values."""
+        self._casts.clear()
         leaves = {s.value for s in self.states} | set(self.inputs)
         first = {id(s.tensor.storage) for s in self.states}
         found = []
@@ -431,7 +437,7 @@ def _whole(t: Any) -> Any:
         return t
     from fovea.targets.base import make_tensor
 
-    return make_tensor(t.storage, (count,), (1,), 0, t.dtype)
+    return make_tensor(t.storage, Size((count,)), (1,), 0, t.dtype)
 
 
 def _snapshot(t: Any) -> np.ndarray[Any, Any]:

@@ -17,10 +17,12 @@ from fovea.keras import (
     callbacks,
     config,
     constraints,
+    dtype_policies,
     initializers,
     layers,
     losses,
     metrics,
+    mixed_precision,
     models,
     optimizers,
     regularizers,
@@ -28,6 +30,7 @@ from fovea.keras import (
     utils,
 )
 from fovea.keras.callbacks import Callback
+from fovea.keras.dtype_policies import DTypePolicy, FloatDTypePolicy
 from fovea.keras.keras_tensor import KerasTensor
 from fovea.keras.layers import Input, InputSpec, Layer
 from fovea.keras.losses import Loss
@@ -38,6 +41,8 @@ from fovea.keras.variables import Variable
 
 __all__ = [
     "Callback",
+    "DTypePolicy",
+    "FloatDTypePolicy",
     "Functional",
     "Input",
     "InputSpec",
@@ -53,10 +58,12 @@ __all__ = [
     "callbacks",
     "config",
     "constraints",
+    "dtype_policies",
     "initializers",
     "layers",
     "losses",
     "metrics",
+    "mixed_precision",
     "models",
     "optimizers",
     "regularizers",

@@ -11,11 +11,13 @@ from fovea.errors import ArgumentError
 __all__ = [
     "backend",
     "disable_interactive_logging",
+    "dtype_policy",
     "enable_interactive_logging",
     "epsilon",
     "floatx",
     "image_data_format",
     "is_interactive_logging_enabled",
+    "set_dtype_policy",
     "set_epsilon",
     "set_floatx",
     "set_image_data_format",
@@ -128,10 +130,22 @@ def as_dtype(dtype: Any) -> DType:
     if isinstance(
         dtype, dict
     ):  # Keras writes {"class_name": "DTypePolicy", "config": {"name": ...}}
-        return as_dtype(dtype.get("config", {}).get("name"))
-    if isinstance(dtype, str) and dtype.startswith("mixed_"):
-        raise ArgumentError(f"dtype policy {dtype!r} is not available here.", fix="dtype='float32'")
+        dtype = dtype.get("config", {}).get("name")
     return dtypes.as_dtype(dtype)
+
+
+def dtype_policy() -> Any:
+    """The policy of layers that are not given one; see ``keras.dtype_policies``."""
+    from fovea.keras import dtype_policies
+
+    return dtype_policies.dtype_policy()
+
+
+def set_dtype_policy(policy: Any) -> None:
+    """Set the policy of layers that are made from now on and not given one."""
+    from fovea.keras import dtype_policies
+
+    dtype_policies.set_dtype_policy(policy)
 
 
 def enable_interactive_logging() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fovea import random as fovea_random
 from fovea.errors import ArgumentError
+from fovea.keras import dtype_policies
 from fovea.keras.config import standardize_dtype
 from fovea.keras.keras_tensor import is_keras_tensor
 from fovea.keras.models.data import PyDataset, unpack_x_y_sample_weight
@@ -72,8 +73,9 @@ def set_random_seed(seed: int) -> None:
 
 
 def clear_session(free_memory: bool = True) -> None:
-    """Forget the names that were given: the next layer is ``dense`` again."""
+    """Forget the names that were given (the next layer is ``dense`` again) and the dtype policy."""
     reset_names()
+    dtype_policies.reset()
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> Any:

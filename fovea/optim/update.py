@@ -202,7 +202,7 @@ class UpdateOptimizer(Optimizer):
                 self._step_group(number, group, params)
         return loss
 
-    def step_unless(self, skip: Tensor) -> None:
+    def step_unless(self, skip: Tensor | None) -> None:
         """``step`` that changes nothing where ``skip``, a 0-d tensor, is 1: without asking it, so
         that a captured program decides in each call.
         """

@@ -14,7 +14,7 @@ from fovea.functions import creation
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["Accuracy", "ConfusionMatrix", "Mean", "MeanOf", "Metric", "as_weight"]
+__all__ = ["Accuracy", "ConfusionMatrix", "Mean", "MeanOf", "Metric", "as_weight", "widened"]
 
 PENDING_LIMIT = 512
 
@@ -66,6 +66,11 @@ def as_weight(weight: Any) -> Any:
     return weight._array() if hasattr(weight, "_array") else np.asarray(weight)
 
 
+def widened(t: Tensor) -> Tensor:
+    """Half types as float32, in which sums and comparisons keep their precision."""
+    return t.float() if t.dtype.is_floating_point and t.dtype.itemsize == 2 else t
+
+
 class Mean(Metric):
     """The weighted mean of values.
 
@@ -94,6 +99,7 @@ class Mean(Metric):
         if hasattr(values, "storage"):
             if values.requires_grad:
                 values = values.detach()
+            values = widened(values)
             n = values.numel()
             if weight is None or isinstance(weight, int | float):
                 count = n if weight is None else float(weight)

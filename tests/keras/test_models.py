@@ -517,7 +517,7 @@ class TestLayer:
             lambda: layers.ReLU(max_value=-1),
             lambda: layers.UpSampling2D(interpolation="cubic"),
             lambda: layers.Dense(3, name="a/b"),
-            lambda: layers.Dense(3, dtype="mixed_bfloat16"),
+            lambda: layers.Dense(3, dtype="mixed_int8"),
             lambda: layers.Dense(3, kernel_regularizer=3),
         ],
     )

@@ -212,7 +212,7 @@ class Conv2D(BaseConv):
         self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
-        weights = self._parameters
+        weights = self.used_weights
         x = to_channels_first(inputs, self.data_format)
         kernel = permute.bind((weights["kernel"],), _TO_OIHW)
         attrs = self._attributes(x, self.groups)
@@ -277,7 +277,7 @@ class Conv1D(Conv2D):
         )
 
     def call(self, inputs: Tensor) -> Tensor:
-        weights = self._parameters
+        weights = self.used_weights
         x = to_channels_first(inputs, self.data_format).unsqueeze(2)
         kernel = self.kernel.permute(2, 1, 0).unsqueeze(2)
         attrs = self._attributes(x, self.groups)
@@ -351,7 +351,7 @@ class DepthwiseConv2D(BaseConv):
         x = to_channels_first(inputs, self.data_format)
         kernel = depthwise_kernel(self.kernel)
         attrs = self._attributes(x, x.shape[1])
-        return self._finish(conv2d.bind((x, kernel, self._parameters.get("bias")), attrs))
+        return self._finish(conv2d.bind((x, kernel, self.used_weights.get("bias")), attrs))
 
     def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
         channels = channels_of(input_shape, self.data_format)
@@ -449,7 +449,7 @@ class SeparableConv2D(BaseConv):
         x = conv2d.bind((x, kernel, None), self._attributes(x, x.shape[1]))
         mixing = permute.bind((self.pointwise_kernel,), _TO_OIHW)
         attrs = ConvAttrs.of((1, 1), _NO_PADDING, (1, 1), 1)
-        return self._finish(conv2d.bind((x, mixing, self._parameters.get("bias")), attrs))
+        return self._finish(conv2d.bind((x, mixing, self.used_weights.get("bias")), attrs))
 
     def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
         return self._output_shape(input_shape, self.filters)

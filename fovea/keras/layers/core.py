@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fovea import dtypes
+from fovea.amp import autocast
 from fovea.errors import ArgumentError, OutOfRangeError
 from fovea.keras import activations, config, constraints, initializers, regularizers
 from fovea.keras.keras_tensor import KerasTensor, Node, is_shape, need_size
@@ -64,7 +65,7 @@ class InputLayer(Layer):
         **kwargs: Any,
     ) -> None:
         batch_shape = kwargs.pop("batch_input_shape", batch_shape)
-        super().__init__(name=name, dtype=dtype, **kwargs)
+        super().__init__(name=name, dtype=config.standardize_dtype(dtype), **kwargs)
         if sparse or ragged or input_tensor is not None or optional:
             raise ArgumentError("Input: sparse, ragged, tensor and optional are not available.")
         if (shape is None) == (batch_shape is None):
@@ -180,7 +181,7 @@ class Dense(Layer):
         self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        weights = self._parameters
+        weights = self.used_weights
         kernel = permute.bind((weights["kernel"],), _TRANSPOSED)
         y = linear.bind((inputs, kernel, weights.get("bias")))
         return y if self.activation is activations.linear else self.activation(y)
@@ -212,6 +213,7 @@ class Embedding(Layer):
     """
 
     takes_integers = True
+    casts_weights = False  # rows are, once they are picked
 
     def __init__(
         self,
@@ -257,7 +259,7 @@ class Embedding(Layer):
     def call(self, inputs: Tensor) -> Tensor:
         rows = inputs if inputs.dtype is dtypes.int64 else inputs.to(dtypes.int64)
         look(rows, self._check_rows)
-        return self.embeddings[rows]
+        return self.embeddings[rows].to(self._dtype)
 
     def _check_rows(self, values: Any) -> None:
         if values.size and (values.min() < 0 or values.max() >= self.input_dim):
@@ -340,7 +342,7 @@ class Identity(Layer):
         return input_shape
 
     def output_dtype(self, x: Any) -> str:
-        return str(x.dtype) if isinstance(x, KerasTensor) else self.dtype
+        return str(x.dtype) if isinstance(x, KerasTensor) else self.compute_dtype
 
 
 class ModuleWrapper(Layer):
@@ -372,6 +374,9 @@ class ModuleWrapper(Layer):
         module = self.module
         if module.training is not bool(training):
             module.train(bool(training))
+        if self._mixed:  # what the policy asks of layers, autocast does for modules
+            with autocast("cpu", self._dtype):
+                return module(*args, **kwargs)
         return module(*args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:

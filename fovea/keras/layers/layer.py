@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fovea import dispatch, dtypes
+from fovea import dispatch, dtypes, watching
 from fovea.errors import ArgumentError, FoveaError, GradientError
 from fovea.functions import creation
-from fovea.keras import config, regularizers
+from fovea.keras import config, dtype_policies, regularizers
+from fovea.keras.dtype_policies import DTypePolicy
 from fovea.keras.keras_tensor import KerasTensor, Node, any_symbolic, is_shape, shape_of
 from fovea.keras.layers.arguments import constructor_config, unknown_arguments
 from fovea.keras.layers.spec import check_input
@@ -30,9 +31,16 @@ _TRAINING_ONLY = frozenset({"training"})
 
 
 class _CallContext(threading.local):
-    """What the call that is going on says of ``training``; None outside of calls."""
+    """What holds for the call that is going on.
+
+    Attributes:
+        training: what it says of ``training``; None outside of calls.
+        casts: a layer with mixed dtypes that is being called, and its weights as it computes with
+            them.
+    """
 
     training: bool | None = None
+    casts: tuple[Any, dict[str, Any]] | None = None
 
 
 context = _CallContext()
@@ -46,8 +54,10 @@ class Layer(Weights):
     Args:
         activity_regularizer: a penalty on the output, added to the loss.
         trainable: whether the weights are learned.
-        dtype: of weights and computation; default ``floatx()``.
-        autocast: cast floating-point inputs to ``dtype``.
+        dtype: of weights and computation, or a ``DTypePolicy`` (or its name) that tells them
+            apart; default: the global policy.
+        autocast: cast floating-point inputs, and weights while they are used, to the dtype of
+            computation.
         name: made up from the class unless given.
 
     Raises:
@@ -65,6 +75,7 @@ class Layer(Weights):
 
     keras_module: ClassVar[str] = "keras.layers"
     takes_integers: ClassVar[bool] = False  # else integer inputs are cast to the layer's dtype
+    casts_weights: ClassVar[bool] = True  # else ``call`` takes them in float32 as they are
     training: Any
     built: bool
     _call_arguments: ClassVar[tuple[str, ...]] = ()
@@ -98,15 +109,24 @@ class Layer(Weights):
         super().__init__()
         own = self.__dict__
         own["training"] = None  # neither train() nor eval() was called: calls are inference
-        own["_trainable"], own["_dtype"] = bool(trainable), config.as_dtype(dtype)
+        own["_trainable"] = bool(trainable)
         own["_provisional"], own["_losses"] = {}, []
         own["_inbound_nodes"], own["_build_shapes"] = [], None
         own["built"], own["autocast"], own["input_spec"] = False, autocast, None
+        self._follow(dtype_policies.get(dtype))
         own["name"] = self._checked_name(name)
         own["_first_shape"] = self._first_input_shape(kwargs)
         own["activity_regularizer"] = regularizers.get(activity_regularizer)
         if kwargs:
             raise unknown_arguments(self, kwargs)
+
+    def _follow(self, policy: DTypePolicy) -> None:
+        """Compute in a policy's dtype, and keep weights in its other one."""
+        own = self.__dict__
+        own["_policy"], own["_dtype"] = policy, config.as_dtype(policy.compute_dtype)
+        own["_variable_dtype"] = config.as_dtype(policy.variable_dtype)
+        differ = own["_dtype"] is not own["_variable_dtype"]
+        own["_mixed"] = differ and own["autocast"] and self.casts_weights
 
     def _checked_name(self, name: Any) -> str:
         if name is None:
@@ -156,6 +176,9 @@ class Layer(Weights):
         super().__setattr__(name, value)
 
     def __getattr__(self, name: str) -> Any:
+        casts = context.casts
+        if casts is not None and casts[0] is self and name in casts[1]:
+            return casts[1][name]
         if name in ("input", "output") and "_inbound_nodes" in self.__dict__:
             count = len(self._inbound_nodes)
             raise AttributeError(
@@ -169,10 +192,28 @@ class Layer(Weights):
 
     @property
     def dtype(self) -> str:
-        """The name of the dtype of weights and computation."""
+        """The name of the dtype of weights."""
+        return str(self._variable_dtype.name)
+
+    variable_dtype = dtype
+
+    @property
+    def compute_dtype(self) -> str:
+        """The name of the dtype that inputs are cast to and outputs have."""
         return str(self._dtype.name)
 
-    compute_dtype = variable_dtype = input_dtype = dtype
+    input_dtype = compute_dtype
+
+    @property
+    def dtype_policy(self) -> DTypePolicy:
+        """Both dtypes; a policy, or its name, may be set."""
+        policy: DTypePolicy = self._policy
+        return policy
+
+    @dtype_policy.setter
+    def dtype_policy(self, value: Any) -> None:
+        self._follow(dtype_policies.get(value))
+        watching.touch()
 
     @property
     def path(self) -> str:
@@ -206,7 +247,7 @@ class Layer(Weights):
 
     def output_dtype(self, x: Any) -> str:
         """The name of the output's dtype for an input."""
-        return self.dtype
+        return self.compute_dtype
 
     # -- calling ------------------------------------------------------------------------------
 
@@ -243,17 +284,38 @@ class Layer(Weights):
         training = bool(training)
         if self._takes_training:
             kwargs["training"] = training
+        run = self._with_cast_weights if self._mixed else self._with_hooks
         if training is outer or not self._modules:
-            result = self._with_hooks(args, kwargs)
+            result = run(args, kwargs)
         else:
             context.training = training
             try:
-                result = self._with_hooks(args, kwargs)
+                result = run(args, kwargs)
             finally:
                 context.training = outer
         if self.activity_regularizer is not None:
             self._penalize(result)
         return result
+
+    def _with_cast_weights(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The same, while weights are seen in the dtype of computation."""
+        outer, dtype = context.casts, self._dtype
+        casts = {
+            name: p.to(dtype)
+            for name, p in self._parameters.items()
+            if p is not None and p.dtype.is_floating_point
+        }
+        context.casts = (self, casts)
+        try:
+            return self._with_hooks(args, kwargs)
+        finally:
+            context.casts = outer
+
+    @property
+    def used_weights(self) -> Any:
+        """The layer's own trainable weights by name, in the dtype of computation during a call."""
+        casts = context.casts
+        return casts[1] if casts is not None and casts[0] is self else self._parameters
 
     def _with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if (
@@ -395,9 +457,8 @@ class Layer(Weights):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments to make another one with, as plain data."""
-        policy = {"module": "keras", "class_name": "DTypePolicy", "registered_name": None}
         base: dict[str, Any] = {"name": self.name, "trainable": self.trainable}
-        base["dtype"] = {**policy, "config": {"name": self.dtype}}
+        base["dtype"] = dtype_policies.serialize(self.dtype_policy)
         if self.activity_regularizer is not None:
             base["activity_regularizer"] = serialize_keras_object(self.activity_regularizer)
         return {**base, **constructor_config(self)}

@@ -31,6 +31,8 @@ __all__ = ["BatchNormalization", "GroupNormalization", "LayerNormalization"]
 class _Affine(_SameShape):
     """Scale (gamma) and shift (beta) of a normalization."""
 
+    casts_weights = False  # half types are normalized in float32, and rounded at the end
+
     def _configure(
         self,
         center: bool,

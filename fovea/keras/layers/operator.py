@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
+from fovea.dtypes import as_dtype, promote_types
 from fovea.errors import ArgumentError
 from fovea.keras.keras_tensor import KerasTensor, shape_of
 from fovea.keras.layers.layer import Layer
@@ -45,7 +47,7 @@ class Operator(Layer):
     ) -> None:
         if operation not in _OPERATIONS:
             raise ArgumentError(f"Operator: unknown operation {operation!r}.")
-        super().__init__(name=name or uniquify(operation), **kwargs)
+        super().__init__(name=name or uniquify(operation), autocast=False, **kwargs)
         self.operation, self.constant, self.reflected = operation, constant, reflected
         self.built = True
 
@@ -65,4 +67,8 @@ class Operator(Layer):
         return f(self.constant, inputs) if self.reflected else f(inputs, self.constant)
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        return KerasTensor(probed_shapes(self, shape_of(args[0])), self.dtype)
+        operands = args[0] if isinstance(args[0], list | tuple) else [args[0]]
+        kinds = [as_dtype(t.dtype) for t in operands if isinstance(t, KerasTensor)]
+        floats = [k for k in kinds if k.is_floating_point]
+        dtype = reduce(promote_types, floats).name if floats else self.compute_dtype
+        return KerasTensor(probed_shapes(self, shape_of(args[0])), dtype)

@@ -19,7 +19,7 @@ class Weights(Module):
     """Weights by Keras's names over a module's parameters and buffers."""
 
     _trainable: bool
-    _dtype: Any
+    _variable_dtype: Any
     _provisional: dict[int, str]
     name: str
 
@@ -44,7 +44,7 @@ class Weights(Module):
         Args:
             shape: its sizes; () is one number.
             initializer: a name or an initializer (default: glorot_uniform, zeros for integers).
-            dtype: default: the layer's.
+            dtype: default: that of the layer's weights.
             trainable: whether it is learned; moving averages and the like are not.
             regularizer: a penalty added to the loss.
             constraint: applied after each update.
@@ -55,7 +55,7 @@ class Weights(Module):
                 name = name or given
             else:
                 shape = given
-        kind = self._dtype if dtype is None else config.as_dtype(dtype)
+        kind = self._variable_dtype if dtype is None else config.as_dtype(dtype)
         if initializer is None:
             initializer = "glorot_uniform" if kind.is_floating_point else "zeros"
         make = initializers.get(initializer)

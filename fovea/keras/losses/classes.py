@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.keras import config
+from fovea.keras.dtype_policies import computed
 from fovea.keras.losses import functions
 from fovea.keras.losses.functions import check_axis, default_name, same_rank, to_tensor
 from fovea.keras.naming import snake_case
@@ -68,7 +69,7 @@ class Loss:
             )
         self.name = name or snake_case(type(self).__name__)
         self.reduction = reduction
-        self._dtype = dtype
+        self._dtype = computed(dtype)
 
     @property
     def dtype(self) -> str:
@@ -80,8 +81,14 @@ class Loss:
         raise ArgumentError(f"{type(self).__name__} defines no call(y_true, y_pred).")
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
-        losses = self.call(to_tensor(y_true), to_tensor(y_pred))
+        losses = self.call(to_tensor(y_true), self._as_prediction(to_tensor(y_pred)))
         return reduced(losses, sample_weight, self.reduction)
+
+    def _as_prediction(self, y_pred: Tensor) -> Tensor:
+        """A prediction in the dtype that the loss computes in, whatever the model does."""
+        if not y_pred.dtype.is_floating_point:
+            return y_pred
+        return y_pred.to(config.as_dtype(self._dtype))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments to make another one with."""
@@ -199,7 +206,7 @@ class SparseCategoricalCrossentropy(LossFunctionWrapper):
         if self.ignore_class is None:
             return super().__call__(y_true, y_pred, sample_weight)
         # The mean is over the samples that count.
-        y_true, y_pred = to_tensor(y_true), to_tensor(y_pred)
+        y_true, y_pred = to_tensor(y_true), self._as_prediction(to_tensor(y_pred))
         losses = self.call(y_true, y_pred)
         valid = (y_true != self.ignore_class).to(losses.dtype).reshape(losses.shape)
         scale: Any = 1.0

@@ -11,6 +11,7 @@ from fovea import dispatch
 from fovea.errors import ArgumentError
 from fovea.functions import creation
 from fovea.keras import config, initializers
+from fovea.keras.dtype_policies import computed
 from fovea.keras.losses.functions import default_name, same_rank, to_tensor
 from fovea.keras.naming import auto_name
 from fovea.keras.objects import deserialize_keras_object, serialize_keras_object
@@ -51,7 +52,7 @@ class Metric(streaming.Metric):
 
     def __init__(self, dtype: Any = None, name: str | None = None) -> None:
         super().__init__(name=name or auto_name(type(self).__name__))
-        self._dtype = dtype
+        self._dtype = computed(dtype)
         self._variables: list[Variable] = []
 
     @property
@@ -190,7 +191,7 @@ class MeanMetricWrapper(Mean):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
         before = dispatch.set_grad_enabled(False)
         try:
-            values = self._values(to_tensor(y_true), to_tensor(y_pred))
+            values = self._values(to_tensor(y_true), streaming.widened(to_tensor(y_pred)))
             super().update_state(values, sample_weight)
         finally:
             dispatch.set_grad_enabled(before)
@@ -215,7 +216,7 @@ class MeanMetricWrapper(Mean):
 
 def arrays(*tensors: Any) -> tuple[np.ndarray[Any, Any], ...]:
     """The values of tensors, or of anything that can become one."""
-    return tuple(to_tensor(t)._array() for t in tensors)
+    return tuple(streaming.widened(to_tensor(t))._array() for t in tensors)
 
 
 def need(condition: bool, text: str) -> None:

@@ -201,7 +201,7 @@ class Sequential(Model):
 
 def _input_dtype(layer: Any) -> str:
     """What data for a chain that begins with this layer is cast to."""
-    return config.floatx() if layer.takes_integers else layer.dtype
+    return config.floatx() if layer.takes_integers else layer.compute_dtype
 
 
 def sequential_input(shape: Any) -> Any:

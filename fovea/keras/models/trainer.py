@@ -59,13 +59,17 @@ class Trainer(Layer):
             loss_weights: a factor for each output's loss.
             metrics: metrics, their names or functions; ``"accuracy"`` is chosen by the shapes.
             weighted_metrics: the same, for metrics that see sample weights.
-            run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: accepted.
+            run_eagerly, steps_per_execution, jit_compile: accepted.
+            auto_scale_loss: put a ``LossScaleOptimizer`` around the optimizer of a model whose
+                policy is ``"mixed_float16"``.
 
         Raises:
             ArgumentError: an unknown name; the nearest known one is told.
         """
         own = self.__dict__
         own["optimizer"] = optimizers.get(optimizer)
+        if auto_scale_loss and self.dtype_policy.name == "mixed_float16":
+            own["optimizer"] = optimizers.with_loss_scale(own["optimizer"])
         names = getattr(self, "output_names", None)
         if isinstance(loss, str):  # a wrong name is told here, not after the data is loaded
             from fovea.keras.models.compiled import _CROSSENTROPY
@@ -206,7 +210,7 @@ class Trainer(Layer):
         loss, y_pred = self._learn(x, y, weight)
         self._loss_tracker.update_state(loss, _batch_size(x))
         if isinstance(self.optimizer, optimizers.Optimizer) and self._learned:
-            self.optimizer._iterations += 1
+            self.optimizer._count()
         return self._measure(x, y, y_pred, weight)
 
     def _learn(self, x: Any, y: Any, weight: Any) -> tuple[Any, Any]:

@@ -8,6 +8,7 @@ from fovea.keras.objects import lookup, serialize_keras_object
 from fovea.keras.optimizers import schedules
 from fovea.keras.optimizers.algorithms import SGD, Adagrad, Adam, Adamax, AdamW, Nadam, RMSprop
 from fovea.keras.optimizers.base import Optimizer
+from fovea.keras.optimizers.loss_scale import LossScaleOptimizer
 
 __all__ = [
     "SGD",
@@ -15,6 +16,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "LossScaleOptimizer",
     "Nadam",
     "Optimizer",
     "RMSprop",
@@ -22,9 +24,10 @@ __all__ = [
     "get",
     "schedules",
     "serialize",
+    "with_loss_scale",
 ]
 
-_CLASSES = (SGD, Adagrad, Adam, AdamW, Adamax, Nadam, RMSprop)
+_CLASSES = (SGD, Adagrad, Adam, AdamW, Adamax, LossScaleOptimizer, Nadam, RMSprop)
 _KNOWN: dict[str, Any] = {
     **{c.__name__: c for c in _CLASSES},
     **{c.__name__.lower(): c for c in _CLASSES},
@@ -38,6 +41,13 @@ def get(identifier: Any) -> Any:
     0.9
     """
     return lookup("optimizer", identifier, _KNOWN, lambda found: hasattr(found, "step"))
+
+
+def with_loss_scale(optimizer: Any) -> Any:
+    """A Keras optimizer in a ``LossScaleOptimizer``, if it is not one yet."""
+    if not isinstance(optimizer, Optimizer) or isinstance(optimizer, LossScaleOptimizer):
+        return optimizer
+    return LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
 
 
 def serialize(optimizer: Any) -> Any:

@@ -294,17 +294,21 @@ class Optimizer:
     def step(self) -> None:
         """Update the weights by the gradients that backward left in them."""
         self._update()
+        self._count()
+
+    def _count(self) -> None:
+        """Count a step that ``_update`` has made."""
         self._iterations += 1
 
-    def _update(self) -> None:
-        """``step``, but for counting it."""
+    def _update(self, skip: Tensor | None = None) -> None:
+        """``step``, but for counting it; it changes nothing where ``skip``, a tensor, is 1."""
         assert self._engine is not None, "build comes first"
         before = dispatch.set_grad_enabled(False)
         try:
             if self._plain():
-                self._engine.step()
+                self._engine.step_unless(skip)
             else:
-                self._careful_step()
+                self._careful_step(skip)
             for p in self._constrained:
                 assign(p, p.constraint(p))
         finally:
@@ -325,7 +329,7 @@ class Optimizer:
             and self.gradient_accumulation_steps is None
         )
 
-    def _careful_step(self) -> None:
+    def _careful_step(self, skip: Tensor | None) -> None:
         """An update with scaling, accumulation, clipping or averages."""
         params = [p for p in self._parameters if p.grad is not None]
         originals = [p.grad for p in params]
@@ -337,7 +341,7 @@ class Optimizer:
                 return
             self._clip(params)
             assert self._engine is not None
-            self._engine.step()
+            self._engine.step_unless(skip)
         finally:
             for p, g in zip(params, originals, strict=True):
                 p.grad = g
