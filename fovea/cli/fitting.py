@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fovea import autograd, nn, optim
+from fovea import autograd, dtypes, nn, optim
+from fovea.amp import GradScaler, autocast
 from fovea.compiler import compile as compiled
 from fovea.errors import FoveaError
 from fovea.optim.lr_scheduler import OneCycleLR
@@ -54,6 +55,7 @@ class Plan:
     weight_decay: float
     label_smoothing: float
     workers: int
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,10 @@ class Fitting:
         )
         self.criterion = nn.CrossEntropyLoss(label_smoothing=plan.label_smoothing)
         self.plain_criterion = nn.CrossEntropyLoss()
+        # Weights, and validation with them, stay float32: so is the checkpoint.
+        lower = {"bf16": dtypes.bfloat16, "fp16": dtypes.float16}.get(plan.precision)
+        self.region = autocast("cpu", lower, enabled=lower is not None)
+        self.scaler = GradScaler(enabled=lower is dtypes.float16)
         self.loss, self.accuracy = Mean("loss"), Accuracy()
 
     @property
@@ -210,10 +216,12 @@ class Fitting:
     def _learn(self, images: Any, labels: Any) -> tuple[Any, Any]:
         """Forward, backward and update: one program."""
         self.optimizer.zero_grad()
-        logits = self.model(images)
-        loss = self.criterion(logits, labels)
-        loss.backward()
-        self.optimizer.step()
+        with self.region:
+            logits = self.model(images)
+            loss = self.criterion(logits, labels)
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         return loss, logits
 
     def _test_step(self, batch: Any) -> dict[str, Any]:

@@ -44,6 +44,7 @@ class KeepBest(Callback):
             "batch_size": self.plan.batch_size,
             "optimizer": self.plan.optimizer,
             "lr": self.plan.lr,
+            "precision": self.plan.precision,
             **numbers,
         }
         save_classifier(self.path, self.classifier)

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-__all__ = ["DATASETS", "LEARNING_RATES", "OPTIMIZERS", "RECIPES", "Augment", "Recipe", "fitted"]
+__all__ = [
+    "DATASETS",
+    "LEARNING_RATES",
+    "OPTIMIZERS",
+    "PRECISIONS",
+    "RECIPES",
+    "Augment",
+    "Recipe",
+    "fitted",
+]
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,7 @@ def fitted(recipe: Recipe, images: int) -> Recipe:
 
 DATASETS: Final = ("digits", "mnist", "fashion-mnist", "kmnist", "cifar10", "cifar100")
 OPTIMIZERS: Final = ("sgd", "adam", "adamw", "rmsprop")
+PRECISIONS: Final = ("float32", "bf16", "fp16")
 
 # The highest rate of the schedule, for an optimizer that is not the recipe's own.
 LEARNING_RATES: Final = {"sgd": 0.1, "adam": 0.005, "adamw": 0.005, "rmsprop": 0.001}

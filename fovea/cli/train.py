@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fovea.cli.console import Console, UsageError, add_output_options, at_least, positive_number
-from fovea.cli.recipes import DATASETS, LEARNING_RATES, OPTIMIZERS, RECIPES, Recipe, fitted
+from fovea.cli.recipes import (
+    DATASETS,
+    LEARNING_RATES,
+    OPTIMIZERS,
+    PRECISIONS,
+    RECIPES,
+    Recipe,
+    fitted,
+)
 
 if TYPE_CHECKING:
     from fovea.cli.classifier import Classifier
@@ -56,6 +64,12 @@ def add_parser(commands: Any) -> None:
         "--lr", type=positive_number, metavar="X", help="the highest learning rate"
     )
     training.add_argument("--optimizer", choices=OPTIMIZERS)
+    training.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=PRECISIONS[0],
+        help="of products in training; weights stay float32 (default: %(default)s)",
+    )
     training.add_argument(
         "--seed", type=at_least(0), default=0, metavar="N", help="of all that is random"
     )
@@ -112,6 +126,7 @@ def _plan(args: argparse.Namespace, recipe: Recipe, name: str) -> Plan:
         weight_decay=recipe.weight_decay,
         label_smoothing=recipe.label_smoothing,
         workers=workers,
+        precision=args.precision,
     )
 
 
@@ -171,7 +186,7 @@ def _introduce(console: Console, classifier: Classifier, source: Source, plan: P
     console.say(
         f"{classifier.name}: {parameters:,} parameters, input {size.channels} × {size.height} ×"
         f" {size.width}; {plan.optimizer}, learning rate up to {plan.lr:g}, batches of"
-        f" {plan.batch_size}\n"
+        f" {plan.batch_size}{'' if plan.precision == 'float32' else f', {plan.precision}'}\n"
     )
 
 

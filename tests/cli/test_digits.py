@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fovea.interop import load
 from tests.cli.conftest import Fovea, command, environment, run_in
 
 
@@ -150,6 +151,18 @@ def test_other_optimizers_and_folders(optimizer: str, fovea: Fovea, tmp_path: Pa
     assert first.json["history"]["loss"][0] < 2.3
     if optimizer == "sgd":  # a second run does not overwrite the first
         assert fovea(*words).json["checkpoint"] == str(Path("runs", "digits-2", "model.pt"))
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_lower_precision(precision: str, fovea: Fovea, tmp_path: Path) -> None:
+    words = ("train", "--epochs", 4, "--precision", precision, "--batch-size", 32)
+    ran = fovea(*words, "--json")
+    assert ran.code == 0, ran.err
+    assert "Warning" not in ran.err
+    assert ran.json["history"]["loss"][-1] < 1.0
+    state = load(tmp_path / ran.json["checkpoint"])
+    assert state["training"]["precision"] == precision
+    assert all(t.dtype.name == "float32" for k, t in state["state_dict"].items() if "num" not in k)
 
 
 def test_without_matplotlib_training_goes_on(tmp_path: Path, fovea: Fovea) -> None:

@@ -23,6 +23,7 @@ from tests.cli.conftest import Fovea
         (["train", "--lr", "-1"], "above 0"),
         (["train", "--lr", "nan"], "above 0"),
         (["train", "--optimizer", "magic"], "invalid choice"),
+        (["train", "--precision", "int3"], "invalid choice"),
         (["train", "--dataset", "imagenet"], "invalid choice"),
         (["train", "--what"], "unrecognized arguments"),
         (["predict"], "required"),
