@@ -78,6 +78,12 @@ class DirectForm:
         return self.c.taps[0] * self.c.taps[1] * self.c.contracted * self.width
 
     @property
+    def blocked(self) -> bool:
+        """Whether a panel is so large that the contracted index is gone through in blocks."""
+        large = self.panel_size * self.compute.bytes > schedule.PANEL_BYTES
+        return large and not self.c.depthwise
+
+    @property
     def packed(self) -> int:
         """How many numbers the packed weights are."""
         return self.c.groups * self.panels * self.panel_size
@@ -110,18 +116,21 @@ class DirectForm:
         c = self.c
         v = Variant(
             c.x.element, c.y.element, self.compute, self.tile, source_of(c, self.compute), epilogue,
-            c.depthwise,
+            c.depthwise, self.blocked,
         )  # fmt: skip
         blocks, sizes, band = self._cut(v.source == "direct")
         entries = blocks.images * blocks.rows * c.grid[1] + TABLE_SLACK
-        own = draft.thread_scratch(band + 16 * entries)
-        words = (*sizes, band, own.stride, *epilogue.words)
+        waiting = -(-(band + 16 * entries) // 64) * 64
+        sums = entries * self.width * self.compute.bytes if self.blocked else 0
+        own = draft.thread_scratch(waiting + sums)
+        run_block = schedule.RUN_BLOCK_BYTES // (self.width * self.compute.bytes)
+        words = (*sizes, run_block, band, waiting, own.stride, *epilogue.words)
         buffers = (*operands, *results, own.number)
         address = load_cached(v.key, partial(conv_kernel, v))
         draft.add(KernelCall(address, buffers, words, blocks.worth_sharing))
 
     def _cut(self, direct: bool) -> tuple[schedule.ImageBlocks, tuple[int, ...], int]:
-        """How the work is cut, the kernel's sizes but for the last two, and the bytes of a band."""
+        """How the work is cut, the kernel's first sizes, and the bytes of a band."""
         c = self.c
         x_image, x_channel, x_row, x_column = c.x.strides
         y_image, y_channel, y_row, y_column = c.y.strides
@@ -136,8 +145,9 @@ class DirectForm:
         line = (of_row if not direct else c.grid[1] * c.channels) * self.compute.bytes
         halo = max(c.reach[0] + 1 - c.stride[0], 0) * line
         blocks = schedule.image_blocks(
-            c.x.shape[0], *c.grid, c.groups, self.panels, c.flops, c.stride[0] * line, halo
-        )
+            c.x.shape[0], *c.grid, c.groups, self.panels, c.flops, c.stride[0] * line, halo,
+            self.blocked,
+        )  # fmt: skip
         band = 0
         if not direct:
             band_rows = (blocks.rows - 1) * c.stride[0] + c.reach[0] + 1

@@ -34,7 +34,8 @@ SIZES = (
     "stride_h", "stride_w", "origin_h", "origin_w",
     "taps_h", "taps_w", "run", "tap_h", "tap_w", "reach_h", "band_columns",
     "groups", "image_block", "image_blocks", "row_block", "row_blocks",
-    "panels", "panel_block", "panel_blocks", "panel_size", "table", "scratch_stride",
+    "panels", "panel_block", "panel_blocks", "panel_size", "run_block",
+    "table", "waiting", "scratch_stride",
 )  # fmt: skip
 
 PANELS_AHEAD = 2
@@ -46,7 +47,8 @@ class Variant:
     """What a convolution kernel is generated for.
 
     `source`: "direct" reads images in place, "dense" copies whole rows into a band, an Order's
-    value copies pixels. `depthwise`: each channel is a group, and vectors hold channels.
+    value copies pixels. `depthwise`: each channel is a group, and vectors hold channels. `blocked`:
+    the contracted index is gone through in blocks, for panels that are large beside a cache.
     """
 
     x: Element
@@ -56,10 +58,11 @@ class Variant:
     source: str
     epilogue: Epilogue
     depthwise: bool = False
+    blocked: bool = False
 
     @property
     def key(self) -> str:
-        name = "conv-depthwise" if self.depthwise else "conv"
+        name = "conv-depthwise" if self.depthwise else "conv-blocked" if self.blocked else "conv"
         return (
             f"{name}/{self.x}/{self.y}/{self.compute}/{self.tile.rows}x{self.tile.vectors}/"
             f"{self.source}/{self.epilogue.key}"
@@ -101,17 +104,22 @@ def conv_kernel(v: Variant) -> Kernel:
         targets = _tables(k, v, s, piece, starts)
         low = panel_block * s.panel_block
         high = k.smaller(low + s.panel_block, s.panels)
-        step = v.tile.rows if v.epilogue.residual is not None else piece.pixels
+        by_tiles = v.epilogue.residual is not None and not v.blocked
+        step = v.tile.rows if by_tiles else piece.pixels
         with k.loop(0, piece.pixels, step) as first, k.loop(low, high) as panel:
             channel = panel * core.width
             weight = weights.at((piece.group * s.panels + panel) * s.panel_size)
             place = s.y_offset + piece.group * s.y_group + channel
             seen = images.at(channel) if v.depthwise else images
-            _pixel_tiles(
-                core, v, s, (first, k.smaller(first + step, piece.pixels)), (seen, starts), weight,
-                (y.at(place), targets), s.outputs - channel,
-                finish.at(piece.group * s.outputs + channel, place),
-            )  # fmt: skip
+            finishing = finish.at(piece.group * s.outputs + channel, place)
+            operands, target = (seen, starts, weight), (y.at(place), targets)
+            if v.blocked:
+                waiting = own.at(s.waiting).view(v.compute)
+                left = s.outputs - channel
+                _blocks(core, s, piece.pixels, operands, target, left, finishing, waiting)
+            else:
+                span = (first, k.smaller(first + step, piece.pixels))
+                _pixel_tiles(core, v, s, span, operands, target, s.outputs - channel, finishing)
             if v.epilogue.moments:
                 part = number // s.panel_blocks % (s.image_blocks * s.row_blocks)
                 at = part * 2 * s.groups * s.outputs + piece.group * s.outputs + channel
@@ -191,11 +199,11 @@ def _tables(k: Kernel, v: Variant, s: SimpleNamespace, piece: Piece, starts: Buf
 
 def _pixel_tiles(
     core: Core, v: Variant, s: SimpleNamespace, span: tuple[Value, Index],
-    source: tuple[Buffer, Buffer], weight: Buffer, target: tuple[Buffer, Buffer],
+    operands: tuple[Buffer, Buffer, Buffer], target: tuple[Buffer, Buffer],
     channels_left: Value, finish: Finish,
 ) -> None:  # fmt: skip
     """A span of pixels against one panel. The last tile repeats the last pixel to be whole."""
-    k, (images, starts), (out, targets) = core.k, source, target
+    k, (images, starts, weight), (out, targets) = core.k, operands, target
     with k.loop(*span, v.tile.rows) as pixel:
         if v.epilogue.residual is not None:
             for i in range(v.tile.rows):
@@ -242,6 +250,42 @@ def _gather_moments(
             gather(None)
         with partly:
             gather(channels_left)
+
+
+def _blocks(
+    core: Core, s: SimpleNamespace, pixels: Value, operands: tuple[Buffer, Buffer, Buffer],
+    target: tuple[Buffer, Buffer], channels_left: Value, finish: Finish, waiting: Buffer,
+) -> None:  # fmt: skip
+    """All pixels of a piece against one panel, a block of the contracted index at a time: the block
+    stays in the first-level cache, while sums wait in memory. The next block is asked for.
+    """
+    k, (images, starts, weight), (out, targets), height = core.k, operands, target, core.tile.rows
+    tiles = (pixels + (height - 1)) // height
+    lines = (4 * core.width + tiles - 1) // tiles
+    total = s.taps_h * s.taps_w * s.run
+    with k.loop(0, s.taps_h) as r, k.loop(0, s.taps_w) as t, k.loop(0, s.run, s.run_block) as c:
+        done = (r * s.taps_w + t) * s.run + c
+        count, panel = k.smaller(s.run - c, s.run_block), weight.at(done * core.width)
+        from_first = r * s.tap_h + t * s.tap_w + c
+        with k.loop(0, pixels, height) as pixel:
+            later = panel.at(count * core.width + pixel // height * (count // 4) * lines)
+            rows = [images.at(k.load(starts, pixel + i) + from_first) for i in range(height)]
+            sums, place = core.accumulators(finish, channels_left), waiting.at(pixel * core.width)
+            with k.if_(done > 0):
+                for i, total_of in enumerate(v for line in sums for v in line):
+                    total_of.set(k.load(place, i * core.lanes, core.lanes))
+
+            def ask(item: Value, later: Buffer = later) -> None:
+                k.prefetch(later, (item >> 2) * lines, locality=2)
+
+            core.accumulate(sums, rows, panel, count, core.width, ahead=ask)
+            with k.if_else(done + count >= total) as (last, more):
+                with last:
+                    places: list[Index] = [k.load(targets, pixel + i) for i in range(height)]
+                    core.finish(sums, out, places, channels_left, finish)
+                with more:
+                    for i, total_of in enumerate(v for line in sums for v in line):
+                        k.store(total_of.get(), place, i * core.lanes)
 
 
 ZERO_SIZES = ("images", "rows", "columns", "channels", "y_image", "y_row", "y_column")

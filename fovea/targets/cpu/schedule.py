@@ -15,6 +15,8 @@ from fovea.targets.cpu.isa import Isa
 L2_BYTES = (
     192 * 1024
 )  # what one piece keeps in its second-level cache, beside the panel that it streams
+PANEL_BYTES = 48 * 1024  # a larger panel of a convolution's weights is gone through in blocks
+RUN_BLOCK_BYTES = 16 * 1024  # of such a panel at a time
 PIECES = 16  # enough for a few threads to share out evenly
 PIECE_FLOPS = 400_000  # a smaller piece is not worth handing out
 
@@ -144,6 +146,7 @@ def image_blocks(
     flops: int,
     row_bytes: int,
     halo_bytes: int,
+    blocked: bool = False,
 ) -> ImageBlocks:
     """Cut a convolution with `rows` by `columns` output pixels an image into pieces.
 
@@ -151,13 +154,16 @@ def image_blocks(
         flops: of the whole convolution.
         row_bytes: of input that each output row adds to a piece; `halo_bytes`: that a piece reads
             beyond those.
+        blocked: the contracted index is gone through in blocks; so more pixels are better, which
+            share the weights' way from memory.
     """
+    cache = 2 * L2_BYTES if blocked else L2_BYTES
     wanted = max(1, min(2 * PIECES, flops // PIECE_FLOPS))
-    fitting = max(1, (L2_BYTES - halo_bytes) // max(row_bytes, 1))
+    fitting = max(1, (cache - halo_bytes) // max(row_bytes, 1))
     block_rows = rows if fitting >= rows else _ceil_div(rows, _ceil_div(rows, fitting))
     block_images = 1
     if block_rows == rows:
-        block_images = max(1, min(images, L2_BYTES // max(rows * row_bytes + halo_bytes, 1)))
+        block_images = max(1, min(images, cache // max(rows * row_bytes + halo_bytes, 1)))
     others = _ceil_div(wanted, groups)
 
     def pieces() -> int:

@@ -9,7 +9,7 @@ import pytest
 
 from fovea.ops import conv as ops
 from fovea.ops.epilogue import RELU
-from fovea.targets.cpu import threads
+from fovea.targets.cpu import schedule, threads
 from fovea.targets.cpu.conv import ConvParams, plan_conv2d, plan_conv2d_input_grad
 from fovea.targets.cpu.conv_weight_grad import plan_conv2d_weight_grad
 from fovea.targets.cpu.isa import NAMES
@@ -158,6 +158,14 @@ def test_every_element_type(case: Case, dtype: str) -> None:
     check(make(case, dtype, "channels_last"), dtype)
 
 
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_contracted_index_in_blocks(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "PANEL_BYTES", 0)
+    monkeypatch.setattr(schedule, "RUN_BLOCK_BYTES", 7 * 64)
+    for dtype in ("float32", "bfloat16"):
+        check(make(case, dtype, "channels_last"), dtype)
+
+
 @pytest.mark.parametrize("unit", NAMES)
 @pytest.mark.parametrize("case", FEW[:3], ids=str)
 def test_every_vector_unit(unit: str, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,6 +242,8 @@ def test_no_input_channels_leave_the_bias() -> None:
         Case((16, 3, 32, 32), 40, (3, 3), ConvParams(padding=same(1))),
         Case((8, 3, 60, 60), 24, (7, 7), ConvParams((2, 2), same(3))),
         Case((8, 96, 28, 28), 96, (3, 3), ConvParams((2, 2), same(1), groups=96)),
+        Case((4, 320, 8, 8), 72, (3, 3), ConvParams((2, 2), same(1))),
+        Case((2, 1030, 7, 7), 40, (1, 1)),
     ],
     ids=str,
 )
