@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from fovea.graph.graph import Graph, Node, Value
 
-__all__ = ["followers", "legal_order", "rewritten"]
+__all__ = ["Change", "followers", "legal_order", "rewritten"]
 
 
 def followers(nodes: Sequence[Node]) -> list[set[int]]:
@@ -66,9 +66,32 @@ def legal_order(nodes: Sequence[Node]) -> tuple[Node, ...]:
     return tuple(order)
 
 
-def rewritten(graph: Graph, replacements: Mapping[Node, Sequence[Node]]) -> Graph:
-    """The graph with nodes replaced by others (by none: removed), in an order that can run."""
-    if not replacements:
+Change = Mapping[Node, Sequence[Node]]
+"""What becomes of nodes: others in their places, or none."""
+
+
+def rewritten(graph: Graph, *changes: Change) -> Graph:
+    """The graph after some changes, in an order that can run.
+
+    Of changes that do not go together, since nodes would wait for one another, later ones are left
+    out.
+    """
+    whole = {node: new for change in changes for node, new in change.items()}
+    if not whole:
         return graph
-    nodes = [new for node in graph.nodes for new in replacements.get(node, (node,))]
-    return graph.replace(nodes=legal_order(nodes))
+    try:
+        return graph.replace(nodes=legal_order(_changed(graph.nodes, whole)))
+    except ValueError:
+        done: dict[Node, Sequence[Node]] = {}
+        nodes = graph.nodes
+        for change in changes:
+            try:
+                nodes = legal_order(_changed(graph.nodes, {**done, **change}))
+            except ValueError:
+                continue
+            done.update(change)
+        return graph.replace(nodes=nodes)
+
+
+def _changed(nodes: Sequence[Node], change: Change) -> list[Node]:
+    return [new for node in nodes for new in change.get(node, (node,))]

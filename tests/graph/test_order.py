@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import fovea
@@ -55,3 +57,16 @@ def test_nodes_are_replaced() -> None:
     assert rewritten(graph, {}) is graph
     late, early = graph.nodes[1], graph.nodes[0]
     assert rewritten(graph, {early: (), late: (late, early)}).nodes == (early, late)
+
+
+def test_changes_that_do_not_go_together() -> None:
+    """Each of two sums may wait for the other product, but not both."""
+    b = Builder()
+    x, y = b.input(3), b.input(3)
+    first, second = b(neg, x), b(neg, y)
+    p, q = b(relu, first), b(relu, second)
+    graph = b.graph(b(add, p, y), b(add, q, x))
+    one, two = graph.nodes[0], graph.nodes[1]
+    waits = [replace(one, inputs=(q,)), replace(two, inputs=(p,))]
+    after = rewritten(graph, {one: (waits[0],)}, {two: (waits[1],)})
+    assert waits[0] in after.nodes and waits[1] not in after.nodes and two in after.nodes

@@ -11,6 +11,8 @@ from fovea.graph.passes.align_operands import align_operands
 from fovea.graph.passes.common import share_common
 from fovea.graph.passes.dead_code import remove_dead_code
 from fovea.graph.passes.fold_constants import fold_constants
+from fovea.graph.passes.fuse_batch_norm import fuse_batch_norm
+from fovea.graph.passes.fuse_contractions import fuse_contractions
 from fovea.graph.passes.fuse_pointwise import fuse_pointwise
 from fovea.graph.passes.fuse_pooling import fuse_pooling
 from fovea.graph.passes.fuse_reductions import fuse_reductions
@@ -23,6 +25,8 @@ __all__ = [
     "Pass",
     "align_operands",
     "fold_constants",
+    "fuse_batch_norm",
+    "fuse_contractions",
     "fuse_pointwise",
     "fuse_reductions",
     "optimize",
@@ -46,9 +50,10 @@ def passes(*, inference: bool = False, memory_limit: int | None = None) -> list[
     """
     better = [remove_dead_code, fold_constants, simplify, share_common, simplify]
     pooled = [fuse_pooling, simplify_pools, share_common, remove_dead_code]
+    finished = [fuse_batch_norm, fuse_contractions]
     again = [] if memory_limit is None else [partial(recompute, limit=memory_limit)]
     fused = [align_operands, fuse_pointwise, fuse_reductions]
-    return [*better, *pooled, *again, *fused, remove_dead_code]
+    return [*better, *pooled, *finished, *again, *fused, remove_dead_code]
 
 
 def optimize(

@@ -2,7 +2,8 @@
 
 Apart, the gradients read what the ReLU made twice and write an image twice. Where nothing else
 reads it, `relu_max_pool2d` keeps which element each window chose, and the image is never stored.
-Without a gradient, pooling comes first: its result is smaller than its input.
+Without a gradient, pooling comes first: its result is smaller than its input. (A convolution or a
+normalization before the ReLU takes that in at no cost: see `fuse_contractions`.)
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ from fovea import dtypes
 from fovea.graph.graph import Graph, Node, Value, same_spec
 from fovea.graph.order import owner
 from fovea.ops import fused_pool as fused
+from fovea.ops.conv import conv2d
 from fovea.ops.elementwise import relu, relu_grad
+from fovea.ops.norm import batch_norm_infer, batch_norm_train
 from fovea.ops.op import Spec
 from fovea.ops.pool import PoolAttrs, max_pool2d, max_pool2d_grad
 
 __all__ = ["fuse_pooling"]
+
+_FINISHING = (conv2d, batch_norm_infer, batch_norm_train)
 
 
 def fuse_pooling(graph: Graph) -> Graph:
@@ -40,7 +45,9 @@ def fuse_pooling(graph: Graph) -> Graph:
         if gradients is None:
             continue
         if not gradients:
-            instead.update(_turned(activation, pool, x))
+            before = makers.get(x)
+            if before is None or before.op not in _FINISHING or len(users[x]) > 1 or x in kept:
+                instead.update(_turned(activation, pool, x))
         elif fused.suits(tuple(x.shape), pool.attrs):  # type: ignore[arg-type]
             instead.update(_joined(activation, pool, x, gradients))
     if not instead:

@@ -73,10 +73,10 @@ def _(op: Op, inputs: tuple[Any, ...], a: ops.FusedNormAttrs, specs: Sequence[Sp
     given = given_of(inputs, weight=1, bias=2)
     weight, bias = element_of(inputs[1]), element_of(inputs[2])
     statistic = element(specs[1].dtype.name)
-    build = partial(plain.train_columns_kernel, b.kind, weight, bias, statistic, rounded=True)
+    build = partial(plain.train_columns_kernel, b.kind, weight, bias, statistic)
     outs = [Operand("output", i) for i in (1, 2, 3)]
     operands = [partials, *[b.vector(i) for i, _ in given.values()], *outs, columns]
-    b.column_pass(f"train_columns/{b.kind}/{weight}/{bias}/rounded", build, operands, a.eps)
+    b.column_pass(f"train_columns/{b.kind}/{weight}/{bias}", build, operands, a.eps)
     _apply(b, 3, columns, a)
     return stages.plan()
 

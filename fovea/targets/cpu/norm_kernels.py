@@ -215,11 +215,10 @@ def train_columns_kernel(
     weight: Element | None,
     bias: Element | None,
     statistic: Element,
-    rounded: bool = False,
 ) -> Kernel:
     """From the partials of `moments_kernel`: mean, rstd, var, and columns' center, scale, shift.
 
-    `rounded`: the scale is that of rstd as it is stored, so that whoever reads rstd finds the same.
+    The scale is that of rstd as it is stored, so that whoever reads rstd finds the same.
     """
     kind = element.compute
     buffers = [("partials", kind)]
@@ -251,8 +250,7 @@ def train_columns_kernel(
         rstd = 1.0 / k.sqrt(var + k.scalars[0])
         for name, value in (("mean", center), ("rstd", rstd), ("var", var)):
             g.store(value, name, c)
-        if rounded:
-            rstd = k.cast(k.cast(rstd, statistic.compute), f64)
+        rstd = k.cast(k.cast(rstd, statistic.compute), f64)
         scale = rstd * g.load("weight", c, lanes, f64, 1.0)
         g.spread([center, scale, g.load("bias", c, lanes, f64, 0.0)], c)
 

@@ -373,7 +373,7 @@ def test_optimize_names_the_pass_that_broke_the_graph(monkeypatch: pytest.Monkey
     def forgetful(graph: Graph) -> Graph:
         return graph.replace(nodes=graph.nodes[:-1])
 
-    monkeypatch.setattr(package, "passes", lambda *, inference: [remove_dead_code, forgetful])
+    monkeypatch.setattr(package, "passes", lambda **_: [remove_dead_code, forgetful])
     b = Builder()
     with pytest.raises(
         GraphError, match="after forgetful: verify: .* is returned but nothing made"
