@@ -58,6 +58,10 @@ def race_cases(
             _row(report, case, result, results, peak)
             if result.note:
                 notes.setdefault(f"{result.contestant}: {result.note}", []).append(str(case))
+    report.say(
+        "Operations are those of convolutions in the direct form. Winograd's form does with fewer: "
+        "its share of the peak may exceed 100%."
+    )
     for note, where in notes.items():
         report.say(f"{note} ({'; '.join(where)})")
 
