@@ -8,6 +8,9 @@ computed once, and its product with the gradient stored for the second pass.
 
 Where that gradient is a sum which a region makes, the region takes the slope at less cost; only a
 slope that is had from x costs still less.
+
+All this keeps every bit. Statistics that a convolution gathers on the way to memory are rounded
+otherwise; it does so where its result is too large to be read again from a cache.
 """
 
 from __future__ import annotations
@@ -19,17 +22,23 @@ from fovea.graph.graph import Graph, Node, Value
 from fovea.graph.matching import Matcher
 from fovea.graph.order import Change, rewritten
 from fovea.graph.regions import cheap, is_member
+from fovea.ops.conv import ConvAttrs, conv2d
 from fovea.ops.elementwise import add, relu_grad
 from fovea.ops.epilogue import NONE, RELU, Activation, activation_of
+from fovea.ops.fused import ConvMomentsAttrs, conv2d_moments
 from fovea.ops.fused_norm import (
     FusedNormAttrs,
+    NormApplyAttrs,
     NormGradAttrs,
+    batch_norm_apply,
     batch_norm_grad_fused,
     batch_norm_train_fused,
 )
 from fovea.ops.norm import NormAttrs, batch_norm_train, batch_norm_train_grad
 
 __all__ = ["fuse_batch_norm"]
+
+MOMENTS_FROM = 4 << 20  # bytes of a convolution's result
 
 
 def fuse_batch_norm(graph: Graph) -> Graph:
@@ -64,6 +73,7 @@ class Finish:
         residual, activation, after: as in `FusedNormAttrs`.
         slopes: the gradients of the activation that read what it was applied to, each with the
             gradient of the normalization, which alone reads it.
+        convolution: what made x, where it is to gather the statistics.
     """
 
     norm: Node
@@ -72,6 +82,7 @@ class Finish:
     activation: Activation = NONE
     after: bool = False
     slopes: list[tuple[Node, Node]] = field(default_factory=list)
+    convolution: Node | None = None
 
     @staticmethod
     def of(norm: Node, matcher: Matcher, taken: set[Node]) -> Finish | None:
@@ -81,7 +92,8 @@ class Finish:
         found._activate(matcher, taken)
         if found.residual is None:
             found._add(matcher, taken)
-        return found if found.nodes else None
+        found._gather(matcher, taken)
+        return found if found.nodes or found.convolution else None
 
     @property
     def result(self) -> Value:
@@ -132,26 +144,62 @@ class Finish:
         same = node.inputs[1:] == (x, weight, mean, rstd) and node.attrs is self.norm.attrs
         return node if same and node.inputs[0] is slope.outputs[0] else None
 
+    def _gather(self, matcher: Matcher, taken: set[Node]) -> None:
+        """Let a convolution with a large result gather the statistics."""
+        x, a = self.norm.inputs[0], self.norm.attrs
+        node = matcher.maker(x, conv2d)
+        assert x is not None and isinstance(a, NormAttrs)
+        if node is not None and node not in taken and a.axis == 1 and x.nbytes >= MOMENTS_FROM:
+            self.convolution = node
+
     def change(self) -> Change:
         """What becomes of the nodes."""
-        a = self.norm.attrs
-        assert isinstance(a, NormAttrs)
         change: dict[Node, Sequence[Node]] = dict.fromkeys((self.norm, *self.nodes), ())
-        change[self.nodes[-1]] = [
-            Node(
-                batch_norm_train_fused,
-                (*self.norm.inputs, self.residual),
-                FusedNormAttrs.of(a.eps, a.axis, self.activation, self.after),
-                (self.result, *self.norm.outputs[1:]),
-                source=self.norm.source,
-            )
-        ]
+        last = self.nodes[-1] if self.nodes else self.norm
+        if self.convolution is None:
+            change[last] = [self._whole()]
+        else:
+            gathered, rest = self._parts(self.convolution)
+            change[self.convolution], change[last] = [gathered], [rest]
         for slope, gradient in self.slopes:
             change[slope] = ()
             gy, bias = slope.inputs[0], self.norm.inputs[2]
             store = not cheap(slope)
             change[gradient] = [_fused(gradient, gy, self.activation, bias, None, slope, store)]
         return change
+
+    def _whole(self) -> Node:
+        """The normalization with what follows it."""
+        a = self.norm.attrs
+        assert isinstance(a, NormAttrs)
+        return Node(
+            batch_norm_train_fused,
+            (*self.norm.inputs, self.residual),
+            FusedNormAttrs.of(a.eps, a.axis, self.activation, self.after),
+            (self.result, *self.norm.outputs[1:]),
+            source=self.norm.source,
+        )
+
+    def _parts(self, convolution: Node) -> tuple[Node, Node]:
+        """The convolution with statistics, and what is left to do with these."""
+        a, own = self.norm.attrs, convolution.attrs
+        assert isinstance(a, NormAttrs) and isinstance(own, ConvAttrs)
+        (x, weight, bias), (_, mean, rstd, _) = self.norm.inputs, self.norm.outputs
+        gathered = Node(
+            conv2d_moments,
+            convolution.inputs,
+            ConvMomentsAttrs.of(own.stride, own.padding, own.dilation, own.groups, a.eps),
+            (*convolution.outputs, *self.norm.outputs[1:]),
+            source=convolution.source,
+        )
+        rest = Node(
+            batch_norm_apply,
+            (x, mean, rstd, weight, bias, self.residual),
+            NormApplyAttrs.of(a.eps, a.axis, self.activation, self.after, False),
+            (self.result,),
+            source=self.norm.source,
+        )
+        return gathered, rest
 
 
 def _fused(

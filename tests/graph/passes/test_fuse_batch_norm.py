@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import fovea
 from fovea.graph import Graph, Node
 from fovea.graph.passes.fuse_batch_norm import fuse_batch_norm
 from fovea.ops.activation import hardtanh, hardtanh_grad, silu, silu_grad
+from fovea.ops.conv import conv2d
 from fovea.ops.elementwise import add, neg, relu, relu_grad
 from fovea.ops.fused_norm import batch_norm_grad_fused, batch_norm_train_fused
 from fovea.ops.norm import batch_norm_train, batch_norm_train_grad, batch_norm_update
@@ -159,3 +161,23 @@ def test_backward_alone() -> None:
     after = fused(n.graph(*n.grad(g, (x, w, mean, rstd))))
     (node,) = after.nodes
     assert node.inputs[6] is z and len(node.outputs) == 3
+
+
+def test_large_convolutions_gather_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
+    def graph() -> Graph:
+        n = Net()
+        x, w = n.image(), n.state(fovea.randn(8, 8, 3, 3) * 0.1)
+        y = n(conv2d, x, w, None, stride=(1, 1), padding=(1, 1, 1, 1), dilation=(1, 1), groups=1)
+        z = n(relu, n.norm(y))
+        return n.graph(z, *n.grad(n(relu_grad, n.image(), z), n.saved), n.norm(n(neg, y)))
+
+    assert "conv2d_moments" not in ops_of(fused(graph()))
+    monkeypatch.setattr(sys.modules[fuse_batch_norm.__module__], "MOMENTS_FROM", 1)
+    assert ops_of(fused(graph())) == [
+        "conv2d_moments", "batch_norm_apply", "batch_norm_grad_fused", "neg", "batch_norm_train"
+    ]  # fmt: skip
+    n = Net()
+    x, w = n.image(), n.state(fovea.randn(8, 8, 1, 1))
+    y = n(conv2d, x, w, None, stride=(1, 1), padding=(0, 0, 0, 0), dilation=(1, 1), groups=1)
+    after = fused(n.graph(n.norm(y), n.norm(y)))
+    assert ops_of(after) == ["conv2d_moments", "batch_norm_apply", "batch_norm_train"]
