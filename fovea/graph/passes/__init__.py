@@ -7,6 +7,7 @@ from functools import partial
 
 from fovea.errors import GraphError
 from fovea.graph.graph import Graph
+from fovea.graph.passes.absorb_flatten import absorb_flatten
 from fovea.graph.passes.align_operands import align_operands
 from fovea.graph.passes.common import share_common
 from fovea.graph.passes.dead_code import remove_dead_code
@@ -23,6 +24,7 @@ from fovea.graph.verify import verify as check
 
 __all__ = [
     "Pass",
+    "absorb_flatten",
     "align_operands",
     "fold_constants",
     "fuse_batch_norm",
@@ -48,7 +50,7 @@ def passes(*, inference: bool = False, memory_limit: int | None = None) -> list[
         inference: states do not change between calls, and no gradient is wanted.
         memory_limit: bytes that intermediate results may take: see ``recompute``.
     """
-    better = [remove_dead_code, fold_constants, simplify, share_common, simplify]
+    better = [remove_dead_code, fold_constants, simplify, share_common, absorb_flatten, simplify]
     pooled = [fuse_pooling, simplify_pools, share_common, remove_dead_code]
     finished = [fuse_batch_norm, fuse_contractions]
     again = [] if memory_limit is None else [partial(recompute, limit=memory_limit)]
