@@ -107,6 +107,8 @@ class PointwiseAttrs(Attrs, floats=True):
 
 def _checked(name: str, a: PointwiseAttrs, operands: int) -> None:
     """ArgumentError unless every step names an op and values that are there before it."""
+    if not all(isinstance(c, Number) for c in a.constants):
+        raise ArgumentError(f"{name}: the constants {a.constants} are no numbers with types.")
     if a.operands != operands:
         raise ArgumentError(f"{name}: the expression takes {a.operands} operands, got {operands}.")
     known = operands + len(a.constants)

@@ -267,10 +267,10 @@ def _parameters(function: Any) -> Any:
     try:
         return inspect.signature(function).parameters
     except ValueError:
-        line = function.__doc__.strip().splitlines()[0]
-        arguments = re.fullmatch(r"\w+\((.*)\) -> \w+", line)
-        assert arguments is not None, line
-        return inspect.signature(eval(f"lambda {arguments[1]}: None")).parameters
+        text = function.__doc__.strip()
+        arguments = re.match(r"\w+\((.*?)\) -> (Tensor|\w+)", text, re.DOTALL)
+        assert arguments is not None, text
+        return inspect.signature(eval(f"lambda {' '.join(arguments[1].split())}: None")).parameters
 
 
 @pytest.mark.parametrize("name", SIGNED)
