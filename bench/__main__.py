@@ -15,6 +15,7 @@ import argparse
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from bench.cases import Case, chosen
@@ -34,7 +35,7 @@ Options = argparse.Namespace
 def _present(options: Options, *names: str) -> list[Peer]:
     """The peers that are installed, asked for, and of these names if any are given."""
     return [
-        peer
+        replace(peer, patience=options.patience)
         for peer in PEERS
         if installed(peer.module)
         and (not names or peer.name in names)
@@ -179,6 +180,9 @@ def _options() -> Options:
     add("--skip", nargs="+", choices=names, default=[], metavar="NAME", help="all but these")
     add("--rounds", type=int, default=5, help="interleaved rounds a case (5)")
     add("--budget", type=float, default=0.5, help="seconds a case, contestant and round (0.5)")
+    add(
+        "--patience", type=float, default=600.0, help="seconds until a contestant is given up (600)"
+    )
     add("--clock", choices=list(CLOCKS), default="wall", help="processor: where others disturb")
     add("--json", metavar="FILE", help="write the numbers there, too")
     return parser.parse_args()

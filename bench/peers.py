@@ -12,6 +12,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
@@ -31,6 +33,7 @@ class Peer:
         options: arguments of its ``Workload``.
         environment: variables that its process gets.
         threads: how many it may use; 0 for as many as it likes.
+        patience: seconds that an answer may take before its process is ended.
         log: where its process writes what it prints; None throws that away.
     """
 
@@ -40,6 +43,7 @@ class Peer:
     options: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     threads: int = 0
+    patience: float = 600.0
     log: IO[str] | None = None
     process: subprocess.Popen[str] | None = None
 
@@ -52,16 +56,22 @@ class Peer:
         """What its process answers.
 
         Raises:
-            Unsupported: the case is not one for it. RuntimeError: it failed.
+            Unsupported: the case is not one for it. RuntimeError: it failed, or took too long.
         """
         if self.process is None:
             self.process = self._start()
         assert self.process.stdin is not None and self.process.stdout is not None
         print(json.dumps({"do": do, **request}), file=self.process.stdin, flush=True)
+        late = threading.Timer(self.patience, self.process.kill)
+        late.start()
+        start = time.monotonic()
         line = self.process.stdout.readline()
+        late.cancel()
         if not line:
+            self.process.wait()
             self.process = None
-            raise RuntimeError(f"{self.name} stopped during {do}")
+            why = f"after {time.monotonic() - start:.0f} s"
+            raise RuntimeError(f"{self.name} stopped during {do} {why}")
         answer: dict[str, Any] = json.loads(line)
         if "unsupported" in answer:
             raise Unsupported(answer["unsupported"])

@@ -85,6 +85,13 @@ def test_peaks() -> None:
     assert 0.1 < copy_bandwidth(1, rounds=1) < 1000
 
 
+def test_a_contestant_that_takes_too_long_is_given_up() -> None:
+    slow = Peer("slow", "fovea", "torch_style", patience=0.05)
+    with pytest.raises(RuntimeError, match="slow stopped during time after 0 s"):
+        slow.ask("time", budget=0.0)
+    assert slow.process is None
+
+
 def test_contestants_have_names_of_their_own() -> None:
     assert len({peer.name for peer in PEERS}) == len(PEERS)
 
