@@ -12,8 +12,12 @@ import numpy as np
 
 from fovea import dtypes
 from fovea.ops import optim
+from fovea.ops.conv import ConvAttrs
 from fovea.ops.fused_pointwise import Number, PointwiseAttrs, Step
-from tests.ops.cases import POOL, Array, Case, positive, real
+from fovea.ops.op import Spec
+from fovea.targets.cpu.fused_conv import conv2d_packing
+from fovea.targets.cpu.fused_linear import linear_packing
+from tests.ops.cases import CONV, POOL, Array, Case, positive, real
 
 SHAPES = ((3, 4), (5,))  # of the parameters
 PLAIN = {"decay": "none", "maximize": False}
@@ -41,6 +45,10 @@ def update(kind: type[optim.UpdateAttrs], **options: Any) -> Case:
     return tensors, attrs
 
 
+def spec_of(array: Array) -> Spec:
+    return Spec(array.shape, dtypes.float64)
+
+
 REGION = PointwiseAttrs.of(  # two outputs of two operands and a constant
     2,
     (Number(0.75, dtypes.float64),),
@@ -51,7 +59,26 @@ REGION = PointwiseAttrs.of(  # two outputs of two operands and a constant
     ),
     (4, 5),
 )
+WEIGHT, IMAGES = real(4, 3, 3, 2), real(2, 3, 5, 6)
+CONV_PACKING = conv2d_packing(
+    spec_of(IMAGES), spec_of(WEIGHT), ConvAttrs.of((1, 1), (0, 0, 0, 0), (1, 1), 1)
+)
+LINEAR_PACKING = linear_packing(spec_of(real(3, 4)), spec_of(real(5, 4)))
 ELSEWHERE: dict[str, list[Case]] = {
+    "conv2d_pack": [([WEIGHT], vars(CONV_PACKING))],
+    "conv2d_packed": [
+        (
+            [IMAGES, real(CONV_PACKING.count), real(4), None, real(2, 4, 3, 5)],
+            {**CONV, "weight": WEIGHT.shape, "packing": CONV_PACKING.packing},
+        )
+    ],
+    "linear_pack": [([real(5, 4)], vars(LINEAR_PACKING))],
+    "linear_packed": [
+        (
+            [real(3, 4), real(LINEAR_PACKING.count), real(5), real(3, 5)],
+            {"outputs": 5, "packing": LINEAR_PACKING.packing},
+        )
+    ],
     "random_uniform": [drawn(low=-1.0, high=2.0), drawn(low=0.0, high=1.0, dtype=dtypes.float64)],
     "random_normal": [drawn(mean=1.0, std=2.0), drawn(mean=0.0, std=1.0, dtype=dtypes.bfloat16)],
     "random_exponential": [drawn(rate=1.5)],

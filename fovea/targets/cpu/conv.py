@@ -47,6 +47,7 @@ __all__ = [
     "plan_conv2d",
     "plan_conv2d_input_grad",
     "plan_epilogue",
+    "plan_packed",
 ]
 
 
@@ -93,6 +94,11 @@ class DirectForm:
         """How moments are gathered: a piece of work at a time."""
         blocks, _, _ = self._cut(source_of(self.c, self.compute) == "direct")
         return Parts((self.c.x.shape[0], *self.c.grid), blocks.images, blocks.rows)
+
+    @property
+    def packing(self) -> str:
+        """Names how they lie."""
+        return f"panels{self.width}"
 
     def pack(self, weight: View, buffers: tuple[int, int]) -> KernelCall:
         """The call that packs the weights into panels."""
@@ -201,6 +207,17 @@ def plan_epilogue(
     `moments.merge_kernel`) if they are asked for.
     """
     return _plan([forward_correlation(x, weight, y, params)], weight, epilogue)
+
+
+def plan_packed(form: DirectForm | WinogradForm, epilogue: Epilogue) -> KernelProgram:
+    """The program for a convolution with packed weights: inputs x, the weights and what the
+    epilogue reads, output y.
+    """
+    extras = range(2, 2 + len(epilogue.buffers))
+    draft = Draft(extras.stop + 1)
+    if form.c.y.size:
+        form.compute_into(draft, (0, 1, *extras), (extras.stop,), epilogue)
+    return draft.program()
 
 
 def plan_conv2d_input_grad(gy: View, weight: View, gx: View, params: ConvParams) -> KernelProgram:

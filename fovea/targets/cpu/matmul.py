@@ -9,7 +9,7 @@ plain loop for integers. `plan_matmul` chooses by sizes and strides.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -86,21 +86,72 @@ def plan_product(a: View, b: View, epilogue: Epilogue) -> KernelProgram:
     """The program for a product with an epilogue (of floats): inputs a, b and what the epilogue
     reads (vectors dense, the residual row-major), output c.
     """
-    batch = _batch(a, b)
-    rows, run, columns = a.shape[-2], a.shape[-1], b.shape[-1]
-    a_row, a_item = a.strides[-2:]
-    # A batch of products with one right operand, whose left ones follow each other, is one product
-    # with more rows.
-    if len(batch) == 1 and batch[0][2] == 0 and batch[0][1] == rows * a_row and rows > 0:
-        rows, batch = rows * batch[0][0], []
-    p = Problem(a, b, epilogue, batch, rows, run, columns, a_row, a_item)
+    p = Problem.of(a, b, epilogue)
     if p.empty:
         return KernelProgram((), external=p.external)
     if not a.element.is_float:
         return _plan_loop(p)
-    if columns == 1 and rows > 1 and not (epilogue.bias or epilogue.scale):
+    if p.columns == 1 and p.rows > 1 and not (epilogue.bias or epilogue.scale):
         return _plan_float(p.swapped())
     return _plan_float(p)
+
+
+def packs_right(a: View, b: View) -> bool:
+    """Whether a product (of floats) packs its right operand: where it does not, reading it packed
+    is slower.
+    """
+    p = Problem.of(a, b, Epilogue())
+    compute = element("float64") if a.dtype == "float64" else f32
+    if p.empty or prefers_dot(p.rows, p.run, p.columns, p.a_item, p.b_strides[0]):
+        return False
+    tile = schedule.tile(active(), compute, p.rows, p.columns)
+    modes = _modes(p, compute, tile, tile.columns(active(), compute))
+    return not prefers_row(p) and modes[0] == "packed"
+
+
+@dataclass(frozen=True)
+class PackedForm:
+    """A product of so many rows with a right operand, (run, columns), that is packed before."""
+
+    rows: int
+    run: int
+    columns: int
+    compute: Element
+
+    @property
+    def tile(self) -> Tile:
+        return schedule.tile(active(), self.compute, max(self.rows, 1), self.columns)
+
+    @property
+    def width(self) -> int:
+        return self.tile.columns(active(), self.compute)
+
+    @property
+    def packed(self) -> int:
+        """How many numbers the packed operand is."""
+        return -(-self.columns // self.width) * self.width * self.run
+
+    @property
+    def packing(self) -> str:
+        """Names how they lie."""
+        return f"panels{self.width}"
+
+    def pack(self, b: View) -> KernelProgram:
+        """The program that packs the right operand."""
+        p = Problem.of(View.dense((1, self.run), b.dtype), b, Epilogue())
+        if not self.packed:
+            return KernelProgram((), external=2)
+        call, _, _ = _pack_right(p, self.compute, self.width)
+        return KernelProgram([replace(call, buffers=(0, 1))], external=2)
+
+    def product(self, a: View, epilogue: Epilogue) -> KernelProgram:
+        """The program of the product with a, (rows, run): inputs a, the packed operand and what the
+        epilogue reads, output c.
+        """
+        p = Problem.of(a, View.dense((self.run, self.columns), self.compute.name), epilogue)
+        if p.empty:
+            return KernelProgram((), external=p.external)
+        return _plan_panels(p, self.tile, self.compute, packed=True)
 
 
 @dataclass(frozen=True)
@@ -119,6 +170,18 @@ class Problem:
     a_row: int
     a_item: int
     reverse: bool = False
+
+    @staticmethod
+    def of(a: View, b: View, epilogue: Epilogue) -> Problem:
+        """The problem that a product is."""
+        batch = _batch(a, b)
+        rows, run, columns = a.shape[-2], a.shape[-1], b.shape[-1]
+        a_row, a_item = a.strides[-2:]
+        # A batch of products with one right operand, whose left ones follow each other, is one
+        # product with more rows.
+        if len(batch) == 1 and batch[0][2] == 0 and batch[0][1] == rows * a_row and rows > 0:
+            rows, batch = rows * batch[0][0], []
+        return Problem(a, b, epilogue, batch, rows, run, columns, a_row, a_item)
 
     @property
     def b_strides(self) -> tuple[int, int]:
@@ -189,11 +252,15 @@ def _plan_float(p: Problem) -> KernelProgram:
         return plan_dot(p, compute, _batch_words(p.batch))
     if prefers_row(p):
         return plan_row(p)
-    isa = active()
-    tile = schedule.tile(isa, compute, p.rows, p.columns)
-    width = tile.columns(isa, compute)
+    return _plan_panels(p, schedule.tile(active(), compute, p.rows, p.columns), compute)
+
+
+def _plan_panels(p: Problem, tile: Tile, compute: Element, packed: bool = False) -> KernelProgram:
+    """The program by register tiles; `packed`: the right operand lies in panels already."""
+    width, (b_row, _) = tile.columns(active(), compute), p.b_strides
     panels = -(-p.columns // width)
     right_mode, left_mode = _modes(p, compute, tile, width)
+    right_mode = "packed" if packed else right_mode
     in_place, copies = right_mode != "packed", left_mode not in ("direct", "strided")
     blocks = schedule.blocks(
         p.batches, p.rows, panels, p.run * compute.bytes, p.run * width * 2, tile.rows, copies
@@ -202,11 +269,10 @@ def _plan_float(p: Problem) -> KernelProgram:
     address = load_cached(v.key, partial(panels_kernel, v))
     left, right = p.operands
     calls, scratch, batch = [], [], p.batch
-    panel_stride = width
-    if not in_place:
+    panel_stride = width if in_place else p.run * width
+    if not in_place and not packed:
         call, size, batch = _pack_right(p, compute, width)
         calls, scratch, right = [call], [size], p.external
-        panel_stride = p.run * width
     stride = -(-blocks.rows * p.run * compute.bytes // 64) * 64 if copies else 0
     words = (
         *_batch_words(batch), p.rows, p.run, p.columns, p.a_row, p.a_item, panel_stride, b_row,

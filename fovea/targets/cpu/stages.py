@@ -20,7 +20,7 @@ from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.copy import copy_ready
 from fovea.targets.cpu.elements import Element, element
 from fovea.targets.cpu.launch import maker, ranges_of
-from fovea.targets.cpu.loops import Ready
+from fovea.targets.cpu.loops import Ready, broadcast_strides
 from fovea.targets.cpu.program import KernelCall, KernelProgram
 from fovea.targets.cpu.recipe import Call, Operand, Recipe, call_of, exposed
 
@@ -69,9 +69,16 @@ class Stages:
         self._copy(self._calls, own, t.strides, copy, strides, t.shape, kind)
         return copy
 
-    def read_dense(self, i: int) -> Operand:
-        """Input `i`, row-major."""
-        return self.read(i, contiguous_strides(self.inputs[i].shape))
+    def read_dense(self, i: int, shape: Sequence[int] | None = None) -> Operand:
+        """Input `i`, row-major; broadcast to `shape` if given."""
+        t = self.inputs[i]
+        if shape is None or tuple(shape) == tuple(t.shape):
+            return self.read(i, contiguous_strides(t.shape))
+        kind = element(t.dtype.name)
+        copy = self.scratch(numel(shape) * kind.bytes)
+        strides = broadcast_strides(shape, t.shape, t.strides)
+        self._copy(self._calls, self.read(i), strides, copy, contiguous_strides(shape), shape, kind)
+        return copy
 
     def read_image(self, i: int) -> tuple[Operand, tuple[int, int, int]]:
         """Input `i`, an image batch with its channels side by side; its strides along N, H, W."""

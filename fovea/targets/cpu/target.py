@@ -24,7 +24,7 @@ __all__ = ["CPU", "CpuTarget"]
 _LOWERINGS = {
     "activation": ("pointwise",),
     "elementwise": ("pointwise",),
-    "fused": ("fused_conv",),
+    "fused": ("fused_conv", "fused_linear"),
     "fused_pointwise": ("fused_pointwise", "fused_reduce"),
     "index": ("index", "along"),
     "linalg": ("matmul",),

@@ -126,6 +126,11 @@ class WinogradForm:
         return POINTS * self._weight_point(self.panels)
 
     @property
+    def packing(self) -> str:
+        """Names how they lie."""
+        return f"winograd{self.width}"
+
+    @property
     def parts(self) -> Parts:
         """How moments are gathered: a row of tiles at a time."""
         return Parts((self.c.x.shape[0], *self.c.grid), 1, TILE)
