@@ -8,7 +8,7 @@ forward's values becomes results of the forward program, kept until backward com
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fovea import backward as walk
@@ -16,13 +16,15 @@ from fovea import dispatch
 from fovea.errors import GradientError, InplaceError
 from fovea.functions.creation import zeros
 from fovea.graph.graph import Graph, Node, Value
+from fovea.graph.passes.fuse_batch_norm import fuse_batch_norm
+from fovea.graph.passes.fuse_pooling import fuse_pooling
 from fovea.graph.tracer import Tracer
 from fovea.ops import memory
 from fovea.ops.op import contiguous_strides
 from fovea.tape import FunctionNode, OpNode
 from fovea.tape import Node as TapeNode
 
-__all__ = ["Joint", "ProgramNode", "bridge", "is_live", "record_backward", "split"]
+__all__ = ["Joint", "ProgramNode", "bridge", "fuse", "is_live", "record_backward", "split"]
 
 
 def is_live(t: Any) -> bool:
@@ -107,6 +109,23 @@ def _leaves(tensors: Sequence[Any]) -> list[Any]:
             else:
                 stack.append(edge[0])
     return list(found.values())
+
+
+def fuse(graph: Graph, joint: Joint) -> tuple[Graph, Joint]:
+    """Forward and backward with such nodes as one that must be seen together for it.
+
+    What a normalization's result or a pooling's winners are kept for in backward is then had from
+    less: forward keeps fewer values.
+    """
+    gradients = [g for g in joint.gradients if g is not None]
+    backward = {v for node in graph.nodes[joint.first :] for v in node.outputs}
+    whole = graph.replace(outputs=(*graph.outputs, *gradients))
+    whole = fuse_batch_norm(fuse_pooling(whole))
+    later = [not backward.isdisjoint(node.outputs) for node in whole.nodes]
+    first = later.index(True) if True in later else len(later)
+    if not all(later[first:]):
+        return graph, joint
+    return whole.replace(outputs=graph.outputs), replace(joint, first=first)
 
 
 def split(graph: Graph, joint: Joint) -> tuple[Graph, Graph]:

@@ -8,7 +8,7 @@ from typing import Any
 from fovea import dispatch
 from fovea.compiler.capture import Capture, reassemble
 from fovea.compiler.guards import Guards
-from fovea.compiler.joint import Joint, ProgramNode, split
+from fovea.compiler.joint import Joint, ProgramNode, fuse, split
 from fovea.graph.graph import Graph
 from fovea.graph.passes import optimize, remove_dead_code
 from fovea.targets.cpu.executable import Executable
@@ -39,7 +39,7 @@ class Program:
         self.backward: Executable | None = None
         forward = made.graph
         if made.joint is not None:
-            forward, backward = split(made.graph, made.joint)
+            forward, backward = split(*fuse(made.graph, made.joint))
             self._read = tuple(s.tensor for s in backward.states)
             self._order = {v: n for n, v in enumerate(backward.outputs)}
             self.backward = Executable(optimize(backward))

@@ -241,3 +241,28 @@ def test_backward_rules_of_compiled_calls() -> None:
     if model.programs[0]._read:
         with pytest.raises(InplaceError):
             out.sum().backward()
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.ReLU6, nn.SiLU])
+def test_forward_keeps_no_more_than_backward_needs(activation: Any) -> None:
+    """Normalizations and poolings are fused across the two programs, and no bit changes."""
+    fovea.manual_seed(0)
+    eager = nn.Sequential(
+        nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), activation(),
+        nn.Conv2d(8, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(32, 4),
+    )  # fmt: skip
+    net = copy.deepcopy(eager)
+    compiled = fovea.compile(net, strict=True)
+    for _ in range(4):
+        x, y = fovea.randn(5, 3, 8, 8), fovea.randint(0, 4, (5,))
+        for model, call in ((eager, eager), (net, compiled)):
+            model.zero_grad()
+            F.cross_entropy(call(x), y).backward()
+        for p, q in zip(eager.parameters(), net.parameters(), strict=True):
+            assert fovea.allclose(p.grad, q.grad, rtol=1e-5, atol=1e-6)
+        assert fovea.equal(eager[0].weight.grad, net[0].weight.grad)
+    program = compiled.programs[-1]
+    ops = [node.op.name for node in program.backward.graph.nodes]
+    assert "batch_norm_grad_fused" in ops and "relu_max_pool2d_grad" in ops
+    images = [v for v in program.backward.graph.inputs if v.shape == (5, 8, 6, 6)]
+    assert len(images) == 2  # what the normalization was given, and what the next layer read
