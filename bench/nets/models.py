@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from bench.nets import Net
 from bench.unsupported import Unsupported
 
-__all__ = ["SMALL", "build", "takes_small_images"]
+__all__ = ["SMALL", "build", "takes_small_images", "without_compiled_operators"]
 
 SMALL = 64  # up to this size, networks that can take small images in finer steps
 
@@ -56,21 +58,31 @@ def torchvision_models() -> Any:
     Raises:
         Unsupported: torchvision is not installed.
     """
-    torch = importlib.import_module("torch")
-    register = torch.library.register_fake
+    with without_compiled_operators():
+        try:
+            return importlib.import_module("torchvision.models")
+        except ImportError as error:
+            raise Unsupported("torchvision is not installed") from error
+
+
+@contextmanager
+def without_compiled_operators() -> Iterator[None]:
+    """A block in which torchvision can be imported although PyTorch lacks its compiled operators:
+    its Python code only wants to describe them.
+    """
+    library = importlib.import_module("torch").library
+    register = library.register_fake
 
     def quiet(name: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(name, str) and name.startswith("torchvision::"):
             return lambda function: function
         return register(name, *args, **kwargs)
 
-    torch.library.register_fake = quiet
+    library.register_fake = quiet
     try:
-        return importlib.import_module("torchvision.models")
-    except ImportError as error:
-        raise Unsupported("torchvision is not installed") from error
+        yield
     finally:
-        torch.library.register_fake = register
+        library.register_fake = register
 
 
 def small_cnn(torch: Any, nn: Any) -> Any:

@@ -22,6 +22,10 @@ __all__ = ["CompiledFunction"]
 
 _MOST_KEYS = 64
 _MOST_CAPTURES = 8
+_UNHASHABLE = Uncapturable(
+    "an argument can be neither compared nor passed to a program", "",
+    "pass arrays as tensors, and plain values",
+)  # fmt: skip
 
 
 class _Entry:
@@ -30,7 +34,6 @@ class _Entry:
     def __init__(self) -> None:
         self.programs: list[Program] = []
         self.leaves: Sequence[Any] = ()
-        self.captures = 0
         self.escapes = 0
         self.eager = False
 
@@ -82,7 +85,8 @@ class CompiledFunction:
         try:
             entry = self._entries.get(key)
         except TypeError:
-            return self._unhashable(structure, args, kwargs)
+            self._warn(_UNHASHABLE)
+            return self.function(*args, **kwargs)
         if entry is None:
             entry = self._entry(key)
         if entry.eager:
@@ -125,7 +129,6 @@ class CompiledFunction:
     def _capture(
         self, entry: _Entry, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: Sequence[Any]
     ) -> Any:
-        entry.captures += 1
         made = capture(
             self.function, args, kwargs, tensors,
             strict=self._raise if self.strict else None, known_leaves=entry.leaves,
@@ -169,6 +172,10 @@ class CompiledFunction:
     def _run_eagerly(self, entry: _Entry, why: Uncapturable) -> None:
         entry.eager = True
         entry.programs = []
+        self._warn(why)
+
+    def _warn(self, why: Uncapturable) -> None:
+        """Say once that calls run eagerly, and why; under ``strict``, raise it."""
         if self.strict:
             self._raise(why)
         if not self._warned:
@@ -185,14 +192,3 @@ class CompiledFunction:
         raise CaptureError(
             f"compile: {why.reason}.", {"at": why.line} if why.line else None, why.fix or None
         )
-
-    def _unhashable(self, structure: Any, args: Any, kwargs: Any) -> Any:
-        entry = _Entry()
-        self._run_eagerly(
-            entry,
-            Uncapturable(
-                "an argument can be neither compared nor passed to a program", "",
-                "pass arrays as tensors, and plain values",
-            ),
-        )  # fmt: skip
-        return self.function(*args, **kwargs)

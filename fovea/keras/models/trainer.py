@@ -59,7 +59,9 @@ class Trainer(Layer):
             loss_weights: a factor for each output's loss.
             metrics: metrics, their names or functions; ``"accuracy"`` is chosen by the shapes.
             weighted_metrics: the same, for metrics that see sample weights.
-            run_eagerly, steps_per_execution, jit_compile: accepted.
+            run_eagerly: do not compile training steps, so that a debugger can step through them.
+            jit_compile: False does not compile them, either; else they are, where they can be.
+            steps_per_execution: accepted.
             auto_scale_loss: put a ``LossScaleOptimizer`` around the optimizer of a model whose
                 policy is ``"mixed_float16"``.
 
@@ -233,6 +235,7 @@ class Trainer(Layer):
         return not self.run_eagerly and self.jit_compile is not False
 
     def _learn_eagerly(self, x: Any, y: Any, weight: Any) -> tuple[Any, Any]:
+        """What `_learn` makes a program of."""
         y_pred = self(x, training=True)
         loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weight, training=True)
         if self.__dict__.get("_learned") is None:  # the first call may have made the weights

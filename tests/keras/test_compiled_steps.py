@@ -1,0 +1,40 @@
+"""`fit` runs its training steps as programs, unless it is told not to; the losses are the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fovea
+from fovea.keras import layers, models
+
+
+def fitted(**how: Any) -> tuple[Any, list[float]]:
+    fovea.manual_seed(1)
+    model = models.Sequential(
+        [
+            layers.Input((6, 6, 1)),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", **how)
+    rng = np.random.default_rng(0)
+    x, y = rng.random((40, 6, 6, 1)).astype(np.float32), rng.integers(0, 3, 40)
+    return model, model.fit(x, y, epochs=3, batch_size=10, shuffle=False, verbose=0).history["loss"]
+
+
+def test_steps_are_programs() -> None:
+    model, _ = fitted()
+    assert len(model._learn_program.programs) == 1
+
+
+@pytest.mark.parametrize("how", [{"jit_compile": False}, {"run_eagerly": True}])
+def test_they_are_not(how: dict[str, Any]) -> None:
+    _, expected = fitted()
+    model, losses = fitted(**how)
+    assert model._learn_program is None
+    assert np.allclose(losses, expected, rtol=1e-5)
