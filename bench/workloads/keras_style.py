@@ -65,8 +65,10 @@ class Workload:
     def _training(self, model: Any, layers: KerasLayers, net: Net, x: Any, y: Any) -> Task:
         keras = self.keras
         optimizers = keras.optimizers
+        # Keras adds epsilon before it corrects the second moment's bias: by so much in step one.
+        epsilon = ADAM_EPSILON * (1 - 0.999) ** 0.5
         optimizer = (
-            optimizers.Adam(ADAM_RATE, epsilon=ADAM_EPSILON)
+            optimizers.Adam(ADAM_RATE, epsilon=epsilon)
             if net.adam
             else optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM)
         )
