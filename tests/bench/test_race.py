@@ -85,8 +85,17 @@ def test_peaks() -> None:
     assert 0.1 < copy_bandwidth(1, rounds=1) < 1000
 
 
+class Silent(Peer):
+    """A contestant whose process never answers."""
+
+    def _start(self) -> subprocess.Popen[str]:
+        sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(sleep, stdin=pipe, stdout=pipe, text=True)
+
+
 def test_a_contestant_that_takes_too_long_is_given_up() -> None:
-    slow = Peer("slow", "fovea", "torch_style", patience=0.05)
+    slow = Silent("slow", "fovea", "torch_style", patience=0.05)
     with pytest.raises(RuntimeError, match="slow stopped during time after 0 s"):
         slow.ask("time", budget=0.0)
     assert slow.process is None
