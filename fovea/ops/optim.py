@@ -1,66 +1,41 @@
-"""Optimizer updates: one op changes all parameters of a group in place.
-
-Inputs of each op are ``scalars`` (float64: the hyper-parameters that ``attrs.scalars`` names, so
-that a schedule changes numbers in memory and nothing else), then all parameters, all gradients, and
-for each name in ``attrs.states`` that state of all parameters. A state has its parameter's shape
-and dtype, but for the 0-d float32 ones in ``SCALAR_STATES``. The last scalar is ``skip``:
-where it is not 0, nothing changes, as when a gradient has overflowed.
-
-Every variant that PyTorch or Keras computes is an attribute. ``decay`` is what weight decay does:
-``"none"``, ``"l2"`` (it joins the gradient) or ``"decoupled"`` (the parameter shrinks by
-lr * weight_decay first).
-"""
+"""Optimizer updates: the formulas of each, for one parameter (see ``update`` for the ops' form)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from fovea import dtypes
-from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
-from fovea.ops.op import Attrs, Op, Shaped, Spec
+from fovea.ops.update import UpdateAttrs, update_op
 
 Array = np.ndarray[Any, Any]
 
 __all__ = [
-    "SCALAR_STATES",
+    "AdadeltaAttrs",
     "AdagradAttrs",
     "AdamAttrs",
     "AdamaxAttrs",
+    "FtrlAttrs",
+    "LionAttrs",
     "NadamAttrs",
+    "RadamAttrs",
     "RmspropAttrs",
+    "RpropAttrs",
     "SgdAttrs",
-    "UpdateAttrs",
+    "adadelta_update",
     "adagrad_update",
     "adam_update",
     "adamax_update",
-    "by_parameter",
+    "ftrl_update",
+    "lion_update",
     "nadam_update",
+    "radam_update",
     "rmsprop_update",
+    "rprop_update",
     "sgd_update",
 ]
-
-SCALAR_STATES = ("step", "mu_product")
-DECAYS = ("none", "l2", "decoupled")
-
-
-@dataclass(frozen=True, eq=False)
-class UpdateAttrs(Attrs):
-    """What all updates have: the kind of weight decay, and whether to climb instead of descend."""
-
-    scalars: ClassVar[tuple[str, ...]] = ("lr", "weight_decay", "skip")
-
-    decay: str
-    maximize: bool
-
-    @property
-    def states(self) -> tuple[str, ...]:
-        """The states that a parameter has."""
-        return ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,100 +128,62 @@ class NadamAttrs(UpdateAttrs):
         return ("exp_avg", "exp_avg_sq", "step", "mu_product")
 
 
-def by_parameter(tensors: Sequence[Any], attrs: UpdateAttrs) -> list[tuple[Any, ...]]:
-    """For each parameter: itself, its gradient, its states."""
-    width = 2 + len(attrs.states)
-    count = len(tensors) // width
-    return list(zip(*(tensors[i * count : (i + 1) * count] for i in range(width)), strict=True))
+@dataclass(frozen=True, eq=False)
+class AdadeltaAttrs(UpdateAttrs):
+    """PyTorch's and Keras's are the same."""
+
+    scalars = ("lr", "weight_decay", "rho", "eps", "skip")
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        return ("square_avg", "acc_delta", "step")
 
 
-Rule = Callable[[Array, Array, SimpleNamespace, SimpleNamespace, Any], Array]
+@dataclass(frozen=True, eq=False)
+class RadamAttrs(UpdateAttrs):
+    """PyTorch's."""
+
+    scalars = ("lr", "weight_decay", "beta1", "beta2", "eps", "skip")
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        return ("exp_avg", "exp_avg_sq", "step")
 
 
-def _update_op(name: str, attrs: type[UpdateAttrs]) -> Callable[[Rule], Op]:
-    """Declare an update from its meaning for one parameter.
+@dataclass(frozen=True, eq=False)
+class RpropAttrs(UpdateAttrs):
+    """PyTorch's. A step size grows or shrinks by its factor within ``smallest`` and ``largest``."""
 
-    ``rule(p, g, s, c, a)`` returns the new parameter and sets new states in ``s``; ``c``: scalars.
-    """
+    scalars = ("lr", "weight_decay", "shrink", "grow", "smallest", "largest", "skip")
 
-    def declare(rule: Rule) -> Op:
-        op = Op(
-            name,
-            ("scalars", "*tensors"),
-            attrs,
-            outputs=(),
-            mutates=("tensors",),
-            nondifferentiable="it changes parameters in place",
-        )
-
-        @op.shape
-        def _(scalars: Shaped, *rest: Any) -> tuple[Spec, ...]:
-            _check(name, scalars, rest[:-1], rest[-1])
-            return ()
-
-        @op.reference
-        def _(scalars: Array, *rest: Any) -> None:
-            *tensors, a = rest
-            c = SimpleNamespace(**dict(zip(a.scalars, scalars.tolist(), strict=True)))
-            if c.skip:
-                return
-            for p, g, *states in by_parameter(tensors, a):
-                s = SimpleNamespace(**{n: _wide(x) for n, x in zip(a.states, states, strict=True)})
-                p[...] = _step(rule, _wide(p), _wide(g), s, c, a)
-                for state, x in zip(a.states, states, strict=True):
-                    x[...] = getattr(s, state)
-
-        return op
-
-    return declare
+    @property
+    def states(self) -> tuple[str, ...]:
+        return ("prev", "step_size", "step")
 
 
-def _wide(x: Array) -> Array:
-    return x.astype(np.float32) if x.itemsize == 2 else x
+@dataclass(frozen=True, eq=False)
+class LionAttrs(UpdateAttrs):
+    """Keras's, which is the paper's."""
+
+    scalars = ("lr", "weight_decay", "beta1", "beta2", "skip")
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        return ("exp_avg",)
 
 
-def _step(
-    rule: Rule, p: Array, g: Array, s: SimpleNamespace, c: SimpleNamespace, a: UpdateAttrs
-) -> Array:
-    """What all updates begin with: direction, weight decay, step count."""
-    if a.maximize:
-        g = -g
-    if a.decay == "l2":
-        g = g + c.weight_decay * p
-    elif a.decay == "decoupled":
-        p = p * (1 - c.lr * c.weight_decay)
-    if "step" in a.states:
-        s.step = s.step + np.float32(1)
-    return rule(p, g, s, c, a)
+@dataclass(frozen=True, eq=False)
+class FtrlAttrs(UpdateAttrs):
+    """Keras's: ``l2`` holds what beta adds, ``l2_shrinkage`` joins the gradient."""
+
+    scalars = ("lr", "weight_decay", "power", "l1", "l2", "l2_shrinkage", "skip")
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        return ("accumulator", "linear")
 
 
-def _check(name: str, scalars: Shaped, tensors: Sequence[Any], a: UpdateAttrs) -> None:
-    if scalars.dtype is not dtypes.float64 or tuple(scalars.shape) != (len(a.scalars),):
-        raise ShapeError(
-            f"{name}: scalars must be float64 ({len(a.scalars)},): {', '.join(a.scalars)}.",
-            {"scalars": describe(scalars)},
-        )
-    if a.decay not in DECAYS:
-        raise ArgumentError(f"{name}: decay must be one of {', '.join(DECAYS)}, got {a.decay!r}.")
-    if len(tensors) % (2 + len(a.states)):
-        raise ArgumentError(
-            f"{name}: {len(tensors)} tensors are no parameters with {len(a.states)} states each."
-        )
-    kinds = ("gradient", *a.states)
-    for number, (p, *others) in enumerate(by_parameter(tensors, a)):
-        if not p.dtype.is_floating_point:
-            raise DTypeError(f"{name}: parameter {number} is {p.dtype.name}, not floating point.")
-        for kind, t in zip(kinds, others, strict=True):
-            scalar = kind in SCALAR_STATES
-            shape, dtype = ((), dtypes.float32) if scalar else (tuple(p.shape), p.dtype)
-            if tuple(t.shape) != shape or t.dtype is not dtype:
-                raise ShapeError(
-                    f"{name}: the {kind} of parameter {number} does not fit it.",
-                    {"parameter": describe(p), kind: describe(t)},
-                )
-
-
-@_update_op("sgd_update", SgdAttrs)
+@update_op("sgd_update", SgdAttrs)
 def sgd_update(p: Array, g: Array, s: SimpleNamespace, c: SimpleNamespace, a: SgdAttrs) -> Array:
     """Polyak 1964; Nesterov's form as in Sutskever et al. 2013."""
     if not a.momentum:
@@ -261,7 +198,7 @@ def sgd_update(p: Array, g: Array, s: SimpleNamespace, c: SimpleNamespace, a: Sg
     return p - c.lr * (g + c.momentum * s.momentum_buffer if a.nesterov else s.momentum_buffer)
 
 
-@_update_op("adam_update", AdamAttrs)
+@update_op("adam_update", AdamAttrs)
 def adam_update(p: Array, g: Array, s: SimpleNamespace, c: SimpleNamespace, a: AdamAttrs) -> Array:
     """Kingma and Ba 2015; amsgrad: Reddi et al. 2018; decoupled: Loshchilov and Hutter 2019."""
     t = float(s.step)
@@ -276,7 +213,7 @@ def adam_update(p: Array, g: Array, s: SimpleNamespace, c: SimpleNamespace, a: A
     return p - c.lr / correction1 * s.exp_avg / (np.sqrt(square) / correction2**0.5 + c.eps)
 
 
-@_update_op("rmsprop_update", RmspropAttrs)
+@update_op("rmsprop_update", RmspropAttrs)
 def rmsprop_update(
     p: Array, g: Array, s: SimpleNamespace, c: SimpleNamespace, a: RmspropAttrs
 ) -> Array:
@@ -296,7 +233,7 @@ def rmsprop_update(
     return p - c.lr * s.momentum_buffer
 
 
-@_update_op("adagrad_update", AdagradAttrs)
+@update_op("adagrad_update", AdagradAttrs)
 def adagrad_update(
     p: Array, g: Array, s: SimpleNamespace, c: SimpleNamespace, a: AdagradAttrs
 ) -> Array:
@@ -306,7 +243,7 @@ def adagrad_update(
     return p - c.lr / (1 + (float(s.step) - 1) * c.lr_decay) * g / root
 
 
-@_update_op("adamax_update", AdamaxAttrs)
+@update_op("adamax_update", AdamaxAttrs)
 def adamax_update(
     p: Array, g: Array, s: SimpleNamespace, c: SimpleNamespace, a: AdamaxAttrs
 ) -> Array:
@@ -317,7 +254,7 @@ def adamax_update(
     return p - c.lr / (1 - c.beta1 ** float(s.step)) * s.exp_avg / (s.exp_inf + in_ratio)
 
 
-@_update_op("nadam_update", NadamAttrs)
+@update_op("nadam_update", NadamAttrs)
 def nadam_update(
     p: Array, g: Array, s: SimpleNamespace, c: SimpleNamespace, a: NadamAttrs
 ) -> Array:
@@ -333,3 +270,63 @@ def nadam_update(
     now = c.lr * (1 - mu) / (1 - product)
     ahead = c.lr * mu_next / (1 - product * mu_next)
     return p - now * g / root - ahead * s.exp_avg / root
+
+
+@update_op("adadelta_update", AdadeltaAttrs)
+def adadelta_update(
+    p: Array, g: Array, s: SimpleNamespace, c: SimpleNamespace, a: AdadeltaAttrs
+) -> Array:
+    """Zeiler 2012."""
+    s.square_avg = c.rho * s.square_avg + (1 - c.rho) * g * g
+    delta = np.sqrt(s.acc_delta + c.eps) / np.sqrt(s.square_avg + c.eps) * g
+    s.acc_delta = c.rho * s.acc_delta + (1 - c.rho) * delta * delta
+    return p - c.lr * delta
+
+
+@update_op("radam_update", RadamAttrs)
+def radam_update(
+    p: Array, g: Array, s: SimpleNamespace, c: SimpleNamespace, a: RadamAttrs
+) -> Array:
+    """Liu et al. 2020: plain momentum until the variance of the divisor is known well enough."""
+    t = float(s.step)
+    correction2 = 1 - c.beta2**t
+    s.exp_avg = s.exp_avg + (1 - c.beta1) * (g - s.exp_avg)
+    s.exp_avg_sq = c.beta2 * s.exp_avg_sq + (1 - c.beta2) * g * g
+    step = c.lr / (1 - c.beta1**t) * s.exp_avg
+    limit = 2 / (1 - c.beta2) - 1
+    length = limit - 2 * t * c.beta2**t / correction2  # of the average that it amounts to
+    if length <= 5:
+        return p - step
+    ratio = (length - 4) * (length - 2) * limit / ((limit - 4) * (limit - 2) * length)
+    return p - step * (ratio * correction2) ** 0.5 / (np.sqrt(s.exp_avg_sq) + c.eps)
+
+
+@update_op("rprop_update", RpropAttrs)
+def rprop_update(
+    p: Array, g: Array, s: SimpleNamespace, c: SimpleNamespace, a: RpropAttrs
+) -> Array:
+    """Riedmiller and Braun 1993: after a change of sign, nothing moves and the step shrinks."""
+    agreement = g * s.prev
+    factor = np.where(agreement > 0, c.grow, np.where(agreement < 0, c.shrink, 1.0))
+    s.step_size = np.clip(s.step_size * factor.astype(p.dtype), c.smallest, c.largest)
+    s.prev = np.where(agreement < 0, np.zeros_like(g), g)
+    return p - np.sign(s.prev) * s.step_size
+
+
+@update_op("lion_update", LionAttrs)
+def lion_update(p: Array, g: Array, s: SimpleNamespace, c: SimpleNamespace, a: LionAttrs) -> Array:
+    """Chen et al. 2023."""
+    direction = np.sign(c.beta1 * s.exp_avg + (1 - c.beta1) * g)
+    s.exp_avg = c.beta2 * s.exp_avg + (1 - c.beta2) * g
+    return p - c.lr * direction
+
+
+@update_op("ftrl_update", FtrlAttrs)
+def ftrl_update(p: Array, g: Array, s: SimpleNamespace, c: SimpleNamespace, a: FtrlAttrs) -> Array:
+    """McMahan et al. 2013: follow the regularized leader."""
+    before, s.accumulator = s.accumulator, s.accumulator + g * g
+    raised = s.accumulator**-c.power
+    change = (raised - before**-c.power) / c.lr
+    s.linear = s.linear + g + 2 * c.l2_shrinkage * p - change * p
+    divisor = raised / c.lr + 2 * c.l2
+    return (np.clip(s.linear, -c.l1, c.l1) - s.linear) / divisor

@@ -1,27 +1,35 @@
 """Optimizers and learning-rate schedules, with PyTorch's names, defaults and saved form."""
 
 from fovea.optim import lr_scheduler
+from fovea.optim.adadelta import Adadelta
 from fovea.optim.adagrad import Adagrad
 from fovea.optim.adam import Adam, AdamW
 from fovea.optim.adamax import Adamax
+from fovea.optim.lion import Lion
 from fovea.optim.nadam import NAdam
 from fovea.optim.optimizer import (
     Optimizer,
     register_optimizer_step_post_hook,
     register_optimizer_step_pre_hook,
 )
+from fovea.optim.radam import RAdam
 from fovea.optim.rmsprop import RMSprop
+from fovea.optim.rprop import Rprop
 from fovea.optim.sgd import SGD
 
 __all__ = [
     "SGD",
+    "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
+    "Lion",
     "NAdam",
     "Optimizer",
+    "RAdam",
     "RMSprop",
+    "Rprop",
     "lr_scheduler",
     "register_optimizer_step_post_hook",
     "register_optimizer_step_pre_hook",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fovea import dtypes, watching
 from fovea.errors import ArgumentError
 from fovea.functions.creation import as_tensor, scalar_tensor
-from fovea.ops.optim import SCALAR_STATES
+from fovea.ops.update import SCALAR_STATES
 from fovea.tensorbase import RemovableHandle, is_tensor
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from fovea.functions.creation import constant, from_array, full_like, scalar_ten
 from fovea.functions.indexing import copy_
 from fovea.ops import memory
 from fovea.ops.op import Op
-from fovea.ops.optim import SCALAR_STATES, UpdateAttrs
 from fovea.ops.rules import dense_strides
+from fovea.ops.update import SCALAR_STATES, UpdateAttrs
 from fovea.optim.optimizer import Group, Optimizer
 from fovea.tensorbase import is_tensor
 
@@ -37,6 +37,7 @@ __all__ = [
     "check_lr",
     "check_not_negative",
     "decay_kind",
+    "unavailable",
 ]
 
 _storage, _strides = attrgetter("storage"), attrgetter("strides")
@@ -167,7 +168,7 @@ class UpdateOptimizer(Optimizer):
         self._updates: dict[int, list[Update]] = {}
         self._skip: Tensor | None = None
         for flag in ("capturable", "differentiable"):
-            _unsupported(type(self).__name__, flag, defaults.get(flag))
+            unavailable(type(self).__name__, flag, defaults.get(flag))
         if defaults.get("foreach") and defaults.get("fused"):
             raise ArgumentError(f"{type(self).__name__}: foreach and fused cannot both be True.")
         super().__init__(params, defaults)
@@ -283,7 +284,7 @@ class UpdateOptimizer(Optimizer):
         return full_like(p.detach(), value)
 
 
-def _unsupported(name: str, flag: str, value: Any) -> None:
+def unavailable(name: str, flag: str, value: Any) -> None:
     if value:
         raise ArgumentError(
             f"{name}: {flag}=True is not available.",

@@ -13,8 +13,8 @@ from fovea.dtypes import DType
 from fovea.graph import Constant, Graph, Node, Source, State, Value
 from fovea.graph.graph import NOWHERE, spec_of
 from fovea.ops.op import Op, Spec
-from fovea.ops.optim import by_parameter
 from fovea.ops.rules import channels_last_strides
+from fovea.ops.update import by_parameter
 
 
 class Builder:

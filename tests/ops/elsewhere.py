@@ -15,6 +15,7 @@ from fovea.ops import optim
 from fovea.ops.conv import ConvAttrs
 from fovea.ops.fused_pointwise import Number, PointwiseAttrs, Step
 from fovea.ops.op import Spec
+from fovea.ops.update import SCALAR_STATES, UpdateAttrs
 from fovea.targets.cpu.fused_conv import conv2d_packing
 from fovea.targets.cpu.fused_linear import linear_packing
 from tests.ops.cases import CONV, POOL, Array, Case, positive, real
@@ -32,15 +33,18 @@ def drawn(**attrs: Any) -> Case:
     return [state()], {"shape": (3, 5), "dtype": dtypes.float32, **attrs}
 
 
-def update(kind: type[optim.UpdateAttrs], **options: Any) -> Case:
+def update(kind: type[UpdateAttrs], **options: Any) -> Case:
     """Two parameters in float32 with gradients and states, and scalars that make a usual step."""
     attrs = {**PLAIN, **options}
     made = kind(**attrs)
-    usual = {"lr": 0.1, "weight_decay": 0.01, "momentum": 0.9, "eps": 1e-8, "dampening": 0.1}
+    usual = {
+        "lr": 0.1, "weight_decay": 0.01, "momentum": 0.9, "eps": 1e-8, "dampening": 0.1, "skip": 0,
+        "shrink": 0.5, "grow": 1.2, "smallest": 1e-6, "largest": 50, "power": -0.5, "l1": 0.1,
+    }  # fmt: skip
     tensors: list[Array | None] = [np.array([usual.get(s, 0.9) for s in made.scalars])]
     tensors += [real(*shape).astype("f4") for shape in SHAPES * 2]
     for name in made.states:
-        sizes = [() if name in optim.SCALAR_STATES else shape for shape in SHAPES]
+        sizes = [() if name in SCALAR_STATES else shape for shape in SHAPES]
         tensors += [np.asarray(positive(*size), "f4") for size in sizes]
     return tensors, attrs
 
@@ -111,6 +115,11 @@ ELSEWHERE: dict[str, list[Case]] = {
         update(optim.AdagradAttrs, eps_mode="inside", decay="l2"),
     ],
     "adamax_update": [update(optim.AdamaxAttrs), update(optim.AdamaxAttrs, eps_mode="ratio")],
+    "adadelta_update": [update(optim.AdadeltaAttrs), update(optim.AdadeltaAttrs, decay="l2")],
+    "radam_update": [update(optim.RadamAttrs), update(optim.RadamAttrs, decay="decoupled")],
+    "rprop_update": [update(optim.RpropAttrs), update(optim.RpropAttrs, maximize=True)],
+    "lion_update": [update(optim.LionAttrs), update(optim.LionAttrs, decay="decoupled")],
+    "ftrl_update": [update(optim.FtrlAttrs), update(optim.FtrlAttrs, decay="decoupled")],
     "nadam_update": [update(optim.NadamAttrs), update(optim.NadamAttrs, decay="decoupled")],
     "batch_norm_update": [
         ([real(4), positive(4), real(4), positive(4)], {"momentum": 0.1, "correction": 1.2})

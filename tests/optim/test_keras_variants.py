@@ -10,6 +10,7 @@ import pytest
 
 import fovea
 from fovea.ops import optim as ops
+from fovea.ops.update import UpdateAttrs
 from fovea.optim.update import UpdateOptimizer, decay_kind
 
 keras = pytest.importorskip("keras")
@@ -17,13 +18,13 @@ keras = pytest.importorskip("keras")
 LR = 2.0**-7  # exact in float32, in which Keras keeps rates; so are the decays below
 
 
-def updater(op: Any, attrs: ops.UpdateAttrs, **numbers: float) -> type[UpdateOptimizer]:
+def updater(op: Any, attrs: UpdateAttrs, **numbers: float) -> type[UpdateOptimizer]:
     """An optimizer that runs one op with these attributes and scalars."""
 
     class Updater(UpdateOptimizer):
         update = op
 
-        def attributes(self, group: dict[str, Any], fresh: bool) -> ops.UpdateAttrs:
+        def attributes(self, group: dict[str, Any], fresh: bool) -> UpdateAttrs:
             return attrs
 
         def numbers(self, group: dict[str, Any]) -> tuple[float, ...]:
@@ -77,6 +78,32 @@ def nadam() -> tuple[Any, Any]:
     return updater(ops.nadam_update, attrs, **numbers), keras.optimizers.Nadam(LR)
 
 
+def adadelta() -> tuple[Any, Any]:
+    attrs = ops.AdadeltaAttrs.of("none", False)
+    return updater(ops.adadelta_update, attrs, rho=0.95, eps=1e-7), keras.optimizers.Adadelta(LR)
+
+
+def lion(decay: float) -> tuple[Any, Any]:
+    attrs = ops.LionAttrs.of(decay_kind(decay, True), False)
+    mine = updater(ops.lion_update, attrs, beta1=0.9, beta2=0.99, weight_decay=decay)
+    return mine, keras.optimizers.Lion(LR, weight_decay=decay or None)
+
+
+def ftrl(l1: float, l2: float, l2_shrinkage: float, beta: float) -> tuple[Any, Any]:
+    attrs = ops.FtrlAttrs.of("none", False)
+    numbers = {"power": -0.5, "l1": l1, "l2": l2 + beta / (2 * LR), "l2_shrinkage": l2_shrinkage}
+    mine = updater(ops.ftrl_update, attrs, **numbers)
+    mine.initial = {"accumulator": 0.1}
+    theirs = keras.optimizers.Ftrl(
+        LR,
+        l1_regularization_strength=l1,
+        l2_regularization_strength=l2,
+        l2_shrinkage_regularization_strength=l2_shrinkage,
+        beta=beta,
+    )
+    return mine, theirs
+
+
 CASES: dict[str, Callable[[], tuple[Any, Any]]] = {
     "sgd": lambda: sgd(0.0, False, 0.0),
     "sgd momentum": lambda: sgd(0.9, False, 0.0),
@@ -92,6 +119,11 @@ CASES: dict[str, Callable[[], tuple[Any, Any]]] = {
     "adagrad": adagrad,
     "adamax": adamax,
     "nadam": nadam,
+    "adadelta": adadelta,
+    "lion": lambda: lion(0.0),
+    "lion decay": lambda: lion(0.25),
+    "ftrl": lambda: ftrl(0.0, 0.0, 0.0, 0.0),
+    "ftrl regularized": lambda: ftrl(0.125, 0.25, 0.0625, 0.5),
 }
 
 

@@ -14,7 +14,18 @@ from fovea import optim
 from fovea.errors import ArgumentError
 
 torch = pytest.importorskip("torch")
-OPTIMIZERS = ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adamax", "NAdam"]
+OPTIMIZERS = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "RMSprop",
+    "Adagrad",
+    "Adamax",
+    "NAdam",
+    "Adadelta",
+    "RAdam",
+    "Rprop",
+]
 
 
 def params(library: Any = fovea, dtype: str = "float64") -> list[Any]:

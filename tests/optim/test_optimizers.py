@@ -51,12 +51,24 @@ NADAM = grid(
     weight_decay=[0, 0.1], momentum_decay=[4e-3, 0.5], decoupled_weight_decay=[False, True],
     maximize=[False, True],
 )  # fmt: skip
+ADADELTA = grid(
+    lr=[1.0, 0.3], rho=[0.9, 0.5], eps=[1e-6, 1e-3], weight_decay=[0, 0.1], maximize=[False, True],
+)  # fmt: skip
+RADAM = grid(
+    betas=[(0.9, 0.999), (0.5, 0.7)], eps=[1e-8, 1e-3], weight_decay=[0, 0.1],
+    decoupled_weight_decay=[False, True], maximize=[False, True],
+)  # fmt: skip
+RPROP = grid(
+    lr=[0.01, 0.2], etas=[(0.5, 1.2), (0.3, 2.0)], step_sizes=[(1e-6, 50), (5e-3, 0.3)],
+    maximize=[False, True],
+)  # fmt: skip
 CASES = [
     (name, options)
     for name, family in [
         ("SGD", SGD), ("Adam", [{"lr": 0.02, **o} for o in ADAM]), ("RMSprop", RMSPROP),
         ("AdamW", [{"lr": 0.02, **o} for o in ADAM]), ("Adagrad", ADAGRAD), ("Adamax", ADAMAX),
-        ("NAdam", NADAM),
+        ("NAdam", NADAM), ("Adadelta", ADADELTA), ("RAdam", [{"lr": 0.02, **o} for o in RADAM]),
+        ("Rprop", RPROP),
     ]
     for options in family
 ]  # fmt: skip
@@ -115,8 +127,11 @@ def _assert_same_states(ours: Any, reference: Any, tolerance: float) -> None:
             np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
+HALVES = ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adamax", "NAdam", "Adadelta", "RAdam"]
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adamax", "NAdam"])
+@pytest.mark.parametrize("name", HALVES)
 def test_half_parameters_are_computed_in_float32(name: str, dtype: str) -> None:
     options = {"momentum": 0.9} if name == "SGD" else {"eps": 1e-3}
     half = getattr(torch, dtype)
@@ -142,7 +157,9 @@ def test_half_parameters_are_computed_in_float32(name: str, dtype: str) -> None:
     assert_same(mine, theirs, 0.016 if dtype == "bfloat16" else 0.002)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop", "Adagrad", "Adamax", "NAdam"])
+@pytest.mark.parametrize(
+    "name", ["SGD", "Adam", "RMSprop", "Adagrad", "Adamax", "NAdam", "Adadelta", "RAdam", "Rprop"]
+)
 def test_parameters_without_gradient_are_skipped(name: str) -> None:
     mine, theirs = pair("float64")
     ours, reference = getattr(optim, name)(mine), getattr(torch.optim, name)(theirs)

@@ -14,7 +14,6 @@ from fovea.ops.optim import (
     NadamAttrs,
     RmspropAttrs,
     SgdAttrs,
-    UpdateAttrs,
     adagrad_update,
     adam_update,
     adamax_update,
@@ -22,6 +21,7 @@ from fovea.ops.optim import (
     rmsprop_update,
     sgd_update,
 )
+from fovea.ops.update import UpdateAttrs
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Adamax", "Nadam", "RMSprop"]
 

@@ -16,7 +16,7 @@ from fovea.keras.objects import deserialize_keras_object, serialize_keras_object
 from fovea.keras.optimizers.schedules import LearningRateSchedule
 from fovea.keras.variables import Variable, assign
 from fovea.ops.op import Op
-from fovea.ops.optim import UpdateAttrs
+from fovea.ops.update import UpdateAttrs
 from fovea.optim.optimizer import Group
 from fovea.optim.update import UpdateOptimizer
 

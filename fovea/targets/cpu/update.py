@@ -11,24 +11,12 @@ import dataclasses
 import struct
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 from fovea.ops.op import Attrs, Op, Spec, numel
-from fovea.ops.optim import (
-    SCALAR_STATES,
-    UpdateAttrs,
-    adagrad_update,
-    adam_update,
-    adamax_update,
-    by_parameter,
-    nadam_update,
-    rmsprop_update,
-    sgd_update,
-)
+from fovea.ops.update import SCALAR_STATES, UpdateAttrs, by_parameter
 from fovea.targets.base import Plan
-from fovea.targets.cpu import threads, vmath
+from fovea.targets.cpu import threads
 from fovea.targets.cpu.builder import Kernel, checking
 from fovea.targets.cpu.checks import run_checked
 from fovea.targets.cpu.compile import load_cached
@@ -39,163 +27,17 @@ from fovea.targets.cpu.recipe import Call, Operand, Recipe
 from fovea.targets.cpu.stages import same_strides
 from fovea.targets.cpu.tables import CHUNK, addresses, chunks_of, is_run, pointer
 from fovea.targets.cpu.target import CPU
+from fovea.targets.cpu.update_rules import RULES, Numbers, Rule, counted
 from fovea.targets.cpu.values import Value
 from fovea.targets.reference import REFERENCE
 
 LINE = 64  # bytes of a cache line
-AHEAD = (
-    12  # how many lines ahead is fetched: a handful of streams is more than the hardware follows
-)
-
-Numbers = SimpleNamespace  # by name
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How a kernel computes an update.
-
-    Args:
-        prepare: ``(k, c, t, a) -> numbers``: once a chunk, in float64, from the scalars ``c`` and
-            the states that are numbers ``t`` (the step already counted).
-        update: ``(k, p, g, s, n, a) -> p``: for each element; sets the new states in ``s``.
-    """
-
-    prepare: Callable[[Kernel, Numbers, Numbers, Any], Numbers]
-    update: Callable[[Kernel, Value, Value, Numbers, Numbers, Any], Value]
-
-
-def _sgd_numbers(k: Kernel, c: Numbers, t: Numbers, a: Any) -> Numbers:
-    return Numbers(lr=c.lr, momentum=c.momentum, kept=1.0 - c.dampening)
-
-
-def _sgd(k: Kernel, p: Value, g: Value, s: Numbers, n: Numbers, a: Any) -> Value:
-    if not a.momentum:
-        return p - n.lr * g
-    if a.lr_in_velocity:
-        s.momentum_buffer = v = n.momentum * s.momentum_buffer - n.lr * g
-        return p + (n.momentum * v - n.lr * g if a.nesterov else v)
-    s.momentum_buffer = v = g if a.first else k.fma(n.momentum, s.momentum_buffer, n.kept * g)
-    return p - n.lr * (k.fma(n.momentum, v, g) if a.nesterov else v)
-
-
-def _adam_numbers(k: Kernel, c: Numbers, t: Numbers, a: Any) -> Numbers:
-    step = c.lr / (1.0 - vmath.pow(k, c.beta1, t.step))
-    root = k.sqrt(1.0 - vmath.pow(k, c.beta2, t.step))
-    raw = a.eps_mode == "raw"
-    return Numbers(
-        step=step * root if raw else step,
-        scale=k.const(1.0, f64) if raw else 1.0 / root,
-        eps=c.eps,
-        new1=1.0 - c.beta1,
-        old2=c.beta2,
-        new2=1.0 - c.beta2,
-    )
-
-
-def _adam(k: Kernel, p: Value, g: Value, s: Numbers, n: Numbers, a: Any) -> Value:
-    s.exp_avg = k.fma(n.new1, g - s.exp_avg, s.exp_avg)
-    s.exp_avg_sq = square = k.fma(n.old2, s.exp_avg_sq, n.new2 * g * g)
-    if a.amsgrad:
-        s.max_exp_avg_sq = square = k.maximum(s.max_exp_avg_sq, square)
-    return p - n.step * s.exp_avg / k.fma(k.sqrt(square), n.scale, n.eps)
-
-
-def _rmsprop_numbers(k: Kernel, c: Numbers, t: Numbers, a: Any) -> Numbers:
-    return Numbers(
-        lr=c.lr, old=c.alpha, new=1.0 - c.alpha, eps=c.eps, momentum=c.momentum
-    )  # fmt: skip
-
-
-def _rmsprop(k: Kernel, p: Value, g: Value, s: Numbers, n: Numbers, a: Any) -> Value:
-    s.square_avg = square = k.fma(n.old, s.square_avg, n.new * g * g)
-    if a.centered:
-        s.grad_avg = k.fma(n.new, g - s.grad_avg, s.grad_avg)
-        square = square - s.grad_avg * s.grad_avg
-    root = k.sqrt(square + n.eps) if a.eps_mode == "inside" else k.sqrt(square) + n.eps
-    if not a.momentum:
-        return p - n.lr * g / root
-    if a.lr_in_velocity:
-        s.momentum_buffer = k.fma(n.momentum, s.momentum_buffer, n.lr * g / root)
-        return p - s.momentum_buffer
-    s.momentum_buffer = k.fma(n.momentum, s.momentum_buffer, g / root)
-    return p - n.lr * s.momentum_buffer
-
-
-def _adagrad_numbers(k: Kernel, c: Numbers, t: Numbers, a: Any) -> Numbers:
-    return Numbers(lr=c.lr / (1.0 + (t.step - 1.0) * c.lr_decay), eps=c.eps)
-
-
-def _adagrad(k: Kernel, p: Value, g: Value, s: Numbers, n: Numbers, a: Any) -> Value:
-    s.sum = k.fma(g, g, s.sum)
-    root = k.sqrt(s.sum + n.eps) if a.eps_mode == "inside" else k.sqrt(s.sum) + n.eps
-    return p - n.lr * g / root
-
-
-def _adamax_numbers(k: Kernel, c: Numbers, t: Numbers, a: Any) -> Numbers:
-    return Numbers(
-        step=c.lr / (1.0 - vmath.pow(k, c.beta1, t.step)),
-        new1=1.0 - c.beta1,
-        old2=c.beta2,
-        eps=c.eps,
-    )
-
-
-def _adamax(k: Kernel, p: Value, g: Value, s: Numbers, n: Numbers, a: Any) -> Value:
-    s.exp_avg = k.fma(n.new1, g - s.exp_avg, s.exp_avg)
-    norm = k.abs(g) if a.eps_mode == "ratio" else k.abs(g) + n.eps
-    s.exp_inf = k.maximum(n.old2 * s.exp_inf, norm)
-    divisor = s.exp_inf + n.eps if a.eps_mode == "ratio" else s.exp_inf
-    return p - n.step * s.exp_avg / divisor
-
-
-def _nadam_mu(k: Kernel, c: Numbers, step: Value) -> Value:
-    decay = vmath.pow(k, k.const(0.96, f64), step * c.momentum_decay)
-    return c.beta1 * (1.0 - 0.5 * decay)
-
-
-def _nadam_numbers(k: Kernel, c: Numbers, t: Numbers, a: Any) -> Numbers:
-    mu, following = _nadam_mu(k, c, t.step), _nadam_mu(k, c, t.step + 1.0)
-    return Numbers(
-        now=c.lr * (1.0 - mu) / (1.0 - t.mu_product),
-        ahead=c.lr * following / (1.0 - t.mu_product * following),
-        scale=1.0 / (1.0 - vmath.pow(k, c.beta2, t.step)),
-        eps=c.eps,
-        new1=1.0 - c.beta1,
-        old2=c.beta2,
-        new2=1.0 - c.beta2,
-    )
-
-
-def _nadam(k: Kernel, p: Value, g: Value, s: Numbers, n: Numbers, a: Any) -> Value:
-    s.exp_avg = k.fma(n.new1, g - s.exp_avg, s.exp_avg)
-    s.exp_avg_sq = k.fma(n.old2, s.exp_avg_sq, n.new2 * g * g)
-    root = k.sqrt(s.exp_avg_sq * n.scale) + n.eps
-    return p - (n.now * g + n.ahead * s.exp_avg) / root
-
-
-RULES: dict[Op, Rule] = {
-    sgd_update: Rule(_sgd_numbers, _sgd),
-    adam_update: Rule(_adam_numbers, _adam),
-    rmsprop_update: Rule(_rmsprop_numbers, _rmsprop),
-    adagrad_update: Rule(_adagrad_numbers, _adagrad),
-    adamax_update: Rule(_adamax_numbers, _adamax),
-    nadam_update: Rule(_nadam_numbers, _nadam),
-}
+# How many lines ahead is fetched: a handful of streams is more than the hardware follows.
+AHEAD = 12
 
 
 def _scalars(k: Kernel, buffer: Buffer, a: UpdateAttrs) -> Numbers:
     return Numbers(**{name: k.load(buffer, i) for i, name in enumerate(a.scalars)})
-
-
-def _counted(k: Kernel, c: Numbers, numbers: Numbers) -> Numbers:
-    """The states that are numbers, one step on."""
-    after = Numbers()
-    if hasattr(numbers, "step"):
-        after.step = k.cast(numbers.step + 1.0, f64)
-    if hasattr(numbers, "mu_product"):
-        mu = k.cast(_nadam_mu(k, c, after.step), f32)
-        after.mu_product = k.cast(numbers.mu_product * mu, f64)
-    return after
 
 
 def update_kernel(op: Op, a: UpdateAttrs, kind: Element) -> Kernel:
@@ -212,7 +54,7 @@ def update_kernel(op: Op, a: UpdateAttrs, kind: Element) -> Kernel:
         numbers = Numbers(
             **{n: k.load(pointer(k, named.pop(n), f32)) for n in SCALAR_STATES if n in named}
         )
-        prepared = vars(rule.prepare(k, c, _counted(k, c, numbers), a))
+        prepared = vars(rule.prepare(k, c, counted(k, c, numbers), a))
         prepared["weight_decay"], prepared["shrink"] = c.weight_decay, 1.0 - c.lr * c.weight_decay
         n = Numbers(**{name: k.cast(v, compute) for name, v in prepared.items()})
         words = [*words[:2], *named.values()]
@@ -262,7 +104,7 @@ def count_kernel(op: Op, a: UpdateAttrs) -> Kernel:
     places = {n: 2 + a.states.index(n) for n in SCALAR_STATES if n in a.states}
     with k.loop(0, k.select(c.skip.eq(0.0), count, 0)) as which:
         held = {n: pointer(k, k.load(table, count * at + which), f32) for n, at in places.items()}
-        after = _counted(k, c, Numbers(**{n: k.load(b) for n, b in held.items()}))
+        after = counted(k, c, Numbers(**{n: k.load(b) for n, b in held.items()}))
         for name, buffer in held.items():
             k.store(k.cast(getattr(after, name), f32), buffer)
     return k
