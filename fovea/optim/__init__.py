@@ -2,10 +2,14 @@
 
 from fovea.optim import lr_scheduler
 from fovea.optim.adadelta import Adadelta
+from fovea.optim.adafactor import Adafactor
 from fovea.optim.adagrad import Adagrad
 from fovea.optim.adam import Adam, AdamW
 from fovea.optim.adamax import Adamax
+from fovea.optim.asgd import ASGD
+from fovea.optim.large_batch import LAMB, LARS
 from fovea.optim.lion import Lion
+from fovea.optim.muon import Muon
 from fovea.optim.nadam import NAdam
 from fovea.optim.optimizer import (
     Optimizer,
@@ -18,13 +22,18 @@ from fovea.optim.rprop import Rprop
 from fovea.optim.sgd import SGD
 
 __all__ = [
+    "ASGD",
+    "LAMB",
+    "LARS",
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
     "Lion",
+    "Muon",
     "NAdam",
     "Optimizer",
     "RAdam",

@@ -1,0 +1,125 @@
+"""Muon."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from fovea.errors import ArgumentError
+from fovea.functions.creation import zeros_like
+from fovea.optim.formula import FormulaOptimizer
+from fovea.optim.optimizer import Group
+from fovea.optim.update import check_lr, check_not_negative
+
+if TYPE_CHECKING:
+    from fovea.tensor import Tensor
+
+__all__ = ["Muon", "orthogonalized"]
+
+_SCALES = {
+    "original": lambda rows, columns: math.sqrt(max(1.0, rows / columns)),
+    "match_rms_adamw": lambda rows, columns: 0.2 * math.sqrt(max(rows, columns)),
+}
+
+
+def orthogonalized(
+    x: Tensor, coefficients: tuple[float, float, float], eps: float, steps: int
+) -> Tensor:
+    """A matrix (or several) with its singular values brought near 1, by Newton-Schulz iterations.
+
+    Each step maps a singular value s to ``a * s + b * s**3 + c * s**5`` (Jordan et al. 2024).
+    """
+    a, b, c = coefficients
+    tall = x.shape[-2] > x.shape[-1]
+    y = x.transpose(-2, -1) if tall else x
+    y = y / (y * y).sum((-2, -1), keepdim=True).sqrt().clamp(min=eps)
+    for _ in range(steps):
+        gram = y @ y.transpose(-2, -1)
+        y = a * y + (b * gram + c * (gram @ gram)) @ y
+    return y.transpose(-2, -1) if tall else y
+
+
+class Muon(FormulaOptimizer):
+    """Momentum whose step is made orthogonal (Jordan et al. 2024), for the matrices of a network.
+
+    Other parameters (biases, norms, embeddings) are another optimizer's. PyTorch iterates in
+    bfloat16; here it is the parameter's dtype.
+
+    Args:
+        params: 2-d tensors, (name, tensor) pairs, or dicts that are groups.
+        lr: the step size.
+        weight_decay: how fast parameters shrink, before each update.
+        momentum: how much of the average of gradients is kept.
+        nesterov: look ahead by the momentum.
+        ns_coefficients: of the iteration's polynomial.
+        eps: keeps the norm that the first step divides by from 0.
+        ns_steps: how many iterations, below 100.
+        adjust_lr_fn: ``"original"`` (the default) scales steps by ``sqrt(max(1, rows / columns))``,
+            ``"match_rms_adamw"`` by ``0.2 * sqrt(max(rows, columns))``.
+
+    Raises:
+        ArgumentError: an option outside its range, no parameters, or one that is no matrix.
+
+    >>> import fovea
+    >>> w = fovea.zeros(2, 2, requires_grad=True)
+    >>> optimizer = Muon([w], lr=0.5)
+    >>> (w * fovea.eye(2)).sum().backward()
+    >>> optimizer.step()
+    >>> bool((w.diagonal() < -0.3).all())
+    True
+    """
+
+    scalars = ("lr", "weight_decay", "momentum")
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        weight_decay: float = 0.1,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
+        eps: float = 1e-7,
+        ns_steps: int = 5,
+        adjust_lr_fn: str | None = None,
+    ) -> None:
+        check_lr("Muon", lr)
+        check_not_negative("Muon", weight_decay=weight_decay, momentum=momentum)
+        if adjust_lr_fn is not None and adjust_lr_fn not in _SCALES:
+            known = " or ".join(map(repr, _SCALES))
+            raise ArgumentError(f"Muon: adjust_lr_fn must be {known}, got {adjust_lr_fn!r}.")
+        if not 0 <= ns_steps < 100:
+            raise ArgumentError(f"Muon: ns_steps must lie in [0, 100), got {ns_steps}.")
+        defaults = {
+            "lr": lr,
+            "weight_decay": weight_decay,
+            "momentum": momentum,
+            "nesterov": nesterov,
+            "ns_coefficients": ns_coefficients,
+            "eps": eps,
+            "ns_steps": ns_steps,
+            "adjust_lr_fn": adjust_lr_fn,
+        }
+        super().__init__(params, defaults)
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.ndim != 2:
+                    raise ArgumentError(
+                        f"Muon: parameters must be matrices, got one of shape {tuple(p.shape)}.",
+                        fix="give the others to AdamW",
+                    )
+
+    def update(
+        self, p: Tensor, g: Tensor, state: dict[str, Any], n: SimpleNamespace, group: Group
+    ) -> None:
+        if not state:
+            state["momentum_buffer"] = zeros_like(g)
+        average = state["momentum_buffer"]
+        momentum = n.momentum.to(g.dtype)
+        average.lerp_(g, 1 - momentum)
+        step = g.lerp(average, momentum) if group["nesterov"] else average
+        step = orthogonalized(step, group["ns_coefficients"], group["eps"], group["ns_steps"])
+        scale = _SCALES[group["adjust_lr_fn"] or "original"](*p.shape)
+        p.mul_(1 - n.lr * n.weight_decay)
+        p.sub_(step * (n.lr * scale))
