@@ -1,6 +1,6 @@
 """Optimizers and learning-rate schedules, with PyTorch's names, defaults and saved form."""
 
-from fovea.optim import lr_scheduler
+from fovea.optim import lr_scheduler, swa_utils
 from fovea.optim.adadelta import Adadelta
 from fovea.optim.adafactor import Adafactor
 from fovea.optim.adagrad import Adagrad
@@ -8,6 +8,7 @@ from fovea.optim.adam import Adam, AdamW
 from fovea.optim.adamax import Adamax
 from fovea.optim.asgd import ASGD
 from fovea.optim.large_batch import LAMB, LARS
+from fovea.optim.lbfgs import LBFGS
 from fovea.optim.lion import Lion
 from fovea.optim.muon import Muon
 from fovea.optim.nadam import NAdam
@@ -25,6 +26,7 @@ __all__ = [
     "ASGD",
     "LAMB",
     "LARS",
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adafactor",
@@ -42,4 +44,5 @@ __all__ = [
     "lr_scheduler",
     "register_optimizer_step_post_hook",
     "register_optimizer_step_pre_hook",
+    "swa_utils",
 ]
