@@ -28,6 +28,24 @@ OPTIONS = [
     ("Adagrad", {"learning_rate": 0.1}),
     ("Adamax", {"learning_rate": 0.1}),
     ("Nadam", {"learning_rate": 0.1}),
+    ("Adadelta", {"learning_rate": 0.5}),
+    ("Adadelta", {"learning_rate": 1.0, "rho": 0.5, "epsilon": 1e-3, "weight_decay": 0.1}),
+    ("Lion", {"learning_rate": 0.05}),
+    ("Lion", {"learning_rate": 0.05, "beta_1": 0.5, "beta_2": 0.7, "weight_decay": 0.1}),
+    ("Ftrl", {"learning_rate": 0.1}),
+    ("Ftrl", {"learning_rate": 0.1, "l1_regularization_strength": 0.1, "beta": 0.3}),
+    (
+        "Ftrl",
+        {"learning_rate": 0.1, "l2_regularization_strength": 0.1, "learning_rate_power": -0.3},
+    ),
+    ("Ftrl", {"learning_rate": 0.1, "l2_shrinkage_regularization_strength": 0.1}),
+    ("Lamb", {"learning_rate": 0.05}),
+    ("Lamb", {"learning_rate": 0.05, "beta_1": 0.5, "weight_decay": 0.1}),
+    ("Adafactor", {"learning_rate": 0.5}),
+    ("Adafactor", {"learning_rate": 0.5, "clip_threshold": 2.0, "beta_2_decay": -0.5}),
+    ("Muon", {"learning_rate": 0.05}),
+    ("Muon", {"learning_rate": 0.05, "nesterov": False, "rms_rate": None, "adam_lr_ratio": 0.5}),
+    ("Lamb", {"learning_rate": 0.1, "clipnorm": 0.5, "gradient_accumulation_steps": 2}),
     ("Adam", {"learning_rate": 0.1, "clipnorm": 0.5}),
     ("SGD", {"learning_rate": 0.1, "clipvalue": 0.3}),
     ("SGD", {"learning_rate": 0.1, "global_clipnorm": 0.7}),
@@ -208,3 +226,94 @@ class TestErrors:
         opt.build([fk.Variable([1.0])])
         with pytest.raises(ValueError, match="do not take these"):
             opt.set_weights([np.zeros(())])
+
+
+@pytest.mark.parametrize("warmup", [0, 4])
+def test_schedule_free_is_the_papers(keras: Any, warmup: int) -> None:
+    """Keras's own on PyTorch takes z after the step for z before it."""
+    options = {"learning_rate": 0.05, "beta_2": 0.9, "warmup_steps": warmup, "weight_decay": 0.1}
+    optimizer = fk.optimizers.ScheduleFreeAdamW(**options)
+    start = data((3, 4), 0)
+    w = fk.Variable(start)
+    x, z, square = start.astype("f8"), start.astype("f8"), np.zeros((3, 4))
+    for t in range(1, 9):
+        g = data((3, 4), t)
+        optimizer.apply([fovea.tensor(g)], [w])
+        rate = 0.05 * (min(t / warmup, 1) if warmup else 1)
+        y = 0.9 * x + 0.1 * z
+        x = (y * (1 - 0.05 * 0.1) - 0.1 * z) / 0.9  # decay shrinks y, as Keras does it
+        square = 0.9 * square + 0.1 * g * g
+        z = z - rate * g / (np.sqrt(square / (1 - 0.9**t)) + 1e-8)
+        x = x + (z - x) / t
+        np.testing.assert_allclose(w.numpy(), 0.9 * x + 0.1 * z, rtol=2e-5, atol=2e-6)
+    theirs = keras.optimizers.ScheduleFreeAdamW(**options).get_config()
+    assert {**optimizer.get_config(), "name": theirs["name"]} == theirs
+
+
+class Momentum(fk.optimizers.Optimizer):
+    """A user's own, as Keras's guide writes one."""
+
+    def __init__(self, learning_rate: Any = 0.1, momentum: float = 0.5, **kwargs: Any) -> None:
+        super().__init__(learning_rate=learning_rate, **kwargs)
+        self.momentum = momentum
+
+    def build(self, variables: Any) -> None:
+        super().build(variables)
+        self.sums = self.add_optimizer_variables(variables, "sum")
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        held = self.sums[self._get_variable_index(variable)]
+        self.assign(held, self.momentum * held - learning_rate * gradient)
+        self.assign_add(variable, held)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "momentum": self.momentum}
+
+
+STEPWISE = {
+    "own": lambda rate: Momentum(rate),
+    "own with clipping": lambda rate: Momentum(rate, clipnorm=0.1, weight_decay=0.01),
+    "lamb": lambda rate: fk.optimizers.Lamb(rate),
+    "adafactor": lambda rate: fk.optimizers.Adafactor(rate),
+    "muon": lambda rate: fk.optimizers.Muon(rate),
+    "schedule free": lambda rate: fk.optimizers.ScheduleFreeAdamW(rate),
+    "ftrl": lambda rate: fk.optimizers.Ftrl(rate, beta=0.1),
+}
+
+
+@pytest.mark.parametrize("name", STEPWISE)
+@pytest.mark.parametrize("scaled", [False, True])
+def test_compiled_fit_follows_the_schedule(name: str, scaled: bool) -> None:
+    x, y = data((40, 6), 0), np.arange(40) % 3
+    weights = []
+    for jit in (False, True):
+        fk.utils.set_random_seed(0)
+        layers = [fk.layers.Dense(8, "tanh"), fk.layers.Dense(3, activation="softmax")]
+        model = fk.Sequential([fk.layers.Input((6,)), *layers])
+        rate = fk.optimizers.schedules.ExponentialDecay(0.05, 3, 0.5)
+        optimizer = STEPWISE[name](rate)
+        if scaled:
+            optimizer = fk.optimizers.LossScaleOptimizer(optimizer, initial_scale=64.0)
+        model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=jit)
+        model.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0)
+        weights.append(model.get_weights())
+        assert int(optimizer.iterations) == 10
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_own_optimizer_follows_sgd_and_survives_its_configuration() -> None:
+    own, sgd = Momentum(0.1), fk.optimizers.SGD(0.1, momentum=0.5)
+    a, b = fk.Variable(data((3, 4), 0)), fk.Variable(data((3, 4), 0))
+    for step in range(4):
+        g = fovea.tensor(data((3, 4), 10 + step))
+        own.apply([g], [a])
+        sgd.apply([g], [b])
+    np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5)
+    assert Momentum.from_config(own.get_config()).momentum == 0.5
+    saved = own.get_weights()
+    other = Momentum(0.1)
+    other.build([a])
+    other.set_weights(saved)
+    np.testing.assert_array_equal(other.sums[0].numpy(), own.sums[0].numpy())
+    assert int(other.iterations) == 4

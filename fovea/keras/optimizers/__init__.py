@@ -6,20 +6,34 @@ from typing import Any
 
 from fovea.keras.objects import lookup, serialize_keras_object
 from fovea.keras.optimizers import schedules
+from fovea.keras.optimizers.adadelta import Adadelta
+from fovea.keras.optimizers.adafactor import Adafactor
 from fovea.keras.optimizers.algorithms import SGD, Adagrad, Adam, Adamax, AdamW, Nadam, RMSprop
 from fovea.keras.optimizers.base import Optimizer
+from fovea.keras.optimizers.ftrl import Ftrl
+from fovea.keras.optimizers.lamb import Lamb
+from fovea.keras.optimizers.lion import Lion
 from fovea.keras.optimizers.loss_scale import LossScaleOptimizer
+from fovea.keras.optimizers.muon import Muon
+from fovea.keras.optimizers.schedule_free import ScheduleFreeAdamW
 
 __all__ = [
     "SGD",
+    "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
+    "Ftrl",
+    "Lamb",
+    "Lion",
     "LossScaleOptimizer",
+    "Muon",
     "Nadam",
     "Optimizer",
     "RMSprop",
+    "ScheduleFreeAdamW",
     "deserialize",
     "get",
     "schedules",
@@ -27,7 +41,10 @@ __all__ = [
     "with_loss_scale",
 ]
 
-_CLASSES = (SGD, Adagrad, Adam, AdamW, Adamax, LossScaleOptimizer, Nadam, RMSprop)
+_CLASSES = (
+    *(SGD, Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Ftrl, Lamb, Lion),
+    *(LossScaleOptimizer, Muon, Nadam, RMSprop, ScheduleFreeAdamW),
+)
 _KNOWN: dict[str, Any] = {
     **{c.__name__: c for c in _CLASSES},
     **{c.__name__.lower(): c for c in _CLASSES},

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 from fovea.errors import ArgumentError
+from fovea.keras.optimizers.arguments import attributes_of, common
 from fovea.keras.optimizers.base import Optimizer
 from fovea.ops.optim import (
     AdagradAttrs,
@@ -24,28 +24,6 @@ from fovea.ops.optim import (
 from fovea.ops.update import UpdateAttrs
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Adamax", "Nadam", "RMSprop"]
-
-
-@lru_cache(256)
-def _of(cls: type[UpdateAttrs], *values: Any) -> UpdateAttrs:
-    return cls.of(*values)
-
-
-def _common(local: dict[str, Any]) -> dict[str, Any]:
-    """The arguments that every optimizer passes to its base."""
-    names = (
-        "weight_decay",
-        "clipnorm",
-        "clipvalue",
-        "global_clipnorm",
-        "use_ema",
-        "ema_momentum",
-        "ema_overwrite_frequency",
-        "loss_scale_factor",
-        "gradient_accumulation_steps",
-        "name",
-    )
-    return {**{n: local[n] for n in names}, **local["kwargs"]}
 
 
 class SGD(Optimizer):
@@ -85,13 +63,15 @@ class SGD(Optimizer):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(learning_rate, **_common(locals()))
+        super().__init__(learning_rate, **common(locals()))
         if not 0 <= momentum <= 1:
             raise ArgumentError(f"SGD: momentum must lie in [0, 1], got {momentum}.")
         self.momentum, self.nesterov = momentum, nesterov
 
     def _attributes(self, decay: str) -> UpdateAttrs:
-        return _of(SgdAttrs, decay, False, self.momentum != 0, bool(self.nesterov), True, False)
+        return attributes_of(
+            SgdAttrs, decay, False, self.momentum != 0, bool(self.nesterov), True, False
+        )
 
     def _numbers(self) -> tuple[float, ...]:
         return (float(self.momentum), 0.0)
@@ -138,12 +118,12 @@ class Adam(Optimizer):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(learning_rate, **_common(locals()))
+        super().__init__(learning_rate, **common(locals()))
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
         self.amsgrad = amsgrad
 
     def _attributes(self, decay: str) -> UpdateAttrs:
-        return _of(AdamAttrs, decay, False, bool(self.amsgrad), "raw")
+        return attributes_of(AdamAttrs, decay, False, bool(self.amsgrad), "raw")
 
     def _numbers(self) -> tuple[float, ...]:
         return (float(self.beta_1), float(self.beta_2), float(self.epsilon))
@@ -182,8 +162,8 @@ class AdamW(Adam):
     ) -> None:
         if weight_decay is None:
             raise ArgumentError("AdamW: weight_decay must be a number.", fix="use Adam without it")
-        common = _common(locals())
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, **common)
+        shared = common(locals())
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, **shared)
 
 
 class RMSprop(Optimizer):
@@ -224,13 +204,13 @@ class RMSprop(Optimizer):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(learning_rate, **_common(locals()))
+        super().__init__(learning_rate, **common(locals()))
         self.rho, self.momentum = rho, momentum
         self.epsilon, self.centered = epsilon, centered
 
     def _attributes(self, decay: str) -> UpdateAttrs:
         momentum, centered = self.momentum > 0, bool(self.centered)
-        return _of(RmspropAttrs, decay, False, momentum, centered, "inside", True)
+        return attributes_of(RmspropAttrs, decay, False, momentum, centered, "inside", True)
 
     def _numbers(self) -> tuple[float, ...]:
         return (float(self.rho), float(self.epsilon), float(self.momentum))
@@ -275,11 +255,11 @@ class Adagrad(Optimizer):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(learning_rate, **_common(locals()))
+        super().__init__(learning_rate, **common(locals()))
         self.initial_accumulator_value, self.epsilon = initial_accumulator_value, epsilon
 
     def _attributes(self, decay: str) -> UpdateAttrs:
-        return _of(AdagradAttrs, decay, False, "inside")
+        return attributes_of(AdagradAttrs, decay, False, "inside")
 
     def _numbers(self) -> tuple[float, ...]:
         return (0.0, float(self.epsilon))
@@ -326,11 +306,11 @@ class Adamax(Optimizer):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(learning_rate, **_common(locals()))
+        super().__init__(learning_rate, **common(locals()))
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
     def _attributes(self, decay: str) -> UpdateAttrs:
-        return _of(AdamaxAttrs, decay, False, "ratio")
+        return attributes_of(AdamaxAttrs, decay, False, "ratio")
 
     def _numbers(self) -> tuple[float, ...]:
         return (float(self.beta_1), float(self.beta_2), float(self.epsilon))
@@ -364,11 +344,11 @@ class Nadam(Optimizer):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(learning_rate, **_common(locals()))
+        super().__init__(learning_rate, **common(locals()))
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
     def _attributes(self, decay: str) -> UpdateAttrs:
-        return _of(NadamAttrs, decay, False)
+        return attributes_of(NadamAttrs, decay, False)
 
     def _numbers(self) -> tuple[float, ...]:
         return (float(self.beta_1), float(self.beta_2), float(self.epsilon), 1.0)

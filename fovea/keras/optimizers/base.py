@@ -13,12 +13,12 @@ from fovea.errors import ArgumentError, ShapeError
 from fovea.functions import creation
 from fovea.keras.naming import auto_name, nearest
 from fovea.keras.objects import deserialize_keras_object, serialize_keras_object
+from fovea.keras.optimizers.engine import StepEngine, UpdateEngine
 from fovea.keras.optimizers.schedules import LearningRateSchedule
+from fovea.keras.optimizers.stepwise import Stepwise
 from fovea.keras.variables import Variable, assign
 from fovea.ops.op import Op
 from fovea.ops.update import UpdateAttrs
-from fovea.optim.optimizer import Group
-from fovea.optim.update import UpdateOptimizer
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -26,34 +26,11 @@ if TYPE_CHECKING:
 __all__ = ["Optimizer"]
 
 
-class _Engine(UpdateOptimizer):
-    """Runs a Keras optimizer's update op; a group with weight decay, and one without."""
-
-    def __init__(self, owner: Optimizer, params: list[Tensor]) -> None:
-        self.owner = owner
-        self.update = owner.update  # type: ignore[misc]
-        decayed = [p for p in params if owner.weight_decay and owner._decays(p)]
-        ids = {id(p) for p in decayed}
-        rest = [p for p in params if id(p) not in ids]
-        groups = [{"params": decayed, "decays": True}, {"params": rest, "decays": False}]
-        super().__init__([g for g in groups if g["params"]], {})
-
-    def attributes(self, group: Group, fresh: bool) -> UpdateAttrs:
-        return self.owner._attributes("decoupled" if group["decays"] else "none")
-
-    def numbers(self, group: Group) -> tuple[float, ...]:
-        rate, decay = self.owner._rate(), self.owner.weight_decay if group["decays"] else 0.0
-        return (rate, float(decay or 0.0), *self.owner._numbers())
-
-    def new_state(self, p: Tensor, name: str) -> Tensor:
-        initial = self.owner._initial(name)
-        if initial is None:
-            return super().new_state(p, name)
-        return creation.full_like(p.detach(), initial)
-
-
-class Optimizer:
+class Optimizer(Stepwise):
     """Base of Keras's optimizers.
+
+    A subclass makes its variables in ``build`` and gives ``update_step``, which changes one weight;
+    it may be captured in a compiled step as it is.
 
     Args:
         learning_rate: a number, a schedule, or a function without arguments.
@@ -71,10 +48,19 @@ class Optimizer:
 
     Raises:
         ArgumentError: an unknown argument, or one out of its range.
+
+    >>> import fovea
+    >>> class Signs(Optimizer):
+    ...     def update_step(self, gradient, variable, learning_rate):
+    ...         self.assign_sub(variable, learning_rate * gradient.sign())
+    >>> w = Variable([1.0, 2.0])
+    >>> Signs(learning_rate=0.5).apply([fovea.tensor([-3.0, 0.1])], [w])
+    >>> w.numpy().tolist()
+    [1.5, 1.5]
     """
 
     keras_module = "keras.optimizers"
-    update: ClassVar[Op]
+    update: ClassVar[Op | None] = None  # where there is none, update_step says what happens
     # Keras's names of the states, in the order of its files: lists of what each weight has, to the
     # engine's names.
     slots: ClassVar[tuple[tuple[tuple[str, str], ...], ...]] = ()
@@ -117,7 +103,8 @@ class Optimizer:
         self._iterations = 0
         self._excluded: set[int] = set()
         self._excluded_names: list[str] = []
-        self._engine: _Engine | None = None
+        self._engine: UpdateEngine | StepEngine | None = None
+        self._added: list[Variable] = []
         self._parameters: list[Any] = []
         self._averages: list[Tensor] = []
         self._accumulated: list[Tensor] = []
@@ -199,6 +186,9 @@ class Optimizer:
     @property
     def iterations(self) -> Tensor:
         """How many updates have been made."""
+        if isinstance(self._engine, StepEngine):
+            self._engine.sync()
+            return self._engine.iterations
         return creation.tensor(self._done())
 
     @iterations.setter
@@ -214,11 +204,11 @@ class Optimizer:
         self._parameters = list(variables)
         if not self._parameters:
             raise ArgumentError(f"{self.name}: there are no weights to optimize.")
-        self._engine = _Engine(self, self._parameters)
-        for group in self._engine.param_groups:
-            attrs = self._engine.attributes(group, True)
-            for p in group["params"]:
-                self._engine.state_of(p, attrs)
+        if self.update is None:
+            self._engine = StepEngine(self, self._parameters)
+        else:
+            self._engine = UpdateEngine(self, self._parameters)
+            self._engine.make_states()
         if self.use_ema:
             self._averages = [creation.zeros_like(p.detach()) for p in self._parameters]
         if self.gradient_accumulation_steps:
@@ -272,7 +262,8 @@ class Optimizer:
                 raise ArgumentError(f"{self.name}: give the weights, too, or call build first.")
             trainable_variables = self._parameters
         variables = list(trainable_variables)
-        self.build(variables)
+        if not self.built:
+            self.build(variables)
         known = {id(p) for p in self._parameters}
         for v in variables:
             if id(v) not in known:
@@ -404,7 +395,7 @@ class Optimizer:
     def _states(self) -> list[Tensor]:
         """The states in the order of Keras's files."""
         assert self._engine is not None
-        found: list[Tensor] = list(self._averages) + list(self._accumulated)
+        found: list[Tensor] = [*self._averages, *self._accumulated, *self._added]
         for names in self.slots:
             for p in self._parameters:
                 held = self._engine.state[p]
@@ -445,7 +436,8 @@ class Optimizer:
 
     def _restore_steps(self) -> None:
         """Each weight's own count of steps follows from the optimizer's."""
-        assert self._engine is not None
+        if not isinstance(self._engine, UpdateEngine):
+            return
         for p in self._parameters:
             held = self._engine.state[p]
             if "step" in held:

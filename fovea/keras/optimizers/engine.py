@@ -1,0 +1,108 @@
+"""What runs a Keras optimizer: its update op on all weights, or its ``update_step`` on each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fovea import watching
+from fovea.functions import creation
+from fovea.functions.pointwise import where
+from fovea.keras.variables import assign
+from fovea.ops.update import UpdateAttrs
+from fovea.optim.optimizer import Group
+from fovea.optim.update import UpdateOptimizer
+
+if TYPE_CHECKING:
+    from fovea.keras.optimizers.base import Optimizer
+    from fovea.tensor import Tensor
+
+__all__ = ["StepEngine", "UpdateEngine"]
+
+
+class UpdateEngine(UpdateOptimizer):
+    """Runs a Keras optimizer's update op; a group with weight decay, and one without."""
+
+    def __init__(self, owner: Optimizer, params: list[Tensor]) -> None:
+        self.owner = owner
+        assert owner.update is not None
+        self.update = owner.update  # type: ignore[misc]
+        decayed = [p for p in params if owner.weight_decay and owner._decays(p)]
+        ids = {id(p) for p in decayed}
+        rest = [p for p in params if id(p) not in ids]
+        groups = [{"params": decayed, "decays": True}, {"params": rest, "decays": False}]
+        super().__init__([g for g in groups if g["params"]], {})
+
+    def make_states(self) -> None:
+        """Give every weight its state."""
+        for group in self.param_groups:
+            attrs = self.attributes(group, True)
+            for p in group["params"]:
+                self.state_of(p, attrs)
+
+    def attributes(self, group: Group, fresh: bool) -> UpdateAttrs:
+        return self.owner._attributes("decoupled" if group["decays"] else "none")
+
+    def numbers(self, group: Group) -> tuple[float, ...]:
+        rate, decay = self.owner._rate(), self.owner.weight_decay if group["decays"] else 0.0
+        return (rate, float(decay or 0.0), *self.owner._numbers())
+
+    def new_state(self, p: Tensor, name: str) -> Tensor:
+        initial = self.owner._initial(name)
+        if initial is None:
+            return super().new_state(p, name)
+        return creation.full_like(p.detach(), initial)
+
+
+class StepEngine:
+    """Runs a Keras optimizer's ``update_step`` for each weight.
+
+    The learning rate and the number of updates are tensors, so that a program that was captured
+    from a step follows them.
+    """
+
+    def __init__(self, owner: Optimizer, params: list[Tensor]) -> None:
+        self.owner = owner
+        self.param_groups: list[Group] = [{"params": params}]
+        self.rate = creation.from_array(np.zeros((), np.float32))
+        self.iterations = creation.from_array(np.zeros((), np.int64))
+        self._numbers = self.rate._array(), self.iterations._array()
+
+    @property
+    def state(self) -> dict[Any, dict[Any, Any]]:
+        """The optimizer's variables."""
+        return {0: dict(enumerate(self.owner._added))}
+
+    def attributes(self, group: Group, fresh: bool) -> tuple[Any, ...]:
+        """The options that a captured step takes as they are."""
+        return tuple(
+            (k, v)
+            for k, v in vars(self.owner).items()
+            if not k.startswith("_") and isinstance(v, bool | int | float | str | None)
+        )
+
+    def sync(self) -> None:
+        """Write the learning rate and the number of updates into the tensors."""
+        values = self.owner._rate(), self.owner._done()
+        for held, array, value in zip(
+            (self.rate, self.iterations), self._numbers, values, strict=True
+        ):
+            if array[()] != np.asarray(value, array.dtype):
+                array[()] = value
+                held.storage.version += 1
+
+    def step_unless(self, skip: Tensor | None) -> None:
+        """Update the weights that have a gradient; nothing changes where ``skip`` is 1."""
+        self.sync()
+        if watching.watcher is not None:
+            watching.watcher.optimizer(self)
+        weights = [p for p in self.param_groups[0]["params"] if p.grad is not None]
+        changed = [*weights, *self.owner._added] if skip is not None else []
+        before = [t.detach().clone() for t in changed]
+        self.owner._apply_weight_decay(weights)
+        for p in weights:
+            self.owner.update_step(p.grad, p, self.rate)
+        for t, old in zip(changed, before, strict=True):
+            assert skip is not None
+            assign(t, where(skip.eq(1), old, t.detach()))
