@@ -175,7 +175,7 @@ def _finish(
     changed = [n for n, (t, v) in enumerate(zip(tensors, versions, strict=True))
                if t.storage.version != v]  # fmt: skip
     outputs += [tracer.value_of(tensors[n]) for n in changed]
-    kept |= _on_tape(found) | {id(t.storage) for t in tensors}
+    kept |= _on_tape(found) | _attached(found) | {id(t.storage) for t in tensors}
     made.slots, made.dropped, made.changed = slots, dropped, changed
     made.escaped = [v for storage, v in tracer.alive() if id(storage) not in kept]
     made.graph = tracer.graph(outputs)
@@ -196,6 +196,15 @@ def _source(tracer: Tracer, t: Any, tensors: Sequence[Any], outputs: list[Value]
             return ("argument", n)
     outputs.append(value)
     return len(outputs) - 1
+
+
+def _attached(found: Sequence[Any]) -> set[int]:
+    """The storages of tensors that results carry along as attributes (as the logits of a softmax):
+    hints, which a program's results do without.
+    """
+    held = [v for t in found for v in getattr(t, "__dict__", {}).values()]
+    flat = [v for item in held for v in (item if isinstance(item, tuple) else (item,))]
+    return {id(v.storage) for v in flat if is_tensor(v)}
 
 
 def _on_tape(tensors: Sequence[Any]) -> set[int]:

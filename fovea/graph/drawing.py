@@ -21,7 +21,7 @@ _FAMILIES: Final = {
     "reductions, pooling": ("#fbe3c6", ("reduce", "pool", "softmax", "resize")),
     "loss": ("#f8cfcf", ("loss",)),
     "copies, indices": ("#e6e6e6", ("shape", "memory", "index")),
-    "changes of states": ("#f6efb5", ("optim", "random")),
+    "changes of states": ("#f6efb5", ("update", "random")),
 }
 _COLORS: Final = {file: color for color, files in _FAMILIES.values() for file in files}
 _OTHER, _ENDS = "#f4f4f4", "#ffffff"

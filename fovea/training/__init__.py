@@ -1,5 +1,7 @@
 """The training engine: one loop behind ``fit`` and the command line, its callbacks, its metrics."""
 
+from fovea.training.averages import SwapEMAWeights
+from fovea.training.backup import BackupAndRestore
 from fovea.training.batches import Batches
 from fovea.training.callbacks import Callback, CallbackList, Logs, numbers
 from fovea.training.checkpoint import ModelCheckpoint, atomic_path
@@ -16,9 +18,12 @@ from fovea.training.monitor import (
     set_learning_rate,
 )
 from fovea.training.progress import Progbar
+from fovea.training.remote import RemoteMonitor
+from fovea.training.tensorboard import TensorBoard
 
 __all__ = [
     "Accuracy",
+    "BackupAndRestore",
     "Batches",
     "CSVLogger",
     "Callback",
@@ -38,6 +43,9 @@ __all__ = [
     "Progbar",
     "ProgbarLogger",
     "ReduceLROnPlateau",
+    "RemoteMonitor",
+    "SwapEMAWeights",
+    "TensorBoard",
     "TerminateOnNaN",
     "Validation",
     "atomic_path",

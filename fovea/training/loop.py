@@ -91,10 +91,10 @@ class Loop:
         """
         events = self._events(callbacks, verbose, epochs, batches.steps, history=True)
         model, logs = self.model, {}
-        model.stop_training = False
-        events.on_train_begin()
+        model.stop_training, model._initial_epoch = False, initial_epoch
+        events.on_train_begin()  # a callback may know that more has been done
         try:
-            for epoch in range(initial_epoch, epochs):
+            for epoch in range(model._initial_epoch, epochs):
                 events.on_epoch_begin(epoch)
                 logs = self._train_epoch(batches, events)
                 if validation is not None and validation.due(epoch):

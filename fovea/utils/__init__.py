@@ -1,5 +1,5 @@
-"""Tools around training: ``fovea.utils.data`` (datasets and loaders) and
-``fovea.utils.download``.
+"""Tools around training: ``fovea.utils.data`` (datasets and loaders), ``fovea.utils.download`` and
+``fovea.utils.tensorboard``.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__all__ = ["data", "download"]
+__all__ = ["data", "download", "tensorboard"]
 
 
 def __getattr__(name: str) -> Any:

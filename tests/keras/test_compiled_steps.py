@@ -38,3 +38,15 @@ def test_they_are_not(how: dict[str, Any]) -> None:
     model, losses = fitted(**how)
     assert model._learn_program is None
     assert np.allclose(losses, expected, rtol=1e-5)
+
+
+def test_models_compile_by_themselves() -> None:
+    """A softmax's output carries its logits along for the loss; that is no result left behind."""
+    model = models.Sequential([layers.Input((4,)), layers.Dense(3, activation="softmax")])
+    compiled = fovea.compile(model, strict=True)
+    x = fovea.randn(5, 4)
+    for _ in range(3):
+        np.testing.assert_allclose(
+            compiled(x).detach().numpy(), model(x).detach().numpy(), rtol=1e-6
+        )
+    assert compiled.programs
