@@ -7,6 +7,7 @@ tensors, layers and gradients.
 
 from __future__ import annotations
 
+import builtins as _builtins
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -64,23 +65,33 @@ from fovea.functions.creation import (
     zeros_like,
 )
 from fovea.functions.indexing import (
-    argsort,
-    bincount,
     gather,
     index_select,
     masked_fill,
     masked_select,
     nonzero,
-    scatter,
-    scatter_add,
-    searchsorted,
-    sort,
     take,
     take_along_dim,
-    topk,
-    unique,
 )
 from fovea.functions.linalg import addmm, baddbmm, bmm, dot, einsum, matmul, mm, mv, outer
+from fovea.functions.ordering import (
+    argsort,
+    argwhere,
+    bincount,
+    bucketize,
+    cummax,
+    cummin,
+    histc,
+    isin,
+    kthvalue,
+    mode,
+    msort,
+    searchsorted,
+    sort,
+    topk,
+    unique,
+    unique_consecutive,
+)
 from fovea.functions.pointwise import abs_ as abs
 from fovea.functions.pointwise import (
     acos,
@@ -179,6 +190,7 @@ from fovea.functions.reductions import (
     norm,
     prod,
     std,
+    std_mean,
     var,
     var_mean,
 )
@@ -186,6 +198,22 @@ from fovea.functions.reductions import any_ as any
 from fovea.functions.reductions import max_ as max
 from fovea.functions.reductions import min_ as min
 from fovea.functions.reductions import sum_ as sum
+from fovea.functions.scattering import (
+    diagonal_scatter,
+    index_add,
+    index_copy,
+    index_fill,
+    index_put,
+    index_put_,
+    index_reduce,
+    masked_scatter,
+    put,
+    scatter,
+    scatter_add,
+    scatter_reduce,
+    select_scatter,
+    slice_scatter,
+)
 from fovea.functions.shaping import (
     as_strided,
     broadcast_tensors,
@@ -277,7 +305,8 @@ def broadcast_shapes(*shapes: Any) -> Size:
     >>> broadcast_shapes((3, 1), (4,))
     fovea.Size([3, 4])
     """
-    return Size(_broadcast_shapes("broadcast_shapes", *shapes))
+    sizes = [(s,) if isinstance(s, _builtins.int) else s for s in shapes]
+    return Size(_broadcast_shapes("broadcast_shapes", *sizes))
 
 
 def numel(input: Tensor) -> Any:

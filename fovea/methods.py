@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fovea import dispatch, dtypes
-from fovea.functions import creation, indexing, linalg, pointwise, reductions, shaping
+from fovea.functions import (
+    creation,
+    indexing,
+    linalg,
+    ordering,
+    pointwise,
+    reductions,
+    scattering,
+    shaping,
+)
 from fovea.functions import random as random_functions
 from fovea.functions.pointwise import into, unary_into
 from fovea.ops import elementwise as ops
@@ -34,8 +43,11 @@ def _like(make: Any) -> Any:
 
 
 def _cast(dtype: dtypes.DType) -> Any:
-    def call(self: Tensor) -> Tensor:
-        return pointwise.to_dtype(self, dtype)
+    def call(self: Tensor, memory_format: str = shaping.preserve_format) -> Tensor:
+        cast = pointwise.to_dtype(self, dtype)
+        if memory_format == shaping.preserve_format:
+            return cast
+        return shaping.contiguous(cast, memory_format)
 
     call.__doc__ = f"The values as {dtype.name}."
     return call
@@ -71,6 +83,20 @@ def sub_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     return _sub_(self, other if alpha == 1 else pointwise.mul(other, alpha))
 
 
+def div_(self: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+    """``self /= other``; ``rounding_mode`` as in ``div``."""
+    if rounding_mode is None:
+        return _div_(self, other)
+    return indexing.copy_(self, pointwise.div(self, other, rounding_mode=rounding_mode))
+
+
+def round_(self: Tensor, *, decimals: int = 0) -> Tensor:
+    """``round`` in place."""
+    if decimals:
+        return indexing.copy_(self, pointwise.round_(self, decimals=decimals))
+    return _round_(self)
+
+
 def addcmul_(self: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """``self += value * tensor1 * tensor2``."""
     return add_(self, pointwise.mul(tensor1, tensor2), alpha=value)
@@ -94,6 +120,7 @@ def inplace_view(self: Tensor, viewed: Tensor) -> Tensor:
 
 
 _add_, _sub_ = into("add_", ops.add), into("sub_", ops.sub)
+_div_, _round_ = into("div_", ops.div, True), unary_into(ops.round_)
 
 
 class Methods:
@@ -196,7 +223,7 @@ class Methods:
     __lshift__, __rshift__ = pointwise.bitwise_left_shift, pointwise.bitwise_right_shift
 
     # in place
-    add_, sub_, mul_, div_ = add_, sub_, into("mul_", ops.mul), into("div_", ops.div, True)
+    add_, sub_, mul_, div_ = add_, sub_, into("mul_", ops.mul), div_
     pow_, remainder_, fmod_ = (
         into("pow_", ops.pow_),
         into("remainder_", ops.remainder),
@@ -217,21 +244,22 @@ class Methods:
     sigmoid_, tanh_, relu_, floor_, ceil_ = (
         unary_into(o) for o in (ops.sigmoid, ops.tanh, ops.relu, ops.floor, ops.ceil)
     )
-    round_, trunc_, sign_, sin_, cos_ = (
-        unary_into(o) for o in (ops.round_, ops.trunc, ops.sign, ops.sin, ops.cos)
-    )
+    trunc_, sign_, sin_, cos_ = (unary_into(o) for o in (ops.trunc, ops.sign, ops.sin, ops.cos))
+    round_ = round_
     clamp_, clip_, fill_, zero_, lerp_ = clamp_, clamp_, fill_, zero_, lerp_
     addcmul_, addcdiv_, copy_ = addcmul_, addcdiv_, indexing.copy_
     masked_fill_, scatter_, scatter_add_ = (
         indexing.masked_fill_,
-        indexing.scatter_,
-        indexing.scatter_add_,
+        scattering.scatter_,
+        scattering.scatter_add_,
     )
-    index_put_, index_add_, index_fill_ = (
-        indexing.index_put_,
-        indexing.index_add_,
-        indexing.index_fill_,
+    index_put_, index_add_, index_fill_, index_copy_ = (
+        scattering.index_put_,
+        scattering.index_add_,
+        scattering.index_fill_,
+        scattering.index_copy_,
     )
+    fill_diagonal_ = scattering.fill_diagonal_
 
     # reductions
     sum, mean, prod, amax, amin = (
@@ -284,11 +312,21 @@ class Methods:
 
     # indexing and order
     __getitem__, __setitem__ = indexing.getitem, indexing.setitem
-    gather, scatter, scatter_add = indexing.gather, indexing.scatter, indexing.scatter_add
-    index_select, take, nonzero = indexing.index_select, indexing.take, indexing.nonzero
+    gather, take, nonzero = indexing.gather, indexing.take, indexing.nonzero
+    index_select, take_along_dim = indexing.index_select, indexing.take_along_dim
     masked_select, masked_fill = indexing.masked_select, indexing.masked_fill
-    sort, argsort, topk, unique = indexing.sort, indexing.argsort, indexing.topk, indexing.unique
-    bincount = indexing.bincount
+    scatter, scatter_add = scattering.scatter, scattering.scatter_add
+    scatter_reduce, index_reduce = scattering.scatter_reduce, scattering.index_reduce
+    index_add, index_copy = scattering.index_add, scattering.index_copy
+    index_fill, index_put = scattering.index_fill, scattering.index_put
+    put, masked_scatter = scattering.put, scattering.masked_scatter
+    slice_scatter, select_scatter = scattering.slice_scatter, scattering.select_scatter
+    diagonal_scatter = scattering.diagonal_scatter
+    sort, argsort, msort, topk = ordering.sort, ordering.argsort, ordering.msort, ordering.topk
+    kthvalue, mode = ordering.kthvalue, ordering.mode
+    cummax, cummin = ordering.cummax, ordering.cummin
+    unique, unique_consecutive = ordering.unique, ordering.unique_consecutive
+    bincount, histc, argwhere = ordering.bincount, ordering.histc, ordering.argwhere
 
     # products
     matmul, mm, bmm, mv, dot = linalg.matmul, linalg.mm, linalg.bmm, linalg.mv, linalg.dot

@@ -196,9 +196,12 @@ def constant(value: bool | int | float, dtype: DType) -> Tensor:
     return found
 
 
-def scalar_tensor(s: bool | int | float, *, dtype: Any = None) -> Tensor:
+def scalar_tensor(
+    s: bool | int | float, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A 0-d tensor (default dtype unless given)."""
-    return from_array(np.asarray(s), dtypes.as_dtype(dtype or dtypes.get_default_dtype()))
+    devices.as_device(device)
+    return finish(from_array(np.asarray(s), _float_or(dtype)), requires_grad)
 
 
 def full(
@@ -387,6 +390,8 @@ def arange(
         else dtypes.get_default_dtype()
     )
     n = max(0, math.ceil((end - start) / step))
+    if not whole and not kind.is_floating_point:
+        start, step, whole = int(start), int(step), True
     values = (
         np.arange(n, dtype=np.int64) * step + start
         if whole
@@ -410,16 +415,35 @@ def linspace(
     tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
     devices.as_device(device)
-    if steps < 0:
-        raise ArgumentError(f"linspace: steps must not be negative, got {steps}.")
-    return finish(from_array(np.linspace(start, end, steps), _float_or(dtype)), requires_grad)
+    kind = _float_or(dtype)
+    return finish(from_array(_evenly("linspace", start, end, steps, kind), kind), requires_grad)
 
 
 def logspace(
-    start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None
+    start: float,
+    end: float,
+    steps: int,
+    base: float = 10.0,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """``base`` to the power of ``linspace(start, end, steps)``."""
-    return from_array(np.power(base, np.linspace(start, end, steps)), _float_or(dtype))
+    devices.as_device(device)
+    kind = _float_or(dtype)
+    powers = np.power(base, _evenly("logspace", start, end, steps, kind))
+    return finish(from_array(powers, kind), requires_grad)
+
+
+def _evenly(name: str, start: Any, end: Any, steps: int, kind: DType) -> np.ndarray[Any, Any]:
+    """Numbers from ``start`` to ``end`` (numbers, or 0-d tensors); whole ones for integer types."""
+    if steps < 0:
+        raise ArgumentError(f"{name}: steps must not be negative, got {steps}.")
+    first, last = (v.item() if is_tensor(v) else v for v in (start, end))
+    if not kind.is_floating_point:
+        first, last = int(first), int(last)
+    return np.linspace(first, last, steps)
 
 
 def eye(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from fovea import dispatch, dtypes
 from fovea.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError, describe
 from fovea.functions.creation import constant, from_array
 from fovea.functions.pointwise import to_dtype
-from fovea.functions.reductions import ValuesIndices
 from fovea.functions.shaping import expand, narrow, reshape
 from fovea.ops import elementwise as elementwise_ops
 from fovea.ops import index as ops
@@ -244,12 +242,10 @@ def _adjacent(picks: list[tuple[int, Tensor]]) -> tuple[tuple[int, ...], list[Te
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """Where elements are not zero: an (n, ndim) int64 tensor, or one index tensor a dimension."""
-    found = np.nonzero(input._array())
+    found = np.nonzero(np.atleast_1d(input._array()))
     if as_tuple:
         return tuple(from_array(a) for a in found)
-    return from_array(
-        np.stack(found, -1) if found else np.zeros((int(bool(input.item())), 0), np.int64)
-    )
+    return from_array(np.stack(found, -1)[:, : input.ndim])
 
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
@@ -257,7 +253,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     from fovea.functions.shaping import broadcast_tensors
 
     x, m = broadcast_tensors(input, mask)
-    return getitem(x, m)
+    return getitem(reshape(x, -1), reshape(m, -1)) if m.ndim == 0 else getitem(x, m)
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
@@ -287,41 +283,11 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     tensor([[2],
             [3]])
     """
+    if not index.numel():
+        return reshape(narrow(reshape(input, -1), 0, 0, 0), index.shape)
+    if input.ndim == 0:
+        input = reshape(input, 1 if index.ndim else ())
     return ops.gather.bind((input, index), _index_dim("gather", input, dim))
-
-
-def scatter(
-    input: Tensor, dim: int, index: Tensor, src: Any, *, reduce: str | None = None
-) -> Tensor:
-    """A copy with ``src`` written at ``index`` along ``dim``; ``reduce="add"`` sums instead."""
-    if not is_tensor(src):
-        src = expand(constant(src, input.dtype), *index.shape)
-    if reduce not in (None, "add"):
-        raise ArgumentError(f"scatter: reduce is None or 'add', got {reduce!r}.")
-    op = ops.scatter if reduce is None else ops.scatter_add
-    return op.bind((input, index, src), _index_dim("scatter", input, dim))
-
-
-def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """A copy with ``src`` summed in at ``index`` along ``dim``."""
-    return ops.scatter_add.bind((input, index, src), _index_dim("scatter_add", input, dim))
-
-
-def scatter_(
-    self: Tensor, dim: int, index: Tensor, src: Any, *, reduce: str | None = None
-) -> Tensor:
-    """``scatter`` in place."""
-    if not is_tensor(src):
-        src = expand(constant(src, self.dtype), *index.shape)
-    op = ops.scatter if reduce is None else ops.scatter_add
-    return dispatch.bind_into(op, self, (self, index, src), _index_dim("scatter_", self, dim))
-
-
-def scatter_add_(self: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """``scatter_add`` in place."""
-    return dispatch.bind_into(
-        ops.scatter_add, self, (self, index, src), _index_dim("scatter_add_", self, dim)
-    )
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -329,6 +295,8 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     d = normalize_dim("index_select", dim, input.ndim)
     if index.ndim > 1:
         raise ShapeError(f"index_select: index must be 1-D, got {describe(index)}.")
+    if input.ndim == 0:
+        return reshape(index_select(reshape(input, 1), 0, index), ())
     return ops.index.bind(
         (input, reshape(to_dtype(index, dtypes.int64), -1)), ops.IndexAttrs.of((d,))
     )
@@ -348,105 +316,3 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     grown_index = expand(indices, [indices.shape[i] if i == d else n for i, n in enumerate(shape)])
     grown = expand(input, [input.shape[i] if i == d else n for i, n in enumerate(shape)])
     return gather(grown, d, grown_index)
-
-
-def index_put_(
-    self: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False
-) -> Tensor:
-    """Write (or sum) ``values`` at ``indices``, in place."""
-    view, picks = _basic(self, tuple(indices))
-    dims, found = _adjacent(picks)
-    values = to_dtype(values, self.dtype)
-    dispatch.bind_into(
-        ops.index_put, view, (view, values, *found), ops.IndexPutAttrs.of(dims, accumulate)
-    )
-    return self
-
-
-def index_add_(
-    self: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1
-) -> Tensor:
-    """Sum rows of ``source`` into the rows that ``index`` names, in place."""
-    d = normalize_dim("index_add_", dim, self.ndim)
-    added = source if alpha == 1 else source * alpha
-    attrs = ops.IndexPutAttrs.of((d,), True)
-    return dispatch.bind_into(
-        ops.index_put, self, (self, added, to_dtype(index, dtypes.int64)), attrs
-    )
-
-
-def index_fill_(self: Tensor, dim: int, index: Tensor, value: float) -> Tensor:
-    """Set the rows that ``index`` names, in place."""
-    d = normalize_dim("index_fill_", dim, self.ndim)
-    attrs = ops.IndexPutAttrs.of((d,), False)
-    return dispatch.bind_into(
-        ops.index_put,
-        self,
-        (self, constant(value, self.dtype), to_dtype(index, dtypes.int64)),
-        attrs,
-    )
-
-
-def sort(
-    input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True
-) -> ValuesIndices:
-    """Values in order along ``dim``, and where they stood; always stable.
-
-    >>> import fovea
-    >>> sort(fovea.tensor([3, 1, 2])).values
-    tensor([1, 2, 3])
-    """
-    d = normalize_dim("sort", dim, input.ndim)
-    return ValuesIndices(*ops.sort.bind((input,), ops.SortAttrs.of(d, bool(descending))))
-
-
-def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
-    """The indices that sort a tensor along ``dim``."""
-    return sort(input, dim, descending).indices
-
-
-def topk(
-    input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
-) -> ValuesIndices:
-    """The ``k`` largest (or smallest) values along ``dim``, in order, and their indices."""
-    d = normalize_dim("topk", dim, input.ndim)
-    size = input.shape[d] if input.ndim else 1
-    if not 0 <= k <= size:
-        raise OutOfRangeError(f"topk: k={k} is out of range for dimension {d} of size {size}.")
-    values, indices = sort(input, d, descending=largest)
-    if input.ndim == 0:
-        return ValuesIndices(values, indices)
-    return ValuesIndices(narrow(values, d, 0, k), narrow(indices, d, 0, k))
-
-
-def unique(
-    input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False
-) -> Any:
-    """The distinct elements, in order; on request with each element's place among them and their
-    counts.
-    """
-    values, inverse, counts = np.unique(input._array(), return_inverse=True, return_counts=True)
-    out = [from_array(values, input.dtype)]
-    if return_inverse:
-        out.append(from_array(inverse.reshape(input.shape)))
-    if return_counts:
-        out.append(from_array(counts))
-    return out[0] if len(out) == 1 else tuple(out)
-
-
-def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
-    """How often each non-negative integer occurs (or the sum of its weights)."""
-    values = input._array()
-    if input.dtype.is_floating_point or input.ndim != 1 or (values.size and int(values.min()) < 0):
-        raise ArgumentError(
-            f"bincount: expected a 1-D tensor of non-negative integers, got {describe(input)}."
-        )
-    found = np.bincount(values, None if weights is None else weights._array(), minlength)
-    return from_array(found, weights.dtype if weights is not None else None)
-
-
-def searchsorted(sorted_sequence: Tensor, values: Any, *, right: bool = False) -> Tensor:
-    """Where each value would be inserted into a sorted 1-D sequence."""
-    array = values._array() if is_tensor(values) else np.asarray(values)
-    side: Any = "right" if right else "left"
-    return from_array(np.asarray(np.searchsorted(sorted_sequence._array(), array, side=side)))

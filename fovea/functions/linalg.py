@@ -92,7 +92,13 @@ def addmm(
     input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1
 ) -> Tensor:
     """``beta * input + alpha * (mat1 @ mat2)``."""
-    y = mm(mat1, mat2)
+    return _plus(input, mm(mat1, mat2), beta, alpha)
+
+
+def _plus(input: Tensor, y: Tensor, beta: float, alpha: float) -> Tensor:
+    """``beta * input + alpha * y``; factors of integers are cut to integers."""
+    if not y.dtype.is_floating_point:
+        beta, alpha = int(beta), int(alpha)
     y = y if alpha == 1 else mul(y, alpha)
     return y if beta == 0 else add(y, input if beta == 1 else mul(input, beta))
 
@@ -102,9 +108,7 @@ def baddbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1
 ) -> Tensor:
     """``beta * input + alpha * (batch1 @ batch2)``."""
-    y = bmm(batch1, batch2)
-    y = y if alpha == 1 else mul(y, alpha)
-    return y if beta == 0 else add(y, input if beta == 1 else mul(input, beta))
+    return _plus(input, bmm(batch1, batch2), beta, alpha)
 
 
 def einsum(equation: str, *operands: Any) -> Tensor:

@@ -210,10 +210,17 @@ sin, cos, tan = _unary(ops.sin), _unary(ops.cos), _unary(ops.tan)
 asin, acos, atan = _unary(ops.asin), _unary(ops.acos), _unary(ops.atan)
 sinh, cosh, tanh = _unary(ops.sinh), _unary(ops.cosh), _unary(ops.tanh)
 sigmoid, erf = _unary(ops.sigmoid), _unary(ops.erf)
-neg, abs_, sign, square = (_unary(o, False) for o in (ops.neg, ops.abs_, ops.sign, ops.square))
+neg, abs_, sign = (_unary(o, False) for o in (ops.neg, ops.abs_, ops.sign))
 floor, ceil, trunc, relu = (_unary(o, False) for o in (ops.floor, ops.ceil, ops.trunc, ops.relu))
 isnan, isinf, isfinite = (_unary(o, False) for o in (ops.isnan, ops.isinf, ops.isfinite))
 logical_not, bitwise_not = _unary(ops.logical_not, False), _unary(ops.bitwise_not, False)
+
+
+def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """``input * input``; booleans as int64."""
+    if input.dtype is dtypes.bool_:
+        input = to_dtype(input, dtypes.int64)
+    return finish(ops.square.bind((input,)), out)
 
 
 def round_(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Tensor:
@@ -303,6 +310,8 @@ def isclose(
 ) -> Tensor:
     """Whether ``|input - other| <= atol + rtol * |other|``, element by element."""
     a, b = operands("isclose", input, other)
+    if a.dtype is dtypes.bool_:
+        return eq(a, b)
     near = le(abs_(sub(a, b)), add(mul(abs_(b), rtol), atol))
     close = logical_or(eq(a, b), logical_and(near, isfinite(b)))
     return logical_or(close, logical_and(isnan(a), isnan(b))) if equal_nan else close
@@ -324,6 +333,8 @@ def nan_to_num(
     input: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Tensor:
     """Replace NaN and the infinities (by default with 0 and the largest finite values)."""
+    if not input.dtype.is_floating_point:
+        return input.clone()
     info = dtypes.finfo(input.dtype)
     high, low = info.max if posinf is None else posinf, info.min if neginf is None else neginf
     result = where(isnan(input), nan, input)

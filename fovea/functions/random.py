@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from fovea import devices, dispatch, dtypes
 from fovea import random as generators
 from fovea.dtypes import DType
-from fovea.errors import ArgumentError, ShapeError
+from fovea.errors import ArgumentError
 from fovea.functions.creation import _into as into_out
 from fovea.functions.creation import empty_like, finish
 from fovea.functions.sizes import parse_size
 from fovea.ops import random as ops
 from fovea.ops.op import Attrs, Op
+from fovea.ops.rules import broadcast_shapes
 from fovea.size import Size
 from fovea.tensorbase import is_tensor
 
@@ -198,6 +199,7 @@ def normal(
     generator: Generator | None = None,
     out: Tensor | None = None,
     dtype: Any = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
@@ -225,11 +227,12 @@ def normal(
     if (is_tensor(std) and bool((std < 0).any())) or (not is_tensor(std) and std < 0):
         raise ArgumentError("normal: std must not be negative.")
     like = mean if is_tensor(mean) else std
-    if is_tensor(mean) and is_tensor(std) and std.shape != mean.shape:
-        if std.numel() != mean.numel():
-            raise ShapeError(f"normal: mean has shape {tuple(mean.shape)}, std {tuple(std.shape)}.")
-        std = std.reshape(mean.shape)
-    unit = randn(like.shape, generator=generator, dtype=like.dtype)
+    shape: Any = like.shape
+    if is_tensor(mean) and is_tensor(std):
+        if std.numel() == mean.numel():
+            std = std.reshape(mean.shape)
+        shape = broadcast_shapes("normal", mean.shape, std.shape)
+    unit = randn(shape, generator=generator, dtype=like.dtype)
     result: Tensor = unit * (std.detach() if is_tensor(std) else std) + (
         mean.detach() if is_tensor(mean) else mean
     )

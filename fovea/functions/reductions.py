@@ -95,14 +95,19 @@ def _boolean(input: Tensor) -> Tensor:
     return to_dtype(input, dtypes.bool_)
 
 
+def _truth(result: Tensor, input: Tensor) -> Tensor:
+    """PyTorch keeps uint8, which once was its type of truth values."""
+    return to_dtype(result, dtypes.uint8) if input.dtype is dtypes.uint8 else result
+
+
 def any_(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """Whether any element (along ``dim``) is not zero."""
-    return _reduce(ops.any_, _boolean(input), dim, keepdim)
+    return _truth(_reduce(ops.any_, _boolean(input), dim, keepdim), input)
 
 
 def all_(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """Whether all elements (along ``dim``) are not zero."""
-    return _reduce(ops.all_, _boolean(input), dim, keepdim)
+    return _truth(_reduce(ops.all_, _boolean(input), dim, keepdim), input)
 
 
 def _arg(op: Op, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
@@ -218,14 +223,36 @@ def std(
 
 
 def var_mean(
-    input: Tensor, dim: Any = None, *, correction: int = 1, keepdim: bool = False
+    input: Tensor,
+    dim: Any = None,
+    unbiased: Any = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
 ) -> tuple[Tensor, Tensor]:
     """Variance and mean."""
-    return var(input, dim, keepdim=keepdim, correction=correction), mean(input, dim, keepdim)
+    along = None if isinstance(dim, bool) else dim
+    variance = var(input, dim, unbiased, keepdim, correction=correction)
+    return variance, mean(input, along, keepdim)
+
+
+def std_mean(
+    input: Tensor,
+    dim: Any = None,
+    unbiased: Any = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
+) -> tuple[Tensor, Tensor]:
+    """Standard deviation and mean."""
+    variance, center = var_mean(input, dim, unbiased, keepdim, correction=correction)
+    return sqrt(variance), center
 
 
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """``log(sum(exp(x)))`` along ``dim``, without overflow."""
+    if not input.dtype.is_floating_point:
+        input = to_dtype(input, dtypes.get_default_dtype())
     dims = normalize_dims("logsumexp", dim, input.ndim)
     peak = amax(input, dims, keepdim=True).detach()
     peak = peak.masked_fill(peak.isinf(), 0.0)
@@ -271,12 +298,14 @@ def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
 
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """The lower median of all elements, or values and indices along ``dim``."""
-    from fovea.functions.indexing import sort
+    from fovea.functions.ordering import sort
 
     if dim is None:
         flat = sort(input.reshape(-1)).values
         return flat[(flat.shape[0] - 1) // 2]
     d = normalize_dim("median", dim, input.ndim)
+    if input.ndim == 0:
+        return ValuesIndices(*sort(input))
     values, order = sort(input, d)
     k = (input.shape[d] - 1) // 2
     picked, where = values.narrow(d, k, 1), order.narrow(d, k, 1)

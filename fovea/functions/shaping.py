@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fovea.errors import ArgumentError, OutOfRangeError, ShapeError, describe
-from fovea.functions.creation import strided_over
+from fovea.functions.creation import from_array, strided_over
 from fovea.functions.pointwise import result_type, to_dtype
 from fovea.ops import shape as ops
 from fovea.ops.op import contiguous_strides
@@ -361,18 +363,50 @@ def tile(input: Tensor, dims: Sequence[int]) -> Tensor:
     return repeat(input, (1,) * (input.ndim - len(counts)) + counts)
 
 
-def repeat_interleave(input: Tensor, repeats: int, dim: int | None = None) -> Tensor:
-    """Each element (along ``dim``) ``repeats`` times in a row."""
+def repeat_interleave(
+    input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
+    """Each element (along ``dim``) ``repeats`` times in a row.
+
+    Args:
+        repeats: a number, or an integer tensor with one for each element. Without it, ``input``
+            holds the counts, and the result the indices that they repeat.
+        dim: None repeats the elements of the flattened tensor.
+        output_size: ignored: the result's size follows from ``repeats``.
+
+    >>> import fovea
+    >>> repeat_interleave(fovea.tensor([5, 6]), fovea.tensor([2, 1]))
+    tensor([5, 5, 6])
+    """
+    if repeats is None:
+        return _repeated_places(input)
     if dim is None:
         input, dim = reshape(input, -1), 0
+    if is_tensor(repeats) and repeats.numel() != 1:
+        from fovea.functions.indexing import index_select
+
+        if repeats.numel() != input.shape[dim]:
+            raise ShapeError(
+                f"repeat_interleave: {repeats.numel()} counts for the {input.shape[dim]} elements "
+                f"of dimension {dim}."
+            )
+        return index_select(input, dim, _repeated_places(repeats))
+    repeats = int(repeats)
     d = normalize_dim("repeat_interleave", dim, input.ndim)
     shape = (*input.shape[: d + 1], repeats, *input.shape[d + 1 :])
     return flatten(expand(unsqueeze(input, d + 1), shape), d, d + 1)
 
 
-def flip(input: Tensor, *dims: Any) -> Tensor:
-    """A copy with the order along ``dims`` reversed."""
-    along = tuple(normalize_dim("flip", d, input.ndim) for d in _ints(dims))
+def _repeated_places(counts: Tensor) -> Tensor:
+    times = counts._array()
+    return from_array(np.repeat(np.arange(len(times)), times))
+
+
+def flip(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
+    """A copy with the order along ``dims`` (ints, or one sequence of them) reversed."""
+    if dims is not None:
+        order = (dims,)
+    along = tuple(normalize_dim("flip", d, input.ndim) for d in _ints(order))
     return ops.flip.bind((input,), ops.DimsAttrs.of(along if input.ndim else ()))
 
 
@@ -440,6 +474,4 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
         expand(reshape(t, [-1 if i == j else 1 for j in range(len(items))]), shape)
         for i, t in enumerate(items)
     ]
-    if swap:
-        grids = [transpose(g, 0, 1) for g in (grids[1], grids[0], *grids[2:])]
-    return tuple(grids)
+    return (grids[1], grids[0], *grids[2:]) if swap else tuple(grids)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fovea.casting import FLOAT32, autocasts
 from fovea.errors import ArgumentError, ShapeError, describe
+from fovea.functions.shaping import broadcast_tensors
 from fovea.nn.functional.arguments import legacy_reduction, reduced, same_shapes
 from fovea.ops.activation import SoftplusAttrs, softplus
 
@@ -151,6 +152,7 @@ def kl_div(
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """``x1 . x2 / (|x1| |x2|)`` along ``dim``; norms are at least ``eps``."""
+    x1, x2 = broadcast_tensors(x1, x2)
     one = x1.norm(2, dim).clamp(min=eps)
     two = x2.norm(2, dim).clamp(min=eps)
     return (x1 * x2).sum(dim) / (one * two)

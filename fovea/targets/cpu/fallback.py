@@ -6,4 +6,19 @@ from __future__ import annotations
 
 __all__ = ["FALLBACK"]
 
-FALLBACK = frozenset({"random_multinomial", "resize2d", "resize2d_grad", "sort", "tril", "triu"})
+FALLBACK = frozenset(
+    {
+        "cummax",
+        "cummin",
+        "logcumsumexp",
+        "mode",
+        "random_multinomial",
+        "resize2d",
+        "resize2d_grad",
+        "scatter_reduce",
+        "searchsorted",
+        "sort",
+        "tril",
+        "triu",
+    }
+)

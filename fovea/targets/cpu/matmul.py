@@ -31,6 +31,7 @@ from fovea.targets.cpu.recipe import prepared
 from fovea.targets.cpu.schedule import Tile
 from fovea.targets.cpu.target import CPU
 from fovea.targets.cpu.views import View
+from fovea.targets.reference import reference_plan
 
 BATCH_DIMS = 3
 Batch = list[tuple[int, int, int]]  # (size, stride of a, stride of b) of each batch dimension
@@ -343,6 +344,8 @@ def _(op: Any, inputs: tuple[Any, ...], attrs: None, specs: Sequence[Any]) -> Pl
 def _(op: Any, inputs: tuple[Any, ...], attrs: None, specs: Sequence[Any]) -> Plan:
     x, weight, bias = (None if t is None else view_of(t) for t in inputs)
     assert x is not None and weight is not None
+    if bias is not None and not x.element.is_float:
+        return reference_plan(op, attrs, specs)
     if len(x.shape) == 1:
         x = View((1, *x.shape), (0, *x.strides), x.dtype)
     if bias is not None and bias.strides != (1,) and bias.shape != (1,):
@@ -353,6 +356,8 @@ def _(op: Any, inputs: tuple[Any, ...], attrs: None, specs: Sequence[Any]) -> Pl
 
 def _lowered(spec: Any, a: View, b: View, bias: View | None = None) -> Plan:
     """The plan for a product; operands whose batch dimensions do not merge are copied first."""
+    # A tensor without elements may have any strides.
+    a, b = (View.dense(v.shape, v.dtype) if 0 in v.shape else v for v in (a, b))
     if plannable(a, b):
         return run_program(plan_matmul(a, b, bias), spec)
     batch = spec.shape[: max(len(a.shape), len(b.shape)) - 2]

@@ -1,0 +1,48 @@
+"""Where fovea does not do what PyTorch's table of cases asks, and why. Keep this list short.
+
+Keys are names of entries in ``op_db`` (with the variant, if it has one), or ``name:form`` or
+``name:check`` to except only one form (``function``, ``method``, ``inplace``) or one check
+(``values``, ``gradients``, or the name of a dtype).
+"""
+
+from __future__ import annotations
+
+_FIVE = "5-D input: no volumes yet"
+_INTEGERS = "images are floating point"
+_VIEW = "the table's input is part of a larger block, which the conversion does not keep"
+
+EXCEPTIONS: dict[str, str] = {
+    "as_strided": "not recorded for backward",
+    "as_strided/partial_views": _VIEW,
+    "nn.functional.batch_norm": "1-D inputs of no elements",
+    "nn.functional.conv_transpose2d": "output_padding of more than the stride",
+    "nn.functional.feature_alpha_dropout/without_train": "1-D inputs",
+    "nn.functional.interpolate/area": _FIVE,
+    "nn.functional.interpolate/nearest": _FIVE,
+    "nn.functional.interpolate/nearest-exact": _FIVE,
+    "nn.functional.interpolate/trilinear": _FIVE,
+    "nn.functional.pad/replicate_negative": "replication of an image that cropping left empty",
+    "nn.functional.avg_pool1d:int64": _INTEGERS,
+    "nn.functional.avg_pool2d:int64": _INTEGERS,
+    "nn.functional.conv1d:int64": _INTEGERS,
+    "nn.functional.conv2d:int64": _INTEGERS,
+    "nn.functional.conv_transpose1d:int64": _INTEGERS,
+    "nn.functional.cosine_embedding_loss:bool": "losses of booleans",
+    "nn.functional.hardtanh:int64": _INTEGERS,
+    "nn.functional.interpolate/bicubic:uint8": _INTEGERS,
+    "nn.functional.interpolate/bilinear:uint8": _INTEGERS,
+    "nn.functional.local_response_norm:int64": _INTEGERS,
+    "nn.functional.relu6:int64": _INTEGERS,
+    "nn.functional.relu6:uint8": _INTEGERS,
+    "nn.functional.scaled_dot_product_attention:bfloat16": "PyTorch rounds scores on the way",
+    "nn.functional.softmin/with_dtype:uint8": "PyTorch negates before it widens: uint8 wraps",
+    "norm/nuc": "needs singular values",
+}
+
+
+def reason(key: str, *parts: str) -> str | None:
+    """Why a check of an entry is left out, or None."""
+    for name in (key, *(f"{key}:{p}" for p in parts)):
+        if name in EXCEPTIONS:
+            return EXCEPTIONS[name]
+    return None

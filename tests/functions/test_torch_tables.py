@@ -1,0 +1,83 @@
+"""Every function and method that fovea shares with PyTorch agrees with it on PyTorch's own cases."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import pytest
+import torch
+
+from tests.functions.exceptions import EXCEPTIONS, reason
+from tests.functions.torch_tables import (
+    UNDETERMINED,
+    UnsupportedError,
+    compare,
+    compare_gradients,
+    forms,
+    picked,
+    run,
+    samples,
+    table,
+)
+
+KEYS = sorted(table())
+OTHER_DTYPES = (torch.int64, torch.bool, torch.uint8, torch.bfloat16)
+
+
+def check(key: str, dtype: torch.dtype, count: int, gradient: bool, what: str) -> None:
+    """All forms of an entry, on some of its samples."""
+    done = 0
+    for label, theirs, ours in forms(table()[key]):
+        if reason(key, what, label, f"{what}:{label}"):
+            continue
+        shorter = count if label == "function" else -(-count // 3)
+        for sample in samples(key, dtype, shorter, gradient):
+            done += _agrees(table()[key].name, sample, (theirs, ours), gradient, label)
+    if not done:
+        pytest.skip(reason(key, what) or f"no samples of {dtype} that fovea has")
+
+
+def _agrees(name: str, sample: Any, calls: tuple[Any, Any], gradient: bool, label: str) -> int:
+    """1 if both agree, 0 if the sample says nothing."""
+    theirs, ours = calls
+    inplace, fixed = label == "inplace", name not in UNDETERMINED
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            expected, reference = run(theirs, sample, False, inplace)
+        except (RuntimeError, TypeError, IndexError):
+            assert inplace or label == "method", "PyTorch refuses its own sample"
+            return 0
+        try:
+            result, leaves = run(ours, sample, True, inplace)
+            compare(picked(name, result, sample), picked(name, expected, sample), None, fixed)
+            if gradient and fixed:
+                compare_gradients(result, expected, leaves, reference)
+        except UnsupportedError:
+            return 0
+        except Exception as error:
+            error.add_note(f"{label}: {sample.summary()}")
+            raise
+    return 1
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_values(key: str) -> None:
+    check(key, torch.float32, 12, False, "values")
+
+
+@pytest.mark.parametrize("key", [k for k in KEYS if table()[k].supports_autograd])
+def test_gradients(key: str) -> None:
+    check(key, torch.float64, 6, True, "gradients")
+
+
+@pytest.mark.parametrize("dtype", OTHER_DTYPES, ids=lambda d: str(d)[6:])
+@pytest.mark.parametrize("key", KEYS)
+def test_other_dtypes(key: str, dtype: torch.dtype) -> None:
+    check(key, dtype, 3, False, str(dtype)[6:])
+
+
+def test_exceptions_name_entries_of_the_table() -> None:
+    unknown = [k for k in EXCEPTIONS if k.partition(":")[0] not in table()]
+    assert not unknown, "exceptions for what is not in the table"
