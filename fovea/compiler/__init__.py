@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from fovea.compiler.dynamic import mark_dynamic
 from fovea.compiler.function import CompiledFunction
 from fovea.compiler.module import CompiledModule
 from fovea.nn.module import Module
 
-__all__ = ["CompiledFunction", "CompiledModule", "compile"]
+__all__ = ["CompiledFunction", "CompiledModule", "compile", "mark_dynamic"]
 
 
 def compile(
@@ -38,7 +39,10 @@ def compile(
     Args:
         model: the function or module; left out, a decorator is returned.
         fullgraph, strict: raise ``CaptureError`` where a call cannot be captured.
-        dynamic, backend, mode, options: accepted for PyTorch's sake.
+        dynamic: whether Python stops running for new batch sizes once two have been captured. None:
+            where the code does not decide by sizes (three captures where it does); True: in any
+            case (`fovea.compiler.mark_dynamic` says so of one argument); False: never.
+        backend, mode, options: accepted for PyTorch's sake.
         disable: return ``model`` as it is.
         memory_limit: bytes that a call's intermediate results may take: what is cheap to make again
             is dropped and made again for backward (gradient checkpointing).
@@ -62,5 +66,9 @@ def compile(
     if disable:
         return model
     if isinstance(model, Module):
-        return CompiledModule(model, strict=strict or fullgraph, memory_limit=memory_limit)
-    return CompiledFunction(model, strict=strict or fullgraph, memory_limit=memory_limit)
+        return CompiledModule(
+            model, strict=strict or fullgraph, memory_limit=memory_limit, dynamic=dynamic
+        )
+    return CompiledFunction(
+        model, strict=strict or fullgraph, memory_limit=memory_limit, dynamic=dynamic
+    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fovea import casting, dispatch, targets, watching
 from fovea.compiler.capture import Capture, capture
+from fovea.compiler.dynamic import Family
 from fovea.compiler.structure import flatten
 from fovea.errors import CaptureError
 from fovea.form import form_of
@@ -33,7 +34,6 @@ class _Entry:
 
     def __init__(self) -> None:
         self.programs: list[Program] = []
-        self.leaves: Sequence[Any] = ()
         self.escapes = 0
         self.eager = False
 
@@ -56,6 +56,8 @@ class CompiledFunction:
         strict: raise ``CaptureError`` where a call cannot be captured, instead of running eagerly
             with a warning.
         memory_limit: bytes that a call's intermediate results may take.
+        dynamic: whether programs for further sizes follow from those of two. None: where the code
+            does not decide by sizes; True: in any case; False: never.
 
     Attributes:
         programs: those made so far.
@@ -67,10 +69,13 @@ class CompiledFunction:
         *,
         strict: bool = False,
         memory_limit: int | None = None,
+        dynamic: bool | None = None,
     ) -> None:
         self.function, self.memory_limit = function, memory_limit
-        self.strict = strict
+        self.strict, self.dynamic = strict, dynamic
+        self._families: OrderedDict[Any, Family] = OrderedDict()
         self._entries: OrderedDict[Any, _Entry] = OrderedDict()
+        self._leaves: dict[int, Any] = {}  # tensors that got gradients in captures
         self._warned = False
         functools.update_wrapper(self, function, updated=())
 
@@ -89,6 +94,8 @@ class CompiledFunction:
             return self.function(*args, **kwargs)
         if entry is None:
             entry = self._entry(key)
+            if self.dynamic is not False and self._families:
+                self._instantiate(entry, self._family_key(key, tensors), tensors)
         if entry.eager:
             return self.function(*args, **kwargs)
         for n, program in enumerate(entry.programs):
@@ -96,7 +103,7 @@ class CompiledFunction:
                 if n:
                     entry.programs.insert(0, entry.programs.pop(n))
                 return program.run(tensors)
-        return self._capture(entry, args, kwargs, tensors)
+        return self._capture(entry, key, args, kwargs, tensors)
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:
         """Methods: each object has programs of its own."""
@@ -107,7 +114,10 @@ class CompiledFunction:
         if bound is None:
             method = self.function.__get__(owner, kind)
             bound = owner.__dict__[name] = CompiledFunction(
-                method, strict=self.strict, memory_limit=self.memory_limit
+                method,
+                strict=self.strict,
+                memory_limit=self.memory_limit,
+                dynamic=self.dynamic,
             )
         return bound
 
@@ -118,6 +128,8 @@ class CompiledFunction:
     def reset(self) -> None:
         """Forget all programs."""
         self._entries.clear()
+        self._families.clear()
+        self._leaves.clear()
         self._warned = False
 
     def _entry(self, key: Any) -> _Entry:
@@ -127,13 +139,18 @@ class CompiledFunction:
         return entry
 
     def _capture(
-        self, entry: _Entry, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: Sequence[Any]
+        self,
+        entry: _Entry,
+        key: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        tensors: Sequence[Any],
     ) -> Any:
         made = capture(
             self.function, args, kwargs, tensors,
-            strict=self._raise if self.strict else None, known_leaves=entry.leaves,
+            strict=self._raise if self.strict else None, known_leaves=list(self._leaves.values()),
         )  # fmt: skip
-        entry.leaves = [leaf for leaf, _ in made.guards.leaves]
+        self._leaves.update((id(leaf), leaf) for leaf, _ in made.guards.leaves)
         if made.refused is not None:
             self._run_eagerly(entry, made.refused)
         elif made.escaped:
@@ -149,8 +166,36 @@ class CompiledFunction:
 
             result = made.result
             entry.programs.insert(0, Program(made, self.memory_limit))
+            if self.dynamic is not False and tensors:
+                self._note(self._family_key(key, tensors), made, tensors)
             return result
         return made.result
+
+    @staticmethod
+    def _family_key(key: Any, tensors: Sequence[Any]) -> Any:
+        """What calls have in common that differ in sizes alone."""
+        structure, _, *rest = key
+        kinds = tuple([(t.ndim, t.dtype, t._requires_grad) for t in tensors])
+        return (structure, kinds, *rest)
+
+    def _note(self, key: Any, made: Capture, tensors: Sequence[Any]) -> None:
+        """Let a capture tell what it can about other sizes."""
+        family = self._families.get(key)
+        if family is None:
+            if len(self._families) >= _MOST_KEYS:
+                self._families.popitem(last=False)
+            marked = any("_varies" in t.__dict__ for t in tensors)
+            family = self._families[key] = Family(bool(self.dynamic) or marked)
+        family.note(made)
+
+    def _instantiate(self, entry: _Entry, key: Any, tensors: Sequence[Any]) -> None:
+        """A program for sizes that were not captured, from those that were."""
+        family = self._families.get(key)
+        made = family.instantiate(tensors) if family is not None else None
+        if made is not None:
+            from fovea.compiler.program import Program
+
+            entry.programs.insert(0, Program(made, self.memory_limit))
 
     def _retry(self, entry: _Entry, made: Capture) -> None:
         """Tensors were left behind: what a first call makes, later ones find. Once, or twice."""

@@ -170,7 +170,12 @@ def _global_names(code: types.CodeType) -> list[str]:
 
 def _functions_of(function: Any) -> list[_Names]:
     """The variables of a function and of the user's functions that it can reach by name."""
-    found: list[_Names] = []
+    return [names for _, names in _reached(function)]
+
+
+def _reached(function: Any) -> list[tuple[types.FunctionType, _Names]]:
+    """A function and the user's functions that it can reach by name, with their variables."""
+    found: list[tuple[types.FunctionType, _Names]] = []
     seen: set[int] = set()
     stack = [function]
     while stack and len(found) < _MOST_ITEMS:
@@ -183,7 +188,7 @@ def _functions_of(function: Any) -> list[_Names]:
         if f.__code__.co_filename.startswith(_PACKAGE):
             continue
         names = _Names(f)
-        found.append(names)
+        found.append((f, names))
         stack.extend(names.objects())
     return found
 
@@ -227,6 +232,14 @@ class Guards:
     def leaves(self) -> list[tuple[Any, Any]]:
         """Leaves that got gradients, with the ``.grad`` that they had just before."""
         return list(self._grads.values())
+
+    def functions(self) -> list[types.FunctionType]:
+        """The user's functions that the call may have come through."""
+        starts = [self.function]
+        for guard in self._modules.values():
+            kind = type(guard.module)
+            starts += [getattr(kind, name) for name in ("forward", "call") if hasattr(kind, name)]
+        return list({f: None for start in starts for f, _ in _reached(start)})
 
     def finish(self, states: tuple[State, ...], entry_grads: dict[int, Any]) -> None:
         """The call is over: note its states, and variables.

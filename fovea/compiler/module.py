@@ -30,7 +30,7 @@ class CompiledModule(Module):
 
     Args:
         module: the original.
-        strict, memory_limit: see `fovea.compile`.
+        strict, memory_limit, dynamic: see `fovea.compile`.
     """
 
     def __new__(cls, module: Module, **options: Any) -> Self:
@@ -39,12 +39,19 @@ class CompiledModule(Module):
         return made
 
     def __init__(
-        self, module: Module, *, strict: bool = False, memory_limit: int | None = None
+        self,
+        module: Module,
+        *,
+        strict: bool = False,
+        memory_limit: int | None = None,
+        dynamic: bool | None = None,
     ) -> None:
         own = self.__dict__
         own.update({k: v for k, v in module.__dict__.items() if k[:1] == "_"})
         own["_original"] = module
-        own["_compiled"] = CompiledFunction(module, strict=strict, memory_limit=memory_limit)
+        own["_compiled"] = CompiledFunction(
+            module, strict=strict, memory_limit=memory_limit, dynamic=dynamic
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._compiled(*args, **kwargs)
@@ -82,5 +89,8 @@ class CompiledModule(Module):
 
         made = self._compiled
         return CompiledModule(
-            copy.deepcopy(self._original, memo), strict=made.strict, memory_limit=made.memory_limit
+            copy.deepcopy(self._original, memo),
+            strict=made.strict,
+            memory_limit=made.memory_limit,
+            dynamic=made.dynamic,
         )

@@ -1,0 +1,221 @@
+"""Programs for batch sizes that were never captured: made from captures at two others.
+
+Calls that differ in nothing but one number of their arguments' shapes are a *family*. Once two of
+them are captured, `fovea.graph.symbolic` compares the graphs; what it derives makes the graph of
+any further size, so that Python runs no more. A third capture at yet another size is asked for
+where the user's code decides by sizes (see ``sizes``), unless the user vouches for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from fovea.compiler.capture import Capture, Look
+from fovea.compiler.sizes import decides_by_size
+from fovea.errors import GraphError
+from fovea.graph.graph import Graph, Node, Value
+from fovea.graph.symbolic import Template, batch_sizes, derive
+
+__all__ = ["Family", "mark_dynamic"]
+
+_MOST_FAILURES = 3
+
+
+def mark_dynamic(t: Any, index: int | Sequence[int] = 0) -> None:
+    """Say that a dimension of an argument varies from call to call.
+
+    A compiled function then takes sizes that it has not seen from what it knows of two others, even
+    if its code compares sizes.
+
+    Args:
+        t: the tensor that will be an argument.
+        index: its dimension, or several. Dimensions that vary must all have one size.
+
+    >>> import fovea
+    >>> x = fovea.ones(4, 3)
+    >>> mark_dynamic(x, 0)
+    """
+    t._varies = True
+
+
+class Family:
+    """The captures of calls that differ in a batch size, and what follows for other sizes.
+
+    Args:
+        vouched: take two captures to tell all sizes, even if code decides by sizes.
+
+    Attributes:
+        why: why there is no template, once that is known.
+    """
+
+    def __init__(self, vouched: bool) -> None:
+        self.vouched = vouched
+        self.why = ""
+        self._captures: list[tuple[Capture, Graph]] = []
+        self._template: _Pattern | None = None
+        self._failures = 0
+
+    def note(self, made: Capture) -> None:
+        """Take in a capture."""
+        if self._failures >= _MOST_FAILURES:
+            return
+        if any(c.guards.failed() for c, _ in self._captures):
+            self._captures.clear()
+        self._template = None
+        shapes = _shapes(made)
+        self._captures = [(c, g) for c, g in self._captures if _shapes(c) != shapes][-2:]
+        self._captures.append((made, _whole(made)))
+        if len(self._captures) < 2:
+            return
+        try:
+            self._template = _Pattern(self._captures, self.vouched)
+        except GraphError as error:
+            self._failures += 1
+            self.why = error.summary
+
+    def instantiate(self, tensors: Sequence[Any]) -> Capture | None:
+        """What a call with these arguments would have left, where that can be told."""
+        pattern = self._template
+        if pattern is None:
+            return None
+        if pattern.made.guards.failed():
+            self._template = None
+            self._captures.clear()
+            return None
+        try:
+            return pattern.instantiate(tensors)
+        except GraphError as error:
+            self.why = error.summary
+            return None
+
+
+def _shapes(made: Capture) -> list[tuple[int, ...]]:
+    assert made.graph is not None
+    return [tuple(v.shape) for v in made.graph.inputs]
+
+
+def _whole(made: Capture) -> Graph:
+    """A capture's graph with backward's seeds among the inputs, its gradients among the outputs."""
+    graph, joint = made.graph, made.joint
+    assert graph is not None
+    if joint is None:
+        return graph
+    gradients = tuple(g for g in joint.gradients if g is not None)
+    return graph.replace(inputs=(*graph.inputs, *joint.seeds), outputs=(*graph.outputs, *gradients))
+
+
+class _Pattern:
+    """A template with the rest of a capture.
+
+    Args:
+        captures: two or more with their whole graphs, the newest last.
+
+    Raises:
+        GraphError: they do not tell other sizes.
+    """
+
+    def __init__(self, captures: Sequence[tuple[Capture, Graph]], vouched: bool) -> None:
+        self.made, whole = captures[-1]
+        others = captures[:-1]
+        found = batch_sizes([whole, *(g for _, g in others)])
+        if found is None:
+            raise GraphError("symbolic: the arguments differ in several sizes.")
+        for other, _ in others:
+            _check_alike(self.made, other)
+        if not vouched and len(captures) < 3 and _decides(self.made):
+            raise GraphError("symbolic: the code decides by sizes.")
+        sizes = [(n, g) for n, g in zip(found, [whole, *(g for _, g in others)], strict=True)]
+        self.template: Template = derive(sizes)
+        self.size, self.whole = found[0], whole
+        unlike = others[0][1]
+        self.places = [
+            (number, dim)
+            for number, (a, b) in enumerate(zip(whole.inputs, unlike.inputs, strict=True))
+            for dim, (p, q) in enumerate(zip(a.shape, b.shape, strict=True))
+            if p != q
+        ]
+
+    def instantiate(self, tensors: Sequence[Any]) -> Capture:
+        """The capture for arguments of another size.
+
+        Raises:
+            GraphError: they differ in something else, too, or there is no valid graph.
+        """
+        given = len(tensors)
+        sizes = {tensors[i].shape[d] for i, d in self.places if i < given}
+        if len(sizes) != 1:
+            raise GraphError(f"symbolic: sizes {sorted(sizes)} where there is to be one.")
+        graph, values = self.template.instantiate(sizes.pop())
+        for t, v in zip(tensors, graph.inputs, strict=False):
+            if tuple(t.shape) != tuple(v.shape) or tuple(t.strides) != tuple(v.strides):
+                raise GraphError(f"symbolic: an argument is {t!r} instead of {v!r}.")
+        return self._captured(graph, values)
+
+    def _captured(self, graph: Graph, values: dict[Value, Value]) -> Capture:
+        made, joint = self.made, self.made.joint
+        looks = self._looks(graph, values)
+        if joint is not None:
+            seeds, count = len(joint.seeds), len([g for g in joint.gradients if g is not None])
+            assert made.graph is not None
+            joint = replace(
+                joint,
+                seeds=graph.inputs[len(graph.inputs) - seeds :],
+                gradients=tuple(None if g is None else values[g] for g in joint.gradients),
+            )
+            graph = graph.replace(
+                inputs=graph.inputs[: len(graph.inputs) - seeds],
+                outputs=graph.outputs[: len(graph.outputs) - count],
+            )
+        return replace(made, result=None, graph=graph, joint=joint, looks=looks)
+
+    def _looks(self, graph: Graph, values: dict[Value, Value]) -> list[Look]:
+        numbers = {id(node): n for n, node in enumerate(self.made.graph.nodes)}  # type: ignore[union-attr]
+        found = []
+        for look in self.made.looks:
+            nodes: list[Node] = [graph.nodes[numbers[id(node)]] for node in look.nodes]
+            if look.check.value not in values:
+                raise GraphError("symbolic: a constant is checked.")
+            check = replace(look.check, value=values[look.check.value])
+            found.append(Look(tuple(nodes), check))
+        return found
+
+
+def _decides(made: Capture) -> bool:
+    """Whether the code that a call came through decides by sizes."""
+    assert made.graph is not None
+    places = {(n.source.file, n.source.line) for n in made.graph.nodes if n.source.file}
+    return decides_by_size(made.guards.functions(), places)
+
+
+def _check_alike(a: Capture, b: Capture) -> None:
+    """GraphError unless two calls left the same, but for sizes."""
+    same = (
+        a.structure == b.structure
+        and _sources(a) == _sources(b)
+        and list(map(id, a.slots)) == list(map(id, b.slots))
+        and list(map(id, a.dropped)) == list(map(id, b.dropped))
+        and list(a.changed) == list(b.changed)
+        and (a.joint is None) == (b.joint is None)
+        and _ids(a.leaves) == _ids(b.leaves)
+        and _checks(a) == _checks(b)
+    )
+    if a.joint is not None and b.joint is not None:
+        given = [[g is None for g in made.joint.gradients] for made in (a, b)]  # type: ignore[union-attr]
+        same = same and a.joint.results == b.joint.results and a.joint.first == b.joint.first
+        same = same and given[0] == given[1]
+    if not same:
+        raise GraphError("symbolic: calls of two sizes left other things behind.")
+
+
+def _ids(items: Sequence[Any]) -> list[Any]:
+    return [item if isinstance(item, int) else id(item) for item in items]
+
+
+def _sources(made: Capture) -> list[Any]:
+    return [s if isinstance(s, int | tuple) else id(s) for s in made.sources]
+
+
+def _checks(made: Capture) -> list[Any]:
+    return [(len(look.nodes), look.check.line, look.check.result) for look in made.looks]
