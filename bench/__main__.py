@@ -22,6 +22,7 @@ from bench.cases import Case, chosen
 from bench.machine import describe, peaks
 from bench.nets import NETS
 from bench.networks import race_cases, race_starts
+from bench.parity import compare
 from bench.peers import PEERS, Peer, installed
 from bench.programs import race_programs
 from bench.race import Result, Timing, compete
@@ -151,6 +152,11 @@ def conv(report: Report, options: Options) -> None:
         report.say(f"Geometric mean of fovea's rate over PyTorch's: {means}.")
 
 
+def parity(report: Report, options: Options) -> None:
+    """Eager and compiled training side by side: no race."""
+    compare(report, options.net or list(NETS), options.steps)
+
+
 def _rates(rates: dict[str, float]) -> str:
     """Such as "150 / 100 = 1.50"."""
     text = " / ".join(f"{rate:.0f}" for rate in rates.values())
@@ -158,7 +164,7 @@ def _rates(rates: dict[str, float]) -> str:
 
 
 RACES: dict[str, Callable[[Report, Options], None]] = {
-    race.__name__: race for race in (peak, programs, startup, steps, inference, fit, conv)
+    race.__name__: race for race in (peak, programs, startup, steps, inference, fit, conv, parity)
 }
 
 
@@ -183,6 +189,7 @@ def _options() -> Options:
     add(
         "--patience", type=float, default=600.0, help="seconds until a contestant is given up (600)"
     )
+    add("--steps", type=int, default=100, help="training steps of parity (100)")
     add("--clock", choices=list(CLOCKS), default="wall", help="processor: where others disturb")
     add("--json", metavar="FILE", help="write the numbers there, too")
     return parser.parse_args()

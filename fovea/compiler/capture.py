@@ -13,9 +13,10 @@ from fovea.compiler.structure import flatten, rebuild
 from fovea.graph.graph import Graph, Node, Value, ancestors
 from fovea.graph.tracer import Check, Tracer, Uncapturable, tracing
 from fovea.tape import OpNode
+from fovea.targets.base import make_tensor
 from fovea.tensorbase import is_tensor
 
-__all__ = ["Capture", "Look", "capture"]
+__all__ = ["Alias", "Capture", "Look", "capture"]
 
 _MOST_NODES_OF_A_CHECK = 8
 
@@ -45,6 +46,28 @@ class Look:
         return bool(self.check.see(known[self.check.value]._array()) == self.check.result)
 
 
+@dataclass(frozen=True)
+class Alias:
+    """A result that lies in an argument's memory.
+
+    Args:
+        argument: the argument's number.
+        output: the number of the output with the same values.
+        shape, strides, offset, dtype: how it lies there; the offset is the argument's plus this.
+    """
+
+    argument: int
+    output: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int
+    dtype: Any
+
+    def of(self, t: Any) -> Any:
+        """The same view of another argument."""
+        return make_tensor(t.storage, self.shape, self.strides, t.offset + self.offset, self.dtype)
+
+
 @dataclass
 class Capture:
     """What one call left.
@@ -58,7 +81,8 @@ class Capture:
         graph: the whole computation. Its outputs are ``returned``, then the gradients of
             ``slots``, then what ``changed`` arguments hold.
         structure: of the result; each tensor takes the next of ``sources``.
-        sources: for each tensor of the result the number of its output, or the tensor itself.
+        sources: for each tensor of the result the number of its output, ``("argument", number)``,
+            an `Alias`, or the tensor itself.
         slots: leaves whose ``.grad`` the call sets.
         dropped: leaves whose ``.grad`` it leaves as None.
         changed: the numbers of arguments that it changes in place.
@@ -195,7 +219,11 @@ def _source(tracer: Tracer, t: Any, tensors: Sequence[Any], outputs: list[Value]
         if given is t:
             return ("argument", n)
     outputs.append(value)
-    return len(outputs) - 1
+    last = len(outputs) - 1
+    for n, given in enumerate(tensors):
+        if given.storage is t.storage and not (t._requires_grad or given._requires_grad):
+            return Alias(n, last, t.shape, t.strides, t.offset - given.offset, t.dtype)
+    return last
 
 
 def _attached(found: Sequence[Any]) -> set[int]:
@@ -250,6 +278,8 @@ def reassemble(made: Capture, outputs: Sequence[Any], tensors: Sequence[Any]) ->
         source = next(sources)
         if isinstance(source, int):
             return outputs[source]
+        if isinstance(source, Alias):
+            return source.of(tensors[source.argument])
         if is_tensor(source):
             return source
         return tensors[source[1]]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from fovea.compiler.capture import Capture, Look
+from fovea.compiler.capture import Alias, Capture, Look
 from fovea.compiler.sizes import decides_by_size
 from fovea.errors import GraphError
 from fovea.graph.graph import Graph, Node, Value
@@ -214,7 +214,7 @@ def _ids(items: Sequence[Any]) -> list[Any]:
 
 
 def _sources(made: Capture) -> list[Any]:
-    return [s if isinstance(s, int | tuple) else id(s) for s in made.sources]
+    return [s if isinstance(s, int | tuple | Alias) else id(s) for s in made.sources]
 
 
 def _checks(made: Capture) -> list[Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fovea import dispatch
-from fovea.compiler.capture import Capture, reassemble
+from fovea.compiler.capture import Alias, Capture, reassemble
 from fovea.compiler.guards import Guards
 from fovea.compiler.joint import Joint, ProgramNode, fuse, split
 from fovea.graph.graph import Graph
@@ -103,6 +103,8 @@ class Program:
         for source in self._made.sources:
             if isinstance(source, int):
                 outputs.append(graph.outputs[source])
+            elif isinstance(source, Alias):
+                outputs.append(graph.outputs[source.output])
             elif isinstance(source, tuple):
                 outputs.append(graph.inputs[source[1]])
             else:

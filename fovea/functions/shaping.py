@@ -45,7 +45,8 @@ def _resolve(t: Tensor, shape: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(total // known if n == -1 else n for n in shape)
     if min(shape, default=0) < 0 or math.prod(shape) != total:
         raise ShapeError(
-            f"reshape: {describe(t)} has {total} elements, shape {shape} needs {math.prod(shape)}."
+            f"reshape: {describe(t)} has {total} elements, shape {tuple(shape)} needs "
+            f"{math.prod(shape)}."
         )
     return shape
 

@@ -310,3 +310,29 @@ def test_modules_keep_their_face() -> None:
     same(compiled(x), net(x))
     net[0].weight.data = fovea.ones(4, 3)
     same(compiled(x), net(x))
+
+
+def test_results_in_an_arguments_memory_stay_there() -> None:
+    def change(x: Any) -> Any:
+        x.mul_(2)
+        return x.view(-1), x[0], x.t(), x + 1
+
+    run = fovea.compile(change, strict=True)
+    for _ in range(3):
+        x = fovea.arange(6.0).reshape(2, 3)
+        flat, row, turned, apart = run(x)
+        x.add_(10)
+        assert (
+            flat.tolist() == [10.0, 12.0, 14.0, 16.0, 18.0, 20.0]
+            and row.tolist() == flat[:3].tolist()
+        )
+        assert turned[2].tolist() == [14.0, 20.0] and apart.tolist()[0] == [1.0, 3.0, 5.0]
+
+
+def test_results_that_look_at_part_of_an_argument() -> None:
+    run = fovea.compile(lambda x: (x[:, 1:], x.sum()), strict=True)
+    for _ in range(2):
+        whole = fovea.arange(24.0).reshape(4, 6)
+        part, total = run(whole[1:3, 2:5])
+        assert part.storage is whole.storage and part.tolist() == [[9.0, 10.0], [15.0, 16.0]]
+        assert float(total) == whole[1:3, 2:5].sum().item()
