@@ -73,6 +73,31 @@ from fovea.functions.indexing import (
     take,
     take_along_dim,
 )
+from fovea.functions.joining import (
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    block_diag,
+    cartesian_prod,
+    column_stack,
+    combinations,
+    diag_embed,
+    diagflat,
+    dsplit,
+    dstack,
+    fliplr,
+    flipud,
+    hsplit,
+    hstack,
+    rot90,
+    tensor_split,
+    tril_indices,
+    triu_indices,
+    unravel_index,
+    vander,
+    vsplit,
+    vstack,
+)
 from fovea.functions.linalg import addmm, baddbmm, bmm, dot, einsum, matmul, mm, mv, outer
 from fovea.functions.ordering import (
     argsort,
@@ -103,8 +128,10 @@ from fovea.functions.pointwise import (
     atan,
     atan2,
     bitwise_and,
+    bitwise_left_shift,
     bitwise_not,
     bitwise_or,
+    bitwise_right_shift,
     bitwise_xor,
     ceil,
     clamp,
@@ -163,6 +190,21 @@ from fovea.functions.pointwise import (
 )
 from fovea.functions.pointwise import pow_ as pow
 from fovea.functions.pointwise import round_ as round
+from fovea.functions.products import (
+    addbmm,
+    addmv,
+    addr,
+    cdist,
+    chain_matmul,
+    cross,
+    dist,
+    inner,
+    kron,
+    pdist,
+    tensordot,
+    trace,
+    vdot,
+)
 from fovea.functions.random import (
     bernoulli,
     multinomial,
@@ -230,8 +272,10 @@ from fovea.functions.shaping import (
     meshgrid,
     movedim,
     narrow,
+    narrow_copy,
     permute,
     preserve_format,
+    ravel,
     repeat_interleave,
     reshape,
     roll,
@@ -247,6 +291,59 @@ from fovea.functions.shaping import (
     unbind,
     unflatten,
     unsqueeze,
+)
+from fovea.functions.special import (
+    acosh,
+    asinh,
+    atanh,
+    clamp_max,
+    clamp_min,
+    copysign,
+    deg2rad,
+    digamma,
+    erfc,
+    erfinv,
+    float_power,
+    fmax,
+    fmin,
+    frac,
+    gcd,
+    heaviside,
+    hypot,
+    isneginf,
+    isposinf,
+    isreal,
+    lcm,
+    ldexp,
+    lgamma,
+    logaddexp,
+    logaddexp2,
+    logit,
+    mvlgamma,
+    nextafter,
+    polygamma,
+    positive,
+    rad2deg,
+    signbit,
+    sinc,
+    xlogy,
+)
+from fovea.functions.statistics import (
+    aminmax,
+    corrcoef,
+    cov,
+    cumulative_trapezoid,
+    diff,
+    gradient,
+    histogram,
+    logcumsumexp,
+    nanmean,
+    nanmedian,
+    nanquantile,
+    nansum,
+    quantile,
+    renorm,
+    trapezoid,
 )
 from fovea.ops.rules import broadcast_shapes as _broadcast_shapes
 from fovea.printing import set_printoptions
@@ -268,6 +365,10 @@ if TYPE_CHECKING:
 
 absolute, subtract, multiply, divide, true_divide, negative = abs, sub, mul, div, div, neg
 clip, concat, concatenate, swapaxes, moveaxis = clamp, cat, cat, transpose, movedim
+swapdims, row_stack, trapz, ger, fix, sgn = transpose, vstack, trapezoid, outer, trunc, sign
+split_with_sizes, greater, greater_equal, less, less_equal, not_equal = split, gt, ge, lt, le, ne
+arccos, arccosh, arcsin, arcsinh, arctan, arctanh = acos, acosh, asin, asinh, atan, atanh
+arctan2 = atan2
 double, float, half, long, int, short = float64, float32, float16, int64, int32, int16
 
 _LAZY = (
@@ -275,6 +376,7 @@ _LAZY = (
     "keras",
     "nn",
     "optim",
+    "special",
     "utils",
     "vision",
     "data",

@@ -24,6 +24,7 @@ ROOMS: list[tuple[str, ...]] = [
     ("functions", "random", "gradcheck"),
     ("methods", "autograd"),
     ("tensor",),
+    ("special",),
     ("nn", "optim", "amp", "utils", "interop", "data"),
     ("compiler",),
     ("vision", "training"),

@@ -389,9 +389,9 @@ def arange(
         if whole
         else dtypes.get_default_dtype()
     )
+    if not whole and not kind.is_floating_point and int(step):
+        start, end, step, whole = int(start), int(end), int(step), True
     n = max(0, math.ceil((end - start) / step))
-    if not whole and not kind.is_floating_point:
-        start, step, whole = int(start), int(step), True
     values = (
         np.arange(n, dtype=np.int64) * step + start
         if whole

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fovea import dtypes
 from fovea.casting import FLOAT32, autocasts
 from fovea.errors import ArgumentError, ShapeError
-from fovea.functions.pointwise import abs_, finish, pow_, sqrt, to_dtype
+from fovea.functions.pointwise import abs_, finish, pow_, sqrt, to_dtype, where
 from fovea.ops import index as index_ops
 from fovea.ops import reduce as ops
 from fovea.ops.op import Op
@@ -277,7 +277,7 @@ def norm(
     if order == float("-inf"):
         return amin(abs_(x), dim, keepdim)
     if order == 0:
-        return sum_(to_dtype(x != 0, x.dtype), dim, keepdim)
+        return sum_(where(x != 0, 1.0, x * 0), dim, keepdim)
     if order == 1.0:
         return sum_(abs_(x), dim, keepdim)
     return pow_(sum_(pow_(abs_(x), order), dim, keepdim), 1.0 / order)

@@ -235,6 +235,11 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     )
 
 
+def ravel(input: Tensor) -> Tensor:
+    """All elements as one dimension: a view where the memory allows it."""
+    return reshape(input, -1)
+
+
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """Split one dimension into several."""
     d = normalize_dim("unflatten", dim, input.ndim)
@@ -261,6 +266,11 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     begin = tuple(first if i == d else 0 for i in range(input.ndim))
     lengths = tuple(length if i == d else n for i, n in enumerate(input.shape))
     return ops.slice_.bind((input,), ops.SliceAttrs.of(begin, lengths, (1,) * input.ndim))
+
+
+def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """``narrow`` as a copy."""
+    return clone(narrow(input, dim, start, length))
 
 
 def select(input: Tensor, dim: int, index: int) -> Tensor:
@@ -422,6 +432,22 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     return ops.roll.bind(
         (input,), ops.RollAttrs.of(by, tuple(normalize_dim("roll", d, input.ndim) for d in along))
     )
+
+
+def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
+    """A view of all windows of ``size`` elements, ``step`` apart, along a dimension; each window's
+    elements stand along a new last dimension.
+
+    >>> import fovea
+    >>> unfold(fovea.arange(4), 0, 2, 1)
+    tensor([[0, 1],
+            [1, 2],
+            [2, 3]])
+    """
+    d = normalize_dim("unfold", dimension, input.ndim)
+    if input.ndim == 0:
+        return select(unfold(reshape(input, 1), 0, size, step), 0, 0)
+    return ops.unfold.bind((input,), ops.WindowAttrs.of(d, int(size), int(step)))
 
 
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:

@@ -250,6 +250,52 @@ def _(ctx: Any, gy: Any) -> Any:
 diagonal.reference(lambda x, a: np.diagonal(x, a.offset, a.dim1, a.dim2))
 
 
+@dataclass(frozen=True, eq=False)
+class WindowAttrs(Attrs):
+    """Windows of ``size`` elements of ``dim``, ``step`` apart."""
+
+    dim: int
+    size: int
+    step: int
+
+
+unfold = view_op("unfold", WindowAttrs)  # the windows' elements along a new last dimension
+
+
+@unfold.strided
+def _(x: Shaped, a: WindowAttrs) -> Strided:
+    require_dims("unfold", len(x.shape), (a.dim,))
+    n, strides = x.shape[a.dim], _strides(x)
+    if not 0 <= a.size <= n or a.step < 1:
+        raise ShapeError(
+            f"unfold: windows of {a.size}, {a.step} apart, do not fit dimension {a.dim} of "
+            f"{describe(x)}."
+        )
+    shape, steps = list(x.shape), list(strides)
+    shape[a.dim], steps[a.dim] = (n - a.size) // a.step + 1, strides[a.dim] * a.step
+    return (*shape, a.size), (*steps, strides[a.dim]), 0
+
+
+@unfold.grad()
+def _(ctx: Any, gy: Any) -> Any:
+    a, shape = ctx.attrs, ctx.shape(0)
+    rank, count = len(shape), gy.shape[a.dim]
+    total = gy.new_zeros(shape)
+    for k in range(a.size):
+        start, step = [0] * rank, [1] * rank
+        start[a.dim], step[a.dim] = k, a.step
+        length = tuple(count if d == a.dim else n for d, n in enumerate(shape))
+        attrs = SliceScatterAttrs.of(shape, tuple(start), length, tuple(step))
+        total = total + slice_scatter.bind((gy.select(rank, k),), attrs)
+    return total
+
+
+@unfold.reference
+def _(x: Array, a: WindowAttrs) -> Array:
+    windows = np.lib.stride_tricks.sliding_window_view(x, a.size, a.dim)
+    return windows[(*(slice(None),) * a.dim, slice(None, None, a.step))]
+
+
 # -- copies -----------------------------------------------------------------------------------
 
 

@@ -25,8 +25,8 @@ KEYS = sorted(table())
 OTHER_DTYPES = (torch.int64, torch.bool, torch.uint8, torch.bfloat16)
 
 
-def check(key: str, dtype: torch.dtype, count: int, gradient: bool, what: str) -> None:
-    """All forms of an entry, on some of its samples."""
+def check(key: str, dtype: torch.dtype, count: int, gradient: bool, what: str) -> int:
+    """All forms of an entry, on some of its samples; how many of these said something."""
     done = 0
     for label, theirs, ours in forms(table()[key]):
         if reason(key, what, label, f"{what}:{label}"):
@@ -34,8 +34,7 @@ def check(key: str, dtype: torch.dtype, count: int, gradient: bool, what: str) -
         shorter = count if label == "function" else -(-count // 3)
         for sample in samples(key, dtype, shorter, gradient):
             done += _agrees(table()[key].name, sample, (theirs, ours), gradient, label)
-    if not done:
-        pytest.skip(reason(key, what) or f"no samples of {dtype} that fovea has")
+    return done
 
 
 def _agrees(name: str, sample: Any, calls: tuple[Any, Any], gradient: bool, label: str) -> int:
@@ -57,25 +56,28 @@ def _agrees(name: str, sample: Any, calls: tuple[Any, Any], gradient: bool, labe
         except UnsupportedError:
             return 0
         except Exception as error:
-            error.add_note(f"{label}: {sample.summary()}")
+            error.add_note(f"{label}: {sample.summary()}"[:500])
             raise
     return 1
 
 
 @pytest.mark.parametrize("key", KEYS)
 def test_values(key: str) -> None:
-    check(key, torch.float32, 12, False, "values")
+    if not check(key, torch.float32, 10, False, "values"):
+        pytest.skip(reason(key, "values") or "no samples that fovea has")
 
 
 @pytest.mark.parametrize("key", [k for k in KEYS if table()[k].supports_autograd])
 def test_gradients(key: str) -> None:
-    check(key, torch.float64, 6, True, "gradients")
+    if not check(key, torch.float64, 5, True, "gradients"):
+        pytest.skip(reason(key, "gradients") or "no samples that fovea has")
 
 
-@pytest.mark.parametrize("dtype", OTHER_DTYPES, ids=lambda d: str(d)[6:])
 @pytest.mark.parametrize("key", KEYS)
-def test_other_dtypes(key: str, dtype: torch.dtype) -> None:
-    check(key, dtype, 3, False, str(dtype)[6:])
+def test_other_dtypes(key: str) -> None:
+    done = [check(key, dtype, 2, False, str(dtype)[6:]) for dtype in OTHER_DTYPES]
+    if not any(done):
+        pytest.skip("no samples that fovea has")
 
 
 def test_exceptions_name_entries_of_the_table() -> None:

@@ -8,10 +8,19 @@ __all__ = ["FALLBACK"]
 
 FALLBACK = frozenset(
     {
+        "acosh",
+        "asinh",
+        "atanh",
         "cummax",
         "cummin",
+        "erfc",
+        "erfinv",
+        "gcd",
+        "lgamma",
         "logcumsumexp",
         "mode",
+        "nextafter",
+        "polygamma",
         "random_multinomial",
         "resize2d",
         "resize2d_grad",

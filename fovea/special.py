@@ -1,0 +1,52 @@
+"""``fovea.special``: special functions under the names of ``torch.special``."""
+
+from __future__ import annotations
+
+from fovea.functions.pointwise import erf, exp2, expm1, log1p
+from fovea.functions.pointwise import round_ as round  # noqa: A004
+from fovea.functions.pointwise import sigmoid as expit
+from fovea.functions.reductions import logsumexp
+from fovea.functions.special import (
+    digamma,
+    entr,
+    erfc,
+    erfinv,
+    log_softmax,
+    logit,
+    ndtr,
+    ndtri,
+    polygamma,
+    sinc,
+    softmax,
+    xlog1py,
+    xlogy,
+)
+from fovea.functions.special import digamma as psi
+from fovea.functions.special import lgamma as gammaln
+from fovea.functions.special import mvlgamma as multigammaln
+
+__all__ = [
+    "digamma",
+    "entr",
+    "erf",
+    "erfc",
+    "erfinv",
+    "exp2",
+    "expit",
+    "expm1",
+    "gammaln",
+    "log1p",
+    "log_softmax",
+    "logit",
+    "logsumexp",
+    "multigammaln",
+    "ndtr",
+    "ndtri",
+    "polygamma",
+    "psi",
+    "round",
+    "sinc",
+    "softmax",
+    "xlog1py",
+    "xlogy",
+]
