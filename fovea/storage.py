@@ -1,8 +1,9 @@
 """Blocks of memory: allocated once, recycled by size, shared by views.
 
 A training step asks for the same sizes again and again. Fresh memory from the system costs a page
-fault every
-4 KiB, more than many kernels cost, so freed blocks wait on a shelf for their size class.
+fault every 4 KiB, more than many kernels cost, so freed blocks wait on a shelf for their size
+class. Once a new size is asked for, waiting blocks of other sizes are given back rather than that
+the process grows.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ __all__ = [
 
 ALIGNMENT = 64
 _SMALL = 1 << 16  # blocks up to this size are not counted against the limit
+_LARGE = 1 << 20  # for blocks from this size on, others are given back
 
 # A block: the array that holds its bytes (64 more than its class, for alignment) and the aligned
 # address.
@@ -66,6 +68,8 @@ class Shelf:
 
     def make(self) -> Block:
         """A new block."""
+        if self.size >= _LARGE:
+            _make_room(self.size)
         self.made += 1
         raw = np.empty(self.size + ALIGNMENT, np.uint8)
         start: int = raw.__array_interface__["data"][0]
@@ -167,6 +171,26 @@ class _Bytes:
             "typestr": "|u1",
             "data": (storage.address, not writable),
         }
+
+
+_most_reserved = 0
+
+
+def _make_room(nbytes: int) -> None:
+    """Before so many bytes are asked for: give back free blocks, the largest first, as far as more
+    than ever would be held otherwise.
+    """
+    global _most_reserved
+    held = memory_reserved() + nbytes
+    for shelf in sorted(_shelves.values(), key=lambda s: -s.size):
+        while held > _most_reserved and shelf.size >= _LARGE:
+            try:
+                shelf.free.pop()
+            except IndexError:
+                break
+            shelf.made -= 1
+            held -= shelf.size
+    _most_reserved = max(_most_reserved, held)
 
 
 def _cached() -> int:

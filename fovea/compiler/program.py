@@ -68,6 +68,8 @@ class Program:
     def run(self, tensors: Sequence[Any]) -> Any:
         """Run on arguments for which guards and checks hold."""
         made, joint = self._made, self._joint
+        for leaf in made.slots:  # what will be replaced need not wait beside what replaces it
+            leaf.grad = None
         outputs = self.forward.run(tensors)
         if made.slots or made.dropped or made.changed:
             self._leave(outputs, tensors)

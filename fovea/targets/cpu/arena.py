@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fovea.storage import Storage
+from fovea.storage import Storage, empty_cache
 
 __all__ = ["ALIGNMENT", "MemoryPlan", "giving_back", "keep_while", "pack", "take"]
 
@@ -124,6 +124,7 @@ class Arena:
         self.storage = Storage(nbytes, self.raw, self.address)
 
 
+_LARGE = 1 << 20  # bytes of an arena that others should make room for
 _free: list[Arena] = []
 _programs = 0
 
@@ -143,12 +144,22 @@ def _release() -> None:
 
 
 def take(nbytes: int) -> Arena:
-    """An arena of at least so many bytes, for this thread alone until it is given back."""
+    """An arena of at least so many bytes, for this thread alone until it is given back.
+
+    Before a new one is made, the free blocks of eager calls are given back: those of the call that
+    was captured would stay beside it.
+    """
     try:
         arena = _free.pop()
     except IndexError:
-        return Arena(nbytes)
-    return arena if arena.nbytes >= nbytes else Arena(nbytes)
+        pass
+    else:
+        if arena.nbytes >= nbytes:
+            return arena
+        del arena
+    if nbytes >= _LARGE:
+        empty_cache()
+    return Arena(nbytes)
 
 
 giving_back = _free.append

@@ -9,6 +9,7 @@ fallbacks) are run from there, between parts of the list.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Sequence
 from contextlib import nullcontext
 from operator import attrgetter
@@ -88,7 +89,9 @@ class Executable:
         self._kept = {b: Storage(max(b.nbytes, 1)) for b in self._blocks if b.kind == "kept"}
         self._given: list[Any] = []
         self._made: list[Any] = []
+        # Held while it is used; afterwards a larger one may take its place.
         self._arena: arenas.Arena | None = None
+        self._bound_to: weakref.ref[arenas.Arena] | None = None
         self._fresh: list[int] | None = None  # versions of what the prologue read
         self._write_fixed()
         self._arrange()
@@ -151,11 +154,12 @@ class Executable:
                 self._arrange()
             arena = arenas.take(self.memory.peak)
             try:
-                if arena is not self._arena:
+                self._arena = arena
+                if self._bound_to is None or self._bound_to() is not arena:
                     self._bind_arena(arena)
                 return self._run(inputs, clock)
             finally:
-                self._given, self._made = [], []
+                self._given, self._made, self._arena = [], [], None
                 arenas.giving_back(arena)
 
     def _run(self, inputs: Sequence[Any], clock: Clock | None) -> list[Any]:
@@ -288,10 +292,10 @@ class Executable:
             [b.nbytes for b in packed], [b.first for b in packed], [b.last for b in packed]
         )
         self._offsets = dict(zip(packed, self.memory.offsets, strict=True))
-        self._arena = None
+        self._bound_to = None
 
     def _bind_arena(self, arena: arenas.Arena) -> None:
-        self._arena = arena
+        self._bound_to = weakref.ref(arena)
         start, offsets = arena.address, self._offsets
         self._list.write("arena", lambda block: start + offsets[block])
 
