@@ -25,6 +25,19 @@ from fovea.amp.autocast_mode import (
     set_autocast_enabled,
 )
 from fovea.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from fovea.defaults import (
+    are_deterministic_algorithms_enabled,
+    get_default_device,
+    get_float32_matmul_precision,
+    get_num_interop_threads,
+    is_deterministic_algorithms_warn_only_enabled,
+    set_default_device,
+    set_float32_matmul_precision,
+    set_flush_denormal,
+    set_num_interop_threads,
+    typename,
+    use_deterministic_algorithms,
+)
 from fovea.devices import device
 from fovea.dtypes import DType as dtype
 from fovea.dtypes import (
@@ -64,6 +77,7 @@ from fovea.functions.creation import (
     zeros,
     zeros_like,
 )
+from fovea.functions.exchange import from_dlpack, frombuffer
 from fovea.functions.indexing import (
     gather,
     index_select,
@@ -369,10 +383,13 @@ swapdims, row_stack, trapz, ger, fix, sgn = transpose, vstack, trapezoid, outer,
 split_with_sizes, greater, greater_equal, less, less_equal, not_equal = split, gt, ge, lt, le, ne
 arccos, arccosh, arcsin, arcsinh, arctan, arctanh = acos, acosh, asin, asinh, atan, atanh
 arctan2 = atan2
+strided = "strided"  # the only layout
 double, float, half, long, int, short = float64, float32, float16, int64, int32, int16
 
 _LAZY = (
+    "accelerator",
     "cpu",
+    "cuda",
     "keras",
     "nn",
     "optim",
@@ -396,6 +413,31 @@ _LAZY_NAMES = {
     "dropout": "fovea.nn.functional",
     "conv2d": "fovea.nn.functional",
     "max_pool2d": "fovea.nn.functional",
+    "relu_": "fovea.nn.functional",
+    "conv1d": "fovea.nn.functional",
+    "conv_transpose1d": "fovea.nn.functional",
+    "conv_transpose2d": "fovea.nn.functional",
+    "avg_pool1d": "fovea.nn.functional",
+    "max_pool1d": "fovea.nn.functional",
+    "adaptive_avg_pool1d": "fovea.nn.functional",
+    "adaptive_max_pool1d": "fovea.nn.functional",
+    "batch_norm": "fovea.nn.functional",
+    "layer_norm": "fovea.nn.functional",
+    "group_norm": "fovea.nn.functional",
+    "instance_norm": "fovea.nn.functional",
+    "pixel_shuffle": "fovea.nn.functional",
+    "pixel_unshuffle": "fovea.nn.functional",
+    "channel_shuffle": "fovea.nn.functional",
+    "cosine_similarity": "fovea.nn.functional",
+    "pairwise_distance": "fovea.nn.functional",
+    "embedding": "fovea.nn.functional",
+    "bilinear": "fovea.nn.functional",
+    "prelu": "fovea.nn.functional",
+    "selu": "fovea.nn.functional",
+    "celu": "fovea.nn.functional",
+    "threshold": "fovea.nn.functional",
+    "hardshrink": "fovea.nn.functional",
+    "alpha_dropout": "fovea.nn.functional",
     "get_num_threads": "fovea.targets.cpu.threads",
     "set_num_threads": "fovea.targets.cpu.threads",
 }
@@ -419,6 +461,21 @@ def numel(input: Tensor) -> Any:
 def is_floating_point(input: Tensor) -> Any:
     """Whether the elements are floating-point numbers."""
     return input.is_floating_point()
+
+
+def is_complex(input: Tensor) -> Any:
+    """Whether the elements are complex numbers: fovea has none."""
+    return input.is_complex()
+
+
+def is_nonzero(input: Tensor) -> Any:
+    """Whether the one element is not zero."""
+    return input.is_nonzero()
+
+
+def is_signed(input: Tensor) -> Any:
+    """Whether the type has negative numbers."""
+    return input.is_signed()
 
 
 def __getattr__(name: str) -> Any:

@@ -24,12 +24,12 @@ ROOMS: list[tuple[str, ...]] = [
     ("functions", "random", "gradcheck"),
     ("methods", "autograd"),
     ("tensor",),
-    ("special",),
+    ("special", "defaults", "accelerator"),
     ("nn", "optim", "amp", "utils", "interop", "data"),
     ("compiler",),
     ("vision", "training"),
     ("keras",),
-    ("cli", "cpu", "testing", "backends"),
+    ("cli", "cpu", "cuda", "testing", "backends"),
 ]
 HEIGHT = {name: i for i, rooms in enumerate(ROOMS) for name in rooms}
 

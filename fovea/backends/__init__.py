@@ -1,7 +1,8 @@
-"""Choices about how ops are computed: ``fovea.backends.cpu``."""
+"""Choices about how ops are computed: ``fovea.backends.cpu``. The rest can be set, to no effect."""
 
 from __future__ import annotations
 
 from fovea.backends import cpu
+from fovea.backends.others import cuda, cudnn, mkldnn, mps
 
-__all__ = ["cpu"]
+__all__ = ["cpu", "cuda", "cudnn", "mkldnn", "mps"]

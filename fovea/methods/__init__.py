@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fovea.methods.arithmetic import ArithmeticMethods
+from fovea.methods.facts import FactMethods
 from fovea.methods.indexing import IndexingMethods
 from fovea.methods.inplace import InPlaceMethods
 from fovea.methods.making import MakingMethods
@@ -19,5 +20,6 @@ class Methods(
     ShapeMethods,
     IndexingMethods,
     MakingMethods,
+    FactMethods,
 ):
     """Mixed into ``Tensor``."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__all__ = ["data", "download", "tensorboard"]
+__all__ = ["data", "dlpack", "download", "tensorboard"]
 
 
 def __getattr__(name: str) -> Any:

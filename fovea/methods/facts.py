@@ -1,0 +1,146 @@
+"""What can be asked about a tensor, and names for what other devices and layouts would need."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fovea.errors import ArgumentError, DTypeError, describe
+from fovea.functions import exchange, pointwise, shaping
+from fovea.functions.creation import empty, strided_over
+
+if TYPE_CHECKING:
+    from fovea.tensor import Tensor
+
+
+def _never(doc: str) -> Any:
+    return property(lambda self: False, doc=doc)
+
+
+def _itself(doc: str) -> Any:
+    def call(self: Tensor) -> Tensor:
+        return self
+
+    call.__doc__ = doc
+    return call
+
+
+def is_signed(self: Tensor) -> bool:
+    """Whether the type has negative numbers."""
+    return self.dtype.is_signed
+
+
+def is_nonzero(self: Tensor) -> bool:
+    """Whether the one element is not zero."""
+    return bool(self)
+
+
+def is_same_size(self: Tensor, other: Tensor) -> bool:
+    """Whether both have one shape."""
+    return self.shape == other.shape
+
+
+def is_set_to(self: Tensor, tensor: Tensor) -> bool:
+    """Whether both are the same view of the same memory."""
+    return (
+        self.storage is tensor.storage
+        and self.offset == tensor.offset
+        and self.shape == tensor.shape
+        and tuple(self.strides) == tuple(tensor.strides)
+    )
+
+
+def angle(self: Tensor) -> Tensor:
+    """The angle in the complex plane: pi below zero, 0 above, NaN for NaN."""
+    x = self if self.dtype.is_floating_point else self.float()
+    turned = pointwise.where(x < 0, math.pi, 0.0).to(x.dtype)
+    return pointwise.where(pointwise.isnan(x), x, turned)
+
+
+def imag(self: Tensor) -> Tensor:
+    """Raises: there are no complex numbers."""
+    raise DTypeError(f"imag: {describe(self)} is not complex: fovea has no complex numbers.")
+
+
+def apply_(self: Tensor, callable: Callable[[Any], Any]) -> Tensor:
+    """Replace each element by what a Python function gives for it (slow)."""
+    array = self._array()
+    array[...] = np.vectorize(callable, otypes=[array.dtype])(array) if array.size else array
+    self.storage.version += 1
+    return self
+
+
+def map_(self: Tensor, tensor: Tensor, callable: Callable[[Any, Any], Any]) -> Tensor:
+    """Replace each element by what a function gives for it and the other tensor's (slow)."""
+    array = self._array()
+    other = np.broadcast_to(tensor._array(), array.shape)
+    array[...] = np.vectorize(callable, otypes=[array.dtype])(array, other)
+    self.storage.version += 1
+    return self
+
+
+def new_empty_strided(
+    self: Tensor, size: Any, stride: Any, *, dtype: Any = None, device: Any = None
+) -> Tensor:
+    """Unset memory of this dtype with these strides."""
+    last = sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if 0 not in size else -1
+    block = empty((last + 1,), dtype=self.dtype if dtype is None else dtype, device=device)
+    return strided_over(block, tuple(size), tuple(stride), 0)
+
+
+def dim_order(self: Tensor) -> tuple[int, ...]:
+    """The dimensions from the outermost in memory to the innermost."""
+    return tuple(sorted(range(self.ndim), key=lambda d: -self.strides[d]))
+
+
+def reversed_rows(self: Tensor) -> Iterator[Tensor]:
+    """``reversed(x)``: the rows from the last to the first."""
+    return iter(shaping.flip(self, (0,)) if self.ndim else self)
+
+
+def adjoint(self: Tensor) -> Tensor:
+    """A view with the last two dimensions exchanged."""
+    if self.ndim < 2:
+        raise ArgumentError(f"adjoint: at least 2 dimensions are needed, got {describe(self)}.")
+    return shaping.transpose(self, -1, -2)
+
+
+class FactMethods:
+    """Questions with short answers."""
+
+    is_cpu: Any = property(lambda self: True, doc="Whether it lies on the CPU.")
+    is_sparse, is_sparse_csr = _never("Whether it is sparse."), _never("Whether it is sparse.")
+    is_quantized, is_nested = _never("Whether it is quantized."), _never("Whether it is nested.")
+    is_meta, is_mps = _never("Whether it has no memory."), _never("Whether it lies on MPS.")
+    is_xla, is_xpu = _never("Whether it lies on XLA."), _never("Whether it lies on an XPU.")
+    layout: Any = property(lambda self: "strided", doc="How elements lie in memory.")
+    H: Any = property(shaping.t, doc="The transpose of a matrix.")
+    mH: Any = property(adjoint, doc="A view with the last two dimensions exchanged.")  # noqa: N815
+    real: Any = property(lambda self: self, doc="The tensor itself: it is not complex.")
+    imag: Any = property(imag, doc="Raises: there are no complex numbers.")
+    output_nr: Any = property(lambda self: self._output_nr, doc="Which output of its node it is.")
+    retains_grad: Any = property(lambda self: self._retains_grad, doc="After ``retain_grad``.")
+
+    is_signed, is_nonzero, is_same_size = is_signed, is_nonzero, is_same_size
+    is_set_to, dim_order, angle, adjoint = is_set_to, dim_order, angle, adjoint
+    apply_, map_, new_empty_strided = apply_, map_, new_empty_strided
+    conj = conj_physical = _itself("The tensor itself: it is not complex.")
+    resolve_conj = resolve_neg = _itself("The tensor itself: nothing is put off.")
+    to_dense = _itself("The tensor itself: it is dense.")
+    share_memory_ = _itself("The tensor itself: worker processes get copies.")
+
+    __dlpack__, __dlpack_device__ = exchange.to_capsule, exchange.device_of
+    __reversed__ = reversed_rows
+
+    def ndimension(self) -> int:
+        """The number of dimensions."""
+        return len(self.shape)  # type: ignore[attr-defined]
+
+    def is_conj(self) -> bool:
+        """False: nothing is conjugated."""
+        return False
+
+    is_neg = is_shared = is_pinned = is_inference = is_conj

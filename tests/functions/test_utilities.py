@@ -1,0 +1,86 @@
+"""What programs ask before they compute: devices, switches, types."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+import fovea
+from fovea.errors import ArgumentError, DeviceError, DTypeError
+
+
+def test_programs_find_no_accelerator() -> None:
+    device = fovea.device("cuda" if fovea.cuda.is_available() else "cpu")
+    assert device.type == "cpu"
+    assert not fovea.accelerator.is_available()
+    assert fovea.accelerator.current_accelerator() is None
+    assert not fovea.backends.mps.is_available()
+    fovea.backends.cudnn.benchmark = True
+    assert fovea.backends.cudnn.benchmark
+    fovea.backends.cudnn.benchmark = False
+    fovea.cuda.manual_seed_all(1)
+    assert fovea.cuda.device_count() == 0
+    with pytest.raises(DeviceError):
+        fovea.cuda.current_device()
+    with pytest.raises(DeviceError):
+        fovea.set_default_device("cuda")
+
+
+def test_switches_remember() -> None:
+    fovea.use_deterministic_algorithms(True, warn_only=True)
+    assert fovea.are_deterministic_algorithms_enabled()
+    assert fovea.is_deterministic_algorithms_warn_only_enabled()
+    fovea.use_deterministic_algorithms(False)
+    assert not fovea.are_deterministic_algorithms_enabled()
+    fovea.set_float32_matmul_precision("high")
+    assert fovea.get_float32_matmul_precision() == "high"
+    fovea.set_float32_matmul_precision("highest")
+    with pytest.raises(ArgumentError):
+        fovea.set_float32_matmul_precision("low")
+
+
+@pytest.mark.parametrize(
+    "a", ["bool", "uint8", "int8", "int32", "int64", "float16", "bfloat16", "float32", "float64"]
+)
+def test_types_meet_as_in_pytorch(a: str) -> None:
+    for b in ("bool", "uint8", "int8", "int16", "int64", "float16", "bfloat16", "float64"):
+        mine = fovea.promote_types(getattr(fovea, a), getattr(fovea, b))
+        assert mine.name == str(torch.promote_types(getattr(torch, a), getattr(torch, b)))[6:]
+    assert fovea.is_signed(fovea.zeros(1, dtype=getattr(fovea, a))) == torch.is_signed(
+        torch.zeros(1, dtype=getattr(torch, a))
+    )
+
+
+def test_limits() -> None:
+    for name in ("float16", "bfloat16", "float32", "float64"):
+        ours, theirs = fovea.finfo(getattr(fovea, name)), torch.finfo(getattr(torch, name))
+        for field in ("bits", "eps", "max", "min", "tiny", "smallest_normal"):
+            assert getattr(ours, field) == getattr(theirs, field), (name, field)
+    for name in ("uint8", "int8", "int16", "int32", "int64"):
+        ours, theirs = fovea.iinfo(getattr(fovea, name)), torch.iinfo(getattr(torch, name))
+        assert (ours.bits, ours.min, ours.max) == (theirs.bits, theirs.min, theirs.max)
+
+
+def test_facts() -> None:
+    x = fovea.tensor([[1.0, -2.0], [0.0, 3.0]])
+    assert x.is_cpu and not x.is_sparse and not x.is_quantized and not x.is_meta
+    assert x.layout == "strided" and x.ndimension() == 2 and x.dim_order() == (0, 1)
+    assert x.t().dim_order() == (1, 0)
+    assert x.H.tolist() == x.mH.tolist() == x.t().tolist()
+    assert x.angle().tolist() == torch.tensor(x.tolist()).angle().tolist()
+    assert x.real is x and x.conj() is x
+    with pytest.raises(DTypeError):
+        _ = x.imag
+    assert x.is_set_to(x.view(2, 2)) and not x.is_set_to(x.t())
+    assert fovea.is_nonzero(x[0, 0]) and not fovea.is_nonzero(x[1, 0])
+    assert [r.tolist() for r in reversed(x)] == [[0.0, 3.0], [1.0, -2.0]]
+    assert x.new_empty_strided((2, 3), (1, 2)).stride() == (1, 2)
+
+
+def test_elements_by_python() -> None:
+    x = fovea.tensor([1.0, 2.0])
+    assert x.apply_(lambda v: v * 3).tolist() == [3.0, 6.0]
+    assert x.map_(fovea.tensor([1.0, 1.0]), lambda a, b: a + b).tolist() == [4.0, 7.0]
+    assert copy.copy(x).tolist() == x.tolist()
