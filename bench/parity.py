@@ -23,9 +23,9 @@ from bench.tables import Report
 
 __all__ = ["KINDS", "SIZES", "compare", "trajectory"]
 
-# Height and width of the images: small, but with something left at the end of the network.
-SIZES = {"small_cnn": 28, "unet": 32}
-OTHERS = 64
+# Height and width of the images: small, but something is left at the end of the networks.
+SIZES = {"small_cnn": 28}
+OTHERS = 32
 BATCH, BATCHES = 4, 5
 RATE, MOMENTUM = 1e-3, 0.9
 

@@ -3,7 +3,8 @@
 A piece of work has rows (matrix rows, or pixels), each known by the address of its first element,
 and panels of columns, in which a contracted index's values for neighboring columns are neighbors.
 For a tile of rows and a panel, the core walks the contracted index; each step broadcasts one
-element a row and multiplies it with the panel's vectors.
+element a row and multiplies it with the panel's vectors. Elements may be pairs of bfloat16, whose
+two products are added at once.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 from fovea.targets.cpu.builder import Kernel
-from fovea.targets.cpu.elements import Element, i64
+from fovea.targets.cpu.elements import Element, bf16_pair, i64
 from fovea.targets.cpu.epilogue import Affine, Finish
 from fovea.targets.cpu.flow import Var
 from fovea.targets.cpu.memory import Buffer
@@ -90,6 +91,7 @@ class Core:
         step: Index, item: Index, count: int, columns: Index | None,
     ) -> None:  # fmt: skip
         k = self.k
+        multiply = k.dot_pairs if panel.element is bf16_pair else k.fma
         for u in range(count):
             line = panel.at(step * u) if u else panel
             vectors = []
@@ -101,7 +103,7 @@ class Core:
             for row, of_row in zip(rows, sums, strict=True):
                 x = k.load_broadcast(row, item * u if u else 0, self.lanes)
                 for vector, total in zip(vectors, of_row, strict=True):
-                    total.set(k.fma(x, vector, total.get()))
+                    total.set(multiply(x, vector, total.get()))
 
     def accumulate_lanes(
         self,

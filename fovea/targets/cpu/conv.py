@@ -24,12 +24,13 @@ from fovea.targets.cpu.correlation import (
     input_grad_correlations,
     source_of,
 )
-from fovea.targets.cpu.elements import Element, f32, f64
+from fovea.targets.cpu.elements import Element, bf16_pair, f32, f64
 from fovea.targets.cpu.epilogue import Epilogue
 from fovea.targets.cpu.isa import active
 from fovea.targets.cpu.lowering import dense_copy, run_program, view_of
 from fovea.targets.cpu.moments import Parts
 from fovea.targets.cpu.packing import Order, panel_builder
+from fovea.targets.cpu.pair_packing import in_pairs, pair_panel_builder, pairs_suit
 from fovea.targets.cpu.program import Draft, KernelCall, KernelProgram
 from fovea.targets.cpu.recipe import prepared
 from fovea.targets.cpu.schedule import Tile
@@ -58,10 +59,16 @@ class DirectForm:
     c: Correlation
     compute: Element
     tile: Tile
+    pairs: bool = False
 
     @staticmethod
     def of(c: Correlation) -> DirectForm:
         c, compute = c.widened(), f64 if c.x.element is f64 else f32
+        if pairs_suit(c):
+            rows = c.x.shape[0] * c.grid[0] * c.grid[1]
+            return DirectForm(
+                in_pairs(c), compute, schedule.tile(active(), compute, rows, c.outputs), True
+            )
         pixels = c.x.shape[0] * c.grid[0] * c.grid[1]
         return DirectForm(c, compute, schedule.tile(active(), compute, pixels, c.outputs))
 
@@ -90,25 +97,39 @@ class DirectForm:
         return self.c.groups * self.panels * self.panel_size
 
     @property
+    def numbers(self) -> int:
+        """How many float32 hold them between ops: no fewer than there are weights."""
+        return self.packed * (2 if self.pairs else 1)
+
+    @property
+    def operand(self) -> Element:
+        """What is multiplied."""
+        return bf16_pair if self.pairs else self.compute
+
+    @property
     def parts(self) -> Parts:
         """How moments are gathered: a piece of work at a time."""
-        blocks, _, _ = self._cut(source_of(self.c, self.compute) == "direct")
+        blocks, _, _ = self._cut(source_of(self.c, self.operand) == "direct")
         return Parts((self.c.x.shape[0], *self.c.grid), blocks.images, blocks.rows)
 
     @property
     def packing(self) -> str:
         """Names how they lie."""
-        return f"panels{self.width}"
+        return f"{'pairs' if self.pairs else 'panels'}{self.width}"
 
     def pack(self, weight: View, buffers: tuple[int, int]) -> KernelCall:
         """The call that packs the weights into panels."""
         c = self.c
         group, output, channel, row, column = c.weight_strides
-        order = Order.of(channel, output, c.contracted, c.outputs)
-        key, build = panel_builder(weight.element, self.compute, self.width, order)
+        contracted = c.contracted * (2 if self.pairs else 1)
+        order = Order.of(channel, output, contracted, c.outputs)
+        if self.pairs:
+            key, build = pair_panel_builder(weight.element, self.width, order)
+        else:
+            key, build = panel_builder(weight.element, self.compute, self.width, order)
         words = (
             c.groups, 1, c.groups, 0, 0, group, c.outputs, output,
-            c.taps[0], row, c.taps[1], column, c.contracted, channel, c.weight_offset,
+            c.taps[0], row, c.taps[1], column, contracted, channel, c.weight_offset,
         )  # fmt: skip
         address = load_cached(key, build)
         return KernelCall(address, buffers, words, self.packed > 16384, packs=True)
@@ -121,8 +142,8 @@ class DirectForm:
         """
         c = self.c
         v = Variant(
-            c.x.element, c.y.element, self.compute, self.tile, source_of(c, self.compute), epilogue,
-            c.depthwise, self.blocked,
+            c.x.element, c.y.element, self.compute, self.tile, source_of(c, self.operand), epilogue,
+            c.depthwise, self.blocked, self.pairs,
         )  # fmt: skip
         blocks, sizes, band = self._cut(v.source == "direct")
         entries = blocks.images * blocks.rows * c.grid[1] + TABLE_SLACK
@@ -173,7 +194,7 @@ class DirectForm:
 
 def form_of(c: Correlation) -> DirectForm | WinogradForm:
     """The form that suits a correlation; it depends on shapes, element types and the vector unit,
-    not on strides.
+    and on strides only for pairs of bfloat16.
     """
     return WinogradForm.of(c) if winograd.suits(c) else DirectForm.of(c)
 

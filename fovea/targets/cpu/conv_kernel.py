@@ -19,7 +19,7 @@ from types import SimpleNamespace
 
 from fovea.targets.cpu.builder import Kernel
 from fovea.targets.cpu.contraction import Core
-from fovea.targets.cpu.elements import Element, i64, u8
+from fovea.targets.cpu.elements import Element, bf16_pair, i64, u8
 from fovea.targets.cpu.epilogue import Epilogue, Finish
 from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.moments import WAYS, Moments
@@ -49,6 +49,7 @@ class Variant:
     `source`: "direct" reads images in place, "dense" copies whole rows into a band, an Order's
     value copies pixels. `depthwise`: each channel is a group, and vectors hold channels. `blocked`:
     the contracted index is gone through in blocks, for panels that are large beside a cache.
+    `pairs`: channels come as pairs of bfloat16.
     """
 
     x: Element
@@ -59,10 +60,17 @@ class Variant:
     epilogue: Epilogue
     depthwise: bool = False
     blocked: bool = False
+    pairs: bool = False
+
+    @property
+    def operand(self) -> Element:
+        """What is multiplied: images in a band, and weights."""
+        return bf16_pair if self.pairs else self.compute
 
     @property
     def key(self) -> str:
         name = "conv-depthwise" if self.depthwise else "conv-blocked" if self.blocked else "conv"
+        name += "-pairs" if self.pairs else ""
         return (
             f"{name}/{self.x}/{self.y}/{self.compute}/{self.tile.rows}x{self.tile.vectors}/"
             f"{self.source}/{self.epilogue.key}"
@@ -83,7 +91,7 @@ class Piece:
 
 def conv_kernel(v: Variant) -> Kernel:
     """y = x correlated with packed weights, and what the epilogue makes of it."""
-    buffers = [("x", v.x), ("weights", v.compute), *v.epilogue.buffers, ("y", v.y)]
+    buffers = [("x", v.x), ("weights", v.operand), *v.epilogue.buffers, ("y", v.y)]
     buffers += [("partials", v.compute)] if v.epilogue.moments else []
     k = Kernel("conv", [*buffers, ("scratch", u8)], SIZES, v.epilogue.scalars)
     named = dict(zip(k.buffer_names, k.buffers, strict=True))
@@ -97,7 +105,7 @@ def conv_kernel(v: Variant) -> Kernel:
         own = scratch.at(k.tid * s.scratch_stride)
         images = x.at(piece.group * s.x_group)
         if v.source != "direct":
-            band = own.view(v.compute)
+            band = own.view(v.operand)
             copy_band(k, v.source, s, piece, images, band)
             images = band
         starts = own.at(s.table).view(i64)

@@ -51,10 +51,13 @@ u16 = Element("uint16", "i16", 2, "u")
 u32 = Element("uint32", "i32", 4, "u")
 u64 = Element("uint64", "i64", 8, "u")
 boolean = Element("bool", "i1", 1, "b")
+# Two neighbors of bfloat16 as one element, for products of pairs (`Arithmetic.dot_pairs`).
+bf16_pair = Element("bfloat16x2", "i32", 4, "u")
 
 ELEMENTS: dict[str, Element] = {
     e.name: e for e in (f32, f64, bf16, f16, i8, i16, i32, i64, u8, u16, u32, u64, boolean)
 }
+ELEMENTS[bf16_pair.name] = bf16_pair
 
 
 def element(name: str) -> Element:

@@ -90,7 +90,7 @@ def conv2d_packing(x: Shaped, weight: Shaped, a: ConvAttrs) -> ops.ConvPackAttrs
     """How to pack weights for convolutions of images like x: the attributes of `conv2d_pack`."""
     form = _form(tuple(x.shape), tuple(weight.shape), weight.dtype.name, a)
     return ops.ConvPackAttrs.of(
-        a.stride, a.padding, a.dilation, a.groups, tuple(x.shape), form.packing, form.packed
+        a.stride, a.padding, a.dilation, a.groups, tuple(x.shape), form.packing, form.numbers
     )
 
 
@@ -114,10 +114,10 @@ def _form(
 
 def _check_packing(op: Op, form: DirectForm | WinogradForm, packing: str, count: int) -> None:
     """ArgumentError unless that is how the form wants its weights (on this machine's vectors)."""
-    if (packing, count) != (form.packing, form.packed):
+    if (packing, count) != (form.packing, form.numbers):
         raise ArgumentError(
             f"{op.name}: weights as {packing} ({count} numbers), the convolution reads "
-            f"{form.packing} ({form.packed}).",
+            f"{form.packing} ({form.numbers}).",
             fix="pack them again, with the attributes that conv2d_packing gives here",
         )
 
@@ -133,10 +133,17 @@ def _(op: Op, inputs: tuple[Any, ...], a: ops.ConvPackAttrs, specs: Sequence[Any
 @CPU.lower(ops.conv2d_packed)
 def _(op: Op, inputs: tuple[Any, ...], a: ops.PackedConvAttrs, specs: Sequence[Any]) -> Plan:
     x, packed = map(view_of, inputs[:2])
-    form = _form(x.shape, a.weight, x.dtype, a, x=x)
-    _check_packing(op, form, a.packing, packed.size)
+    form = _form(x.shape, a.weight, x.dtype, a)
     stages = Stages(inputs, specs)
-    operands = [stages.read(0), stages.read_dense(1), *_extras(stages, view_of(specs[0]).strides)]
+    if (
+        isinstance(form, DirectForm) and form.pairs
+    ):  # packed for images whose channels are neighbors
+        images = stages.read(0, channels_last_strides(x.shape))
+    else:
+        images = stages.read(0)
+        form = _form(x.shape, a.weight, x.dtype, a, x=x)
+    _check_packing(op, form, a.packing, packed.size)
+    operands = [images, stages.read_dense(1), *_extras(stages, view_of(specs[0]).strides)]
     program = plan_packed(form, _epilogue(inputs, a))
     stages.embed(program, [*operands, Operand("output", 0)])
     return stages.plan()

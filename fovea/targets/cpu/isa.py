@@ -18,8 +18,8 @@ _AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl")
 
 @dataclass(frozen=True)
 class Isa:
-    """A vector unit: its register width, how many registers it has, and the LLVM features to
-    compile with.
+    """A vector unit: its register width, how many registers it has, the LLVM features to compile
+    with, and what it can do beside the usual.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Isa:
     features: str
     has_fma: bool
     has_f16: bool
+    has_bf16_dot: bool = False
 
     def lanes(self, element_bytes: int) -> int:
         """How many elements of that many bytes fill a vector register.
@@ -84,7 +85,8 @@ def describe(name: str) -> Isa:
     bare = _is_x86() and name == "generic"
     fma = arm or (not bare and host_features().get("fma", False))
     f16 = arm or (not bare and host_features().get("f16c", False))
-    return Isa(name, width, registers, _feature_text(name), fma, f16)
+    bf16_dot = name == "avx512" and _supported(name) and host_features().get("avx512bf16", False)
+    return Isa(name, width, registers, _feature_text(name), fma, f16, bf16_dot)
 
 
 @cache

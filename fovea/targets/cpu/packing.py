@@ -73,12 +73,12 @@ def copy_line(k: Kernel, source: Buffer, items: Index, target: Buffer) -> None:
 def fill_line(k: Kernel, target: Buffer, items: Index) -> None:
     """Zero dense elements."""
     lanes = k.lanes(target.element)
-    zero = k.const(0.0, target.element.compute, lanes)
+    zero = k.const(0, target.element.compute, lanes)
     full = k.larger((items // lanes) * lanes, 0)
     with k.loop(0, full, lanes) as i:
         k.store(zero, target, i)
     with k.loop(full, items, unroll=1) as i:
-        k.store(0.0, target, i)
+        k.store(0, target, i)
 
 
 def _move(k: Kernel, source: Buffer, at: Index, target: Buffer, to: Index, lanes: int = 1) -> None:

@@ -126,6 +126,11 @@ class WinogradForm:
         return POINTS * self._weight_point(self.panels)
 
     @property
+    def numbers(self) -> int:
+        """How many float32 hold them between ops."""
+        return self.packed
+
+    @property
     def packing(self) -> str:
         """Names how they lie."""
         return f"winograd{self.width}"

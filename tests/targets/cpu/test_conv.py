@@ -10,9 +10,17 @@ import pytest
 from fovea.ops import conv as ops
 from fovea.ops.epilogue import RELU
 from fovea.targets.cpu import schedule, threads
-from fovea.targets.cpu.conv import ConvParams, plan_conv2d, plan_conv2d_input_grad
+from fovea.targets.cpu.conv import (
+    ConvParams,
+    DirectForm,
+    form_of,
+    forward_correlation,
+    plan_conv2d,
+    plan_conv2d_input_grad,
+)
 from fovea.targets.cpu.conv_weight_grad import plan_conv2d_weight_grad
-from fovea.targets.cpu.isa import NAMES
+from fovea.targets.cpu.isa import NAMES, active
+from fovea.targets.cpu.views import View
 from tests.targets.cpu.programs import Array, close, numpy_type, poisoned, run, view_of
 
 LAYOUTS = ("channels_last", "planes", "gaps")
@@ -179,6 +187,31 @@ def test_bounds_checked_kernels_stay_inside(case: Case, monkeypatch: pytest.Monk
     monkeypatch.setenv("FOVEA_CPU_CHECK", "1")
     for layout in LAYOUTS[:2]:
         check(make(case, "float32", layout), "float32")
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("checked", ["", "1"])
+def test_pairs_of_bfloat16(case: Case, checked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the machine multiplies pairs; elsewhere they are widened."""
+    monkeypatch.setenv("FOVEA_CPU_CHECK", checked)
+    for layout in LAYOUTS:
+        check(make(case, "bfloat16", layout), "bfloat16")
+
+
+def test_which_convolutions_multiply_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pairs(channels: int, dtype: str, strides: tuple[int, ...], groups: int = 1) -> bool:
+        x, y = View((2, channels, 5, 5), strides, dtype), View.dense((2, 8, 5, 5), dtype)
+        w = View.dense((8, channels // groups, 1, 1), dtype)
+        form = form_of(forward_correlation(x, w, y, ConvParams(groups=groups)))
+        return isinstance(form, DirectForm) and form.pairs
+
+    last = (300, 1, 60, 12)
+    here = active().has_bf16_dot
+    assert pairs(12, "bfloat16", last) == here and pairs(12, "bfloat16", last, 2) == here
+    assert not pairs(12, "float32", last) and not pairs(12, "bfloat16", (300, 25, 5, 1))
+    assert not pairs(3, "bfloat16", (75, 1, 15, 3)) and not pairs(12, "bfloat16", last, 4)
+    monkeypatch.setenv("FOVEA_CPU_ISA", "avx2")
+    assert not pairs(12, "bfloat16", last)
 
 
 def test_relu_follows_the_bias_and_keeps_nan() -> None:
