@@ -57,13 +57,12 @@ bf16_pair = Element("bfloat16x2", "i32", 4, "u")
 ELEMENTS: dict[str, Element] = {
     e.name: e for e in (f32, f64, bf16, f16, i8, i16, i32, i64, u8, u16, u32, u64, boolean)
 }
-ELEMENTS[bf16_pair.name] = bf16_pair
 
 
 def element(name: str) -> Element:
-    """Return the element type called `name`, a fovea dtype name.
+    """Return the element type called `name`, a fovea dtype name or that of pairs.
 
     >>> element("bfloat16").bytes
     2
     """
-    return ELEMENTS[name]
+    return bf16_pair if name == bf16_pair.name else ELEMENTS[name]

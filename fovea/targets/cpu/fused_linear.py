@@ -12,7 +12,7 @@ from fovea.targets.base import Plan
 from fovea.targets.cpu.elements import element, f32
 from fovea.targets.cpu.epilogue import Epilogue
 from fovea.targets.cpu.lowering import run_program, view_of
-from fovea.targets.cpu.matmul import PackedForm, packs_right, plan_product, plannable
+from fovea.targets.cpu.matmul import PackedForm, packs_right, pairs_suit, plan_product, plannable
 from fovea.targets.cpu.program import KernelProgram
 from fovea.targets.cpu.stages import Operand, Stages
 from fovea.targets.cpu.target import CPU
@@ -82,7 +82,8 @@ def worth_packing(x: Shaped, weight: Shaped) -> bool:
 
 
 def _form(rows: int, run: int, columns: int, dtype: str) -> PackedForm:
-    return PackedForm(rows, run, columns, element(dtype) if dtype == "float64" else f32)
+    compute = element(dtype) if dtype == "float64" else f32
+    return PackedForm(rows, run, columns, compute, pairs_suit(dtype, rows, run, columns))
 
 
 def _check_packing(op: Op, form: PackedForm, packing: str, count: int) -> None:

@@ -1,9 +1,10 @@
 """Batched matrix products.
 
-Four kernels: the register-tiled one of matmul_kernel.py (the right operand packed into panels, or
+Five kernels: the register-tiled one of matmul_kernel.py (the right operand packed into panels, or
 read in place where its rows are dense), the one of matmul_dot.py for operands that are both dense
-along the contracted index (no packing at all), the one of matmul_row.py for a single row, and a
-plain loop for integers. `plan_matmul` chooses by sizes and strides.
+along the contracted index (no packing at all), the one of matmul_long.py for long contracted
+indices, the one of matmul_row.py for a single row, and a plain loop for integers. `plan_matmul`
+chooses by sizes and strides.
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ from fovea.ops.epilogue import NONE, Activation
 from fovea.targets.base import Plan
 from fovea.targets.cpu import schedule
 from fovea.targets.cpu.compile import load_cached
-from fovea.targets.cpu.elements import Element, element, f32
+from fovea.targets.cpu.elements import Element, bf16, bf16_pair, element, f32
 from fovea.targets.cpu.epilogue import Epilogue
 from fovea.targets.cpu.isa import active
 from fovea.targets.cpu.lowering import dense_copy, run_program, view_of
 from fovea.targets.cpu.matmul_dot import plan_dot, prefers_dot
 from fovea.targets.cpu.matmul_kernel import Variant, loop_kernel, panels_kernel
+from fovea.targets.cpu.matmul_long import is_long, plan_long
 from fovea.targets.cpu.matmul_row import plan_row, prefers_row
 from fovea.targets.cpu.packing import Order, panel_builder
+from fovea.targets.cpu.pair_packing import pair_panel_builder
 from fovea.targets.cpu.program import KernelCall, KernelProgram
 from fovea.targets.cpu.recipe import prepared
 from fovea.targets.cpu.schedule import Tile
@@ -118,6 +121,7 @@ class PackedForm:
     run: int
     columns: int
     compute: Element
+    pairs: bool = False
 
     @property
     def tile(self) -> Tile:
@@ -129,20 +133,20 @@ class PackedForm:
 
     @property
     def packed(self) -> int:
-        """How many numbers the packed operand is."""
+        """How many float32 hold the packed operand."""
         return -(-self.columns // self.width) * self.width * self.run
 
     @property
     def packing(self) -> str:
         """Names how they lie."""
-        return f"panels{self.width}"
+        return f"{'pairs' if self.pairs else 'panels'}{self.width}"
 
     def pack(self, b: View) -> KernelProgram:
         """The program that packs the right operand."""
         p = Problem.of(View.dense((1, self.run), b.dtype), b, Epilogue())
         if not self.packed:
             return KernelProgram((), external=2)
-        call, _, _ = _pack_right(p, self.compute, self.width)
+        call, _, _ = _pack_right(p, self.compute, self.width, self.pairs)
         return KernelProgram([replace(call, buffers=(0, 1))], external=2)
 
     def product(self, a: View, epilogue: Epilogue) -> KernelProgram:
@@ -152,7 +156,7 @@ class PackedForm:
         p = Problem.of(a, View.dense((self.run, self.columns), self.compute.name), epilogue)
         if p.empty:
             return KernelProgram((), external=p.external)
-        return _plan_panels(p, self.tile, self.compute, packed=True)
+        return _plan_panels(p, self.tile, self.compute, packed=True, pairs=self.pairs)
 
 
 @dataclass(frozen=True)
@@ -253,26 +257,56 @@ def _plan_float(p: Problem) -> KernelProgram:
         return plan_dot(p, compute, _batch_words(p.batch))
     if prefers_row(p):
         return plan_row(p)
-    return _plan_panels(p, schedule.tile(active(), compute, p.rows, p.columns), compute)
+    tile = schedule.tile(active(), compute, p.rows, p.columns)
+    pairs = pairs_suit(p.a.dtype, p.rows, p.run, p.columns)
+    if is_long(p):
+        return plan_long(p, tile, compute, pairs)
+    return _plan_panels(p, tile, compute, pairs=pairs)
 
 
-def _plan_panels(p: Problem, tile: Tile, compute: Element, packed: bool = False) -> KernelProgram:
-    """The program by register tiles; `packed`: the right operand lies in panels already."""
+def pairs_suit(dtype: str, rows: int, run: int, columns: int) -> bool:
+    """Whether a product of so many rows contracts pairs of bfloat16."""
+    wide = rows > 16 and columns >= 16
+    return dtype == bf16.name and run % 2 == 0 and wide and active().has_bf16_dot
+
+
+def _in_pairs(p: Problem) -> tuple[Problem, str]:
+    """The problem with half the contracted elements, and how its left operand is read: as pairs
+    where it lies so, else by way of a copy.
+    """
+    even = all(s % 2 == 0 for s in (p.a_row if p.rows > 1 else 0, *(s for _, s, _ in p.batch)))
+    if p.a_item != 1 or not even:
+        order = Order.of(p.a_row, p.a_item, p.rows, p.run)
+        return replace(p, run=p.run // 2), order.value
+    batch = [(n, sa // 2, sb) for n, sa, sb in p.batch]
+    return replace(p, run=p.run // 2, a_row=p.a_row // 2, batch=batch), "direct"
+
+
+def _plan_panels(
+    p: Problem, tile: Tile, compute: Element, packed: bool = False, pairs: bool = False
+) -> KernelProgram:
+    """The program by register tiles; `packed`: the right operand lies in panels already; `pairs`:
+    pairs of bfloat16 are multiplied.
+    """
     width, (b_row, _) = tile.columns(active(), compute), p.b_strides
-    panels = -(-p.columns // width)
+    panels, whole = -(-p.columns // width), p
     right_mode, left_mode = _modes(p, compute, tile, width)
-    right_mode = "packed" if packed else right_mode
+    right_mode = "packed" if packed or pairs else right_mode
+    if pairs:
+        p, left_mode = _in_pairs(p)
+    left_kind = bf16_pair if pairs and left_mode == "direct" else p.a.element
     in_place, copies = right_mode != "packed", left_mode not in ("direct", "strided")
     blocks = schedule.blocks(
         p.batches, p.rows, panels, p.run * compute.bytes, p.run * width * 2, tile.rows, copies
     )
-    v = Variant(p.a.element, p.a.element, compute, tile, left_mode, right_mode, p.epilogue)
+    v = Variant(left_kind, p.a.element, compute, tile, left_mode, right_mode, p.epilogue, pairs)
     address = load_cached(v.key, partial(panels_kernel, v))
     left, right = p.operands
     calls, scratch, batch = [], [], p.batch
     panel_stride = width if in_place else p.run * width
     if not in_place and not packed:
-        call, size, batch = _pack_right(p, compute, width)
+        call, size, batch = _pack_right(whole, compute, width, pairs)
+        batch = [(n, sa, sb) for (n, sa, _), (_, _, sb) in zip(p.batch, batch, strict=True)]
         calls, scratch, right = [call], [size], p.external
     stride = -(-blocks.rows * p.run * compute.bytes // 64) * 64 if copies else 0
     words = (
@@ -309,7 +343,9 @@ def _modes(p: Problem, compute: Element, tile: Tile, width: int) -> tuple[str, s
     return right, left
 
 
-def _pack_right(p: Problem, compute: Element, width: int) -> tuple[KernelCall, int, Batch]:
+def _pack_right(
+    p: Problem, compute: Element, width: int, pairs: bool = False
+) -> tuple[KernelCall, int, Batch]:
     """The call that packs the right operand into the first scratch buffer, its bytes, and the batch
     strides that follow.
 
@@ -317,14 +353,17 @@ def _pack_right(p: Problem, compute: Element, width: int) -> tuple[KernelCall, i
     """
     b_row, b_column = p.b_strides
     order = Order.of(b_row, b_column, p.run, p.columns)
-    size = -(-p.columns // width) * width * p.run
+    size = -(-p.columns // width) * width * (p.run // 2 if pairs else p.run)
     count, strides = 1, []
     for n, _, sb in reversed(p.batch):
         strides.append(count * size if sb != 0 else 0)
         count *= n if sb != 0 else 1
     batch = [(n, sa, new) for (n, sa, _), new in zip(p.batch, reversed(strides), strict=True)]
     distinct = [(n, sb, 0) for n, _, sb in p.batch if sb != 0]
-    key, build = panel_builder(p.b.element, compute, width, order)
+    if pairs:
+        key, build = pair_panel_builder(p.b.element, width, order)
+    else:
+        key, build = panel_builder(p.b.element, compute, width, order)
     groups = _batch_words(distinct)[:6]
     words = (*groups, p.columns, b_column, 1, 0, 1, 0, p.run, b_row, 0)
     buffers, shared = (p.operands[1], p.external), count * size > 16384

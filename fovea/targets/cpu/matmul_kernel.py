@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from fovea.targets.cpu.builder import Kernel
 from fovea.targets.cpu.contraction import Core
-from fovea.targets.cpu.elements import Element, u8
+from fovea.targets.cpu.elements import Element, bf16, bf16_pair, u8
 from fovea.targets.cpu.epilogue import Epilogue, Finish
 from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.packing import Order, copy_rows
@@ -27,7 +27,8 @@ class Variant:
 
     `left`: "direct" and "strided" read the left operand in place, an Order's value copies it.
     `right`: "packed" into panels, "rows" in place, "ragged" in place with a last panel that is not
-    whole.
+    whole. `pairs`: the contracted index runs through pairs of bfloat16; a left operand that is read
+    in place is one of pairs.
     """
 
     a: Element
@@ -37,6 +38,7 @@ class Variant:
     left: str
     right: str
     epilogue: Epilogue
+    pairs: bool = False
 
     @property
     def order(self) -> Order | None:
@@ -46,7 +48,7 @@ class Variant:
     def key(self) -> str:
         return (
             f"matmul/{self.a}/{self.c}/{self.compute}/{self.tile.rows}x{self.tile.vectors}/"
-            f"{self.left}/{self.right}/{self.epilogue.key}"
+            f"{self.left}/{self.right}{'-pairs' if self.pairs else ''}/{self.epilogue.key}"
         )
 
 
@@ -54,7 +56,12 @@ def panels_kernel(v: Variant) -> Kernel:
     """c = a @ b and what the epilogue makes of it, by tiles; a piece is a block of rows against a
     block of panels.
     """
-    buffers = [("a", v.a), ("b", v.compute), *v.epilogue.buffers, ("c", v.c)]
+    buffers = [
+        ("a", v.a),
+        ("b", bf16_pair if v.pairs else v.compute),
+        *v.epilogue.buffers,
+        ("c", v.c),
+    ]
     buffers += [("scratch", u8)] if v.order is not None else []
     k = Kernel("matmul", buffers, SIZES, v.epilogue.scalars)
     named = {b.name: b for b in k.buffers}
@@ -72,9 +79,10 @@ def panels_kernel(v: Variant) -> Kernel:
         block = a.at(a_at + first * s.a_row)
         row_stride = s.a_row
         if v.order is not None:
-            own = named["scratch"].at(k.tid * s.scratch_stride).view(v.compute)
-            copy_rows(k, v.order, block, (s.a_row, s.a_item), (count, s.run), own, s.run)
-            block, row_stride = own, s.run
+            own = named["scratch"].at(k.tid * s.scratch_stride)
+            own, run = (own.view(bf16), s.run * 2) if v.pairs else (own.view(v.compute), s.run)
+            copy_rows(k, v.order, block, (s.a_row, s.a_item), (count, run), own, run)
+            block, row_stride = own.view(bf16_pair) if v.pairs else own, s.run
         target = batch * s.c_batch + first * s.columns
         low = panel_block * s.panel_block
         with k.loop(low, k.smaller(low + s.panel_block, s.panels)) as panel:

@@ -82,7 +82,7 @@ def fill_line(k: Kernel, target: Buffer, items: Index) -> None:
 
 
 def _move(k: Kernel, source: Buffer, at: Index, target: Buffer, to: Index, lanes: int = 1) -> None:
-    k.store(k.cast(k.load(source, at, lanes), target.element), target, to)
+    k.store(k.cast(k.load(source, at, lanes), target.element.compute), target, to)
 
 
 def _copy_transposed(
@@ -97,18 +97,18 @@ def _copy_transposed(
     registers.
     """
     rows, items = shape
-    n = min(k.lanes(target.element), 8)
+    n = min(k.lanes(target.element), 16)
     full_rows, full_items = (rows // n) * n, (items // n) * n
     with k.loop(0, full_rows, n) as row:
         with k.loop(0, full_items, n) as item:
             block = [
-                k.cast(k.load(source, (item + i) * item_stride + row, n), target.element)
+                k.cast(k.load(source, (item + i) * item_stride + row, n), target.element.compute)
                 for i in range(n)
             ]
             for i, line in enumerate(transpose(k, block)):
                 k.store(line, target, (row + i) * target_stride + item)
         with k.loop(full_items, items, unroll=1) as item:
-            line = k.cast(k.load(source, item * item_stride + row, n), target.element)
+            line = k.cast(k.load(source, item * item_stride + row, n), target.element.compute)
             for i in range(n):
                 k.store(k.extract(line, i), target, (row + i) * target_stride + item)
     with k.loop(full_rows, rows, unroll=1) as row, k.loop(0, items, unroll=1) as item:

@@ -15,9 +15,9 @@ from fovea.targets.cpu.packing import PANEL_SIZES, Order, copy_rows, fill_line
 from fovea.targets.cpu.values import Index, Value
 from fovea.targets.cpu.views import View
 
-__all__ = ["in_pairs", "pair_panel_builder", "pairs_suit"]
+__all__ = ["LINES", "copy_pairs", "in_pairs", "pair_panel_builder", "pairs_suit"]
 
-_BLOCK = 8  # pairs that are packed at a time
+LINES = 16  # contracted elements that are packed at a time, two by two
 
 
 def pairs_suit(c: Correlation) -> bool:
@@ -47,17 +47,17 @@ def joined(k: Kernel, low: Value, high: Value) -> Value:
     return k.cast(bits[0] | (bits[1] << 16), bf16_pair)
 
 
-def _copy_pairs(
+def copy_pairs(
     k: Kernel, order: Order, source: Buffer, strides: tuple[Index, Index],
     shape: tuple[Index, Index], target: Buffer, width: int, own: Buffer,
 ) -> None:  # fmt: skip
-    """target[pair][column] = source[2 * pair][column], source[2 * pair + 1][column], by way of a
-    few lines of float32.
+    """target[pair][column] = source[2 * pair][column], source[2 * pair + 1][column], by way of
+    `LINES` lines of float32, in which columns that do not exist are 0.
     """
     items, columns = shape
     lanes = k.lanes(f32)
-    with k.loop(0, items, 2 * _BLOCK) as first:
-        count = k.smaller(items - first, 2 * _BLOCK)
+    with k.loop(0, items, LINES) as first:
+        count = k.smaller(items - first, LINES)
         copy_rows(k, order, source.at(first * strides[0]), strides, (count, columns), own, width)
         with k.loop(0, count // 2) as pair:
             lines = [own.at((pair * 2 + i) * width) for i in (0, 1)]
@@ -85,10 +85,10 @@ def pair_panel_kernel(source: Element, width: int, order: Order) -> Kernel:
         start = w.at(offset + at + group % group2 * stride2 + first * column_stride)
         pairs = inner // 2
         into = panels.at(piece * (outer * middle * pairs * width))
-        own = k.scratch(f32, 2 * _BLOCK * width)
-        fill_line(k, own, 2 * _BLOCK * width)  # columns that do not exist stay 0
+        own = k.scratch(f32, LINES * width)
+        fill_line(k, own, LINES * width)  # columns that do not exist stay 0
         with k.loop(0, outer) as a, k.loop(0, middle) as b:
-            _copy_pairs(
+            copy_pairs(
                 k, order, start.at(a * outer_stride + b * middle_stride),
                 (inner_stride, column_stride), (inner, count),
                 into.at((a * middle + b) * (pairs * width)), width, own,

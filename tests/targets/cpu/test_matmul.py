@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fovea.ops.epilogue import NONE, RELU, Activation
-from fovea.targets.cpu import threads
+from fovea.targets.cpu import matmul_long, threads
 from fovea.targets.cpu.isa import NAMES
 from fovea.targets.cpu.matmul import plan_matmul, plannable
 from tests.targets.cpu.programs import Array, close, numpy_type, poisoned, run, view_of
@@ -64,6 +64,41 @@ def test_every_element_type(dtype: str, layout: str) -> None:
     for m, k, n in [(7, 40, 18), (30, 9, 5), (1, 33, 3)]:
         a, b = make((m, k), dtype, layout), make((k, n), dtype, layout, 1)
         close(product(a, b), expected(a, b), dtype, k)
+
+
+@pytest.mark.parametrize("left", LAYOUTS)
+@pytest.mark.parametrize("right", LAYOUTS)
+@pytest.mark.parametrize("checked", ["", "1"])
+def test_pairs_of_bfloat16(
+    left: str, right: str, checked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the machine multiplies pairs; elsewhere they are widened."""
+    monkeypatch.setenv("FOVEA_CPU_CHECK", checked)
+    for m, k, n in [(17, 2, 16), (40, 66, 70), (33, 130, 129), (100, 64, 31)]:
+        a, b = make((m, k), "bfloat16", left), make((k, n), "bfloat16", right, 1)
+        close(product(a, b), expected(a, b), "bfloat16", k)
+    a, b = make((3, 20, 40), "bfloat16", left), make((3, 40, 18), "bfloat16", right, 1)
+    close(product(a, b), expected(a, b), "bfloat16", 40)
+
+
+@pytest.mark.parametrize("left", LAYOUTS)
+@pytest.mark.parametrize("right", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("checked", ["", "1"])
+def test_long_contracted_indices(
+    left: str, right: str, dtype: str, checked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matmul_long, "LEAST", 100)
+    monkeypatch.setattr(matmul_long, "BLOCK", 48)
+    monkeypatch.setattr(matmul_long, "ROWS", 20)
+    monkeypatch.setattr(matmul_long, "PANELS", 2)
+    monkeypatch.setenv("FOVEA_CPU_CHECK", checked)
+    for m, k, n in [(17, 100, 18), (45, 201, 300), (3, 144, 70), (20, 146, 1)]:
+        a, b = make((m, k), dtype, left), make((k, n), dtype, right, 1)
+        bias = make((n,), dtype, "rows", 2)
+        exact = expected(a, b) + bias.astype(np.float64)
+        close(product(a, b), expected(a, b), dtype, k)
+        close(product(a, b, bias, RELU), np.maximum(exact, 0), dtype, k)
 
 
 @pytest.mark.parametrize("unit", NAMES)
