@@ -121,6 +121,16 @@ ELSEWHERE: dict[str, list[Case]] = {
     "lion_update": [update(optim.LionAttrs), update(optim.LionAttrs, decay="decoupled")],
     "ftrl_update": [update(optim.FtrlAttrs), update(optim.FtrlAttrs, decay="decoupled")],
     "nadam_update": [update(optim.NadamAttrs), update(optim.NadamAttrs, decay="decoupled")],
+    "conv2d_bytes": [
+        (
+            [
+                np.arange(2 * 4 * 5 * 6).reshape(2, 4, 5, 6).astype("u1"),
+                (np.arange(3 * 4 * 3 * 3).reshape(3, 4, 3, 3) - 50).astype("i1"),
+                *(real(3).astype("f4") for _ in range(2)),
+            ],
+            {**CONV, "border": 7},
+        )
+    ],
     "batch_norm_update": [
         ([real(4), positive(4), real(4), positive(4)], {"momentum": 0.1, "correction": 1.2})
     ],

@@ -58,6 +58,20 @@ class Arithmetic(Code):
         call = f"call {c.ir} @{full}({c.typed}, {pairs} {low}, {pairs} {high})"
         return self.assign(c.element, lanes, call)
 
+    def dot_quads(self, a: Value, b: Value, c: Value) -> Value:
+        """c plus the four products of an unsigned byte of a with a signed one of b, in int32:
+        AVX-512 VNNI, or the same by shifts.
+        """
+        if self.isa.has_byte_dot:
+            full = f"llvm.x86.avx512.vpdpbusd.{32 * c.lanes}"
+            self.declare(full, f"declare {c.ir} {{name}}({c.ir}, {c.ir}, {c.ir})")
+            values = ", ".join(v.typed for v in (c, a, b))
+            return self.assign(i32, c.lanes, f"call {c.ir} @{full}({values})")
+        a, b = self.cast(a, i32), self.cast(b, i32)
+        for i in range(4):
+            c = c + ((a >> (8 * i)) & 255) * ((b << (24 - 8 * i)) >> 24)
+        return c
+
     def sqrt(self, x: Value) -> Value:
         return self.intrinsic("llvm.sqrt", x)
 

@@ -3,8 +3,8 @@
 A piece of work has rows (matrix rows, or pixels), each known by the address of its first element,
 and panels of columns, in which a contracted index's values for neighboring columns are neighbors.
 For a tile of rows and a panel, the core walks the contracted index; each step broadcasts one
-element a row and multiplies it with the panel's vectors. Elements may be pairs of bfloat16, whose
-two products are added at once.
+element a row and multiplies it with the panel's vectors. Elements may be pairs of bfloat16 or quads
+of bytes, whose products are added at once; sums of bytes are integers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 from fovea.targets.cpu.builder import Kernel
-from fovea.targets.cpu.elements import Element, bf16_pair, i64
+from fovea.targets.cpu.elements import Element, bf16_pair, byte_quad, f32, i64
 from fovea.targets.cpu.epilogue import Affine, Finish
 from fovea.targets.cpu.flow import Var
 from fovea.targets.cpu.memory import Buffer
@@ -43,8 +43,8 @@ class Core:
         """
         k, start = self.k, []
         for v in range(self.tile.vectors):
-            if finish is None:
-                start.append(k.const(0.0, self.element, self.lanes))
+            if finish is None or not self.element.is_float:
+                start.append(k.const(0, self.element, self.lanes))
                 continue
             at = v * self.lanes
             left = k.smaller(k.larger(count - at, 0), self.lanes)
@@ -91,7 +91,7 @@ class Core:
         step: Index, item: Index, count: int, columns: Index | None,
     ) -> None:  # fmt: skip
         k = self.k
-        multiply = k.dot_pairs if panel.element is bf16_pair else k.fma
+        multiply = {bf16_pair: k.dot_pairs, byte_quad: k.dot_quads}.get(panel.element, k.fma)
         for u in range(count):
             line = panel.at(step * u) if u else panel
             vectors = []
@@ -193,6 +193,7 @@ class Core:
         vectors: list[tuple[int, Index | None, Affine]], finish: Finish,
     ) -> None:  # fmt: skip
         k, line = self.k, target.at(place)
-        for value, (at, left, affine) in zip(row, vectors, strict=True):
+        for total, (at, left, affine) in zip(row, vectors, strict=True):
+            value = total if self.element.is_float else k.cast(total, f32)
             residual = finish.residual(k.index(place) + at, self.lanes, left)
             k.store(finish.value(value, affine, residual), line, at, count=left)

@@ -59,7 +59,8 @@ class DirectForm:
     c: Correlation
     compute: Element
     tile: Tile
-    pairs: bool = False
+    several: Element | None = None
+    border: int = 0
 
     @staticmethod
     def of(c: Correlation) -> DirectForm:
@@ -67,7 +68,7 @@ class DirectForm:
         if pairs_suit(c):
             rows = c.x.shape[0] * c.grid[0] * c.grid[1]
             return DirectForm(
-                in_pairs(c), compute, schedule.tile(active(), compute, rows, c.outputs), True
+                in_pairs(c), compute, schedule.tile(active(), compute, rows, c.outputs), bf16_pair
             )
         pixels = c.x.shape[0] * c.grid[0] * c.grid[1]
         return DirectForm(c, compute, schedule.tile(active(), compute, pixels, c.outputs))
@@ -97,6 +98,11 @@ class DirectForm:
         return self.c.groups * self.panels * self.panel_size
 
     @property
+    def pairs(self) -> bool:
+        """Whether pairs of bfloat16 are multiplied."""
+        return self.several is bf16_pair
+
+    @property
     def numbers(self) -> int:
         """How many float32 hold them between ops: no fewer than there are weights."""
         return self.packed * (2 if self.pairs else 1)
@@ -104,7 +110,7 @@ class DirectForm:
     @property
     def operand(self) -> Element:
         """What is multiplied."""
-        return bf16_pair if self.pairs else self.compute
+        return self.several or self.compute
 
     @property
     def parts(self) -> Parts:
@@ -143,7 +149,7 @@ class DirectForm:
         c = self.c
         v = Variant(
             c.x.element, c.y.element, self.compute, self.tile, source_of(c, self.operand), epilogue,
-            c.depthwise, self.blocked, self.pairs,
+            c.depthwise, self.blocked, self.several, self.border,
         )  # fmt: skip
         blocks, sizes, band = self._cut(v.source == "direct")
         entries = blocks.images * blocks.rows * c.grid[1] + TABLE_SLACK

@@ -19,7 +19,7 @@ from types import SimpleNamespace
 
 from fovea.targets.cpu.builder import Kernel
 from fovea.targets.cpu.contraction import Core
-from fovea.targets.cpu.elements import Element, bf16_pair, i64, u8
+from fovea.targets.cpu.elements import Element, f32, i64, u8
 from fovea.targets.cpu.epilogue import Epilogue, Finish
 from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.moments import WAYS, Moments
@@ -49,7 +49,8 @@ class Variant:
     `source`: "direct" reads images in place, "dense" copies whole rows into a band, an Order's
     value copies pixels. `depthwise`: each channel is a group, and vectors hold channels. `blocked`:
     the contracted index is gone through in blocks, for panels that are large beside a cache.
-    `pairs`: channels come as pairs of bfloat16.
+    `several`: channels come as
+    elements of several numbers; `border`: what such an element is outside the image.
     """
 
     x: Element
@@ -60,17 +61,23 @@ class Variant:
     epilogue: Epilogue
     depthwise: bool = False
     blocked: bool = False
-    pairs: bool = False
+    several: Element | None = None
+    border: int = 0
 
     @property
     def operand(self) -> Element:
         """What is multiplied: images in a band, and weights."""
-        return bf16_pair if self.pairs else self.compute
+        return self.several or self.compute
+
+    @property
+    def finished(self) -> Element:
+        """What the epilogue computes with."""
+        return self.compute if self.compute.is_float else f32
 
     @property
     def key(self) -> str:
         name = "conv-depthwise" if self.depthwise else "conv-blocked" if self.blocked else "conv"
-        name += "-pairs" if self.pairs else ""
+        name += f"-{self.several}-{self.border}" if self.several else ""
         return (
             f"{name}/{self.x}/{self.y}/{self.compute}/{self.tile.rows}x{self.tile.vectors}/"
             f"{self.source}/{self.epilogue.key}"
@@ -96,7 +103,7 @@ def conv_kernel(v: Variant) -> Kernel:
     k = Kernel("conv", [*buffers, ("scratch", u8)], SIZES, v.epilogue.scalars)
     named = dict(zip(k.buffer_names, k.buffers, strict=True))
     x, weights, y, scratch = (named[n] for n in ("x", "weights", "y", "scratch"))
-    finish = Finish(k, v.epilogue, v.compute)
+    finish = Finish(k, v.epilogue, v.finished)
     s = SimpleNamespace(**dict(zip(SIZES, k.sizes, strict=True)))
     core = Core(k, v.tile, v.compute)
     with k.parallel(s.groups * s.image_blocks * s.row_blocks * s.panel_blocks) as number:
@@ -106,7 +113,7 @@ def conv_kernel(v: Variant) -> Kernel:
         images = x.at(piece.group * s.x_group)
         if v.source != "direct":
             band = own.view(v.operand)
-            copy_band(k, v.source, s, piece, images, band)
+            copy_band(k, v.source, s, piece, images, band, v.border)
             images = band
         starts = own.at(s.table).view(i64)
         targets = _tables(k, v, s, piece, starts)
@@ -148,9 +155,15 @@ def _locate(k: Kernel, s: SimpleNamespace, number: Value) -> Piece:
 
 
 def copy_band(
-    k: Kernel, source: str, s: SimpleNamespace, piece: Piece, x: Buffer, band: Buffer
+    k: Kernel,
+    source: str,
+    s: SimpleNamespace,
+    piece: Piece,
+    x: Buffer,
+    band: Buffer,
+    border: int = 0,
 ) -> None:
-    """Copy the input rows that a piece reads, with zeros where they reach beyond the image."""
+    """Copy the input rows that a piece reads, with `border` where they reach beyond the image."""
     band_rows = (piece.rows - 1) * s.stride_h + s.reach_h + 1
     line = s.band_columns * s.channels
     left = k.smaller(k.larger(-s.origin_w, 0), s.band_columns)
@@ -160,7 +173,7 @@ def copy_band(
         row = piece.row * s.stride_h + s.origin_h + r
         with k.if_else((row >= 0) & (row < s.height)) as (inside, outside):
             with inside:
-                fill_line(k, into, left * s.channels)
+                fill_line(k, into, left * s.channels, border)
                 first = left + s.origin_w
                 start = x.at((piece.image + n) * s.x_image + row * s.x_row + first * s.x_column)
                 middle = into.at(left * s.channels)
@@ -169,9 +182,9 @@ def copy_band(
                 else:
                     strides, shape = (s.x_column, s.x_channel), (right - left, s.channels)
                     copy_rows(k, Order(source), start, strides, shape, middle, s.channels)
-                fill_line(k, into.at(right * s.channels), line - right * s.channels)
+                fill_line(k, into.at(right * s.channels), line - right * s.channels, border)
             with outside:
-                fill_line(k, into, line)
+                fill_line(k, into, line, border)
 
 
 def _tables(k: Kernel, v: Variant, s: SimpleNamespace, piece: Piece, starts: Buffer) -> Buffer:

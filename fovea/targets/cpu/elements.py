@@ -53,16 +53,20 @@ u64 = Element("uint64", "i64", 8, "u")
 boolean = Element("bool", "i1", 1, "b")
 # Two neighbors of bfloat16 as one element, for products of pairs (`Arithmetic.dot_pairs`).
 bf16_pair = Element("bfloat16x2", "i32", 4, "u")
+# Four neighbors of a byte each as one element, for `Arithmetic.dot_quads`.
+byte_quad = Element("bytex4", "i32", 4, "u")
 
 ELEMENTS: dict[str, Element] = {
     e.name: e for e in (f32, f64, bf16, f16, i8, i16, i32, i64, u8, u16, u32, u64, boolean)
 }
 
+_PACKED = {e.name: e for e in (bf16_pair, byte_quad)}
+
 
 def element(name: str) -> Element:
-    """Return the element type called `name`, a fovea dtype name or that of pairs.
+    """Return the element type called `name`: a fovea dtype's, or one of several numbers.
 
     >>> element("bfloat16").bytes
     2
     """
-    return bf16_pair if name == bf16_pair.name else ELEMENTS[name]
+    return _PACKED.get(name) or ELEMENTS[name]

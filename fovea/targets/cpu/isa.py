@@ -29,6 +29,7 @@ class Isa:
     has_fma: bool
     has_f16: bool
     has_bf16_dot: bool = False
+    has_byte_dot: bool = False
 
     def lanes(self, element_bytes: int) -> int:
         """How many elements of that many bytes fill a vector register.
@@ -85,8 +86,11 @@ def describe(name: str) -> Isa:
     bare = _is_x86() and name == "generic"
     fma = arm or (not bare and host_features().get("fma", False))
     f16 = arm or (not bare and host_features().get("f16c", False))
-    bf16_dot = name == "avx512" and _supported(name) and host_features().get("avx512bf16", False)
-    return Isa(name, width, registers, _feature_text(name), fma, f16, bf16_dot)
+    dots = [
+        name == "avx512" and _supported(name) and host_features().get(feature, False)
+        for feature in ("avx512bf16", "avx512vnni")
+    ]
+    return Isa(name, width, registers, _feature_text(name), fma, f16, *dots)
 
 
 @cache

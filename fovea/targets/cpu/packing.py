@@ -70,15 +70,15 @@ def copy_line(k: Kernel, source: Buffer, items: Index, target: Buffer) -> None:
         _move(k, source, i, target, i)
 
 
-def fill_line(k: Kernel, target: Buffer, items: Index) -> None:
-    """Zero dense elements."""
+def fill_line(k: Kernel, target: Buffer, items: Index, value: int = 0) -> None:
+    """Set dense elements, to 0 unless another value is given."""
     lanes = k.lanes(target.element)
-    zero = k.const(0, target.element.compute, lanes)
+    vector = k.const(value, target.element.compute, lanes)
     full = k.larger((items // lanes) * lanes, 0)
     with k.loop(0, full, lanes) as i:
-        k.store(zero, target, i)
+        k.store(vector, target, i)
     with k.loop(full, items, unroll=1) as i:
-        k.store(0, target, i)
+        k.store(value, target, i)
 
 
 def _move(k: Kernel, source: Buffer, at: Index, target: Buffer, to: Index, lanes: int = 1) -> None:
