@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fovea import dtypes
-from fovea.errors import ArgumentError, DTypeError, describe
+from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
 from fovea.functions.creation import zeros
 from fovea.functions.shaping import cat, reshape
 from fovea.ops.conv import ConvAttrs, conv2d
@@ -102,7 +102,7 @@ def qlinear_conv2d(
     >>> qlinear_conv2d(x, w, fovea.tensor([0.5]), zero_point=10)[0, 0, 0]
     tensor([4., 4.])
     """
-    _check(x, weight, zero_point)
+    _check(x, weight, scale, zero_point)
     inputs, taps = weight.shape[1], weight.shape[2] * weight.shape[3]
     shift = zeros(weight.shape[0]) if bias is None else bias
     if inputs % _GROUP and (groups > 1 or inputs * taps <= _EXACT):
@@ -132,18 +132,23 @@ def qlinear(
     >>> qlinear(x, w, fovea.tensor([0.5]), zero_point=1)
     tensor([[2.]])
     """
-    _check(x, weight, zero_point)
+    _check(x, weight, scale, zero_point)
     rows = reshape(x, (-1, x.shape[-1], 1, 1))
     kernel = reshape(weight, (*weight.shape, 1, 1))
     y = qlinear_conv2d(rows, kernel, scale, bias, zero_point)
     return reshape(y, (*x.shape[:-1], weight.shape[0]))
 
 
-def _check(x: Tensor, weight: Tensor, zero_point: int) -> None:
+def _check(x: Tensor, weight: Tensor, scale: Tensor, zero_point: int) -> None:
     if x.dtype is not dtypes.uint8 or weight.dtype is not dtypes.int8:
         raise DTypeError(
             "quantized layers take uint8 and weights of int8.",
             {"x": describe(x), "weight": describe(weight)},
+        )
+    if tuple(scale.shape) != (weight.shape[0],):
+        raise ShapeError(
+            "quantized layers take a scale for each output channel.",
+            {"scale": describe(scale), "weight": describe(weight)},
         )
     if not 0 <= zero_point < 256:
         raise ArgumentError(f"zero_point must be a byte, got {zero_point}.")
