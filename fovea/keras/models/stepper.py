@@ -1,0 +1,235 @@
+"""What one batch does to a model: its loss, what it learns, what the metrics see."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from fovea.errors import ArgumentError
+from fovea.keras import optimizers
+from fovea.keras.layers.layer import Layer
+from fovea.keras.metrics import Mean, Metric
+from fovea.keras.models import data
+from fovea.keras.tree import flatten, map_structure
+from fovea.tensorbase import is_tensor
+
+if TYPE_CHECKING:
+    from fovea.keras.models.compiled import CompiledLoss, CompiledMetrics
+    from fovea.tensor import Tensor
+
+__all__ = ["Stepper"]
+
+
+class Stepper(Layer):
+    """The steps of a model, in training, evaluation and prediction. ``compile`` of `Trainer`, which
+    runs them over whole data sets, says what they learn.
+    """
+
+    optimizer: Any = None
+    compiled = False
+    run_eagerly: bool
+    jit_compile: bool | str
+    _compiled_loss: CompiledLoss | None
+    _compiled_metrics: CompiledMetrics | None
+    _loss_tracker: Mean
+
+    # -- metrics ------------------------------------------------------------------------------
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The loss's mean, the compiled metrics, and those that the model or its layers hold."""
+        found: list[Any] = []
+        if self.compiled:
+            found.append(self._loss_tracker)
+            if self._compiled_metrics is not None:
+                found.extend(self._compiled_metrics.metrics)
+            if self._compiled_loss is not None:
+                found.extend(self._compiled_loss.metrics)
+        for module in self.modules():
+            found.extend(
+                v for k, v in module.__dict__.items() if isinstance(v, Metric) and k[0] != "_"
+            )
+        return found
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of ``metrics``."""
+        return [m.name for m in self.metrics]
+
+    def reset_metrics(self) -> None:
+        """Forget what the metrics have seen."""
+        for metric in self.metrics:
+            metric.reset_state()
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """The metrics' values by name."""
+        return {m.name: m.result() for m in self.metrics}
+
+    # -- a step -------------------------------------------------------------------------------
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
+        """The compiled loss plus penalties and what layers added; may be overridden.
+
+        Raises:
+            ArgumentError: there is nothing to minimize.
+        """
+        total = None
+        if self._compiled_loss is not None:
+            if y is None:
+                raise ArgumentError("a loss was compiled, but the data has no targets (y).")
+            total = self._compiled_loss(y, y_pred, sample_weight)
+        for extra in self._extra_losses():
+            total = extra if total is None else total + extra
+        if total is None:
+            raise ArgumentError(
+                "there is no loss to compute.", fix="pass loss=... to compile, or call add_loss"
+            )
+        return total
+
+    def _extra_losses(self) -> list[Any]:
+        found: list[Any] = []
+        for layer in self._known_layers():
+            if layer._losses:
+                found.extend(layer._losses)
+        found.extend(w.regularizer(w) for w in self._regularized)
+        return found
+
+    def _known_layers(self) -> list[Any]:
+        if self.__dict__.get("_learned") is None:
+            self._refresh()
+        return self._layers_with_losses
+
+    def _refresh(self) -> None:
+        """Note what a step needs of the model's parts: it walks them once, not every step."""
+        own = self.__dict__
+        own["_learned"] = self.trainable_weights
+        own["_layers_with_losses"] = [m for m in self.modules() if isinstance(m, Layer)]
+        own["_regularized"] = [
+            w for w in own["_learned"] if getattr(w, "regularizer", None) is not None
+        ]
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Learn from one batch; may be overridden. Returns values by name.
+
+        Args:
+            data: (x, y, sample_weight), or what the data gave.
+        """
+        return {name: m.result() for name, m in self._train_step(data).items()}
+
+    def _train_step(self, batch: Any) -> dict[str, Any]:
+        """``train_step`` with metrics for values, so that nobody computes what nobody reads."""
+        x, y, weight = data.unpack_x_y_sample_weight(batch)
+        if self.__dict__.get("_learned") is None:
+            self.zero_grad()
+            self._clear_losses()
+        else:
+            for p in self._learned:
+                p.grad = None
+            self._clear_step_losses()
+        loss, y_pred = self._learn(x, y, weight)
+        self._loss_tracker.update_state(loss, _batch_size(x))
+        if isinstance(self.optimizer, optimizers.Optimizer) and self._learned:
+            self.optimizer._count()
+        return self._measure(x, y, y_pred, weight)
+
+    def _learn(self, x: Any, y: Any, weight: Any) -> tuple[Any, Any]:
+        """Forward, backward and update, as one program where that can be; the loss and the
+        predictions.
+        """
+        own, optimizer = self.__dict__, self.optimizer
+        program = own.get("_learn_program")
+        if program is None:
+            capturable = getattr(optimizer, "_capturable", True)
+            program = self._learn_eagerly
+            if self._compiles and capturable and own.get("_learned") is not None:
+                from fovea.compiler import CompiledFunction
+
+                program = own["_learn_program"] = CompiledFunction(program)
+        return program(x, y, weight)
+
+    @property
+    def _compiles(self) -> bool:
+        return not self.run_eagerly and self.jit_compile is not False
+
+    def _learn_eagerly(self, x: Any, y: Any, weight: Any) -> tuple[Any, Any]:
+        """What `_learn` makes a program of."""
+        y_pred = self(x, training=True)
+        loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weight, training=True)
+        if self.__dict__.get("_learned") is None:  # the first call may have made the weights
+            self._refresh()
+        if self._learned:
+            optimizer = self.optimizer
+            if isinstance(optimizer, optimizers.Optimizer):
+                optimizer.scale_loss(loss).backward()
+                if not optimizer.built:
+                    optimizer.build(self._learned)
+                optimizer._update()
+            else:
+                loss.backward()
+                optimizer.step()
+        else:
+            warnings.warn("the model has no weights that are learned.", stacklevel=2)
+        self._clear_step_losses()
+        return loss.detach(), map_structure(_detached, y_pred)
+
+    def _clear_step_losses(self) -> None:
+        for layer in self._layers_with_losses:
+            if layer._losses:
+                layer._losses.clear()
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Look at one batch; may be overridden. Returns values by name."""
+        return {name: m.result() for name, m in self._test_step(data).items()}
+
+    def _test_step(self, batch: Any) -> dict[str, Any]:
+        x, y, weight = data.unpack_x_y_sample_weight(batch)
+        self._known_layers()
+        self._clear_step_losses()
+        y_pred = self(x, training=False)
+        loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weight, training=False)
+        self._loss_tracker.update_state(loss, _batch_size(x))
+        return self._measure(x, y, y_pred, weight)
+
+    def predict_step(self, data: Any) -> Any:
+        """The output for one batch; may be overridden."""
+        x = data[0] if isinstance(data, list | tuple) else data
+        return self(x, training=False)
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Update the metrics and return their values by name; may be overridden."""
+        return {name: m.result() for name, m in self._measured(y, y_pred, sample_weight).items()}
+
+    def _measure(self, x: Any, y: Any, y_pred: Any, weight: Any) -> dict[str, Any]:
+        if type(self).compute_metrics is not Stepper.compute_metrics:
+            return self.compute_metrics(x, y, y_pred, weight)
+        return self._measured(y, y_pred, weight)
+
+    def _measured(self, y: Any, y_pred: Any, weight: Any) -> dict[str, Any]:
+        compiled = self._compiled_metrics
+        if compiled is not None and y is not None:
+            compiled.update_state(y, y_pred, weight)
+        found = self.__dict__.get("_named_metrics")
+        if found is None:
+            found = {m.name: m for m in self.metrics}
+            if self._compiled_metrics is None or self._compiled_metrics.built:
+                self.__dict__["_named_metrics"] = found
+        return found
+
+
+def _batch_size(x: Any) -> int:
+    if is_tensor(x):
+        return int(x.shape[0])
+    return int(next(t for t in flatten(x) if t is not None).shape[0])
+
+
+def _detached(t: Any) -> Any:
+    return t.detach() if is_tensor(t) else t
