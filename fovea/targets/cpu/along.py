@@ -9,11 +9,10 @@ from fovea.ops import index as ops
 from fovea.ops.op import Op, Spec, numel
 from fovea.targets.base import Plan
 from fovea.targets.cpu import index_kernels as kernels
-from fovea.targets.cpu.copy import copied
+from fovea.targets.cpu.copy import BY_SIZE, copied
 from fovea.targets.cpu.elements import element
 from fovea.targets.cpu.index_picks import (
     ALONE_BELOW,
-    BY_SIZE,
     PIECE,
     ROUNDED,
     after_copies,

@@ -23,9 +23,9 @@ from fovea.targets.cpu.recipe import Operand, Recipe, call_of, exposed
 from fovea.targets.cpu.target import CPU
 from fovea.targets.cpu.values import Value
 
-__all__ = ["copied", "copy_ready"]
+__all__ = ["ALONE_BELOW", "BY_SIZE", "PIECE_BYTES", "copied", "copy_ready"]
 
-_BY_SIZE: dict[int, Element] = {1: u8, 2: u16, 4: u32, 8: u64}
+BY_SIZE: dict[int, Element] = {1: u8, 2: u16, 4: u32, 8: u64}
 TRANSPOSE_FROM = 64  # elements; less is copied one by one
 PIECE_BYTES = 1 << 17
 ALONE_BELOW = 3 << 17  # bytes
@@ -43,7 +43,7 @@ def _filling(e: Element) -> Expression:
     return Expression("fill", (), (e,), body, 1)
 
 
-_COPIES = {n: Expression("copy", (e,), (e,), _same) for n, e in _BY_SIZE.items()}
+_COPIES = {n: Expression("copy", (e,), (e,), _same) for n, e in BY_SIZE.items()}
 
 
 def copy_ready(
@@ -69,7 +69,7 @@ def _transposing(space: Space, itemsize: int) -> Ready | None:
         return None
     rest = [d for d in range(len(xs)) if d not in (across, down)]
     outer = [(space.sizes[d], xs[d], ys[d]) for d in rest] or [(1, 0, 0)]
-    e = _BY_SIZE[itemsize]
+    e = BY_SIZE[itemsize]
     wide, deep = space.sizes[across], space.sizes[down]
     if deep <= MOST_CHANNELS and ys[across] == deep:
         return _pixels(e, outer, wide, deep, xs[down], packs=True)

@@ -27,7 +27,5 @@ FALLBACK = frozenset(
         "scatter_reduce",
         "searchsorted",
         "sort",
-        "tril",
-        "triu",
     }
 )

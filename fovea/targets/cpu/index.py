@@ -11,11 +11,10 @@ from fovea.ops.op import Op, Spec, contiguous_strides, numel
 from fovea.targets.base import Plan, PlanInto
 from fovea.targets.cpu import index_kernels as kernels
 from fovea.targets.cpu.builder import checking
-from fovea.targets.cpu.copy import copied, filling, moving
+from fovea.targets.cpu.copy import BY_SIZE, copied, filling, moving
 from fovea.targets.cpu.elements import element, i64
 from fovea.targets.cpu.index_picks import (
     ALONE_BELOW,
-    BY_SIZE,
     PIECE,
     ROUNDED,
     Picks,

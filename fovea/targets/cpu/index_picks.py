@@ -21,12 +21,11 @@ from fovea.targets.cpu import threads
 from fovea.targets.cpu.builder import Kernel, checking
 from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.copy import copied
-from fovea.targets.cpu.elements import element, u8, u16, u32, u64
+from fovea.targets.cpu.elements import element
 from fovea.targets.cpu.launch import address_of, maker, ranges_of
 from fovea.targets.cpu.loops import Ready, broadcast_strides
 from fovea.targets.cpu.recipe import Call, Operand, Recipe, after, call_of, recipe_of
 
-BY_SIZE = {1: u8, 2: u16, 4: u32, 8: u64}
 ROUNDED = (dtypes.float16, dtypes.bfloat16, dtypes.bool_)  # not summed in their own type
 PIECE = 1 << 16  # bytes
 ALONE_BELOW = 3 << 16

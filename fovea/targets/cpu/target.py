@@ -31,7 +31,7 @@ _LOWERINGS = {
     "memory": ("memory_ops",),
     "philox": ("random",),
     "reduce": ("reduce", "argreduce", "scan"),
-    "shape": ("copy",),
+    "shape": ("copy", "triangle"),
 }
 
 

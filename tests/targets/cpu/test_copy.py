@@ -106,6 +106,29 @@ def test_slice_scatter() -> None:
         ops.slice_scatter.bind((fovea.zeros(3),), bad)
 
 
+@pytest.mark.parametrize("dtype", dtypes.ALL, ids=str)
+def test_triangles(dtype: dtypes.DType) -> None:
+    rng = np.random.default_rng(7)
+    for _ in range(12):
+        lead = tuple(int(n) for n in rng.integers(1, 4, int(rng.integers(0, 3))))
+        shape = (*lead, *(int(n) for n in rng.choice([0, 1, 2, 5, 16, 33, 70], 2)))
+        x = numbers(rng, dtype, shape)
+        for diagonal in (0, 1, int(rng.integers(-80, 80)), 1 << 40, -(1 << 40)):
+            for op in (ops.tril, ops.triu):
+                exact(op, (x,), ops.TriangleAttrs.of(diagonal))
+
+
+def test_large_triangles_on_two_threads() -> None:
+    x = fovea.arange(3 * 400 * 301).reshape(3, 400, 301).float()
+    x[0, 5, 7], x[1, 7, 5] = float("nan"), float("inf")
+    before = threads.get_num_threads()
+    for count in (1, 2):
+        threads.set_num_threads(count)
+        np.testing.assert_array_equal(x.tril(-3).numpy(), np.tril(x.numpy(), -3))
+        np.testing.assert_array_equal(x.triu(9).numpy(), np.triu(x.numpy(), 9))
+    threads.set_num_threads(before)
+
+
 def test_flip_and_roll() -> None:
     rng = np.random.default_rng(6)
     for _ in range(40):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,7 +17,7 @@ from fovea import dtypes
 from fovea.errors import LoweringError, ShapeError
 from fovea.graph import Graph, Value
 from fovea.graph.interpret import interpret
-from fovea.ops import conv, index, loss, norm, optim, pool, reduce, shape, softmax
+from fovea.ops import conv, index, loss, norm, optim, pool, reduce, shape, softmax, special
 from fovea.ops import elementwise as e
 from fovea.ops import random as random_ops
 from fovea.ops.linalg import linear, matmul
@@ -55,7 +57,7 @@ def check(graph: Graph, inputs: Sequence[Any], runs: int = 2) -> Executable:
 
 def opaque(b: Builder, x: Value) -> Value:
     """A node that only NumPy can run."""
-    return b(shape.triu, x, diagonal=0)
+    return b(special.asinh, x)
 
 
 # -- values and places ------------------------------------------------------------------------
@@ -379,6 +381,32 @@ def test_what_only_numpy_can_run_is_run_in_between(threads: int) -> None:
     state = b.state(np.zeros((64, 64), np.float32))
     program = check(b.graph(c, opaque(b, c), updates=[(state, a)]), [fovea.randn(64, 64)])
     assert len([s for s in program._list.main if not isinstance(s, tuple)]) == 3
+
+
+def test_an_interrupt_ends_a_run_between_kernels() -> None:
+    b = Builder()
+    x = y = b.input(256, 256)
+    for _ in range(4000):
+        y = b(matmul, y, x)
+    program, eye = Executable(b.graph(y)), fovea.eye(256)
+    began = time.perf_counter()
+    np.testing.assert_array_equal(program.run([eye])[0].numpy(), np.eye(256))
+    whole = time.perf_counter() - began
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        began = time.perf_counter()
+        signal.setitimer(signal.ITIMER_REAL, whole / 20)
+        with pytest.raises(KeyboardInterrupt):
+            program.run([eye])
+        assert time.perf_counter() - began < whole * 0.7
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    np.testing.assert_array_equal(program.run([eye])[0].numpy(), np.eye(256))
 
 
 def test_random_numbers_advance_their_state() -> None:
