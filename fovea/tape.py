@@ -22,6 +22,7 @@ __all__ = [
     "Node",
     "OpNode",
     "gradient_of_decomposition",
+    "place_into",
     "record",
     "record_into",
 ]
@@ -257,13 +258,18 @@ def record_into(
         # Other views of the memory just written: what backward would read there is gone.
         if isinstance(entry, tuple) and name in op.inputs and entry[0].storage is out.storage:
             node.saved[name] = (entry[0], entry[1] - 1)  # type: ignore[index]
+    place_into(node, 0, out)
+
+
+def place_into(node: Node, output_nr: int, out: Tensor) -> None:
+    """``out``, changed in place, now comes from a node; if it is a view, that part of its base."""
     base = out._base
     if base is None:
-        out._set_node(node, 0)
+        out._set_node(node, output_nr)
         out._graph_version += 1
         return
     base_before = base._autograd_alias()
-    base._set_node(CopySlicesNode(base_before, (node, 0), out._replay, base), 0)
+    base._set_node(CopySlicesNode(base_before, (node, output_nr), out._replay, base), 0)
     base._graph_version += 1
 
 

@@ -8,15 +8,16 @@ from typing import Any
 
 from fovea import dispatch
 from fovea.compiler.guards import Guards
-from fovea.compiler.joint import Joint, bridge, record_backward
+from fovea.compiler.joint import EntryNode, Joint, bridge, record_backward
 from fovea.compiler.structure import flatten, rebuild
 from fovea.graph.graph import Graph, Node, Value, ancestors
+from fovea.graph.passes import remove_dead_code
 from fovea.graph.tracer import Check, Tracer, Uncapturable, tracing
-from fovea.tape import OpNode
+from fovea.tape import OpNode, replayed
 from fovea.targets.base import make_tensor
 from fovea.tensorbase import is_tensor
 
-__all__ = ["Alias", "Capture", "Look", "capture"]
+__all__ = ["Alias", "Capture", "Derived", "Look", "capture", "exported", "reassemble"]
 
 _MOST_NODES_OF_A_CHECK = 8
 
@@ -68,6 +69,25 @@ class Alias:
         return make_tensor(t.storage, self.shape, self.strides, t.offset + self.offset, self.dtype)
 
 
+@dataclass(frozen=True)
+class Derived:
+    """A result that is a view of an argument on the tape.
+
+    Args:
+        argument: the argument's number.
+        output: the number of the output with the same values.
+        replay: the view ops that make it.
+    """
+
+    argument: int
+    output: int
+    replay: tuple[Any, ...]
+
+    def of(self, t: Any) -> Any:
+        """The same view of another argument."""
+        return replayed(t, self.replay)
+
+
 @dataclass
 class Capture:
     """What one call left.
@@ -82,7 +102,7 @@ class Capture:
             ``slots``, then what ``changed`` arguments hold.
         structure: of the result; each tensor takes the next of ``sources``.
         sources: for each tensor of the result the number of its output, ``("argument", number)``,
-            an `Alias`, or the tensor itself.
+            an `Alias`, a `Derived`, or the tensor itself.
         slots: leaves whose ``.grad`` the call sets.
         dropped: leaves whose ``.grad`` it leaves as None.
         changed: the numbers of arguments that it changes in place.
@@ -129,7 +149,8 @@ def capture(
     tracer.on_gradient = guards.on_gradient
     entry_grads = {id(t): t.grad for t in known_leaves}
     versions = [t.storage.version for t in tensors]
-    given, cut = _cut_off(tensors)
+    given, leaves, cut = _cut_off(tensors)
+    nodes = [t.grad_fn for t in given]
     if cut:
         args, kwargs = _with_tensors((args, kwargs), given)
     with tracing(tracer):
@@ -139,26 +160,39 @@ def capture(
         found: list[Any] = []
         made = Capture(result, guards, structure=flatten(result, found))
         if tracer.refused is None:
-            made.joint = record_backward(tracer, found)
+            for t in (*found, *given):  # what must be looked up anew is part of forward
+                tracer.value_of(t)
+            made.joint = record_backward(tracer, found, given, nodes)
     if tracer.refused is None:
         _finish(made, tracer, found, given, versions)
+    if made.joint is not None:
+        places = {id(t): n for n, t in enumerate(leaves)}
+        made.leaves = [places.get(id(leaf), leaf) for leaf in made.joint.leaves]
     if cut:
-        _bridge(made, found, cut)
+        _bridge(made, found, given, tensors, cut)
     made.refused = tracer.refused
     guards.finish(tuple(tracer.states), entry_grads)
     return made
 
 
-def _cut_off(tensors: Sequence[Any]) -> tuple[list[Any], dict[int, Any]]:
-    """Arguments that are in the middle of a tape, as leaves; and what each stands for."""
-    given, cut = [], {}
+def _cut_off(tensors: Sequence[Any]) -> tuple[list[Any], list[Any], dict[int, Any]]:
+    """Arguments that are in the middle of a tape, on a tape of their own that begins at new leaves.
+
+    Returns:
+        The arguments, the leaf of each (itself, if it was not cut off), and by the ids of the new
+        leaves what they stand for.
+    """
+    given, leaves, cut = [], [], {}
     for t in tensors:
-        inner = t
-        if dispatch.grad_enabled() and t._requires_grad and t.grad_fn is not None:
-            inner = t.detach().requires_grad_()
-            cut[id(inner)] = t
+        inner = leaf = t
+        if dispatch.grad_enabled() and t.requires_grad and t.grad_fn is not None:
+            leaf = t.detach().requires_grad_()
+            inner = leaf._alias()
+            inner._set_node(EntryNode((leaf,), (inner,)), 0)
+            cut[id(leaf)] = t
         given.append(inner)
-    return given, cut
+        leaves.append(leaf)
+    return given, leaves, cut
 
 
 def _with_tensors(value: Any, tensors: Sequence[Any]) -> Any:
@@ -166,13 +200,23 @@ def _with_tensors(value: Any, tensors: Sequence[Any]) -> Any:
     return rebuild(flatten(value, []), iter(tensors).__next__)
 
 
-def _bridge(made: Capture, found: Sequence[Any], cut: dict[int, Any]) -> None:
+def _bridge(
+    made: Capture,
+    found: Sequence[Any],
+    given: Sequence[Any],
+    tensors: Sequence[Any],
+    cut: dict[int, Any],
+) -> None:
     """Join the result of a call whose arguments were cut off the tape to it again."""
-    if made.joint is None:
-        return
-    replaced = bridge(found, made.joint, cut)
-    tensors = [replaced.get(n, t) for n, t in enumerate(found)]
-    made.result = rebuild(made.structure, iter(tensors).__next__)
+    replaced = {} if made.joint is None else bridge(found, given, tensors, made.joint, cut)
+    real = {id(inner): t for inner, t in zip(given, tensors, strict=True)}
+    for n, t in enumerate(found):
+        if id(t) in real:
+            replaced[n] = real[id(t)]
+        elif n not in replaced and t._base is not None and id(t._base) in real:
+            replaced[n] = replayed(real[id(t._base)], t._replay)
+    results = [replaced.get(n, t) for n, t in enumerate(found)]
+    made.result = rebuild(made.structure, iter(results).__next__)
 
 
 def _finish(
@@ -199,14 +243,11 @@ def _finish(
     changed = [n for n, (t, v) in enumerate(zip(tensors, versions, strict=True))
                if t.storage.version != v]  # fmt: skip
     outputs += [tracer.value_of(tensors[n]) for n in changed]
-    kept |= _on_tape(found) | _attached(found) | {id(t.storage) for t in tensors}
+    kept |= _on_tape([*found, *tensors]) | _attached(found) | {id(t.storage) for t in tensors}
     made.slots, made.dropped, made.changed = slots, dropped, changed
     made.escaped = [v for storage, v in tracer.alive() if id(storage) not in kept]
     made.graph = tracer.graph(outputs)
     made.looks = _looks(tracer, made.graph)
-    if made.joint is not None:
-        places = {id(t): n for n, t in enumerate(tensors)}
-        made.leaves = [places.get(id(leaf), leaf) for leaf in made.joint.leaves]
 
 
 def _source(tracer: Tracer, t: Any, tensors: Sequence[Any], outputs: list[Value]) -> Any:
@@ -221,7 +262,9 @@ def _source(tracer: Tracer, t: Any, tensors: Sequence[Any], outputs: list[Value]
     outputs.append(value)
     last = len(outputs) - 1
     for n, given in enumerate(tensors):
-        if given.storage is t.storage and not (t._requires_grad or given._requires_grad):
+        if t.requires_grad and t._base is given:
+            return Derived(n, last, t._replay)
+        if given.storage is t.storage and not (t.requires_grad or given.requires_grad):
             return Alias(n, last, t.shape, t.strides, t.offset - given.offset, t.dtype)
     return last
 
@@ -270,6 +313,27 @@ def _looks(tracer: Tracer, graph: Graph) -> list[Look]:
     return looks
 
 
+def exported(made: Capture) -> Graph:
+    """A capture's forward alone, returning the tensors of the result."""
+    graph, joint = made.graph, made.joint
+    assert graph is not None
+    if joint is not None:
+        graph = graph.replace(nodes=graph.nodes[: joint.first])
+    now = dict(graph.updates)
+    held = {id(s.tensor.storage): now.get(s.value, s.value) for s in graph.states}
+    outputs = []
+    for source in made.sources:
+        if isinstance(source, int):
+            outputs.append(graph.outputs[source])
+        elif isinstance(source, Alias | Derived):
+            outputs.append(graph.outputs[source.output])
+        elif isinstance(source, tuple):
+            outputs.append(graph.inputs[source[1]])
+        else:
+            outputs.append(held[id(source.storage)])
+    return remove_dead_code(graph.replace(outputs=tuple(outputs)))
+
+
 def reassemble(made: Capture, outputs: Sequence[Any], tensors: Sequence[Any]) -> Any:
     """The result of a call from the program's outputs."""
     sources = iter(made.sources)
@@ -278,7 +342,7 @@ def reassemble(made: Capture, outputs: Sequence[Any], tensors: Sequence[Any]) ->
         source = next(sources)
         if isinstance(source, int):
             return outputs[source]
-        if isinstance(source, Alias):
+        if isinstance(source, Alias | Derived):
             return source.of(tensors[source.argument])
         if is_tensor(source):
             return source

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from fovea.compiler.capture import Alias, Capture, Look
+from fovea.compiler.capture import Alias, Capture, Derived, Look
 from fovea.compiler.sizes import decides_by_size
 from fovea.errors import GraphError
 from fovea.graph.graph import Graph, Node, Value
@@ -67,13 +67,18 @@ class Family:
         shapes = _shapes(made)
         self._captures = [(c, g) for c, g in self._captures if _shapes(c) != shapes][-2:]
         self._captures.append((made, _whole(made)))
-        if len(self._captures) < 2:
+        telling = _without_single(self._captures)
+        if len(telling) < 2:
             return
         try:
-            self._template = _Pattern(self._captures, self.vouched)
+            self._template = _Pattern(telling, self.vouched)
         except GraphError as error:
             self._failures += 1
             self.why = error.summary
+
+    def told_by(self) -> list[Capture]:
+        """The captures that tell other sizes; none if they do not."""
+        return [] if self._template is None else [c for c, _ in _without_single(self._captures)]
 
     def instantiate(self, tensors: Sequence[Any]) -> Capture | None:
         """What a call with these arguments would have left, where that can be told."""
@@ -94,6 +99,14 @@ class Family:
 def _shapes(made: Capture) -> list[tuple[int, ...]]:
     assert made.graph is not None
     return [tuple(v.shape) for v in made.graph.inputs]
+
+
+def _without_single(captures: Sequence[tuple[Capture, Graph]]) -> list[tuple[Capture, Graph]]:
+    """Those whose batch is no single sample, which broadcasts and tells nothing of other sizes."""
+    sizes = batch_sizes([g for _, g in captures])
+    if sizes is None:
+        return list(captures)
+    return [capture for capture, n in zip(captures, sizes, strict=True) if n > 1]
 
 
 def _whole(made: Capture) -> Graph:
@@ -128,14 +141,6 @@ class _Pattern:
             raise GraphError("symbolic: the code decides by sizes.")
         sizes = [(n, g) for n, g in zip(found, [whole, *(g for _, g in others)], strict=True)]
         self.template: Template = derive(sizes)
-        self.size, self.whole = found[0], whole
-        unlike = others[0][1]
-        self.places = [
-            (number, dim)
-            for number, (a, b) in enumerate(zip(whole.inputs, unlike.inputs, strict=True))
-            for dim, (p, q) in enumerate(zip(a.shape, b.shape, strict=True))
-            if p != q
-        ]
 
     def instantiate(self, tensors: Sequence[Any]) -> Capture:
         """The capture for arguments of another size.
@@ -143,11 +148,8 @@ class _Pattern:
         Raises:
             GraphError: they differ in something else, too, or there is no valid graph.
         """
-        given = len(tensors)
-        sizes = {tensors[i].shape[d] for i, d in self.places if i < given}
-        if len(sizes) != 1:
-            raise GraphError(f"symbolic: sizes {sorted(sizes)} where there is to be one.")
-        graph, values = self.template.instantiate(sizes.pop())
+        size = self.template.size_of([t.shape for t in tensors])
+        graph, values = self.template.instantiate(size)
         for t, v in zip(tensors, graph.inputs, strict=False):
             if tuple(t.shape) != tuple(v.shape) or tuple(t.strides) != tuple(v.strides):
                 raise GraphError(f"symbolic: an argument is {t!r} instead of {v!r}.")
@@ -204,6 +206,7 @@ def _check_alike(a: Capture, b: Capture) -> None:
     if a.joint is not None and b.joint is not None:
         given = [[g is None for g in made.joint.gradients] for made in (a, b)]  # type: ignore[union-attr]
         same = same and a.joint.results == b.joint.results and a.joint.first == b.joint.first
+        same = same and a.joint.changed == b.joint.changed
         same = same and given[0] == given[1]
     if not same:
         raise GraphError("symbolic: calls of two sizes left other things behind.")
@@ -214,7 +217,7 @@ def _ids(items: Sequence[Any]) -> list[Any]:
 
 
 def _sources(made: Capture) -> list[Any]:
-    return [s if isinstance(s, int | tuple | Alias) else id(s) for s in made.sources]
+    return [s if isinstance(s, int | tuple | Alias | Derived) else id(s) for s in made.sources]
 
 
 def _checks(made: Capture) -> list[Any]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fovea import casting, dispatch, targets, watching
-from fovea.compiler.capture import Capture, capture
+from fovea.compiler.capture import Capture, capture, exported
 from fovea.compiler.dynamic import Family
 from fovea.compiler.structure import flatten
 from fovea.errors import CaptureError
@@ -18,6 +18,7 @@ from fovea.graph.tracer import Uncapturable
 
 if TYPE_CHECKING:
     from fovea.compiler.program import Program
+    from fovea.graph.graph import Graph
 
 __all__ = ["CompiledFunction"]
 
@@ -75,6 +76,7 @@ class CompiledFunction:
         self.strict, self.dynamic = strict, dynamic
         self._families: OrderedDict[Any, Family] = OrderedDict()
         self._entries: OrderedDict[Any, _Entry] = OrderedDict()
+        self._last: Program | None = None  # what ran last
         self._leaves: dict[int, Any] = {}  # tensors that got gradients in captures
         self._warned = False
         functools.update_wrapper(self, function, updated=())
@@ -102,6 +104,7 @@ class CompiledFunction:
             if not program.guards.failed() and program.fits(tensors):
                 if n:
                     entry.programs.insert(0, entry.programs.pop(n))
+                self._last = program
                 return program.run(tensors)
         return self._capture(entry, key, args, kwargs, tensors)
 
@@ -125,10 +128,23 @@ class CompiledFunction:
     def programs(self) -> list[Program]:
         return [p for entry in self._entries.values() for p in entry.programs]
 
+    def exported(self) -> list[Graph]:
+        """What the program that ran last computes; then the same at other batch sizes, where these
+        tell all others. Empty if there is no program.
+        """
+        if self._last is None:
+            return []
+        family = self._last.family
+        told_by = family.told_by() if family is not None else []
+        graphs = [exported(made) for made in (self._last.made, *told_by)]
+        shapes = [[tuple(v.shape) for v in g.inputs] for g in graphs]
+        return [g for n, g in enumerate(graphs) if shapes[n] not in shapes[:n]]
+
     def reset(self) -> None:
         """Forget all programs."""
         self._entries.clear()
         self._families.clear()
+        self._last = None
         self._leaves.clear()
         self._warned = False
 
@@ -165,9 +181,10 @@ class CompiledFunction:
             from fovea.compiler.program import Program  # compilers come when something is compiled
 
             result = made.result
-            entry.programs.insert(0, Program(made, self.memory_limit))
+            program = self._last = Program(made, self.memory_limit)
+            entry.programs.insert(0, program)
             if self.dynamic is not False and tensors:
-                self._note(self._family_key(key, tensors), made, tensors)
+                program.family = self._note(self._family_key(key, tensors), made, tensors)
             return result
         return made.result
 
@@ -178,7 +195,7 @@ class CompiledFunction:
         kinds = tuple([(t.ndim, t.dtype, t._requires_grad) for t in tensors])
         return (structure, kinds, *rest)
 
-    def _note(self, key: Any, made: Capture, tensors: Sequence[Any]) -> None:
+    def _note(self, key: Any, made: Capture, tensors: Sequence[Any]) -> Family:
         """Let a capture tell what it can about other sizes."""
         family = self._families.get(key)
         if family is None:
@@ -187,6 +204,7 @@ class CompiledFunction:
             marked = any("_varies" in t.__dict__ for t in tensors)
             family = self._families[key] = Family(bool(self.dynamic) or marked)
         family.note(made)
+        return family
 
     def _instantiate(self, entry: _Entry, key: Any, tensors: Sequence[Any]) -> None:
         """A program for sizes that were not captured, from those that were."""
@@ -195,7 +213,9 @@ class CompiledFunction:
         if made is not None:
             from fovea.compiler.program import Program
 
-            entry.programs.insert(0, Program(made, self.memory_limit))
+            program = Program(made, self.memory_limit)
+            program.family = family
+            entry.programs.insert(0, program)
 
     def _retry(self, entry: _Entry, made: Capture) -> None:
         """Tensors were left behind: what a first call makes, later ones find. Once, or twice."""

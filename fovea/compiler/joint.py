@@ -21,15 +21,24 @@ from fovea.graph.passes.fuse_pooling import fuse_pooling
 from fovea.graph.tracer import Tracer
 from fovea.ops import memory
 from fovea.ops.op import contiguous_strides
-from fovea.tape import FunctionNode, OpNode
+from fovea.tape import FunctionNode, OpNode, place_into
 from fovea.tape import Node as TapeNode
 
-__all__ = ["Joint", "ProgramNode", "bridge", "fuse", "is_live", "record_backward", "split"]
+__all__ = [
+    "EntryNode",
+    "Joint",
+    "ProgramNode",
+    "bridge",
+    "fuse",
+    "is_live",
+    "record_backward",
+    "split",
+]
 
 
 def is_live(t: Any) -> bool:
     """Whether backward can still go through a tensor: it has not been before."""
-    if not t._requires_grad or t._node is None:
+    if not t.requires_grad or t.grad_fn is None:
         return False
     seen: set[int] = set()
     stack = [t._node]
@@ -52,6 +61,8 @@ class Joint:
 
     Args:
         results: the numbers of the live tensors among those of the result.
+        changed: the numbers of the arguments that a change in place put on the tape; they are live,
+            too, and come after the results.
         leaves: tensors that gradients flow to, arguments among them.
         seeds: the gradients of the live tensors, as inputs.
         gradients: of the leaves; None where there is none.
@@ -59,18 +70,35 @@ class Joint:
     """
 
     results: tuple[int, ...]
+    changed: tuple[int, ...]
     leaves: tuple[Any, ...]
     seeds: tuple[Value, ...]
     gradients: tuple[Value | None, ...]
     first: int
 
 
-def record_backward(tracer: Tracer, found: Sequence[Any]) -> Joint | None:
-    """Run backward from the live tensors of a result while the tracer watches."""
-    numbers = tuple(n for n, t in enumerate(found) if is_live(t))
-    if not numbers:
+def record_backward(
+    tracer: Tracer, found: Sequence[Any], given: Sequence[Any], nodes: Sequence[Any]
+) -> Joint | None:
+    """Run backward from the live tensors of a call while the tracer watches.
+
+    Args:
+        found: the tensors of its result. Arguments and their views are none of the live: they
+            come from where the arguments come from.
+        given: its arguments, and ``nodes``: where on the tape they were when it began.
+    """
+    own = {id(t) for t in given}
+    numbers = tuple(
+        n for n, t in enumerate(found)
+        if id(t) not in own and id(t._base) not in own and is_live(t)
+    )  # fmt: skip
+    changed = tuple(
+        n for n, (t, node) in enumerate(zip(given, nodes, strict=True))
+        if t.grad_fn is not node and is_live(t)
+    )  # fmt: skip
+    live = [found[n] for n in numbers] + [given[n] for n in changed]
+    if not live:
         return None
-    live = [found[n] for n in numbers]
     leaves = _leaves(live)
     first = len(tracer.nodes)
     with tracer.quietly():
@@ -79,7 +107,7 @@ def record_backward(tracer: Tracer, found: Sequence[Any]) -> Joint | None:
     del tracer.inputs[-len(seeds) :]
     grads = walk.grad(live, leaves, ones, retain_graph=True, allow_unused=True)
     values = tuple(None if g is None else tracer.value_of(g) for g in grads)
-    return Joint(numbers, tuple(leaves), tuple(seeds), values, first)
+    return Joint(numbers, changed, tuple(leaves), tuple(seeds), values, first)
 
 
 def _laid_out(t: Any, strides: tuple[int, ...]) -> Any:
@@ -168,6 +196,17 @@ def _needed(nodes: Sequence[Node], values: Sequence[Value]) -> list[Node]:
     return kept[::-1]
 
 
+class EntryNode(TapeNode):
+    """Where a captured call takes an argument from its leaf: so that it may be changed in place."""
+
+    __slots__ = ()
+
+    name = "argument"
+
+    def run(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:
+        return grads
+
+
 class ProgramNode(TapeNode):
     """A call of a forward program on the tape.
 
@@ -238,21 +277,32 @@ class _BridgeNode(TapeNode):
         )  # fmt: skip
 
 
-def bridge(found: Sequence[Any], joint: Joint, cut: dict[int, Any]) -> dict[int, Any]:
+def bridge(
+    found: Sequence[Any],
+    given: Sequence[Any],
+    tensors: Sequence[Any],
+    joint: Joint,
+    cut: dict[int, Any],
+) -> dict[int, Any]:
     """The live tensors of a captured call, on the tape of its real arguments.
 
     Args:
-        cut: the real argument for the id of each that took its place.
+        found: the tensors of its result.
+        given: the arguments that it had, ``tensors``: those that it was called with.
+        cut: the real argument for the id of each leaf that took its place.
 
     Returns:
         By number in ``found``, what to return instead.
     """
     live = [found[n] for n in joint.results]
+    live += [given[n]._autograd_alias() for n in joint.changed]
     outer = [cut.get(id(leaf), leaf) for leaf in joint.leaves]
     node = _BridgeNode(outer, joint.leaves, live)
     replaced = {}
-    for n, t in enumerate(live):
-        alias = t._alias()
+    for n, number in enumerate(joint.results):
+        alias = live[n]._alias()
         alias._set_node(node, n)
-        replaced[joint.results[n]] = alias
+        replaced[number] = alias
+    for n, number in enumerate(joint.changed, len(joint.results)):
+        place_into(node, n, tensors[number])
     return replaced

@@ -65,6 +65,10 @@ class CompiledModule(Module):
         """Those made so far."""
         return self._compiled.programs
 
+    def exported(self) -> list[Any]:
+        """As of `CompiledFunction`."""
+        return self._compiled.exported()
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["_original"], name)
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fovea import dispatch
-from fovea.compiler.capture import Alias, Capture, reassemble
+from fovea.compiler.capture import Capture, reassemble
 from fovea.compiler.guards import Guards
 from fovea.compiler.joint import Joint, ProgramNode, fuse, split
 from fovea.graph.graph import Graph
-from fovea.graph.passes import optimize, remove_dead_code
+from fovea.graph.passes import optimize
+from fovea.tape import place_into
 from fovea.targets.cpu.executable import Executable
+
+if TYPE_CHECKING:
+    from fovea.compiler.dynamic import Family
 
 __all__ = ["Program"]
 
@@ -27,6 +31,8 @@ class Program:
         graph: what was captured.
         guards: what must hold.
         forward, backward: what is run; there is no backward if none can come.
+        made: the capture.
+        family: the captures of calls that differ in a batch size, where there are any.
     """
 
     def __init__(self, made: Capture, memory_limit: int | None = None) -> None:
@@ -34,7 +40,8 @@ class Program:
         made.result = None
         self.guards: Guards = made.guards
         self.graph: Graph = made.graph
-        self._made = made
+        self.made = made
+        self.family: Family | None = None
         self._joint: Joint | None = made.joint
         self.backward: Executable | None = None
         forward = made.graph
@@ -52,7 +59,7 @@ class Program:
         places: dict[Any, Any] = {v: n for n, v in enumerate(self.graph.inputs)}
         places.update((s.value, s.tensor) for s in self.graph.states)
         needs = []
-        for look in self._made.looks:
+        for look in self.made.looks:
             reads = {v for node in look.nodes for v in node.operands()} | {look.check.value}
             needs.append((look, [(v, places[v]) for v in reads if v in places]))
         return needs
@@ -67,7 +74,7 @@ class Program:
 
     def run(self, tensors: Sequence[Any]) -> Any:
         """Run on arguments for which guards and checks hold."""
-        made, joint = self._made, self._joint
+        made, joint = self.made, self._joint
         for leaf in made.slots:  # what will be replaced need not wait beside what replaces it
             leaf.grad = None
         outputs = self.forward.run(tensors)
@@ -79,7 +86,7 @@ class Program:
 
     def _leave(self, outputs: Sequence[Any], tensors: Sequence[Any]) -> None:
         """Gradients into leaves, changes into arguments."""
-        made = self._made
+        made = self.made
         first = len(self.graph.outputs) - len(made.slots) - len(made.changed)
         after = first + len(made.slots)
         for leaf, g in zip(made.slots, outputs[first:after], strict=True):
@@ -94,35 +101,17 @@ class Program:
         finally:
             dispatch.set_grad_enabled(before)
 
-    def exported(self) -> Graph:
-        """Forward alone, returning the tensors of the result."""
-        graph, joint = self.graph, self._joint
-        if joint is not None:
-            graph = graph.replace(nodes=graph.nodes[: joint.first])
-        now = dict(graph.updates)
-        held = {id(s.tensor.storage): now.get(s.value, s.value) for s in graph.states}
-        outputs = []
-        for source in self._made.sources:
-            if isinstance(source, int):
-                outputs.append(graph.outputs[source])
-            elif isinstance(source, Alias):
-                outputs.append(graph.outputs[source.output])
-            elif isinstance(source, tuple):
-                outputs.append(graph.inputs[source[1]])
-            else:
-                outputs.append(held[id(source.storage)])
-        return remove_dead_code(graph.replace(outputs=tuple(outputs)))
-
     # -- backward ---------------------------------------------------------------------------------
 
     def _put_on_tape(self, outputs: Sequence[Any], tensors: Sequence[Any], joint: Joint) -> None:
-        made = self._made
+        made = self.made
         live = [outputs[made.sources[n]] for n in joint.results]
+        live += [tensors[n] for n in joint.changed]
         leaves = [tensors[at] if isinstance(at, int) else at for at in made.leaves]
         saved = outputs[len(self.graph.outputs) :]
         node = ProgramNode(self, leaves, live, saved)
         for n, t in enumerate(live):
-            t._set_node(node, n)
+            place_into(node, n, t)
 
     def state_versions(self) -> list[int]:
         """The versions of what backward reads beside the saved values."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from fovea.graph.printer import format_type
 from fovea.graph.verify import verify
 from fovea.ops.op import Attrs, Spec
 
-__all__ = ["Template", "batch_sizes", "derive", "separated"]
+__all__ = ["Template", "batch_sizes", "derive", "separated", "template_of"]
 
 _LEAST = 2  # a dimension of size 1 broadcasts: another computation
 _SMALL = 64  # elements
@@ -52,6 +53,18 @@ def derive(captures: Sequence[tuple[int, Graph]]) -> Template:
     if len(set(sizes)) != len(sizes) or len(sizes) < 2 or min(sizes) < _LEAST:
         raise GraphError(f"symbolic: {sizes} are not two or more different batch sizes from 2 on.")
     return _Comparison(sizes, [separated(g) for _, g in captures]).template()
+
+
+def template_of(graphs: Sequence[Graph]) -> Template:
+    """The template of captures whose batch sizes their inputs tell.
+
+    Raises:
+        GraphError: as of `derive`, or inputs that differ in no size or in several.
+    """
+    sizes = batch_sizes(graphs)
+    if sizes is None:
+        raise GraphError("symbolic: the inputs do not differ in one size.")
+    return derive(list(zip(sizes, graphs, strict=True)))
 
 
 def separated(graph: Graph) -> Graph:
@@ -91,6 +104,29 @@ class Template:
     specs: tuple[tuple[Formula, Formula], ...]
     attrs: tuple[Formula, ...]
     constants: tuple[Callable[[int], np.ndarray[Any, Any]], ...]
+
+    @cached_property
+    def places(self) -> list[tuple[int, int]]:
+        """Where the batch size stands: numbers of inputs, each with a dimension."""
+        a, b = self.sizes[:2]
+        shapes = dict(zip(self.graph.values(), self.specs, strict=True))
+        return [
+            (number, dim)
+            for number, v in enumerate(self.graph.inputs)
+            for dim, (p, q) in enumerate(zip(shapes[v][0](a), shapes[v][0](b), strict=True))
+            if p != q
+        ]
+
+    def size_of(self, shapes: Sequence[Sequence[int]]) -> int:
+        """The batch size of arguments of these shapes: all inputs, or the first of them.
+
+        Raises:
+            GraphError: they have several.
+        """
+        sizes = {shapes[i][d] for i, d in self.places if i < len(shapes)}
+        if len(sizes) != 1:
+            raise GraphError(f"symbolic: sizes {sorted(sizes)} where there is to be one.")
+        return sizes.pop()
 
     def instantiate(self, n: int) -> tuple[Graph, dict[Value, Value]]:
         """The graph for batch size ``n``, and for each value of ``self.graph`` the one that stands

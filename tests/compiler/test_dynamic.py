@@ -185,6 +185,32 @@ def test_sizes_that_differ_in_two_ways_are_captured() -> None:
     assert count.runs == 4
 
 
+def test_a_single_sample_is_captured_by_itself() -> None:
+    count, run = counted(FUNCTIONS["mean"])
+    for n in (1, 4, 1, 7, 9, 2, 1):
+        x = fovea.randn(n, 6, 4)
+        assert_alike(run(x), FUNCTIONS["mean"](x))
+    assert count.runs == 3
+
+
+def test_arguments_that_are_changed_on_the_tape() -> None:
+    def double(x: Any) -> Any:
+        x.mul_(x.shape[0])
+        return x.sin()
+
+    count, run = counted(double)
+    for n in (3, 4, 5, 9, 2):
+        grads = []
+        for f in (run, double):
+            leaf = fovea.ones(n, 2, requires_grad=True)
+            x = leaf * 2
+            out = f(x)
+            (out * x).sum().backward()
+            grads.append([leaf.grad, x, out])
+        assert_alike(*grads)
+    assert count.runs == 2
+
+
 def test_guards_hold_for_instantiated_programs_too() -> None:
     net = nn.Linear(2, 2)
     scale = [2.0]

@@ -11,7 +11,9 @@ import pytest
 import fovea
 import fovea.nn as nn
 import fovea.nn.functional as F
-from fovea.errors import CaptureError, LabelError
+from fovea.errors import CaptureError, InplaceError, LabelError
+
+torch = pytest.importorskip("torch")
 
 SCALE = 2.0
 
@@ -336,3 +338,71 @@ def test_results_that_look_at_part_of_an_argument() -> None:
         part, total = run(whole[1:3, 2:5])
         assert part.storage is whole.storage and part.tolist() == [[9.0, 10.0], [15.0, 16.0]]
         assert float(total) == whole[1:3, 2:5].sum().item()
+
+
+def half_and_more(x: Any, w: Any) -> Any:
+    x.mul_(w)
+    x[0].add_(x[1])
+    return (x * x).sum()
+
+
+def returns_the_argument(x: Any, w: Any) -> Any:
+    x.add_(w)
+    return x
+
+
+def returns_views(x: Any, w: Any) -> Any:
+    row = x[1]
+    x.mul_(w)
+    return row, x.t(), x.view(-1)[2:]
+
+
+def only_looks(x: Any, w: Any) -> Any:
+    return x.t(), x, w * 2
+
+
+@pytest.mark.parametrize("through_view", [False, True])
+@pytest.mark.parametrize("f", [half_and_more, returns_the_argument, returns_views, only_looks])
+def test_changed_arguments_on_the_tape(f: Any, through_view: bool) -> None:
+    """An argument in the middle of a tape is changed; it goes on from there."""
+
+    def run(call: Any, library: Any, seed: int) -> list[Any]:
+        values = np.random.default_rng(seed).normal(size=(4, 3))
+        leaf, w = (library.from_numpy(v).requires_grad_() for v in (values[:3].copy(), values[3]))
+        base = leaf * 3
+        x = base[:2] if through_view else base
+        found = call(x, w)
+        results = list(found) if isinstance(found, tuple) else [found]
+        loss = (x * x.sin()).sum() + base.sum() + sum((t * t).sum() for t in results)
+        loss.backward()
+        return [loss, leaf.grad, w.grad, x, base, *results]
+
+    compiled = fovea.compile(f, strict=True)
+    for seed in range(3):
+        found = run(compiled, fovea, seed)
+        for expected in (run(f, fovea, seed), run(f, torch, seed)):
+            for a, b in zip(found, expected, strict=True):
+                np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-12)
+        eager = run(f, fovea, seed)
+        places = [[t.storage is every[3].storage for t in every[5:]] for every in (found, eager)]
+        assert places[0] == places[1]
+    assert len(compiled.programs) == 1
+
+
+def test_changed_arguments_that_come_onto_the_tape() -> None:
+    w = fovea.tensor([2.0, 3.0], requires_grad=True)
+
+    def f(x: Any, y: Any) -> Any:
+        x.mul_(w)
+        return y * 2
+
+    compiled = fovea.compile(f, strict=True)
+    for _ in range(3):
+        w.grad = None
+        x, y = fovea.ones(2), fovea.ones(2, requires_grad=True)
+        out = compiled(x, y * 1)
+        assert x.requires_grad and not x.is_leaf
+        (x * x + out).sum().backward()
+        assert w.grad.tolist() == [4.0, 6.0] and y.grad.tolist() == [2.0, 2.0]
+    with pytest.raises(InplaceError):
+        compiled(fovea.ones(2, requires_grad=True), y)
