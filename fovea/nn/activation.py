@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from fovea.functions.creation import empty
@@ -308,6 +309,8 @@ class Hardtanh(InPlace):
         min_val: the lower limit.
         max_val: the upper limit.
         inplace: write the result into the input's memory.
+        min_value: an old name of ``min_val``.
+        max_value: an old name of ``max_val``.
 
     Shapes:
         any to the same.
@@ -317,9 +320,25 @@ class Hardtanh(InPlace):
     tensor([-1.0000,  0.5000])
     """
 
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+    def __init__(
+        self,
+        min_val: float = -1.0,
+        max_val: float = 1.0,
+        inplace: bool = False,
+        min_value: float | None = None,
+        max_value: float | None = None,
+    ) -> None:
         super().__init__(inplace)
-        self.min_val, self.max_val = min_val, max_val
+        for old, new, given in (
+            ("min_value", "min_val", min_value),
+            ("max_value", "max_val", max_value),
+        ):
+            if given is not None:
+                warnings.warn(
+                    f"Hardtanh: {old} is an old name of {new}.", FutureWarning, stacklevel=2
+                )
+        self.min_val = min_val if min_value is None else min_value
+        self.max_val = max_val if max_value is None else max_value
 
     def forward(self, input: Tensor) -> Tensor:
         return F.hardtanh(input, self.min_val, self.max_val, self.inplace)

@@ -149,6 +149,8 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
                 {"input": describe(input), "weight": describe(weight)},
             )
         weight = weight.reshape((1, -1) + (1,) * (input.ndim - 2))
+    elif weight.ndim > input.ndim:
+        weight = weight.reshape(())
     return input.where(input > 0, input * weight)
 
 
