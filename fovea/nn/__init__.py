@@ -55,19 +55,34 @@ from fovea.nn.loss import (
     SoftMarginLoss,
     TripletMarginLoss,
 )
+from fovea.nn.margins import (
+    CTCLoss,
+    GaussianNLLLoss,
+    MultiLabelMarginLoss,
+    MultiLabelSoftMarginLoss,
+    MultiMarginLoss,
+    NLLLoss2d,
+    PoissonNLLLoss,
+    TripletMarginWithDistanceLoss,
+)
 from fovea.nn.module import Module
-from fovea.nn.normalization import GroupNorm, LayerNorm, LocalResponseNorm
+from fovea.nn.normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from fovea.nn.padding import (
     CircularPad1d,
     CircularPad2d,
+    CircularPad3d,
     ConstantPad1d,
     ConstantPad2d,
+    ConstantPad3d,
     ReflectionPad1d,
     ReflectionPad2d,
+    ReflectionPad3d,
     ReplicationPad1d,
     ReplicationPad2d,
+    ReplicationPad3d,
     ZeroPad1d,
     ZeroPad2d,
+    ZeroPad3d,
 )
 from fovea.nn.parameter import Buffer, Parameter
 from fovea.nn.pooling import (
@@ -109,3 +124,21 @@ from fovea.nn.smooth import (
     Tanhshrink,
 )
 from fovea.nn.sparse import Embedding
+from fovea.nn.unpooling import (
+    FractionalMaxPool2d,
+    FractionalMaxPool3d,
+    LPPool1d,
+    LPPool2d,
+    LPPool3d,
+    MaxUnpool1d,
+    MaxUnpool2d,
+    MaxUnpool3d,
+)
+from fovea.nn.volume import (
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool3d,
+    AvgPool3d,
+    Conv3d,
+    ConvTranspose3d,
+    MaxPool3d,
+)

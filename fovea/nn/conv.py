@@ -10,7 +10,6 @@ from fovea.functions.creation import empty
 from fovea.nn import functional as F
 from fovea.nn import init
 from fovea.nn.functional.arguments import numbers
-from fovea.nn.functional.conv import same_padding
 from fovea.nn.module import Module
 from fovea.nn.parameter import Parameter
 from fovea.tensor import Tensor
@@ -114,9 +113,9 @@ class _Conv(Module):
         if self.padding == "valid":
             return (0,) * (2 * self.spatial)
         if self.padding == "same":
-            both = (self.kernel_size * 2)[-2:], (self.dilation * 2)[-2:]
-            top, bottom, left, right = same_padding(*both)  # type: ignore[arg-type]
-            return (left, right, top, bottom)[: 2 * self.spatial]
+            sizes = zip(reversed(self.kernel_size), reversed(self.dilation), strict=True)
+            totals = [d * (k - 1) for k, d in sizes]
+            return tuple(p for n in totals for p in (n // 2, n - n // 2))
         return tuple(p for n in reversed(self.padding) for p in (n, n))
 
     def _padded(self, input: Tensor) -> Tensor:

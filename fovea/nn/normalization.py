@@ -16,6 +16,7 @@ __all__ = [
     "GroupNorm",
     "LayerNorm",
     "LocalResponseNorm",
+    "RMSNorm",
 ]
 
 
@@ -190,3 +191,62 @@ class LocalResponseNorm(Module):
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class RMSNorm(Module):
+    """Divides each sample by the root of its mean square over the last dimensions.
+
+    y = x / sqrt(mean(x^2) + eps) * weight
+
+    Args:
+        normalized_shape: the sizes of those dimensions; one number for the last one alone.
+        eps: added to the mean square; None: the smallest step of the dtype above 1.
+        elementwise_affine: whether weight is learned.
+        device: ``None`` or the CPU.
+        dtype: of the parameters.
+
+    Shapes:
+        (..., *normalized_shape) to the same.
+
+    Parameters:
+        weight of shape normalized_shape, ones.
+
+    Source: Zhang and Sennrich, "Root mean square layer normalization", 2019.
+
+    >>> import fovea
+    >>> RMSNorm(2)(fovea.tensor([[3.0, 3.0]]))
+    tensor([[1., 1.]], grad_fn=<mul_backward>)
+    """
+
+    weight: Parameter | None
+
+    def __init__(
+        self,
+        normalized_shape: Any,
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
+        self.normalized_shape = tuple(shape)
+        self.eps, self.elementwise_affine = eps, elementwise_affine
+        value = None
+        if elementwise_affine:
+            value = Parameter(empty(self.normalized_shape, device=device, dtype=dtype))
+        self.register_parameter("weight", value)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Weight 1."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        )

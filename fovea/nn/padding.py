@@ -12,14 +12,19 @@ from fovea.tensor import Tensor
 __all__ = [
     "CircularPad1d",
     "CircularPad2d",
+    "CircularPad3d",
     "ConstantPad1d",
     "ConstantPad2d",
+    "ConstantPad3d",
     "ReflectionPad1d",
     "ReflectionPad2d",
+    "ReflectionPad3d",
     "ReplicationPad1d",
     "ReplicationPad2d",
+    "ReplicationPad3d",
     "ZeroPad1d",
     "ZeroPad2d",
+    "ZeroPad3d",
 ]
 
 Ints = int | tuple[int, ...]
@@ -223,3 +228,92 @@ class CircularPad2d(_Pad):
     """
 
     mode = "circular"
+
+
+class ConstantPad3d(_ConstantPad):
+    """Adds a constant around volumes.
+
+    Args:
+        padding: (left, right, top, bottom, front, back), or one number for all; negative ones crop.
+        value: the constant.
+
+    Shapes:
+        (..., D, H, W) to (..., front + D + back, top + H + bottom, left + W + right).
+
+    >>> import fovea
+    >>> ConstantPad3d(1, 9.0)(fovea.ones(1, 1, 1, 1, 1)).sum()
+    tensor(235.)
+    """
+
+    spatial = 3
+
+
+class ZeroPad3d(_Pad):
+    """Adds zeros around volumes.
+
+    Args:
+        padding: (left, right, top, bottom, front, back), or one number for all; negative ones crop.
+
+    Shapes:
+        (..., D, H, W) to (..., front + D + back, top + H + bottom, left + W + right).
+
+    >>> import fovea
+    >>> ZeroPad3d(1)(fovea.ones(1, 1, 1, 1, 1)).sum()
+    tensor(1.)
+    """
+
+    spatial = 3
+
+
+class ReflectionPad3d(_Pad):
+    """Adds mirrored elements around volumes, without the edge.
+
+    Args:
+        padding: (left, right, top, bottom, front, back), or one number for all; less than the size.
+
+    Shapes:
+        (..., D, H, W) to (..., front + D + back, top + H + bottom, left + W + right).
+
+    >>> import fovea
+    >>> ReflectionPad3d(1)(fovea.ones(1, 1, 2, 2, 2)).shape
+    fovea.Size([1, 1, 4, 4, 4])
+    """
+
+    mode = "reflect"
+    spatial = 3
+
+
+class ReplicationPad3d(_Pad):
+    """Repeats the elements at the sides of volumes.
+
+    Args:
+        padding: (left, right, top, bottom, front, back), or one number for all.
+
+    Shapes:
+        (..., D, H, W) to (..., front + D + back, top + H + bottom, left + W + right).
+
+    >>> import fovea
+    >>> ReplicationPad3d(1)(fovea.ones(1, 1, 2, 2, 2)).shape
+    fovea.Size([1, 1, 4, 4, 4])
+    """
+
+    mode = "replicate"
+    spatial = 3
+
+
+class CircularPad3d(_Pad):
+    """Continues volumes at their other side.
+
+    Args:
+        padding: (left, right, top, bottom, front, back), or one number for all; at most the size.
+
+    Shapes:
+        (..., D, H, W) to (..., front + D + back, top + H + bottom, left + W + right).
+
+    >>> import fovea
+    >>> CircularPad3d(1)(fovea.ones(1, 1, 2, 2, 2)).shape
+    fovea.Size([1, 1, 4, 4, 4])
+    """
+
+    mode = "circular"
+    spatial = 3

@@ -81,3 +81,17 @@ def test_gradients_are_captured_too() -> None:
     for _ in range(2):
         x = fovea.tensor(rng.normal(0, 2, (3, 4)))
         np.testing.assert_allclose(program(x).numpy(), loss(x).numpy(), rtol=1e-6)
+
+
+def test_rows_of_middle_dimensions_are_picked_in_captured_gradients() -> None:
+    def loss(x: Tensor) -> Tensor:
+        x = x.detach().requires_grad_()
+        y = fovea.zeros(2, 3, 5, 2, 2).index_add(2, fovea.arange(2) * 2, x)
+        (y * y).sum().backward()
+        assert x.grad is not None
+        return x.grad
+
+    program = fovea.compile(loss, strict=True)
+    x = fovea.arange(48.0).reshape(2, 3, 2, 2, 2)
+    for _ in range(2):
+        np.testing.assert_allclose(program(x).numpy(), 2 * x.numpy())

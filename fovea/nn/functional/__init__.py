@@ -41,6 +41,7 @@ from fovea.nn.functional.activation import (
 )
 from fovea.nn.functional.attention import scaled_dot_product_attention
 from fovea.nn.functional.conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
+from fovea.nn.functional.ctc import ctc_loss
 from fovea.nn.functional.distance import (
     cosine_embedding_loss,
     cosine_similarity,
@@ -70,6 +71,14 @@ from fovea.nn.functional.loss import (
     cross_entropy,
     nll_loss,
 )
+from fovea.nn.functional.margins import (
+    gaussian_nll_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    poisson_nll_loss,
+    triplet_margin_with_distance_loss,
+)
 from fovea.nn.functional.normalization import (
     batch_norm,
     group_norm,
@@ -77,6 +86,7 @@ from fovea.nn.functional.normalization import (
     layer_norm,
     local_response_norm,
     normalize,
+    rms_norm,
 )
 from fovea.nn.functional.padding import pad
 from fovea.nn.functional.pooling import (
@@ -99,4 +109,25 @@ from fovea.nn.functional.resize import (
     pixel_shuffle,
     pixel_unshuffle,
     upsample,
+)
+from fovea.nn.functional.unpooling import (
+    fractional_max_pool2d,
+    fractional_max_pool2d_with_indices,
+    fractional_max_pool3d,
+    fractional_max_pool3d_with_indices,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
+from fovea.nn.functional.volume import conv3d, conv_transpose3d
+from fovea.nn.functional.volume_pooling import (
+    adaptive_avg_pool3d,
+    adaptive_max_pool3d,
+    adaptive_max_pool3d_with_indices,
+    avg_pool3d,
+    max_pool3d,
+    max_pool3d_with_indices,
 )

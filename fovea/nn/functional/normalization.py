@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from fovea import dtypes
+from fovea.casting import FLOAT32, autocasts
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.nn.functional.arguments import numbers
 from fovea.nn.functional.padding import pad
@@ -22,6 +24,7 @@ __all__ = [
     "layer_norm",
     "local_response_norm",
     "normalize",
+    "rms_norm",
 ]
 
 
@@ -258,3 +261,37 @@ def normalize(
     """
     result = input / input.norm(p, dim, keepdim=True).clamp(min=eps)
     return result if out is None else out.copy_(result)
+
+
+@autocasts(FLOAT32)
+def rms_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    eps: float | None = None,
+) -> Tensor:
+    """Divide by the root of the mean square over the last dimensions.
+
+    Args:
+        normalized_shape: the sizes of those dimensions.
+        weight: of that shape.
+        eps: added to the mean square; None: the smallest step of the dtype above 1.
+
+    Raises:
+        ShapeError: an input whose last dimensions are others.
+
+    >>> import fovea
+    >>> rms_norm(fovea.tensor([[1.0, -1.0]]), (2,))
+    tensor([[ 1., -1.]])
+    """
+    shape = tuple(normalized_shape)
+    if not shape or tuple(input.shape[-len(shape) :]) != shape:
+        raise ShapeError(
+            f"rms_norm: the input's last dimensions must be {shape}.", {"input": describe(input)}
+        )
+    if weight is not None and tuple(weight.shape) != shape:
+        raise ShapeError(f"rms_norm: weight must be {shape}, got {describe(weight)}.")
+    x = _widened(input)
+    eps = dtypes.finfo(input.dtype).eps if eps is None else eps
+    y = x * (x.square().mean(tuple(range(-len(shape), 0)), keepdim=True) + eps).rsqrt()
+    return (y if weight is None else y * weight).to(input.dtype)

@@ -32,10 +32,11 @@ from fovea.targets.reference import reference_plan
 @CPU.lower(ops.index)
 def _(op: Op, inputs: tuple[Any, ...], attrs: Any, specs: Sequence[Spec]) -> Plan:
     (x, *indices), (spec,) = inputs, specs
-    kept = (
-        None
-        if spec.strides is None
-        else spec.strides[len(spec.shape) - len(x.shape) + len(attrs.dims) :]
+    leading = tuple(attrs.dims) == tuple(range(len(attrs.dims)))
+    kept = (  # what is looked up in the first dimensions may keep the others' order in memory
+        spec.strides[len(spec.shape) - len(x.shape) + len(attrs.dims) :]
+        if leading and spec.strides is not None
+        else None
     )
     picks = Picks(op, x, attrs.dims, indices, kept)
     make, source = maker(spec), picks.source(x)
