@@ -89,7 +89,7 @@ class DirectForm:
     @property
     def blocked(self) -> bool:
         """Whether a panel is so large that the contracted index is gone through in blocks."""
-        large = self.panel_size * self.compute.bytes > schedule.PANEL_BYTES
+        large = self.panel_size * self.compute.bytes > schedule.panel_limit(active())
         return large and not self.c.depthwise
 
     @property

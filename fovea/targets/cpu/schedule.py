@@ -15,10 +15,16 @@ from fovea.targets.cpu.isa import Isa
 L2_BYTES = (
     192 * 1024
 )  # what one piece keeps in its second-level cache, beside the panel that it streams
-PANEL_BYTES = 48 * 1024  # a larger panel of a convolution's weights is gone through in blocks
+PANEL_BYTES = 48 * 1024  # a larger panel of a convolution's weights is gone through in blocks,
+WIDE_PANELS = 7  # times as large a one with AVX-512, whose machines have caches of 1 MB and more
 RUN_BLOCK_BYTES = 16 * 1024  # of such a panel at a time
 PIECES = 16  # enough for a few threads to share out evenly
 PIECE_FLOPS = 400_000  # a smaller piece is not worth handing out
+
+
+def panel_limit(isa: Isa) -> int:
+    """Bytes of a panel of a convolution's weights that stays in the second-level cache."""
+    return PANEL_BYTES * (WIDE_PANELS if isa.vector_bytes == 64 else 1)
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ class Tile:
 def tile(isa: Isa, element: Element, rows: int, columns: int) -> Tile:
     """The register tile for a product with that many rows and columns.
 
-    12 accumulators and 2 vectors fill 16 registers, 24 and 4 suit 32. Few columns take one vector
+    12 accumulators and 2 vectors fill 16 registers, 24 and up to 4 suit 32. Few columns take one vector
     (more rows), a single row or two take more vectors.
     """
     lanes = isa.lanes(element.bytes)
@@ -48,8 +54,11 @@ def tile(isa: Isa, element: Element, rows: int, columns: int) -> Tile:
         return Tile(1, min(8, _ceil_div(columns, lanes)))
     if rows == 2:
         return Tile(2, min(8 if many else 4, _ceil_div(columns, lanes)))
-    wide = 4 if many and columns > 2 * lanes else 2
-    return Tile(_fit(rows, 6), wide)
+    if not many or columns <= 2 * lanes:
+        return Tile(_fit(rows, 6), 2)
+    # Of 4, 3 and 2 vectors those that waste least of the last panel.
+    wide = min((4, 3, 2), key=lambda v: (_ceil_div(columns, v * lanes) * v, -v))
+    return Tile(_fit(rows, 24 // wide), wide)
 
 
 def _fit(rows: int, most: int) -> int:
