@@ -43,8 +43,8 @@ class Tile:
 def tile(isa: Isa, element: Element, rows: int, columns: int) -> Tile:
     """The register tile for a product with that many rows and columns.
 
-    12 accumulators and 2 vectors fill 16 registers, 24 and up to 4 suit 32. Few columns take one vector
-    (more rows), a single row or two take more vectors.
+    12 accumulators and 2 vectors fill 16 registers, 24 and up to 4 suit 32. Few columns take one
+    vector (more rows), a single row or two take more vectors.
     """
     lanes = isa.lanes(element.bytes)
     many = isa.registers >= 32
