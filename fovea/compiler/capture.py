@@ -158,13 +158,14 @@ def capture(
             tracer.add_input(t, f"arg{n}")
         result = function(*args, **kwargs)
         found: list[Any] = []
+        values: dict[int, Value] = {}
         made = Capture(result, guards, structure=flatten(result, found))
         if tracer.refused is None:
-            for t in (*found, *given):  # what must be looked up anew is part of forward
-                tracer.value_of(t)
+            # Now: what backward sees of the same memory is no part of forward.
+            values = {id(t): tracer.value_of(t) for t in (*found, *given)}
             made.joint = record_backward(tracer, found, given, nodes)
     if tracer.refused is None:
-        _finish(made, tracer, found, given, versions)
+        _finish(made, tracer, found, given, versions, values)
     if made.joint is not None:
         places = {id(t): n for n, t in enumerate(leaves)}
         made.leaves = [places.get(id(leaf), leaf) for leaf in made.joint.leaves]
@@ -225,10 +226,11 @@ def _finish(
     found: Sequence[Any],
     tensors: Sequence[Any],
     versions: Sequence[int],
+    values: dict[int, Value],
 ) -> None:
     """Everything about a call that can be told once it is over."""
     outputs: list[Value] = []
-    made.sources = [_source(tracer, t, tensors, outputs) for t in found]
+    made.sources = [_source(tracer, t, values[id(t)], tensors, outputs) for t in found]
     kept = {id(t.storage) for t in found}
     slots, dropped = [], []
     states = {id(s.tensor.storage) for s in tracer.states}
@@ -242,7 +244,7 @@ def _finish(
             kept.add(id(g.storage))
     changed = [n for n, (t, v) in enumerate(zip(tensors, versions, strict=True))
                if t.storage.version != v]  # fmt: skip
-    outputs += [tracer.value_of(tensors[n]) for n in changed]
+    outputs += [values[id(tensors[n])] for n in changed]
     kept |= _on_tape([*found, *tensors]) | _attached(found) | {id(t.storage) for t in tensors}
     made.slots, made.dropped, made.changed = slots, dropped, changed
     made.escaped = [v for storage, v in tracer.alive() if id(storage) not in kept]
@@ -250,9 +252,10 @@ def _finish(
     made.looks = _looks(tracer, made.graph)
 
 
-def _source(tracer: Tracer, t: Any, tensors: Sequence[Any], outputs: list[Value]) -> Any:
+def _source(
+    tracer: Tracer, t: Any, value: Value, tensors: Sequence[Any], outputs: list[Value]
+) -> Any:
     """Where a tensor of the result comes from: an output's number, or it is there already."""
-    value = tracer.value_of(t)
     for state in tracer.states:
         if state.tensor.storage is t.storage:
             return t

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,16 +22,25 @@ class Function:
 
     Args:
         seed: what it depends on.
-        gradients: leave out changes that backward would not survive.
+        gradients: leave out changes in place.
+        changes: the kinds of changes in place, where they are not left out; all unless given.
         steps: how many.
 
     Attributes:
         shapes: of the arguments.
     """
 
-    def __init__(self, seed: int, *, gradients: bool = False, steps: int = 14) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        gradients: bool = False,
+        changes: Sequence[Callable[[Function], None]] | None = None,
+        steps: int = 14,
+    ) -> None:
         self.rng = np.random.default_rng(seed)
-        self.gradients = gradients
+        if changes is None:
+            changes = CHANGES
         self.lines: list[str] = []
         self.steps: list[Step] = []
         self.shapes = [self._shape() for _ in range(1 + self._below(3))]
@@ -43,7 +52,7 @@ class Function:
         with fovea.no_grad():
             while len(self.steps) < steps:
                 try:
-                    self._one(CHANGES if not gradients and self._below(3) == 0 else KINDS)(self)
+                    self._one(changes if not gradients and self._below(3) == 0 else KINDS)(self)
                 except (LookupError, ValueError, RuntimeError):
                     continue
         last = len(self._values) - 1
@@ -274,4 +283,5 @@ KINDS = (
     Function.join,
     Function.change_a_copy,
 )
-CHANGES = (Function.change, Function.change_a_part, Function.change_the_state)
+ARGUMENTS = (Function.change, Function.change_a_part)  # changes of them, and of what is computed
+CHANGES = (*ARGUMENTS, Function.change_the_state)

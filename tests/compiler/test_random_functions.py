@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import fovea
-from tests.compiler.random_functions import Function
+from fovea.errors import InplaceError
+from tests.compiler.random_functions import ARGUMENTS, Function
 
 torch = pytest.importorskip("torch")
 
@@ -74,3 +75,40 @@ def test_steps(seed: int) -> None:
         agree(f, [*eager, *mine.values()], expected, f"eager, call {call}")
         agree(f, [*found, *programs.values()], expected, f"compiled, call {call}")
     assert compiled.programs
+
+
+def through(call: Any, library: Any, arrays: list[Any]) -> list[Any]:
+    """Call with arguments in the middle of a tape, and go back through results and arguments."""
+    leaves = [library.from_numpy(a).requires_grad_() for a in arrays]
+    arguments = [leaf * 1 for leaf in leaves]
+    results = call(library, arguments)
+    loss = sum((y * y).mean() for y in (*results, *arguments))
+    loss.backward()  # type: ignore[union-attr]
+    grads = [leaf.new_zeros(leaf.shape) if leaf.grad is None else leaf.grad for leaf in leaves]
+    return [loss, *results, *arguments, *grads]
+
+
+@pytest.mark.parametrize("seed", range(DRAWN * 2 // 3))
+def test_changes_on_the_tape(seed: int) -> None:
+    """Arguments in the middle of a tape are changed; where PyTorch's backward survives it."""
+    f = Function(seed, changes=ARGUMENTS, steps=8)
+    program = fovea.compile(lambda arguments, state: f(fovea, arguments, state), strict=True)
+
+    def call(library: Any, arguments: list[Any]) -> list[Any]:
+        return f(library, arguments, f.state(library))
+
+    def compiled(library: Any, arguments: list[Any]) -> Any:
+        return program(arguments, f.state(library))
+
+    for n in range(CALLS):
+        try:
+            expected = through(call, torch, f.arguments(n))
+        except RuntimeError:
+            pytest.skip("PyTorch's backward needs what was changed")
+        try:
+            eager = through(call, fovea, f.arguments(n))
+        except InplaceError:
+            pytest.skip("backward needs what was changed")
+        agree(f, eager, expected, f"eager, call {n}")
+        agree(f, through(compiled, fovea, f.arguments(n)), expected, f"compiled, call {n}")
+    assert len(program.programs) == 1
