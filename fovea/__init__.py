@@ -113,6 +113,17 @@ from fovea.functions.joining import (
     vstack,
 )
 from fovea.functions.linalg import addmm, baddbmm, bmm, dot, einsum, matmul, mm, mv, outer
+from fovea.functions.matrices import (
+    cholesky_inverse,
+    cholesky_solve,
+    det,
+    logdet,
+    matrix_exp,
+    matrix_power,
+    slogdet,
+)
+from fovea.functions.matrices import inv as inverse
+from fovea.functions.matrices import pinv as pinverse
 from fovea.functions.ordering import (
     argsort,
     argwhere,
@@ -393,6 +404,7 @@ _LAZY = (
     "keras",
     "nn",
     "optim",
+    "linalg",
     "special",
     "utils",
     "vision",

@@ -18,6 +18,7 @@ __all__ = [
     "InplaceError",
     "KernelBoundsError",
     "LabelError",
+    "LinAlgError",
     "LoweringError",
     "MissingExtraError",
     "OutOfRangeError",
@@ -124,6 +125,10 @@ class MissingExtraError(FoveaError, ImportError):
 
 class CaptureError(FoveaError, RuntimeError):
     """A call that `fovea.compile` cannot turn into a program (raised only under ``strict``)."""
+
+
+class LinAlgError(FoveaError, RuntimeError):
+    """A matrix is singular, or not positive definite, or an iteration did not converge."""
 
 
 class LoweringError(FoveaError, RuntimeError):

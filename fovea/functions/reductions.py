@@ -269,6 +269,10 @@ def norm(
     x = input if dtype is None else to_dtype(input, dtypes.as_dtype(dtype))
     if not x.dtype.is_floating_point:
         raise ArgumentError(f"norm: the tensor must be floating point, got {x.dtype.name}.")
+    if p == "nuc":
+        from fovea.functions.matrices import matrix_norm
+
+        return matrix_norm(x, "nuc", (0, 1) if dim is None else dim, keepdim)  # type: ignore[arg-type]
     order = 2.0 if p in ("fro", None) else float(p)
     if order == 2.0:
         return _safe_root(sum_(x * x, dim, keepdim))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fovea.functions import linalg, pointwise, products, special
+from fovea.functions import linalg, matrices, pointwise, products, special
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -170,6 +170,13 @@ class ArithmeticMethods:
     cross = products.cross
     trace = products.trace
     dist = products.dist
+
+    # matrices
+    det, logdet, slogdet = matrices.det, matrices.logdet, matrices.slogdet
+    inverse, pinverse = matrices.inv, matrices.pinv
+    matrix_power, matrix_exp = matrices.matrix_power, matrices.matrix_exp
+    cholesky_solve = matrices.cholesky_solve
+    cholesky_inverse = matrices.cholesky_inverse
 
     # operators
     __add__ = __radd__ = pointwise.add

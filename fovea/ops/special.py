@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fovea.errors import ArgumentError
 from fovea.ops.elementwise import BITS, binary, unary
 from fovea.ops.op import Attrs, Op, Shaped, Spec
 from fovea.ops.rules import elementwise_spec, require_floating
@@ -77,6 +78,7 @@ class OrderAttrs(Attrs):
     n: int
 
 
+_HIGHEST = 100  # derivative: factorials stay finite
 # Bernoulli numbers B2, B4, ... of the asymptotic series.
 _BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510)
 
@@ -127,6 +129,8 @@ polygamma = Op("polygamma", ("x",), OrderAttrs)
 @polygamma.shape
 def _(x: Shaped, a: OrderAttrs) -> Spec:
     require_floating("polygamma", x=x)
+    if not 0 <= a.n <= _HIGHEST:
+        raise ArgumentError(f"polygamma: n must lie between 0 and {_HIGHEST}, got {a.n}.")
     return elementwise_spec("polygamma", (x,))
 
 

@@ -105,6 +105,8 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     "einsum": lambda operands, equation: fovea.einsum(equation, *operands),
     "where": lambda a, condition, b: fovea.where(condition, a, b),
     "nn.functional.embedding": lambda weight, rows, **kw: F.embedding(rows, weight, **kw),
+    "linalg.lstsq/grad_oriented": lambda a, b, driver: fovea.linalg.lstsq(a, b, driver=driver)[:2],
+    "linalg.pinv/singular": lambda a, b: fovea.linalg.pinv(a @ b.mT),
     "normal/in_place": lambda x, *args, **kw: x.clone().normal_(*args, **kw),
 }
 
@@ -217,7 +219,9 @@ def run(call: Callable[..., Any], sample: Any, convert: bool, inplace: bool = Fa
     leaves = [t for t in _tensors((args, kwargs)) if t.requires_grad]
     if inplace:
         args = (args[0].clone(), *args[1:])
-    return call(*args, **kwargs), leaves
+    result = call(*args, **kwargs)
+    process = sample.output_process_fn_grad  # drops signs that are free
+    return (result if process is None else process(result)), leaves
 
 
 def picked(name: str, result: Any, sample: Any) -> Any:
@@ -296,8 +300,8 @@ def compare(ours: Any, theirs: Any, tolerance: Tolerance = None, values: bool = 
 
 def compare_gradients(ours: Any, theirs: Any, leaves: list[Any], reference: list[Any]) -> None:
     """The gradients of a weighted sum of all differentiable results agree."""
-    a = [t for t in _tensors(ours) if t.requires_grad]
-    b = [t for t in _tensors(theirs) if t.requires_grad]
+    a = [t for t in _tensors(ours) if t.requires_grad and t.numel()]
+    b = [t for t in _tensors(theirs) if t.requires_grad and t.numel()]
     rng = np.random.default_rng(0)
     weights = [rng.uniform(0.5, 1.5, tuple(t.shape)) for t in b]
     try:

@@ -37,6 +37,12 @@ def unit(*shape: int) -> Array:
     return RNG.uniform(-0.8, 0.8, shape)
 
 
+def well(*shape: int) -> Array:
+    """Square matrices that are far from singular."""
+    n = shape[-1]
+    return RNG.uniform(-1, 1, (*shape, n)) + 2 * np.eye(n)
+
+
 def whole(*shape: int, low: int = 0, high: int = 5) -> Array:
     return RNG.integers(low, high, shape)
 
@@ -131,6 +137,12 @@ CASES: dict[str, list[Case]] = {
     "diagonal": [([real(3, 4, 2)], {"offset": 1, "dim1": 0, "dim2": 1})],
     "unfold": [([real(7, 3)], {"dim": 0, "size": 3, "step": s}) for s in (1, 2)],
     "polygamma": [([positive(3, 4)], {"n": n}) for n in (0, 1, 2)],
+    "solve": [([well(3), real(3, 2)], {}), ([well(2, 3), real(2, 3, 1)], {})],
+    "inverse": [([well(3)], {}), ([well(2, 3)], {})],
+    "pinv": [([real(*s)], {"rtol": 1e-10, "atol": 0.0}) for s in ((4, 3), (2, 4), (2, 3, 3))],
+    "det": [([well(3)], {}), ([well(2, 2)], {})],
+    "slogdet": [([well(3)], {}), ([well(2, 2)], {})],
+    "matrix_exp": [([real(3, 3)], {}), ([real(2, 2, 2) * 3], {})],
     "slice_scatter": [([real(2, 3)], {"shape": (4, 5), "start": (1, 0), "length": (2, 3), "step": (1, 2)})],
     "lay_out": [([real(2, 3, 4)], {"strides": s}) for s in ((12, 4, 1), (1, 8, 2), (4, 8, 1))],
     "relu_max_pool2d": [([real(*s)], {"kernel": k, "stride": t, "padding": (0, 0, 0, 0), "dilation": (1, 1), "ceil_mode": False})

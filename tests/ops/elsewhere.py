@@ -63,6 +63,7 @@ REGION = PointwiseAttrs.of(  # two outputs of two operands and a constant
     ),
     (4, 5),
 )
+SYMMETRIC = np.diag([3.0, 2.0, 4.0]) + 0.5
 WEIGHT, IMAGES = real(4, 3, 3, 2), real(2, 3, 5, 6)
 CONV_PACKING = conv2d_packing(
     spec_of(IMAGES), spec_of(WEIGHT), ConvAttrs.of((1, 1), (0, 0, 0, 0), (1, 1), 1)
@@ -140,6 +141,11 @@ ELSEWHERE: dict[str, list[Case]] = {
         ([real(3, 4), real(4)], {"expression": REGION, "reduction": r, "dims": (1,), "keepdim": k})
         for r, k in (("sum", False), ("amax", True))
     ],
+    # One triangle is read, or signs are free: tests/functions compares them with PyTorch.
+    "cholesky": [([SYMMETRIC], {})],
+    "eigh": [([SYMMETRIC], {"upper": u}) for u in (False, True)],
+    "qr": [([real(4, 3)], {"complete": c}) for c in (False, True)],
+    "svd": [([real(4, 3)], {"full": f}) for f in (False, True)],
     "strided": [([real(4, 6)], {"shape": (2, 3), "strides": (6, 2), "offset": 7})],
     "strided_scatter": [
         ([real(4, 6), real(2, 3)], {"shape": (2, 3), "strides": (6, 2), "offset": 7})

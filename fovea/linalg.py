@@ -1,0 +1,77 @@
+"""``fovea.linalg``: linear algebra under the names of ``torch.linalg``."""
+
+from __future__ import annotations
+
+from fovea.errors import LinAlgError
+from fovea.functions.linalg import matmul
+from fovea.functions.matrices import (
+    cholesky,
+    cholesky_ex,
+    cond,
+    cross,
+    det,
+    eig,
+    eigh,
+    eigvals,
+    eigvalsh,
+    inv,
+    inv_ex,
+    lstsq,
+    matrix_exp,
+    matrix_norm,
+    matrix_power,
+    matrix_rank,
+    pinv,
+    qr,
+    slogdet,
+    solve,
+    solve_ex,
+    solve_triangular,
+    svd,
+    svdvals,
+    tensorinv,
+    tensorsolve,
+    vecdot,
+    vector_norm,
+)
+from fovea.functions.matrices import matrix_diagonal as diagonal
+from fovea.functions.matrices import matrix_or_vector_norm as norm
+from fovea.functions.matrices import powers as vander
+from fovea.functions.products import multi_dot
+
+__all__ = [
+    "LinAlgError",
+    "cholesky",
+    "cholesky_ex",
+    "cond",
+    "cross",
+    "det",
+    "diagonal",
+    "eig",
+    "eigh",
+    "eigvals",
+    "eigvalsh",
+    "inv",
+    "inv_ex",
+    "lstsq",
+    "matmul",
+    "matrix_exp",
+    "matrix_norm",
+    "matrix_power",
+    "matrix_rank",
+    "multi_dot",
+    "norm",
+    "pinv",
+    "qr",
+    "slogdet",
+    "solve",
+    "solve_ex",
+    "solve_triangular",
+    "svd",
+    "svdvals",
+    "tensorinv",
+    "tensorsolve",
+    "vander",
+    "vecdot",
+    "vector_norm",
+]

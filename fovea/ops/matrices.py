@@ -1,0 +1,392 @@
+"""Decompositions, inverses and determinants of (batches of) matrices, by NumPy's LAPACK.
+
+Gradients: Giles, "Collected matrix derivative results for forward and reverse mode algorithmic
+differentiation", 2008; for singular and eigenvectors, Townsend, "Differentiating the singular value
+decomposition", 2016; of the pseudo-inverse, Golub and Pereyra, 1973.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fovea import dtypes
+from fovea.errors import DTypeError, LinAlgError, ShapeError, describe
+from fovea.ops.linalg import matmul
+from fovea.ops.op import Attrs, Op, Shaped, Spec
+from fovea.ops.rules import same_dtype
+
+Array = np.ndarray[Any, Any]
+
+
+def require_matrices(name: str, *, square: bool = False, **given: Shaped) -> None:
+    """float32 or float64, at least two dimensions, and equal last two with ``square``."""
+    for key, t in given.items():
+        if t.dtype not in (dtypes.float32, dtypes.float64):
+            raise DTypeError(
+                f"{name}: {key} must be float32 or float64, got {describe(t)}.",
+                fix=f"{key}.float()",
+            )
+        if len(t.shape) < 2:
+            raise ShapeError(f"{name}: {key} must be (..., rows, columns), got {describe(t)}.")
+        if square and t.shape[-1] != t.shape[-2]:
+            raise ShapeError(f"{name}: {key} must be square, got {describe(t)}.")
+
+
+def _lapack(routine: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """A routine of NumPy's; what it refuses is our error."""
+    try:
+        return routine(*args, **options)
+    except np.linalg.LinAlgError as error:
+        raise LinAlgError(f"{routine.__name__}: {error}.") from None
+
+
+def _finite(a: Array) -> Array:
+    """Which matrices have finite elements only."""
+    return np.asarray(np.isfinite(a).all((-2, -1)))
+
+
+def _svd(a: Array, full: bool) -> Any:
+    """NumPy's, but NaN (not an error) for matrices with elements that are not finite."""
+    finite = _finite(a)
+    found = _lapack(np.linalg.svd, np.where(finite[..., None, None], a, 0), full_matrices=full)
+    if finite.all():
+        return found
+    return tuple(
+        np.where(finite.reshape(finite.shape + (1,) * (x.ndim - finite.ndim)), x, np.nan)
+        for x in found
+    )
+
+
+def _t(x: Any) -> Any:
+    return x.transpose(-1, -2)
+
+
+def _mm(*factors: Any) -> Any:
+    y = factors[0]
+    for x in factors[1:]:
+        y = matmul.bind((y, x))
+    return y
+
+
+def _eye_like(x: Any, n: int) -> Any:
+    """The unit matrix, to be broadcast."""
+    return x.new_ones((n,)).diag()
+
+
+def _square_op(name: str, outputs: tuple[str, ...] = ("y",)) -> Op:
+    """Declare an op of one square matrix whose first output has its shape."""
+    op = Op(name, ("a",), outputs=outputs)
+
+    @op.shape
+    def _(a: Shaped) -> Spec:
+        require_matrices(name, square=True, a=a)
+        return Spec(tuple(a.shape), a.dtype)
+
+    return op
+
+
+# -- systems of equations -------------------------------------------------------------------------
+
+solve = Op("solve", ("a", "b"))  # y with a @ y = b; both (..., n, k), with equal leading sizes
+
+
+@solve.shape
+def _(a: Shaped, b: Shaped) -> Spec:
+    require_matrices("solve", square=True, a=a)
+    require_matrices("solve", b=b)
+    same_dtype("solve", a, b)
+    if tuple(a.shape[:-1]) != tuple(b.shape[:-1]):
+        raise ShapeError(f"solve: {describe(a)} and {describe(b)} are no system of equations.")
+    return Spec(tuple(b.shape), b.dtype)
+
+
+solve.reference(lambda a, b: _lapack(np.linalg.solve, a, b))
+
+
+@solve.grad(saves=("a", "y"))
+def _(ctx: Any, gy: Any) -> tuple[Any, ...]:
+    gb = solve.bind((_t(ctx.a), gy))
+    return -_mm(gb, _t(ctx.y)) if ctx.needed[0] else None, gb
+
+
+inverse = _square_op("inverse")
+inverse.reference(lambda a: _lapack(np.linalg.inv, a))
+inverse.grad(saves=("y",))(lambda ctx, gy: -_mm(_t(ctx.y), gy, _t(ctx.y)))
+
+
+@dataclass(frozen=True, eq=False)
+class PinvAttrs(Attrs):
+    """Singular values up to ``rtol`` times the largest count as zero; negative: the type's own."""
+
+    rtol: float
+    atol: float
+
+
+pinv = Op("pinv", ("a",), PinvAttrs)
+
+
+@pinv.shape
+def _(a: Shaped, attrs: PinvAttrs) -> Spec:
+    require_matrices("pinv", a=a)
+    return Spec((*a.shape[:-2], a.shape[-1], a.shape[-2]), a.dtype)
+
+
+@pinv.reference
+def _(a: Array, attrs: PinvAttrs) -> Array:
+    if not a.size:
+        return np.zeros((*a.shape[:-2], a.shape[-1], a.shape[-2]), a.dtype)
+    u, s, vh = _svd(a, False)
+    least = np.maximum(attrs.rtol * s[..., :1], attrs.atol)
+    inverse_s = np.where(s > least, 1 / np.where(s > least, s, 1), 0)
+    return np.swapaxes(vh, -1, -2) @ (inverse_s[..., None] * np.swapaxes(u, -1, -2))
+
+
+@pinv.grad(saves=("a", "y"))
+def _(ctx: Any, g: Any) -> Any:
+    a, p = ctx.a, ctx.y
+    left = _mm(_t(g), p)  # (rows, rows)
+    right = _mm(p, _t(g))  # (columns, columns)
+    first = _mm(_t(p), g, _t(p))
+    second = _mm(left, _t(p)) - _mm(a, p, left, _t(p))
+    third = _mm(_t(p), right) - _mm(_t(p), right, p, a)
+    return second + third - first
+
+
+# -- determinants ---------------------------------------------------------------------------------
+
+det = Op("det", ("a",))
+
+
+@det.shape
+def _(a: Shaped) -> Spec:
+    require_matrices("det", square=True, a=a)
+    return Spec(tuple(a.shape[:-2]), a.dtype)
+
+
+det.reference(lambda a: np.linalg.det(a))
+
+
+@det.grad(saves=("a",))
+def _(ctx: Any, gy: Any) -> Any:
+    """The cofactors, which exist for singular matrices, too: U diag(products of the others) V^T."""
+    a = ctx.a
+    n = a.shape[-1]
+    if not n:
+        return a * 0
+    u, s, vh = svd.bind((a,), SvdAttrs.of(False))
+    one = _eye_like(a, n)
+    others = (s.unsqueeze(-2) * (1 - one) + one).prod(-1)
+    turn = det.bind((_mm(u, vh).detach(),))
+    cofactors = _mm(u * others.unsqueeze(-2), vh)
+    return cofactors * (gy * turn).reshape((*gy.shape, 1, 1))
+
+
+slogdet = Op("slogdet", ("a",), outputs=("sign", "logabsdet"))
+
+
+@slogdet.shape
+def _(a: Shaped) -> tuple[Spec, Spec]:
+    require_matrices("slogdet", square=True, a=a)
+    return Spec(tuple(a.shape[:-2]), a.dtype), Spec(tuple(a.shape[:-2]), a.dtype)
+
+
+slogdet.reference(lambda a: tuple(np.linalg.slogdet(a)))
+slogdet.grad(saves=("a",))(
+    lambda ctx, g_sign, g: (
+        ctx.a * 0 if g is None else _t(inverse.bind((ctx.a,))) * g.reshape((*g.shape, 1, 1))
+    )
+)
+
+# -- decompositions -------------------------------------------------------------------------------
+
+cholesky = _square_op("cholesky")  # the lower factor; only the lower triangle of a is read
+cholesky.reference(lambda a: _lapack(np.linalg.cholesky, a))
+
+
+@cholesky.grad(saves=("y",))
+def _(ctx: Any, g: Any) -> Any:
+    lower = ctx.y
+    p = _mm(_t(lower), g).tril()
+    p = p - p.tril().triu() * 0.5
+    half = solve.bind((_t(lower), _t(solve.bind((_t(lower), _t(p))))))  # L^-T p L^-1
+    return (half + _t(half)) * 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class QrAttrs(Attrs):
+    """``complete``: q is square."""
+
+    complete: bool
+
+
+qr = Op("qr", ("a",), QrAttrs, outputs=("q", "r"))
+
+
+@qr.shape
+def _(a: Shaped, attrs: QrAttrs) -> tuple[Spec, Spec]:
+    require_matrices("qr", a=a)
+    *lead, m, n = a.shape
+    k = m if attrs.complete else min(m, n)
+    return Spec((*lead, m, k), a.dtype), Spec((*lead, k, n), a.dtype)
+
+
+@qr.reference
+def _(a: Array, attrs: QrAttrs) -> tuple[Array, Array]:
+    q, r = _lapack(np.linalg.qr, a, "complete" if attrs.complete else "reduced")
+    return q, r
+
+
+@qr.grad(saves=("a", "q", "r"))
+def _(ctx: Any, gq: Any, gr: Any) -> Any:
+    *_, m, n = ctx.shape(0)
+    if ctx.attrs.complete and m > n:
+        raise DTypeError("qr: mode='complete' has no gradient for tall matrices.", fix="'reduced'")
+    q, r = ctx.q, ctx.r
+    gq = q * 0 if gq is None else gq
+    gr = r * 0 if gr is None else gr
+    if m >= n:
+        return _tall_qr_grad(q, r, gq, gr)
+    rest, g_rest = ctx.a.narrow(-1, m, n - m), gr.narrow(-1, m, n - m)
+    gq = gq + _mm(rest, _t(g_rest))
+    first = _tall_qr_grad(q, r.narrow(-1, 0, m), gq, gr.narrow(-1, 0, m))
+    from fovea.ops.shape import cat
+
+    return cat(first, _mm(q, g_rest), dim=gr.ndim - 1)
+
+
+def _tall_qr_grad(q: Any, r: Any, gq: Any, gr: Any) -> Any:
+    m = _mm(r, _t(gr)) - _mm(_t(gq), q)
+    lower = m.tril(-1)
+    both = lower + _t(lower) + m.tril().triu()
+    return _t(solve.bind((r, _t(gq + _mm(q, both)))))  # (gq + q both) r^-T
+
+
+@dataclass(frozen=True, eq=False)
+class EighAttrs(Attrs):
+    """Which triangle is read."""
+
+    upper: bool
+
+
+eigh = Op("eigh", ("a",), EighAttrs, outputs=("values", "vectors"))
+
+
+@eigh.shape
+def _(a: Shaped, attrs: EighAttrs) -> tuple[Spec, Spec]:
+    require_matrices("eigh", square=True, a=a)
+    return Spec(tuple(a.shape[:-1]), a.dtype), Spec(tuple(a.shape), a.dtype)
+
+
+eigh.reference(lambda a, attrs: tuple(_lapack(np.linalg.eigh, a, "U" if attrs.upper else "L")))
+
+
+@eigh.grad(saves=("values", "vectors"))
+def _(ctx: Any, gw: Any, gv: Any) -> Any:
+    w, v = ctx.values, ctx.vectors
+    total = _mm(v * (w * 0 if gw is None else gw).unsqueeze(-2), _t(v))
+    if gv is not None:
+        one = _eye_like(w, w.shape[-1])
+        gaps = w.unsqueeze(-2) - w.unsqueeze(-1) + one
+        total = total + _mm(v, _mm(_t(v), gv) * (1 - one) / gaps, _t(v))
+    return (total + _t(total)) * 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class SvdAttrs(Attrs):
+    """``full``: u and vh are square."""
+
+    full: bool
+
+
+svd = Op("svd", ("a",), SvdAttrs, outputs=("u", "s", "vh"))
+
+
+@svd.shape
+def _(a: Shaped, attrs: SvdAttrs) -> tuple[Spec, Spec, Spec]:
+    require_matrices("svd", a=a)
+    *lead, m, n = a.shape
+    k = min(m, n)
+    rows, columns = (m, n) if attrs.full else (k, k)
+    return (
+        Spec((*lead, m, rows), a.dtype),
+        Spec((*lead, k), a.dtype),
+        Spec((*lead, columns, n), a.dtype),
+    )
+
+
+svd.reference(lambda a, attrs: tuple(_svd(a, attrs.full)))
+
+
+@svd.grad(saves=("u", "s", "vh"))
+def _(ctx: Any, gu: Any, gs: Any, gvh: Any) -> Any:
+    """For ``full``, only what the first min(rows, columns) vectors say counts. Without gradients of
+    the vectors, equal singular values do no harm.
+    """
+    k = ctx.s.shape[-1]
+    u, s, vh = ctx.u.narrow(-1, 0, k), ctx.s, ctx.vh.narrow(-2, 0, k)
+    one = _eye_like(s, k)
+    column, row = s.unsqueeze(-2), s.unsqueeze(-1)
+    gaps = column * column - row * row + one
+    total = _mm(u * (column * 0 if gs is None else gs.unsqueeze(-2)), vh)
+    if gu is not None:
+        gu = gu.narrow(-1, 0, k)
+        left = _mm(_t(u), gu)
+        total = total + _mm(u, (left - _t(left)) / gaps * column, vh)
+        if u.shape[-2] > k:  # what leaves the space of u
+            total = total + _mm((gu - _mm(u, left)) / column, vh)
+    if gvh is not None:
+        gvh = gvh.narrow(-2, 0, k)
+        right = _mm(vh, _t(gvh))
+        total = total + _mm(u, row * ((right - _t(right)) / gaps), vh)
+        if vh.shape[-1] > k:
+            total = total + _mm(u, (gvh - _mm(_t(right), vh)) / row)
+    return total
+
+
+# -- the exponential ------------------------------------------------------------------------------
+
+matrix_exp = _square_op("matrix_exp")
+_PADE = (64764752532480000.0, 32382376266240000.0, 7771770303897600.0, 1187353796428800.0,
+         129060195264000.0, 10559470521600.0, 670442572800.0, 33522128640.0, 1323241920.0,
+         40840800.0, 960960.0, 16380.0, 182.0, 1.0)  # fmt: skip
+
+
+@matrix_exp.reference
+def _(a: Array) -> Array:
+    """Scaling and squaring with Padé's approximant of degree 13 (Higham, 2005)."""
+    n = a.shape[-1]
+    if not a.size:
+        return a
+    x = a.astype(np.float64)
+    finite = _finite(x)
+    x = np.where(finite[..., None, None], x, 0)
+    norm = np.abs(x).sum(-2).max(-1)
+    times = np.maximum(0, np.ceil(np.log2(np.maximum(norm, 1e-300) / 4.25))).astype(int)
+    x = x / (2.0**times)[..., None, None]
+    square = x @ x
+    power = np.broadcast_to(np.eye(n), x.shape)
+    odd, even = np.zeros_like(x), np.zeros_like(x)
+    for i in range(0, 14, 2):
+        even = even + _PADE[i] * power
+        odd = odd + _PADE[i + 1] * power
+        power = power @ square
+    odd = x @ odd
+    y = _lapack(np.linalg.solve, even - odd, even + odd)
+    for step in range(int(times.max(initial=0))):
+        y = np.where((times > step)[..., None, None], y @ y, y)
+    return np.where(finite[..., None, None], y, np.nan)
+
+
+@matrix_exp.grad(saves=("a",))
+def _(ctx: Any, g: Any) -> Any:
+    """The corner of exp([[a^T, g], [0, a^T]])."""
+    from fovea.ops.shape import cat
+
+    n, rank, at = g.shape[-1], g.ndim, _t(ctx.a)
+    top = cat(at, g, dim=rank - 1)
+    block = cat(top, cat(at * 0, at, dim=rank - 1), dim=rank - 2)
+    return matrix_exp.bind((block,)).narrow(-2, 0, n).narrow(-1, n, n)
