@@ -77,7 +77,7 @@ from fovea.functions.creation import (
     zeros,
     zeros_like,
 )
-from fovea.functions.exchange import from_dlpack, frombuffer
+from fovea.functions.exchange import from_dlpack, frombuffer, to_dlpack
 from fovea.functions.indexing import (
     gather,
     index_select,
@@ -480,6 +480,31 @@ def is_complex(input: Tensor) -> Any:
     return input.is_complex()
 
 
+def get_device(input: Tensor) -> Any:
+    """The index of the device: -1 for the CPU."""
+    return input.get_device()
+
+
+def is_same_size(input: Tensor, other: Tensor) -> Any:
+    """Whether both have one shape."""
+    return input.is_same_size(other)
+
+
+def is_inference(input: Tensor) -> Any:
+    """False: tensors made in inference mode are like others."""
+    return input.is_inference()
+
+
+def detach(input: Tensor) -> Tensor:
+    """The same memory, outside the tape."""
+    return input.detach()
+
+
+def fill(input: Tensor, value: Any) -> Tensor:
+    """A copy with every element ``value``."""
+    return input.clone().fill_(value)
+
+
 def is_nonzero(input: Tensor) -> Any:
     """Whether the one element is not zero."""
     return input.is_nonzero()
@@ -493,6 +518,8 @@ def is_signed(input: Tensor) -> Any:
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return importlib.import_module(f"fovea.{name}")
+    if name.endswith("_") and not name.startswith("_") and hasattr(Tensor, name):
+        return getattr(Tensor, name)  # torch.exp_(x) is x.exp_()
     if name in _LAZY_NAMES:
         return getattr(importlib.import_module(_LAZY_NAMES[name]), name)
     raise AttributeError(f"module 'fovea' has no attribute {name!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import TYPE_CHECKING, Any
 
 from fovea import dispatch, dtypes
@@ -160,6 +161,30 @@ def resize_(self: Tensor, *size: Any, memory_format: Any = None) -> Tensor:
     return self
 
 
+def resize_as_(self: Tensor, the_template: Tensor, *, memory_format: Any = None) -> Tensor:
+    """``resize_`` to another tensor's shape."""
+    return resize_(self, the_template.shape)
+
+
+def log_normal_(self: Tensor, mean: float = 1, std: float = 2, *, generator: Any = None) -> Tensor:
+    """Exponentials of normal numbers, into this tensor."""
+    return self.normal_(mean, std, generator=generator).exp_()
+
+
+def cauchy_(self: Tensor, median: float = 0, sigma: float = 1, *, generator: Any = None) -> Tensor:
+    """Numbers of Cauchy's distribution, into this tensor."""
+    turned = (self.uniform_(0, 1, generator=generator) - 0.5) * math.pi
+    return self.copy_(turned.tan() * sigma + median)
+
+
+def geometric_(self: Tensor, p: float, *, generator: Any = None) -> Tensor:
+    """How many trials the first success takes, each with probability ``p``, into this tensor."""
+    if not 0 < p < 1:
+        raise ArgumentError(f"geometric_: p must lie between 0 and 1, got {p}.")
+    draws = random_functions.rand(self.shape, generator=generator)
+    return self.copy_(((1 - draws).log() / math.log1p(-p)).ceil().clamp(min=1))
+
+
 _add_, _sub_ = into("add_", ops.add), into("sub_", ops.sub)
 _div_, _round_ = into("div_", ops.div, True), unary_into(ops.round_)
 
@@ -280,9 +305,10 @@ class InPlaceMethods:
     squeeze_, unsqueeze_, t_ = (as_view(f) for f in (shaping.squeeze, shaping.unsqueeze, shaping.t))
     transpose_ = as_view(shaping.transpose)
     swapaxes_ = swapdims_ = transpose_
-    resize_ = resize_
+    resize_, resize_as_ = resize_, resize_as_
 
     # random numbers into this tensor
     uniform_, normal_ = random_functions.uniform_, random_functions.normal_
     random_, bernoulli_ = random_functions.random_, random_functions.bernoulli_
-    exponential_ = random_functions.exponential_
+    exponential_, log_normal_ = random_functions.exponential_, log_normal_
+    cauchy_, geometric_ = cauchy_, geometric_

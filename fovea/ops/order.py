@@ -78,7 +78,8 @@ def _(x: Array, a: DimAttrs) -> tuple[Array, Array]:
     for at in np.ndindex(rows.shape[:-1]):
         row = rows[at]
         values, counts = np.unique(row, return_counts=True)
-        places[(*at, 0)] = np.flatnonzero(row == values[counts.argmax()])[-1]
+        most = values[counts.argmax()]
+        places[(*at, 0)] = np.flatnonzero(row == most if most == most else row != row)[-1]
     places = np.moveaxis(places, -1, a.dim)
     return np.take_along_axis(x, places, a.dim), places
 

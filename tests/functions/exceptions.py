@@ -7,6 +7,9 @@ Keys are names of entries in ``op_db`` (with the variant, if it has one), or ``n
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 _COMPLEX = "eigenvalues may be complex numbers"
 _FIVE = "5-D input: no volumes yet"
 _INTEGERS = "images are floating point"
@@ -15,19 +18,10 @@ _VIEW = "the table's input is part of a larger block, which the conversion does 
 EXCEPTIONS: dict[str, str] = {
     "addbmm:inplace": "PyTorch's addbmm_ enlarges a tensor that has to broadcast",
     "addbmm:bfloat16": "PyTorch rounds between the products that it sums",
-    "gradient": "spacing by coordinates",
     "nextafter:gradients": "it has none",
     "addr:bool": "sums of booleans are int64",
     "as_strided": "not recorded for backward",
     "as_strided/partial_views": _VIEW,
-    "nn.functional.batch_norm": "1-D inputs of no elements",
-    "nn.functional.conv_transpose2d": "output_padding of more than the stride",
-    "nn.functional.feature_alpha_dropout/without_train": "1-D inputs",
-    "nn.functional.interpolate/area": _FIVE,
-    "nn.functional.interpolate/nearest": _FIVE,
-    "nn.functional.interpolate/nearest-exact": _FIVE,
-    "nn.functional.interpolate/trilinear": _FIVE,
-    "nn.functional.pad/replicate_negative": "replication of an image that cropping left empty",
     "cholesky_inverse:gradients": "the triangle that is not read has a gradient of 0",
     "cholesky_solve:gradients": "the triangle that is not read has a gradient of 0",
     "linalg.eig": _COMPLEX,
@@ -37,9 +31,17 @@ EXCEPTIONS: dict[str, str] = {
     "matrix_exp:values": "PyTorch's float32 results are less exact (float64 ones are compared)",
     "nn.functional.avg_pool1d:int64": _INTEGERS,
     "nn.functional.avg_pool2d:int64": _INTEGERS,
+    "nn.functional.avg_pool3d:int64": _INTEGERS,
+    "nn.functional.conv3d:int64": _INTEGERS,
+    "nn.functional.conv_transpose3d:bfloat16": "sums of planes are rounded in between",
+    "nn.functional.conv_transpose3d:int64": _INTEGERS,
+    "nn.functional.triplet_margin_with_distance_loss": "the table passes PyTorch's distance",
     "nn.functional.conv1d:int64": _INTEGERS,
     "nn.functional.conv2d:int64": _INTEGERS,
     "nn.functional.conv_transpose1d:int64": _INTEGERS,
+    "nn.functional.conv_transpose2d:int64": _INTEGERS,
+    "nn.functional.interpolate/nearest:uint8": _INTEGERS,
+    "nn.functional.interpolate/nearest-exact:uint8": _INTEGERS,
     "nn.functional.cosine_embedding_loss:bool": "losses of booleans",
     "nn.functional.hardtanh:int64": _INTEGERS,
     "nn.functional.interpolate/bicubic:uint8": _INTEGERS,
@@ -51,6 +53,56 @@ EXCEPTIONS: dict[str, str] = {
     "nn.functional.softmin/with_dtype:uint8": "PyTorch negates before it widens: uint8 wraps",
     "special.entr:gradients": "outside its domain the gradient is 0, not NaN",
 }
+
+_PADDED = (
+    "output_padding of more than the stride",
+    lambda s: _larger(s.kwargs.get("output_padding", 0), s.kwargs.get("stride", 1)),
+)
+_NO_CLASSES = ("0-d inputs", lambda s: not s.input.ndim)
+_NO_VOLUME = (_FIVE, lambda s: s.input.ndim == 5)
+
+# Samples of an entry that are left out: why, and which.
+LEFT_OUT: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "gradient": (
+        "spacing by coordinates",
+        lambda s: any(getattr(h, "ndim", 0) for h in _listed(s.kwargs.get("spacing"))),
+    ),
+    "nn.functional.batch_norm": ("1-D inputs of no elements", lambda s: s.input.ndim < 2),
+    "nn.functional.conv_transpose2d": _PADDED,
+    "nn.functional.conv_transpose3d": _PADDED,
+    "nn.functional.multi_margin_loss": _NO_CLASSES,
+    "nn.functional.multilabel_margin_loss": _NO_CLASSES,
+    "nn.functional.feature_alpha_dropout/without_train": ("1-D inputs", lambda s: s.input.ndim < 2),
+    "nn.functional.grid_sample": _NO_VOLUME,
+    "nn.functional.interpolate/area": _NO_VOLUME,
+    "nn.functional.interpolate/nearest": _NO_VOLUME,
+    "nn.functional.interpolate/nearest-exact": _NO_VOLUME,
+    "nn.functional.interpolate/trilinear": _NO_VOLUME,
+    "nn.functional.pad/replicate_negative": (
+        "replication of an image that cropping left empty",
+        lambda s: _emptied(s.input.shape, s.args[0]),
+    ),
+}
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _emptied(shape: Any, amounts: Any) -> bool:
+    """Whether cropping leaves nothing of a dimension."""
+    pairs = zip(amounts[::2], amounts[1::2], strict=True)
+    return any(
+        n + min(b, 0) + min(e, 0) <= 0 for n, (b, e) in zip(shape[::-1], pairs, strict=False)
+    )
+
+
+def _larger(one: Any, other: Any) -> bool:
+    """Whether a size is as large as another, in any dimension."""
+    a, b = _listed(one), _listed(other)
+    longest = max(len(a), len(b))
+    pairs = zip(list(a) * (longest // len(a)), list(b) * (longest // len(b)), strict=True)
+    return any(n >= m for n, m in pairs)
 
 
 def reason(key: str, *parts: str) -> str | None:

@@ -87,6 +87,16 @@ def test_resize() -> None:
     assert x.resize_(3, 3).reshape(-1)[:4].tolist() == [0, 1, 2, 3]
 
 
+def test_draws() -> None:
+    fovea.manual_seed(0)
+    x = fovea.zeros(20000)
+    assert abs(x.cauchy_(2.0, 3.0).median() - 2.0) < 0.2
+    assert abs(x.log_normal_(0.5, 0.25).log().mean() - 0.5) < 0.02
+    assert abs(x.geometric_(0.25).mean() - 4.0) < 0.15
+    assert x.min() == 1.0
+    assert fovea.zeros(3, dtype=fovea.int64).geometric_(0.5).dtype is fovea.int64
+
+
 def test_fill_diagonal() -> None:
     for shape, wrap in (
         ((3, 3), False),

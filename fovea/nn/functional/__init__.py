@@ -64,6 +64,7 @@ from fovea.nn.functional.dropout import (
     dropout3d,
     feature_alpha_dropout,
 )
+from fovea.nn.functional.folding import fold, unfold
 from fovea.nn.functional.linear import bilinear, embedding, linear, one_hot
 from fovea.nn.functional.loss import (
     binary_cross_entropy,
@@ -110,6 +111,7 @@ from fovea.nn.functional.resize import (
     pixel_unshuffle,
     upsample,
 )
+from fovea.nn.functional.sampling import affine_grid, grid_sample
 from fovea.nn.functional.unpooling import (
     fractional_max_pool2d,
     fractional_max_pool2d_with_indices,

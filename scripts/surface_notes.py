@@ -1,0 +1,106 @@
+"""What docs/surface.md says of PyTorch's names: one entry a section; see `scripts/surface.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_COMPLEX = "fovea has no complex numbers"
+_QUANTIZED = "PyTorch's old quantized tensors"
+_SPARSE = "fovea has no sparse tensors"
+_INSIDE = "PyTorch's own inside: engines, scripts, symbols, twins for graphs"
+_REMOVED = "PyTorch itself refuses or advises against them"
+_RECURRENT = "recurrent networks"
+_VOLUMES = "volumes"
+
+_RANDOM = "draws other numbers than PyTorch from the same seed (Philox; the same for any number of threads)"
+_DIFFER_TORCH = {
+    **dict.fromkeys(
+        ("rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial", "dropout"),
+        _RANDOM,
+    ),
+    "as_strided": "not recorded for backward",
+    "det": "its gradient is right for singular matrices, too",
+    "sort": "always stable",
+    "argsort": "always stable",
+    "compile": "captures by running once; see docs/compile.md",
+    "load": "reads files without running code from them",
+    "set_default_device": "takes the CPU only: eager tensors live there",
+    "set_float32_matmul_precision": "accepted; products of float32 are always computed in float32",
+    "use_deterministic_algorithms": "accepted; results never depend on the number of threads",
+    "is_complex": "always False",
+    "isreal": "always True",
+}
+
+SECTIONS: list[dict[str, Any]] = [
+    {
+        "title": "torch",
+        "peer": "torch",
+        "ours": "fovea",
+        "differ": _DIFFER_TORCH,
+        "absent": {
+            _COMPLEX: "angle complex conj* polar real imag view_as_* resolve_* is_conj is_neg eig stft istft adjoint",
+            _QUANTIZED: "*quantize *quantized quantize* quantized* fake_quantize* q_* dequantize int_repr "
+            "choose_qparams_optimized fbgemm_* fused_moving_avg_obs_fake_quant empty_quantized",
+            _SPARSE: "sparse_* *_sparse_ dsmm hsmm hspmm smm spmm saddmm sspaddmm ccol_indices_copy "
+            "col_indices_copy crow_indices_copy row_indices_copy indices_copy values_copy",
+            _RECURRENT: "gru* lstm* rnn_*",
+            _VOLUMES: "conv3d conv_transpose3d max_pool3d grid_sampler_3d",
+            _REMOVED: "svd qr cholesky lstsq solve symeig triangular_solve matrix_rank range lu* orgqr ormqr geqrf "
+            "norm_except_dim nuclear_norm frobenius_norm set_default_tensor_type "
+            "get_autocast_* set_autocast_* is_autocast_* autocast_*",
+            "they stand in `fovea.nn.functional`, as in PyTorch's documentation": "*_loss kl_div rms_norm rrelu "
+            "embedding_bag constant_pad_nd affine_grid_generator grid_sampler* feature_* convolution conv_tbc "
+            "max_pool1d_with_indices",
+            _INSIDE: "cudnn_* mkldnn_* miopen_* *_copy native_* batch_norm_* sym_* parse_* import_ir_* merge_* unify_* "
+            "unsafe_* thread_safe_generator wait fork while_loop cond classproperty compiled_with_* "
+            "init_num_threads prepare_multiprocessing_environment profiler_* get_file_path get_device_module "
+            "is_vulkan_available slice_inverse hash_tensor embedding_renorm_ is_storage is_distributed "
+            "set_warn_always is_warn_always_enabled *_debug_mode",
+        },
+    },
+    {
+        "title": "torch.Tensor",
+        "peer": "torch:Tensor",
+        "ours": "fovea:Tensor",
+        "differ": {
+            "cuda": "raises: there is no CUDA device",
+            "imag": "raises: there are no complex numbers",
+            "view": "copies where PyTorch's would refuse the strides",
+            "layout": 'the string `"strided"`',
+            "is_complex": "always False",
+        },
+        "absent": {
+            "an attribute that only instances have in fovea": "dtype shape grad_dtype name volatile",
+            _COMPLEX: "cdouble cfloat chalf conj_physical_ eig stft istft",
+            _QUANTIZED: "q_* qscheme dequantize int_repr",
+            _SPARSE: "*_indices indices values coalesce is_coalesced dense_dim sparse_* to_sparse* to_mkldnn smm "
+            "sspaddmm resize_as_sparse_",
+            _REMOVED: "svd qr cholesky lstsq solve symeig triangular_solve lu* orgqr ormqr geqrf resize resize_as "
+            "new reinforce storage_type",
+            _INSIDE: "is_ipu is_maia is_mkldnn is_mtia is_vulkan ipu mtia xpu record_stream unsafe_* slice_inverse "
+            "hash_tensor map2_ module_load is_distributed const_data_ptr index as_subclass to_padded_tensor",
+        },
+    },
+    {
+        "title": "torch.linalg",
+        "peer": "torch.linalg",
+        "ours": "fovea.linalg",
+        "differ": {
+            "eig": "raises: eigenvalues of general matrices are complex",
+            "eigvals": "raises: eigenvalues of general matrices are complex",
+            "lstsq": "by the pseudo-inverse, whatever the driver",
+            "cholesky_ex": "failures raise; `info` is zero",
+            "inv_ex": "failures raise; `info` is zero",
+            "solve_ex": "failures raise; `info` is zero",
+            "svd": "NaN for matrices that are not finite; `full_matrices` has gradients of what the first vectors say",
+        },
+        "absent": {"NumPy's LAPACK does not offer them": "lu* ldl_* householder_product"},
+    },
+    {
+        "title": "torch.special",
+        "peer": "torch.special",
+        "ours": "fovea.special",
+        "absent": {"vision does not use them": "airy_ai bessel_* modified_* scaled_* spherical_* "
+                   "chebyshev_* hermite_* laguerre_* legendre_* shifted_*"},
+    },
+]  # fmt: skip
