@@ -95,6 +95,8 @@ from fovea.nn.pooling import (
     MaxPool1d,
     MaxPool2d,
 )
+from fovea.nn.recurrent import GRU, LSTM, RNN, RNNBase
+from fovea.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell, RNNCellBase
 from fovea.nn.shaping import (
     ChannelShuffle,
     CosineSimilarity,
@@ -124,6 +126,12 @@ from fovea.nn.smooth import (
     Tanhshrink,
 )
 from fovea.nn.sparse import Embedding
+from fovea.nn.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+)
 from fovea.nn.unpooling import (
     FractionalMaxPool2d,
     FractionalMaxPool3d,

@@ -341,7 +341,7 @@ class TransformerEncoderLayer(Module):
         self.norm2 = LayerNorm(d_model, eps=layer_norm_eps, bias=bias, **factory)
         self.dropout1 = Dropout(dropout)
         self.dropout2 = Dropout(dropout)
-        self.activation = _activation(activation)
+        self.activation = named_activation("TransformerEncoderLayer", activation)
 
     def forward(
         self,
@@ -368,13 +368,15 @@ class TransformerEncoderLayer(Module):
         return self.dropout2(self.linear2(self.dropout(self.activation(self.linear1(x)))))
 
 
-def _activation(activation: str | Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+def named_activation(
+    layer: str, activation: str | Callable[[Tensor], Tensor]
+) -> Callable[[Tensor], Tensor]:
+    """The function that a layer's ``activation`` means."""
     if not isinstance(activation, str):
         return activation
     named: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu}
     if activation not in named:
         raise ArgumentError(
-            f"TransformerEncoderLayer: activation must be 'relu', 'gelu' or a function, got "
-            f"{activation!r}."
+            f"{layer}: activation must be 'relu', 'gelu' or a function, got {activation!r}."
         )
     return named[activation]

@@ -8,10 +8,6 @@ EXCEPTIONS: dict[str, str] = {}
 # Modules of ``module_db`` that fovea does not have.
 ABSENT = frozenset(
     [
-        "nn.GRU",
-        "nn.GRUCell",
-        "nn.LSTM",
-        "nn.LSTMCell",
         "nn.LazyConv1d",
         "nn.LazyConv2d",
         "nn.LazyConv3d",
@@ -19,10 +15,5 @@ ABSENT = frozenset(
         "nn.LazyConvTranspose2d",
         "nn.LazyConvTranspose3d",
         "nn.LinearCrossEntropyLoss",
-        "nn.RNN",
-        "nn.RNNCell",
-        "nn.Transformer",
-        "nn.TransformerDecoderLayer",
-        "nn.TransformerEncoder",
     ]
 )

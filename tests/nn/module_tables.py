@@ -77,6 +77,8 @@ def rebuilt(module: torch.nn.Module) -> Any:
             module.self_attn.num_heads,
             module.linear1.out_features,
             module.dropout.p,
+            _counterpart_of_function(module.activation),
+            bias=module.linear1.bias is not None,
             batch_first=module.self_attn.batch_first,
             norm_first=module.norm_first,
         )

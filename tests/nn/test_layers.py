@@ -141,7 +141,9 @@ OTHER = {
     "MultiheadAttention", "TransformerEncoderLayer",  # tests/nn/test_attention.py
 }  # fmt: skip
 LOSSES = {name for name in dir(nn) if name.endswith("Loss")}
-TESTED_ELSEWHERE = {"NLLLoss2d"} | {f"MaxUnpool{n}d" for n in (1, 2, 3)}
+TESTED_ELSEWHERE = {"NLLLoss2d", "RNNBase", "RNNCellBase", "TransformerDecoder"} | {
+    f"MaxUnpool{n}d" for n in (1, 2, 3)
+}
 CONTAINERS = {"Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict", "Module"}
 ALL = sorted(
     n for n in dir(nn) if inspect.isclass(getattr(nn, n)) and n not in ("Parameter", "Buffer")
