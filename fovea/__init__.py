@@ -404,6 +404,7 @@ _LAZY = (
     "keras",
     "nn",
     "optim",
+    "fft",
     "linalg",
     "special",
     "utils",

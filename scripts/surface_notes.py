@@ -97,6 +97,12 @@ SECTIONS: list[dict[str, Any]] = [
         "absent": {"NumPy's LAPACK does not offer them": "lu* ldl_* householder_product"},
     },
     {
+        "title": "torch.fft",
+        "peer": "torch.fft",
+        "ours": "fovea.fft",
+        "absent": {_COMPLEX: "*fft *fft2 *fftn"},
+    },
+    {
         "title": "torch.special",
         "peer": "torch.special",
         "ours": "fovea.special",

@@ -24,7 +24,7 @@ ROOMS: list[tuple[str, ...]] = [
     ("functions", "random", "gradcheck"),
     ("methods", "autograd"),
     ("tensor",),
-    ("special", "linalg", "defaults", "accelerator"),
+    ("special", "linalg", "fft", "defaults", "accelerator"),
     ("nn", "optim", "amp", "utils", "interop", "data"),
     ("compiler",),
     ("vision", "training"),

@@ -1,0 +1,75 @@
+"""``fovea.fft``: what of ``torch.fft`` needs no complex numbers, which fovea does not have.
+
+Asking for a transform says so. (NumPy's serve on the CPU: ``np.fft.rfft2(x.numpy())``.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from fovea import dtypes
+from fovea.functions.creation import finish, from_array
+from fovea.functions.shaping import roll
+
+if TYPE_CHECKING:
+    from fovea.tensor import Tensor
+
+__all__ = ["fftfreq", "fftshift", "ifftshift", "rfftfreq"]
+
+
+def _dims(input: Tensor, dim: Any) -> tuple[int, ...]:
+    if dim is None:
+        return tuple(range(input.ndim))
+    return (dim,) if isinstance(dim, int) else tuple(dim)
+
+
+def fftshift(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+    """Move the first element (frequency zero) of each dimension to its middle.
+
+    >>> import fovea
+    >>> fftshift(fovea.arange(5))
+    tensor([3, 4, 0, 1, 2])
+    """
+    dims = _dims(input, dim)
+    return roll(input, [input.shape[d] // 2 for d in dims], dims) if dims else input.clone()
+
+
+def ifftshift(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+    """The reverse of ``fftshift``."""
+    dims = _dims(input, dim)
+    return roll(input, [-(input.shape[d] // 2) for d in dims], dims) if dims else input.clone()
+
+
+def _frequencies(values: np.ndarray[Any, Any], dtype: Any, requires_grad: bool) -> Tensor:
+    kind = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
+    return finish(from_array(values, kind), requires_grad)
+
+
+def fftfreq(
+    n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """The frequencies of a transform of ``n`` samples, ``d`` apart.
+
+    >>> fftfreq(4)
+    tensor([ 0.0000,  0.2500, -0.5000, -0.2500])
+    """
+    return _frequencies(np.fft.fftfreq(n, d), dtype, requires_grad)
+
+
+def rfftfreq(
+    n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """The frequencies of a transform of ``n`` real samples, ``d`` apart."""
+    return _frequencies(np.fft.rfftfreq(n, d), dtype, requires_grad)
+
+
+def __getattr__(name: str) -> NoReturn:
+    if "fft" in name:
+        raise AttributeError(
+            f"fovea.fft.{name}: Fourier transforms are complex, and fovea has no complex numbers; "
+            f"use np.fft.{name}(x.numpy())."
+        )
+    raise AttributeError(f"module 'fovea.fft' has no attribute {name!r}")
