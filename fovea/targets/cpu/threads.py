@@ -14,6 +14,12 @@ The state is a block of 64-bit words, each on a cache line of its own:
     busy      1 while a caller owns the pool; others run their kernel alone (with the same bits)
     stop      1 when workers are to return
     awake     1 while a list of kernels runs: workers wait longer for the next before they sleep
+    home      the core that the caller runs on
+    cores     a bit for each core that this process may run on
+
+The system likes to wake a worker on the core of whoever wakes it, and programs of less than a
+millisecond are over before it moves one of the two elsewhere: a worker that finds itself on the
+caller's core leaves it.
 """
 
 from __future__ import annotations
@@ -33,14 +39,16 @@ from fovea.targets.cpu.routine import Routine
 from fovea.targets.cpu.values import Value
 
 _GATE, _GENERATION, _COUNTER, _JOB, _SLEEPERS, _BUSY, _STOP = 0, 4, 64, 128, 192, 256, 320
-AWAKE = 384
-_STATE_BYTES = 448
+AWAKE, _HOME, _CORES = 384, 448, 512
+_MASK_WORDS = 16  # bits for 1024 cores
+_STATE_BYTES = _CORES + 8 * _MASK_WORDS
 _OPEN = 1 << 16
 _INSIDE = _OPEN - 1
 _WORKER_SPINS = 3000  # about 50 us awake after the last job
 _LIST_SPINS = 60000  # about 1 ms, while a list runs
 _JOIN_SPINS = 2000  # then the caller offers its core to a worker that the system has paused
 _SYSCALLS = {"x86_64": (202, 24), "aarch64": (98, 124)}  # futex, sched_yield
+_SET_AFFINITY = {"x86_64": 203, "aarch64": 122}
 _FUTEX_WAIT, _FUTEX_WAKE = 128, 129  # private
 _MAX_THREADS = 1024
 
@@ -60,6 +68,7 @@ def _worker() -> Routine:
         _await_generation(k, state, last, seen, futex)
         last.set(_generation(k, seen.get()))
         turn.leave_if(k.atomic_load(k.pointer(state, _STOP)).ne(0))
+        _leave_home(k, state)
         with k.repeat() as attempt:
             now = seen.get()
             is_open = (now & _OPEN).ne(0) & _generation(k, now).eq(last.get())
@@ -71,6 +80,29 @@ def _worker() -> Routine:
                 k.atomic_add(gate, -1, "release")
             attempt.leave_if(joined)
     return k
+
+
+def _core(k: Routine) -> Value:
+    """The core that this thread runs on."""
+    return k.cast(k.call_libc("sched_getcpu", [k.const(0, i64)], i32), i64)
+
+
+def _leave_home(k: Routine, state: Value) -> None:
+    """Go to another core than the caller's: be forbidden that one for a moment."""
+    core, allowed = _core(k), state + _CORES
+    here = core.eq(k.atomic_load(k.pointer(state, _HOME), "monotonic"))
+    with k.if_(here & (core >= 0) & (core < 64 * _MASK_WORDS)):
+        slot = k.slot(f"[{_MASK_WORDS} x i64]")
+        others = k.assign(i64, 1, f"ptrtoint ptr {slot} to i64")
+        for word in range(0, 8 * _MASK_WORDS, 8):
+            bits = k.atomic_load(k.pointer(allowed, word), "monotonic")
+            k.atomic_store(bits, k.pointer(others, word), "monotonic")
+        place = k.pointer(others + (core >> 6) * 8)
+        bits = k.atomic_load(place, "monotonic")
+        k.atomic_store(bits ^ (k.const(1, i64) << (core & 63)), place, "monotonic")
+        for mask in (others, allowed):
+            number = _SET_AFFINITY[platform.machine()]
+            _syscall(k, number, k.const(0, i64), k.const(8 * _MASK_WORDS, i64), mask)
 
 
 def _generation(k: Routine, gate: Value) -> Value:
@@ -154,6 +186,7 @@ def run_here(k: Routine, kernel: Value, params: Value) -> None:
 
 
 def _publish(k: Routine, state: Value, kernel: Value, params: Value, count: Value) -> None:
+    k.atomic_store(_core(k), k.pointer(state, _HOME), "monotonic")
     for n, word in enumerate((kernel, params, count)):
         k.atomic_store(word, k.pointer(state, _JOB + 8 * n), "monotonic")
     k.atomic_store(0, k.pointer(state, _COUNTER), "monotonic")
@@ -193,6 +226,11 @@ class _Pool:
         memory = ctypes.create_string_buffer(_STATE_BYTES + 64)
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(memory))  # workers may outlive Python's objects
         self.state = -(-ctypes.addressof(memory) // 64) * 64
+        cores = ctypes.c_uint64 * _MASK_WORDS
+        mask = cores.from_address(self.state + _CORES)
+        for core in os.sched_getaffinity(0):
+            if core < 64 * _MASK_WORDS:
+                mask[core // 64] |= 1 << core % 64
         address = load_cached("threads/run", _runner)
         prototype = ctypes.CFUNCTYPE(
             None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64

@@ -115,3 +115,15 @@ def test_an_unusable_environment_variable_is_named(text: str) -> None:
     )
     assert done.returncode != 0
     assert "number of threads" in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs Linux")
+def test_workers_that_left_the_callers_core_may_come_back() -> None:
+    y = np.zeros(PIECES, np.int64)
+    for _ in range(2000):
+        run(y, 200)
+    allowed = os.sched_getaffinity(0)
+    others = [t.native_id for t in threading.enumerate() if t.name.startswith("fovea-worker")]
+    assert len(others) == 3
+    for task in others:
+        assert task is not None and os.sched_getaffinity(task) == allowed
