@@ -74,10 +74,6 @@ LEFT_OUT: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "nn.functional.multilabel_margin_loss": _NO_CLASSES,
     "nn.functional.feature_alpha_dropout/without_train": ("1-D inputs", lambda s: s.input.ndim < 2),
     "nn.functional.grid_sample": _NO_VOLUME,
-    "nn.functional.interpolate/area": _NO_VOLUME,
-    "nn.functional.interpolate/nearest": _NO_VOLUME,
-    "nn.functional.interpolate/nearest-exact": _NO_VOLUME,
-    "nn.functional.interpolate/trilinear": _NO_VOLUME,
     "nn.functional.pad/replicate_negative": (
         "replication of an image that cropping left empty",
         lambda s: _emptied(s.input.shape, s.args[0]),

@@ -85,3 +85,30 @@ def test_refusals() -> None:
         F.affine_grid(fovea.ones(2, 2, 3), (1, 1, 2, 2))
     with pytest.raises(ShapeError, match="windows"):
         F.fold(fovea.ones(1, 8, 5), (3, 3), 2)
+
+
+@pytest.mark.parametrize("align", [False, True])
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [(3, 5), (7, 4), (13, 20), (1, 1), (7, 9)])
+def test_filters_that_cover_a_pixel(mode: str, align: bool, size: tuple[int, int]) -> None:
+    image = RNG.normal(size=(2, 3, 7, 9))
+    ours = fovea.tensor(image, requires_grad=True)
+    theirs = torch.tensor(image, requires_grad=True)
+    a = F.interpolate(ours, size, mode=mode, align_corners=align, antialias=True)
+    b = T.interpolate(theirs, size, mode=mode, align_corners=align, antialias=True)
+    np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-6, atol=1e-8)
+    (a * a).sum().backward()
+    (b * b).sum().backward()
+    assert ours.grad is not None
+    assert theirs.grad is not None
+    np.testing.assert_allclose(ours.grad.numpy(), theirs.grad.numpy(), rtol=1e-6, atol=1e-8)
+
+
+def test_antialias_by_a_factor() -> None:
+    image = RNG.normal(size=(1, 2, 10, 11))
+    for factor in (0.5, 0.37, 1.6):
+        a = F.interpolate(fovea.tensor(image), scale_factor=factor, mode="bilinear", antialias=True)
+        b = T.interpolate(torch.tensor(image), scale_factor=factor, mode="bilinear", antialias=True)
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-6, atol=1e-8)
+    with pytest.raises(ArgumentError, match="antialias"):
+        F.interpolate(fovea.tensor(image), scale_factor=0.5, mode="nearest", antialias=True)

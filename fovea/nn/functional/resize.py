@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.nn.functional.arguments import numbers
 from fovea.nn.functional.pooling import adaptive_avg_pool2d
+from fovea.nn.functional.resample import filtered, picked, trilinear
+from fovea.nn.functional.volume_pooling import adaptive_avg_pool3d
 from fovea.ops.resize import ResizeAttrs, resize2d
 
 if TYPE_CHECKING:
@@ -15,8 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["channel_shuffle", "interpolate", "pixel_shuffle", "pixel_unshuffle", "upsample"]
 
-_MODES = {"nearest", "nearest-exact", "linear", "bilinear", "bicubic", "area"}
-_SMOOTH = {"linear", "bilinear", "bicubic"}
+_ANY = {"nearest", "nearest-exact", "area"}
+_MODES = {3: _ANY | {"linear"}, 4: _ANY | {"bilinear", "bicubic"}, 5: _ANY | {"trilinear"}}
+_SMOOTH = {"linear", "bilinear", "bicubic", "trilinear"}
 
 
 def interpolate(
@@ -28,15 +31,17 @@ def interpolate(
     recompute_scale_factor: bool | None = None,
     antialias: bool = False,
 ) -> Tensor:
-    """Resize images, or sequences.
+    """Resize images, sequences or volumes.
 
     Args:
-        input: (N, C, H, W), or (N, C, L).
-        size: of the result; or ``scale_factor``: how many times the input's. One number or two.
-        mode: ``"nearest"``, ``"nearest-exact"``, ``"bilinear"`` (``"linear"`` for sequences),
-            ``"bicubic"`` or ``"area"`` (the average over bins).
+        input: (N, C, H, W), (N, C, L) or (N, C, D, H, W).
+        size: of the result; or ``scale_factor``: how many times the input's. One number, or one
+            a dimension.
+        mode: ``"nearest"``, ``"nearest-exact"``, ``"bilinear"`` (``"linear"`` for sequences,
+            ``"trilinear"`` for volumes), ``"bicubic"`` or ``"area"`` (the average over bins).
         align_corners: whether corner pixels keep their places (smooth modes only).
         recompute_scale_factor: take the scale from the sizes, not from ``scale_factor``.
+        antialias: filter over all that a pixel of the result covers (bilinear and bicubic images).
 
     Raises:
         ArgumentError: not exactly one of size and scale_factor, or an unknown mode.
@@ -54,6 +59,10 @@ def interpolate(
     if recompute_scale_factor or factors is None:
         factors = (0.0,) * len(spatial)
     scale = tuple(1.0 / f if f else 0.0 for f in factors)
+    if len(spatial) == 3:
+        return _volume(input, out, mode, bool(align_corners), scale)
+    if antialias:
+        return filtered(input, out, mode, bool(align_corners), scale)
     if len(spatial) == 1:
         row = input.unsqueeze(2)
         if mode == "area":
@@ -65,13 +74,24 @@ def interpolate(
     return resize2d.bind((input,), attrs)
 
 
+def _volume(
+    input: Tensor, out: tuple[int, ...], mode: str, align: bool, scale: tuple[float, ...]
+) -> Tensor:
+    if mode == "area":
+        return adaptive_avg_pool3d(input, out)
+    if mode == "trilinear":
+        return trilinear(input, out, align, scale)
+    return picked(input, out, mode == "nearest-exact", scale)
+
+
 def _check(input: Tensor, mode: str, align_corners: bool | None, antialias: bool) -> None:
-    if input.ndim not in (3, 4):
+    if input.ndim not in _MODES:
         raise ShapeError(
-            f"interpolate: input must be (N, C, H, W) or (N, C, L), got {describe(input)}.",
+            "interpolate: input must be (N, C, H, W), (N, C, L) or (N, C, D, H, W), got "
+            f"{describe(input)}.",
             fix="x.unsqueeze(0) adds a batch dimension" if input.ndim == 2 else None,
         )
-    fits = {3: _MODES - {"bilinear", "bicubic"}, 4: _MODES - {"linear"}}[input.ndim]
+    fits = _MODES[input.ndim]
     if mode not in fits:
         raise ArgumentError(
             f"interpolate: mode for {input.ndim} dimensions must be one of "
@@ -79,10 +99,8 @@ def _check(input: Tensor, mode: str, align_corners: bool | None, antialias: bool
         )
     if align_corners is not None and mode not in _SMOOTH:
         raise ArgumentError(f"interpolate: align_corners has no meaning for mode {mode!r}.")
-    if antialias:
-        raise ArgumentError(
-            "interpolate: antialias is not available here.", fix="use mode='area' to shrink images"
-        )
+    if antialias and mode not in ("bilinear", "bicubic"):
+        raise ArgumentError("interpolate: antialias goes with bilinear and bicubic images only.")
 
 
 def _output_size(
