@@ -38,6 +38,25 @@ from fovea.nn.dropout import (
     Dropout3d,
     FeatureAlphaDropout,
 )
+from fovea.nn.lazy import (
+    LazyConv1d,
+    LazyConv2d,
+    LazyConv3d,
+    LazyConvTranspose1d,
+    LazyConvTranspose2d,
+    LazyConvTranspose3d,
+    LazyLinear,
+    UninitializedBuffer,
+    UninitializedParameter,
+)
+from fovea.nn.lazy_norm import (
+    LazyBatchNorm1d,
+    LazyBatchNorm2d,
+    LazyBatchNorm3d,
+    LazyInstanceNorm1d,
+    LazyInstanceNorm2d,
+    LazyInstanceNorm3d,
+)
 from fovea.nn.linear import Bilinear, Identity, Linear
 from fovea.nn.loss import (
     BCELoss,

@@ -8,12 +8,6 @@ EXCEPTIONS: dict[str, str] = {}
 # Modules of ``module_db`` that fovea does not have.
 ABSENT = frozenset(
     [
-        "nn.LazyConv1d",
-        "nn.LazyConv2d",
-        "nn.LazyConv3d",
-        "nn.LazyConvTranspose1d",
-        "nn.LazyConvTranspose2d",
-        "nn.LazyConvTranspose3d",
         "nn.LinearCrossEntropyLoss",
     ]
 )

@@ -152,7 +152,7 @@ ALL = sorted(
 
 def test_every_layer_is_tested() -> None:
     compared = {name.removeprefix("nn.") for name in table()}
-    compared |= TESTED_ELSEWHERE
+    compared |= TESTED_ELSEWHERE | {n for n in ALL if n.startswith(("Lazy", "Uninitialized"))}
     assert set(ALL) - compared == (set(LAYERS) | OTHER | LOSSES | CONTAINERS) - compared
 
 
