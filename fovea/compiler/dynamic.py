@@ -15,8 +15,10 @@ from typing import Any
 from fovea.compiler.capture import Alias, Capture, Derived, Look
 from fovea.compiler.sizes import decides_by_size
 from fovea.errors import GraphError
+from fovea.graph.formulas import Formula, NoFormulaError, fit
 from fovea.graph.graph import Graph, Node, Value
 from fovea.graph.symbolic import Template, batch_sizes, derive
+from fovea.size import Size
 
 __all__ = ["Family", "mark_dynamic"]
 
@@ -141,6 +143,8 @@ class _Pattern:
             raise GraphError("symbolic: the code decides by sizes.")
         sizes = [(n, g) for n, g in zip(found, [whole, *(g for _, g in others)], strict=True)]
         self.template: Template = derive(sizes)
+        alike = zip(*(c.sources for c in (self.made, *(c for c, _ in others))), strict=True)
+        self.sources = [_source(found, sources) for sources in alike]
 
     def instantiate(self, tensors: Sequence[Any]) -> Capture:
         """The capture for arguments of another size.
@@ -153,7 +157,8 @@ class _Pattern:
         for t, v in zip(tensors, graph.inputs, strict=False):
             if tuple(t.shape) != tuple(v.shape) or tuple(t.strides) != tuple(v.strides):
                 raise GraphError(f"symbolic: an argument is {t!r} instead of {v!r}.")
-        return self._captured(graph, values)
+        made = self._captured(graph, values)
+        return replace(made, sources=[source(size) for source in self.sources])
 
     def _captured(self, graph: Graph, values: dict[Value, Value]) -> Capture:
         made, joint = self.made, self.made.joint
@@ -182,6 +187,25 @@ class _Pattern:
             check = replace(look.check, value=values[look.check.value])
             found.append(Look(tuple(nodes), check))
         return found
+
+
+def _source(sizes: Sequence[int], sources: Sequence[Any]) -> Formula:
+    """Where a tensor of the result comes from, at any batch size."""
+    first = sources[0]
+    try:
+        if isinstance(first, Alias):
+            places = fit(sizes, [(tuple(s.shape), s.strides, s.offset) for s in sources])
+            return lambda n: _moved(first, *places(n))
+        if isinstance(first, Derived):
+            replay = fit(sizes, [s.replay for s in sources])
+            return lambda n: replace(first, replay=replay(n))
+    except NoFormulaError as error:
+        raise GraphError(f"symbolic: a view of an argument: {error}.") from None
+    return lambda n: first
+
+
+def _moved(alias: Alias, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Alias:
+    return replace(alias, shape=Size(shape), strides=strides, offset=offset)
 
 
 def _decides(made: Capture) -> bool:
@@ -217,7 +241,15 @@ def _ids(items: Sequence[Any]) -> list[Any]:
 
 
 def _sources(made: Capture) -> list[Any]:
-    return [s if isinstance(s, int | tuple | Alias | Derived) else id(s) for s in made.sources]
+    found: list[Any] = []
+    for s in made.sources:
+        if isinstance(s, Alias | Derived):
+            found.append((type(s), s.argument, s.output))
+        elif isinstance(s, int | tuple):
+            found.append(s)
+        else:
+            found.append((id(s.storage), s.offset, tuple(s.shape), tuple(s.strides)))
+    return found
 
 
 def _checks(made: Capture) -> list[Any]:

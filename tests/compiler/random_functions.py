@@ -24,6 +24,7 @@ class Function:
         seed: what it depends on.
         gradients: leave out changes in place.
         changes: the kinds of changes in place, where they are not left out; all unless given.
+        batch: the size of the first dimension of all arguments; any unless given.
         steps: how many.
 
     Attributes:
@@ -36,6 +37,7 @@ class Function:
         *,
         gradients: bool = False,
         changes: Sequence[Callable[[Function], None]] | None = None,
+        batch: int | None = None,
         steps: int = 14,
     ) -> None:
         self.rng = np.random.default_rng(seed)
@@ -44,7 +46,7 @@ class Function:
         self.lines: list[str] = []
         self.steps: list[Step] = []
         self.shapes = [self._shape() for _ in range(1 + self._below(3))]
-        self._values = [fovea.from_numpy(a) for a in self.arguments(0)]
+        self._values = [fovea.from_numpy(a) for a in self.arguments(0, batch)]
         self._state = self.state(fovea)
         if gradients:
             for i in range(len(self.shapes)):
@@ -59,10 +61,11 @@ class Function:
         picked = {last, last - self._below(4), *(self._below(last) for _ in range(2))}
         self.outputs = sorted(i for i in picked if i >= 0)
 
-    def arguments(self, seed: int) -> list[np.ndarray[Any, Any]]:
-        """Values for the arguments."""
+    def arguments(self, seed: int, batch: int | None = None) -> list[np.ndarray[Any, Any]]:
+        """Values for the arguments, in batches of that size."""
         rng = np.random.default_rng(seed)
-        return [rng.uniform(-1, 1, s).astype(np.float32) for s in self.shapes]
+        shapes = [s if batch is None else (batch, *s[1:]) for s in self.shapes]
+        return [rng.uniform(-1, 1, s).astype(np.float32) for s in shapes]
 
     def state(self, library: Any) -> dict[str, Any]:
         """What lives from call to call."""

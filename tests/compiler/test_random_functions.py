@@ -3,6 +3,7 @@ the way."""
 
 from __future__ import annotations
 
+import itertools
 import os
 from typing import Any
 
@@ -112,3 +113,29 @@ def test_changes_on_the_tape(seed: int) -> None:
         agree(f, eager, expected, f"eager, call {n}")
         agree(f, through(compiled, fovea, f.arguments(n)), expected, f"compiled, call {n}")
     assert len(program.programs) == 1
+
+
+@pytest.mark.parametrize("seed", range(DRAWN))
+def test_batch_sizes(seed: int) -> None:
+    """Programs for sizes that were never captured."""
+    f, runs = Function(seed, batch=6), itertools.count()
+
+    programs, theirs = f.state(fovea), f.state(torch)
+
+    def function(arguments: list[Any]) -> Any:
+        next(runs)
+        return f(fovea, arguments, programs)
+
+    compiled = fovea.compile(function, dynamic=True, strict=True)
+    for call, n in enumerate((6, 7, 11, 6, 9)):
+        x = [fovea.from_numpy(a) for a in f.arguments(call, n)]
+        y = [torch.from_numpy(a) for a in f.arguments(call, n)]
+        with fovea.no_grad(), torch.no_grad():
+            try:
+                expected = f(torch, y, theirs)
+            except (RuntimeError, IndexError):
+                pytest.skip("it takes this size alone")
+            found = compiled(x)
+        agree(f, [*found, *x, *programs.values()], [*expected, *y, *theirs.values()], f"batch {n}")
+    refused = [family.why for family in compiled._families.values()]
+    assert next(runs) == 2 or "do not grow" in refused[0]  # as every other of n elements
