@@ -63,8 +63,6 @@ class Family:
         """Take in a capture."""
         if self._failures >= _MOST_FAILURES:
             return
-        if any(c.guards.failed() for c, _ in self._captures):
-            self._captures.clear()
         self._template = None
         shapes = _shapes(made)
         self._captures = [(c, g) for c, g in self._captures if _shapes(c) != shapes][-2:]
@@ -77,6 +75,12 @@ class Family:
         except GraphError as error:
             self._failures += 1
             self.why = error.summary
+
+    def forget_failed(self) -> None:
+        """Drop captures whose guards fail. Only before a call: it leaves gradients behind."""
+        if any(c.guards.failed() for c, _ in self._captures):
+            self._captures.clear()
+            self._template = None
 
     def told_by(self) -> list[Capture]:
         """The captures that tell other sizes; none if they do not."""

@@ -162,6 +162,9 @@ class CompiledFunction:
         kwargs: dict[str, Any],
         tensors: Sequence[Any],
     ) -> Any:
+        family = self._families.get(self._family_key(key, tensors))
+        if family is not None:
+            family.forget_failed()
         made = capture(
             self.function, args, kwargs, tensors,
             strict=self._raise if self.strict else None, known_leaves=list(self._leaves.values()),

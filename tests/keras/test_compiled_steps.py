@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -50,3 +51,31 @@ def test_models_compile_by_themselves() -> None:
             compiled(x).detach().numpy(), model(x).detach().numpy(), rtol=1e-6
         )
     assert compiled.programs
+
+
+def test_batches_of_other_sizes_run_no_more_python() -> None:
+    """Batch normalization, dropout, a mean over the batch; sizes that were never captured."""
+    sizes = (8, 8, 8, 5, 8, 9, 7, 3, 8, 2, 12, 9)
+
+    class Counts(layers.Layer):
+        def call(self, x: Any) -> Any:
+            next(runs)  # a number of our own would be guarded
+            return x
+
+    def train(compiled: bool) -> list[float]:
+        fovea.manual_seed(0)
+        parts = [layers.Input((6,)), layers.Dense(8, activation="relu"), Counts()]
+        parts += [layers.BatchNormalization(), layers.Dropout(0.0), layers.Dense(3)]
+        model = models.Sequential(parts)
+        model.compile("sgd", "mse", jit_compile=compiled)
+        rng = np.random.default_rng(0)
+        batches = [(rng.normal(size=(n, 6)), rng.normal(size=(n, 3))) for n in sizes]
+        return model.fit(iter(batches), epochs=1, steps_per_epoch=12, verbose=0).history["loss"]
+
+    runs = itertools.count()
+    eager = train(False)
+    assert next(runs) >= len(sizes)
+    runs = itertools.count()
+    np.testing.assert_allclose(train(True), eager, rtol=1e-4)
+    # building the model, what makes the optimizer's states, what finds them, and two captures
+    assert next(runs) <= 5
