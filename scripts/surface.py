@@ -1,15 +1,16 @@
-"""Writes docs/surface.md: which of PyTorch's names fovea has, where they differ, and why.
+"""Writes docs/surface.md: which of PyTorch's and Keras's names fovea has, where they differ, why.
 
-    python scripts/surface.py            writes the page (PyTorch must be installed)
+    python scripts/surface.py            writes the page (PyTorch and Keras must be installed)
     python scripts/surface.py --check    says whether the page is what would be written
 
-A section compares one of PyTorch's modules (or classes) with fovea's. What a section says of names
+A section compares one of their modules (or classes) with fovea's. What a section says of names
 beyond that they are there stands in `scripts/surface_notes.py`.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import types
 from dataclasses import dataclass, field
@@ -19,10 +20,10 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "surface.md"
 WIDTH = 118
-HEAD = """# PyTorch's names in fovea
+HEAD = """# PyTorch's and Keras's names in fovea
 
 Made by `scripts/surface.py`; a test keeps it true. A name counts as there if fovea has it where
-PyTorch has it. That it computes the same, too, is tested on PyTorch's own tables of cases
+they have it. That it computes the same, too, is tested on PyTorch's own tables of cases
 (`tests/functions`), with a short list of exceptions.
 """
 
@@ -51,6 +52,7 @@ class Section:
 
 def resolved(path: str) -> Any:
     """The module or class that a path names."""
+    os.environ.setdefault("KERAS_BACKEND", "torch")
     module, _, name = path.partition(":")
     found = importlib.import_module(module)
     return getattr(found, name) if name else found

@@ -31,6 +31,33 @@ _DIFFER_TORCH = {
     "isreal": "always True",
 }
 
+_BACKENDS = "for other backends"
+KERAS: dict[str, dict[str, Any]] = {
+    "layers": {
+        "types": True,
+        "absent": {_BACKENDS: "FlaxLayer JaxLayer TFSMLayer TorchModuleWrapper"},
+    },
+    "losses": {"types": True},
+    "metrics": {"types": True},
+    "optimizers": {
+        "types": True,
+        "differ": {
+            "ScheduleFreeAdamW": "is the paper's; Keras's own on PyTorch takes z after the step"
+        },
+    },
+    "optimizers.schedules": {"types": True},
+    "callbacks": {
+        "types": True,
+        "differ": {"TensorBoard": "profile_batch and embeddings are accepted and left out"},
+        "absent": {_BACKENDS: "OrbaxCheckpoint"},
+    },
+    "initializers": {"types": True},
+    "regularizers": {"types": True},
+    "constraints": {"types": True},
+    "activations": {},
+    "utils": {},
+}
+
 SECTIONS: list[dict[str, Any]] = [
     {
         "title": "torch",
@@ -109,4 +136,32 @@ SECTIONS: list[dict[str, Any]] = [
         "absent": {"vision does not use them": "airy_ai bessel_* modified_* scaled_* spherical_* "
                    "chebyshev_* hermite_* laguerre_* legendre_* shifted_*"},
     },
+    {
+        "title": "torch.optim",
+        "peer": "torch.optim",
+        "ours": "fovea.optim",
+        "types": True,
+        "differ": {
+            "Muon": "iterates in the parameters' dtype; PyTorch in bfloat16",
+            "LBFGS": "reads losses: compiled steps run eagerly",
+        },
+        "absent": {_SPARSE: "SparseAdam"},
+    },
+    {
+        "title": "torch.optim.lr_scheduler",
+        "peer": "torch.optim.lr_scheduler",
+        "ours": "fovea.optim.lr_scheduler",
+        "types": True,
+        "absent": {"what its source imports": "Any Counter Literal Optimizer Self SupportsFloat Tensor TypedDict partial ref"},
+    },
+    {
+        "title": "torch.optim.swa_utils",
+        "peer": "torch.optim.swa_utils",
+        "ours": "fovea.optim.swa_utils",
+        "absent": {"what its source imports": "cast deepcopy override"},
+    },
+    *(
+        {"title": f"keras.{name}", "peer": f"keras.{name}", "ours": f"fovea.keras.{name}", **more}
+        for name, more in KERAS.items()
+    ),
 ]  # fmt: skip
