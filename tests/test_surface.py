@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+os.environ.setdefault("KERAS_BACKEND", "torch")
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 
 
@@ -26,7 +28,8 @@ surface, notes = loaded("surface"), loaded("surface_notes")
 
 
 def test_the_page_is_true() -> None:
-    pytest.importorskip("torch")
+    for library in ("torch", "keras"):
+        pytest.importorskip(library)
     assert surface.PAGE.read_text(encoding="utf-8") == surface.page(), (
         "run python scripts/surface.py"
     )
@@ -34,12 +37,13 @@ def test_the_page_is_true() -> None:
 
 @pytest.mark.parametrize("section", notes.SECTIONS, ids=lambda s: s["title"])
 def test_notes_are_about_names_that_exist(section: dict[str, Any]) -> None:
-    pytest.importorskip("torch")
+    for library in ("torch", "keras"):
+        pytest.importorskip(library)
     names = surface.public(surface.resolved(section["peer"]), section.get("types", False))
     ours = surface.resolved(section["ours"])
     gone = [n for n in section.get("differ", {}) if n not in names or not hasattr(ours, n)]
     assert not gone, "notes about names that are not there"
-    patterns = [p for group in section["absent"].values() for p in group.split()]
+    patterns = [p for group in section.get("absent", {}).values() for p in group.split()]
     missing = [n for n in names if not hasattr(ours, n)]
     idle = [p for p in patterns if not any(surface.fits(n, p) for n in missing)]
     assert not idle, "reasons for what is there, or for what PyTorch does not have"
