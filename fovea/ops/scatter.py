@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fovea.errors import ArgumentError
 from fovea.ops.index import _along, _scatter_spec, gather, scatter, scatter_add
 from fovea.ops.op import Attrs, Op, Shaped, Spec
 from fovea.ops.reduce import DimAttrs
@@ -32,6 +33,9 @@ scatter_reduce = Op("scatter_reduce", ("x", "index", "src"), ScatterReduceAttrs)
 
 @scatter_reduce.shape
 def _(x: Shaped, i: Shaped, src: Shaped, a: ScatterReduceAttrs) -> Spec:
+    if a.reduce not in _REDUCTIONS:
+        known = ", ".join(_REDUCTIONS)
+        raise ArgumentError(f"scatter_reduce: reduce must be one of {known}, got {a.reduce!r}.")
     return _scatter_spec("scatter_reduce", x, i, src, DimAttrs.of(a.dim))
 
 
