@@ -127,6 +127,11 @@ class OpNode(Node):
             return tuple(None if e is None else self._unpack(name, e) for e in entry)
         return None if entry is None else self._unpack(name, entry)
 
+    def unchanged(self, name: str) -> bool:
+        """Whether a saved tensor is as it was, so that its gradient may read it."""
+        entry = (self.saved or {}).get(name)
+        return entry is None or isinstance(entry, list) or entry[0].storage.version == entry[1]
+
     def _unpack(self, name: str, entry: Saved) -> Tensor:
         t, version = entry
         if t.storage.version != version:

@@ -154,12 +154,17 @@ def _(gy: Shaped, x: Shaped, y: Shaped, a: PoolAttrs) -> Spec:
 
 @max_pool2d.grad(saves=("x", "y"))
 def _(ctx: Any, gy: Any) -> Any:
-    return max_pool2d_grad.bind((gy, ctx.x, ctx.y), ctx.attrs)
+    return max_pool2d_grad.bind((gy, ctx.x, _winners(ctx)), ctx.attrs)
 
 
 @max_pool2d_with_indices.grad(saves=("x", "y"))
 def _(ctx: Any, gy: Any, gi: Any) -> Any:
-    return max_pool2d_grad.bind((gy, ctx.x, ctx.y), ctx.attrs)
+    return max_pool2d_grad.bind((gy, ctx.x, _winners(ctx)), ctx.attrs)
+
+
+def _winners(ctx: Any) -> Any:
+    """The maxima; pooled again where something (a relu in place, say) has changed them."""
+    return ctx.y if ctx.unchanged("y") else max_pool2d.bind((ctx.x,), ctx.attrs)
 
 
 @max_pool2d_grad.grad(saves=("x",))

@@ -149,3 +149,17 @@ def test_second_derivatives() -> None:
     second_derivatives(lambda t: F.avg_pool2d(t, 3, 2, 1, True, False).square(), x)
     second_derivatives(lambda t: F.adaptive_avg_pool2d(t, (3, 4)).square(), x)
     second_derivatives(lambda t: F.adaptive_max_pool2d(t, (3, 4)).square(), x)
+
+
+@pytest.mark.parametrize("op", ["relu_", "mul_"])
+def test_results_of_max_pool2d_may_be_changed_in_place(op: str) -> None:
+    """As ``nn.ReLU(inplace=True)`` after a pooling does; PyTorch keeps places, not maxima."""
+    a = np.random.default_rng(0).normal(size=(2, 3, 6, 6))
+    grads = []
+    for lib in (fovea, torch):
+        x = lib.tensor(a).requires_grad_()
+        y = lib.nn.functional.max_pool2d(x * 1, 2)
+        y = y.relu_() if op == "relu_" else y.mul_(3.0)
+        (y * y).sum().backward()
+        grads.append(x.grad.numpy())
+    np.testing.assert_allclose(*grads, rtol=1e-12)

@@ -201,7 +201,8 @@ def _side_by_side(at: Layout) -> tuple[Layout, Layout] | None:
         return None
     (*outer, inner), (*above, last) = at.kept, at.reduced
     columns = inner.size
-    together = _power_of_two(last.size, NARROW // columns)
+    # Half of the rows at most: all of them would only be copied.
+    together = _power_of_two(last.size, min(NARROW // columns, last.size // 2))
     if last.x != columns or together < 2 or _total(at.kept) * _total(at.reduced) < WORTH_FOLDING:
         return None
     if any(

@@ -1,0 +1,59 @@
+"""Programs as tutorials write them: with only the import lines changed they do in fovea what they do
+in PyTorch. Draws differ, so numbers are compared as far as seeds make them differ.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("sklearn")
+
+FOLDER = Path(__file__).parent.parent.parent / "examples" / "programs"
+
+# For each program what it reports: whether more is better, and how far fovea's may lie behind.
+REPORTS: dict[str, dict[str, tuple[bool, float]]] = {
+    "vae": {"loss": (False, 0.05)},
+    "dcgan": {"first": (False, 0.3)},
+    "siamese": {"accuracy": (True, 0.04)},
+    "spatial_transformer": {"accuracy": (True, 0.04)},
+    "distillation": {"teacher": (True, 0.03), "student": (True, 0.05)},
+    "vit": {"accuracy": (True, 0.05)},
+    "super_resolution": {"error": (False, 0.25)},
+    "grad_cam": {"accuracy": (True, 0.04)},
+    "ocr_ctc": {"right": (True, 0.15)},
+}
+
+
+def in_pytorch(text: str) -> str:
+    """The program with PyTorch's import lines."""
+    text = text.replace("import fovea as torch", "import torch")
+    return re.sub(r"^(import|from) fovea\b", r"\1 torch", text, flags=re.MULTILINE)
+
+
+def run(text: str, name: str) -> dict[str, float]:
+    namespace: dict[str, Any] = {"__name__": name}
+    exec(compile(text, str(FOLDER / f"{name}.py"), "exec"), namespace)
+    found: dict[str, float] = namespace["main"]()
+    return found
+
+
+def test_every_program_is_listed() -> None:
+    assert {p.stem for p in FOLDER.glob("*.py")} == set(REPORTS)
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_program(name: str) -> None:
+    text = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    changed = in_pytorch(text)
+    assert "fovea" not in changed and "import fovea as torch" in text
+    ours, theirs = run(text, name), run(changed, name)
+    assert ours.keys() == theirs.keys()
+    for key, (more, behind) in REPORTS[name].items():
+        worst = theirs[key] - behind if more else theirs[key] * (1 + behind)
+        good = ours[key] >= worst if more else ours[key] <= worst
+        assert good, f"{key}: {ours[key]:.4f}, PyTorch {theirs[key]:.4f}"
