@@ -55,6 +55,14 @@ KERAS: dict[str, dict[str, Any]] = {
     "regularizers": {"types": True},
     "constraints": {"types": True},
     "activations": {},
+    "ops": {
+        "differ": {
+            "pad": "one number pads every axis, as NumPy's; Keras's on PyTorch the last one",
+            "take": "-1 is the last of all elements, as NumPy's; not so in Keras on PyTorch",
+            "vectorized_map": "one slice after the other",
+            "scatter_update": 'reduction: None or "add"',
+        }
+    },
     "utils": {},
 }
 

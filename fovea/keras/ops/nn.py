@@ -1,0 +1,268 @@
+"""``keras.ops``: what networks are made of, with Keras's names and arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fovea
+import fovea.nn.functional as F
+from fovea.keras import activations, config
+from fovea.keras.losses import functions as losses
+from fovea.keras.ops.elementwise import real, tensor
+from fovea.keras.ops.numpy import mean, var
+from fovea.keras.ops.symbolic import symbolic
+
+__all__ = [
+    "average_pool", "batch_normalization", "binary_crossentropy", "categorical_crossentropy",
+    "celu", "elu", "gelu", "glu", "hard_sigmoid", "hard_silu", "hard_swish", "in_top_k",
+    "layer_normalization", "leaky_relu", "log_sigmoid", "log_softmax", "max_pool", "moments",
+    "multi_hot", "normalize", "one_hot", "relu", "relu6", "selu", "silu", "softmax", "softplus",
+    "softsign", "sparse_categorical_crossentropy", "swish", "top_k",
+]  # fmt: skip
+
+
+@symbolic
+def relu(x: Any) -> Any:
+    """``max(x, 0)``."""
+    return F.relu(tensor(x))
+
+
+@symbolic
+def relu6(x: Any) -> Any:
+    """``min(max(x, 0), 6)``."""
+    return F.relu6(tensor(x))
+
+
+@symbolic
+def leaky_relu(x: Any, negative_slope: float = 0.2) -> Any:
+    """``x`` where positive, else a part of it."""
+    return F.leaky_relu(real(x), negative_slope)
+
+
+@symbolic
+def elu(x: Any, alpha: float = 1.0) -> Any:
+    """``x`` where positive, else ``alpha * (exp(x) - 1)``."""
+    return F.elu(real(x), alpha)
+
+
+@symbolic
+def selu(x: Any) -> Any:
+    """The scaled ``elu``."""
+    return F.selu(real(x))
+
+
+@symbolic
+def celu(x: Any, alpha: float = 1.0) -> Any:
+    """A smooth ``elu``."""
+    return F.celu(real(x), alpha)
+
+
+@symbolic
+def gelu(x: Any, approximate: bool = True) -> Any:
+    """``x`` times the normal distribution's share below it."""
+    return F.gelu(real(x), "tanh" if approximate else "none")
+
+
+@symbolic
+def glu(x: Any, axis: int = -1) -> Any:
+    """One half times the sigmoid of the other."""
+    return F.glu(real(x), axis)
+
+
+@symbolic
+def silu(x: Any) -> Any:
+    """``x * sigmoid(x)``."""
+    return F.silu(real(x))
+
+
+swish = silu
+
+
+@symbolic
+def softplus(x: Any) -> Any:
+    """``log(exp(x) + 1)``."""
+    return F.softplus(real(x))
+
+
+@symbolic
+def softsign(x: Any) -> Any:
+    """``x / (|x| + 1)``."""
+    return F.softsign(real(x))
+
+
+@symbolic
+def log_sigmoid(x: Any) -> Any:
+    """The logarithm of the sigmoid."""
+    return F.logsigmoid(real(x))
+
+
+@symbolic
+def hard_sigmoid(x: Any) -> Any:
+    """``relu6(x + 3) / 6``."""
+    return activations.hard_sigmoid(real(x))
+
+
+@symbolic
+def hard_silu(x: Any) -> Any:
+    """``x * hard_sigmoid(x)``."""
+    return activations.hard_silu(real(x))
+
+
+hard_swish = hard_silu
+
+
+@symbolic
+def softmax(x: Any, axis: Any = -1) -> Any:
+    """Shares that sum to 1 over an axis."""
+    return activations.softmax(real(x), -1 if axis is None else axis)
+
+
+@symbolic
+def log_softmax(x: Any, axis: Any = -1) -> Any:
+    """The logarithms of ``softmax``."""
+    return activations.log_softmax(real(x), -1 if axis is None else axis)
+
+
+@symbolic
+def one_hot(
+    x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False
+) -> Any:
+    """A one at each class, zeros elsewhere; nothing for classes that do not exist."""
+    x = tensor(x).to(fovea.int64)
+    y = (x.unsqueeze(-1) == fovea.arange(num_classes)).to(config.as_dtype(dtype))
+    return y if axis in (-1, x.ndim) else fovea.movedim(y, -1, axis)
+
+
+@symbolic
+def multi_hot(
+    inputs: Any,
+    num_classes: int | None = None,
+    axis: int = -1,
+    dtype: Any = None,
+    sparse: bool = False,
+) -> Any:
+    """A one at each class that occurs along the last axis of indices."""
+    count = num_classes or 0
+    y = one_hot(inputs, count, -1, dtype)
+    return fovea.amax(y, -2) if tensor(inputs).ndim > 1 else fovea.amax(y, 0)
+
+
+@symbolic
+def top_k(x: Any, k: int, sorted: bool = True) -> Any:
+    """The largest along the last axis, and their places in int32."""
+    values, places = fovea.topk(tensor(x), k, sorted=sorted)
+    return values, places.to(fovea.int32)
+
+
+@symbolic
+def in_top_k(targets: Any, predictions: Any, k: int) -> Any:
+    """Whether each target's prediction is among the ``k`` largest."""
+    p, t = tensor(predictions), tensor(targets).to(fovea.int64)
+    own = fovea.take_along_dim(p, t.unsqueeze(-1), -1)
+    return (p > own).to(fovea.int32).sum(-1) < k
+
+
+@symbolic
+def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = False) -> Any:
+    """The mean and the variance over axes."""
+    return mean(x, axes, keepdims), var(x, axes, keepdims)
+
+
+@symbolic
+def normalize(x: Any, axis: int = -1, order: Any = 2, epsilon: float | None = None) -> Any:
+    """Divided by the norm along an axis."""
+    return F.normalize(real(x), order, axis, 1e-7 if epsilon is None else epsilon)
+
+
+@symbolic
+def batch_normalization(
+    x: Any,
+    mean: Any,
+    variance: Any,
+    axis: int,
+    offset: Any = None,
+    scale: Any = None,
+    epsilon: float = 1e-3,
+) -> Any:
+    """``(x - mean) / sqrt(variance + epsilon) * scale + offset`` along an axis."""
+    x = real(x)
+    sizes = [1] * x.ndim
+    sizes[axis] = x.shape[axis]
+    inverse = fovea.rsqrt(real(variance).reshape(sizes) + epsilon)
+    if scale is not None:
+        inverse = inverse * real(scale).reshape(sizes)
+    y = (x - real(mean).reshape(sizes)) * inverse
+    return y if offset is None else y + real(offset).reshape(sizes)
+
+
+@symbolic
+def layer_normalization(
+    x: Any, gamma: Any = None, beta: Any = None, axis: int = -1, epsilon: float | None = None
+) -> Any:
+    """Mean 0 and variance 1 along an axis, then scaled and shifted."""
+    x = real(x)
+    center, spread = mean(x, axis, True), var(x, axis, True)
+    y = (x - center) * fovea.rsqrt(spread + (1e-7 if epsilon is None else epsilon))
+    y = y if gamma is None else y * real(gamma)
+    return y if beta is None else y + real(beta)
+
+
+@symbolic
+def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Any:
+    """``-(t log(p) + (1 - t) log(1 - p))``, element by element."""
+    t, p = real(target), real(output)
+    if from_logits:
+        return F.binary_cross_entropy_with_logits(p, t, reduction="none")
+    p = p.clamp(1e-7, 1 - 1e-7)
+    return -(t * p.log() + (1 - t) * (1 - p).log())
+
+
+@symbolic
+def categorical_crossentropy(
+    target: Any, output: Any, from_logits: bool = False, axis: int = -1
+) -> Any:
+    """``-sum(t log(p))`` along an axis."""
+    return losses.categorical_crossentropy(real(target), real(output), from_logits, axis=axis)
+
+
+@symbolic
+def sparse_categorical_crossentropy(
+    target: Any, output: Any, from_logits: bool = False, axis: int = -1
+) -> Any:
+    """``-log(p)`` of the class that each target names."""
+    return losses.sparse_categorical_crossentropy(
+        tensor(target), real(output), from_logits, axis=axis
+    )
+
+
+def _pooled(f: Any, inputs: Any, size: Any, strides: Any, padding: str, data_format: Any) -> Any:
+    from fovea.keras import layers
+
+    x = real(inputs)
+    pool = getattr(layers, f"{f}{x.ndim - 2}D")
+    options = {"strides": strides, "padding": padding, "data_format": data_format}
+    return pool(size, **options)(x)
+
+
+@symbolic
+def max_pool(
+    inputs: Any,
+    pool_size: Any,
+    strides: Any = None,
+    padding: str = "valid",
+    data_format: Any = None,
+) -> Any:
+    """The largest of each window."""
+    return _pooled("MaxPooling", inputs, pool_size, strides, padding, data_format)
+
+
+@symbolic
+def average_pool(
+    inputs: Any,
+    pool_size: Any,
+    strides: Any = None,
+    padding: str = "valid",
+    data_format: Any = None,
+) -> Any:
+    """The mean of each window."""
+    return _pooled("AveragePooling", inputs, pool_size, strides, padding, data_format)
