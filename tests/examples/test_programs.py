@@ -1,15 +1,17 @@
 """Programs as tutorials write them: with only the import lines changed they do in fovea what they do
-in PyTorch. Draws differ, so numbers are compared as far as seeds make them differ.
+in PyTorch and in Keras. Draws differ, so numbers are compared as far as seeds make them differ.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+os.environ.setdefault("KERAS_BACKEND", "torch")
 torch = pytest.importorskip("torch")
 pytest.importorskip("sklearn")
 
@@ -26,12 +28,16 @@ REPORTS: dict[str, dict[str, tuple[bool, float]]] = {
     "super_resolution": {"error": (False, 0.25)},
     "grad_cam": {"accuracy": (True, 0.04)},
     "ocr_ctc": {"right": (True, 0.15)},
+    "keras_vae": {"loss": (False, 0.1)},
+    "keras_multi_output": {"accuracy": (True, 0.05)},
 }
 
 
 def in_pytorch(text: str) -> str:
-    """The program with PyTorch's import lines."""
+    """The program with PyTorch's (and Keras's) import lines."""
     text = text.replace("import fovea as torch", "import torch")
+    text = text.replace("from fovea import keras", "import keras")
+    text = text.replace("from fovea.keras", "from keras")
     return re.sub(r"^(import|from) fovea\b", r"\1 torch", text, flags=re.MULTILINE)
 
 
@@ -50,7 +56,9 @@ def test_every_program_is_listed() -> None:
 def test_program(name: str) -> None:
     text = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
     changed = in_pytorch(text)
-    assert "fovea" not in changed and "import fovea as torch" in text
+    assert "fovea" not in changed and "fovea" in text
+    if name.startswith("keras"):
+        pytest.importorskip("keras")
     ours, theirs = run(text, name), run(changed, name)
     assert ours.keys() == theirs.keys()
     for key, (more, behind) in REPORTS[name].items():
