@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fovea.errors import ArgumentError
+from fovea.training import interrupts
 from fovea.training.batches import Batches
 from fovea.training.callbacks import CallbackList, Logs, numbers
 from fovea.training.history import History
@@ -64,6 +65,7 @@ class Loop:
     test_step: Step
     reset_metrics: Callable[[], None] = lambda: None
 
+    @interrupts.kept()
     def fit(
         self,
         batches: Batches,
@@ -122,12 +124,14 @@ class Loop:
             events.on_train_batch_begin(number)
             logs = step(batch)
             events.on_train_batch_end(number, logs)
+            interrupts.check()
             if model.stop_training:
                 break
         if number < 0:
             raise ArgumentError("fit: the data has no batch.", fix="check that it is not empty")
         return numbers(logs)
 
+    @interrupts.kept()
     def evaluate(
         self, batches: Batches, *, callbacks: Any = None, verbose: int | str = "auto"
     ) -> dict[str, Any]:
@@ -143,6 +147,7 @@ class Loop:
             events.on_test_batch_begin(number)
             logs = step(batch)
             events.on_test_batch_end(number, logs)
+            interrupts.check()
             if model.stop_evaluating:
                 break
         if number < 0:
@@ -153,6 +158,7 @@ class Loop:
         events.on_test_end(found)
         return found
 
+    @interrupts.kept()
     def predict(
         self,
         batches: Batches,
@@ -171,6 +177,7 @@ class Loop:
             events.on_predict_batch_begin(number)
             results.append(step(batch))
             events.on_predict_batch_end(number, {"outputs": results[-1]})
+            interrupts.check()
             if model.stop_predicting:
                 break
         events.on_predict_end()

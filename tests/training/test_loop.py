@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,6 +94,40 @@ class TestLoop:
         assert loop.evaluate(Batches([1, 2, 3]), callbacks=Stop(), verbose=0) == {"loss": 2.0}
         found = loop.predict(Batches([1, 2, 3]), lambda b: b, callbacks=Stop(), verbose=0)
         assert found == [1, 2]
+
+    @pytest.mark.parametrize("run", ["fit", "evaluate", "predict"])
+    def test_an_interrupt_inside_a_finalizer_is_not_lost(self, run: str) -> None:
+        """There Python would print and forget it."""
+
+        class Leaving:
+            def __del__(self) -> None:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        seen: list[float] = []
+
+        def step(batch: float) -> dict[str, Any]:
+            seen.append(batch)
+            Leaving()
+            return {"loss": batch}
+
+        loop, batches = loop_of(step, step), Batches([1.0, 2.0])
+        with pytest.raises(KeyboardInterrupt):
+            if run == "predict":
+                loop.predict(batches, step, verbose=0)
+            else:
+                getattr(loop, run)(batches, verbose=0)
+        assert seen == [1.0]
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    def test_a_handler_of_the_program_stays(self) -> None:
+        calls: list[int] = []
+        before = signal.signal(signal.SIGINT, lambda number, frame: calls.append(number))
+        try:
+            loop = loop_of(lambda batch: os.kill(os.getpid(), signal.SIGINT) or {"loss": batch})
+            loop.fit(Batches([1.0, 2.0]), verbose=0)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        assert calls == [signal.SIGINT] * 2
 
     def test_interrupt(self, tmp_path: Path, capsys: Any) -> None:
         """Ctrl-C: callbacks end, what draws batches is closed, and the interrupt goes on."""
