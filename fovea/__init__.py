@@ -370,6 +370,13 @@ from fovea.functions.statistics import (
     renorm,
     trapezoid,
 )
+from fovea.functions.windows import (
+    bartlett_window,
+    blackman_window,
+    hamming_window,
+    hann_window,
+    kaiser_window,
+)
 from fovea.ops.rules import broadcast_shapes as _broadcast_shapes
 from fovea.printing import set_printoptions
 from fovea.random import (
@@ -415,42 +422,22 @@ _LAZY = (
     "testing",
     "backends",
 )
+# Functions of neural networks that stand here, too, as in PyTorch.
+_FUNCTIONAL = """
+    adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d batch_norm bilinear
+    binary_cross_entropy_with_logits celu celu_ channel_shuffle conv1d conv2d conv3d
+    conv_transpose1d conv_transpose2d conv_transpose3d cosine_similarity dropout embedding
+    group_norm hardshrink instance_norm layer_norm log_softmax max_pool1d max_pool2d max_pool3d
+    pairwise_distance pixel_shuffle pixel_unshuffle prelu relu_ rrelu rrelu_ selu selu_ softmax
+    threshold threshold_
+"""
 _LAZY_NAMES = {
+    **dict.fromkeys(_FUNCTIONAL.split(), "fovea.nn.functional"),
     "compile": "fovea.compiler",
     "save": "fovea.interop",
     "load": "fovea.interop",
     "save_program": "fovea.interop.programs",
     "load_program": "fovea.interop.programs",
-    "softmax": "fovea.nn.functional",
-    "log_softmax": "fovea.nn.functional",
-    "dropout": "fovea.nn.functional",
-    "conv2d": "fovea.nn.functional",
-    "max_pool2d": "fovea.nn.functional",
-    "relu_": "fovea.nn.functional",
-    "conv1d": "fovea.nn.functional",
-    "conv_transpose1d": "fovea.nn.functional",
-    "conv_transpose2d": "fovea.nn.functional",
-    "avg_pool1d": "fovea.nn.functional",
-    "max_pool1d": "fovea.nn.functional",
-    "adaptive_avg_pool1d": "fovea.nn.functional",
-    "adaptive_max_pool1d": "fovea.nn.functional",
-    "batch_norm": "fovea.nn.functional",
-    "layer_norm": "fovea.nn.functional",
-    "group_norm": "fovea.nn.functional",
-    "instance_norm": "fovea.nn.functional",
-    "pixel_shuffle": "fovea.nn.functional",
-    "pixel_unshuffle": "fovea.nn.functional",
-    "channel_shuffle": "fovea.nn.functional",
-    "cosine_similarity": "fovea.nn.functional",
-    "pairwise_distance": "fovea.nn.functional",
-    "embedding": "fovea.nn.functional",
-    "bilinear": "fovea.nn.functional",
-    "prelu": "fovea.nn.functional",
-    "selu": "fovea.nn.functional",
-    "celu": "fovea.nn.functional",
-    "threshold": "fovea.nn.functional",
-    "hardshrink": "fovea.nn.functional",
-    "alpha_dropout": "fovea.nn.functional",
     "get_num_threads": "fovea.targets.cpu.threads",
     "set_num_threads": "fovea.targets.cpu.threads",
 }
@@ -519,8 +506,8 @@ def is_signed(input: Tensor) -> Any:
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return importlib.import_module(f"fovea.{name}")
-    if name.endswith("_") and not name.startswith("_") and hasattr(Tensor, name):
-        return getattr(Tensor, name)  # torch.exp_(x) is x.exp_()
     if name in _LAZY_NAMES:
         return getattr(importlib.import_module(_LAZY_NAMES[name]), name)
+    if name.endswith("_") and not name.startswith("_") and hasattr(Tensor, name):
+        return getattr(Tensor, name)  # torch.exp_(x) is x.exp_()
     raise AttributeError(f"module 'fovea' has no attribute {name!r}")

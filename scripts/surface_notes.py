@@ -10,7 +10,6 @@ _SPARSE = "fovea has no sparse tensors"
 _INSIDE = "PyTorch's own inside: engines, scripts, symbols, twins for graphs"
 _REMOVED = "PyTorch itself refuses or advises against them"
 _RECURRENT = "recurrent networks"
-_VOLUMES = "volumes"
 
 _RANDOM = "draws other numbers than PyTorch from the same seed (Philox; the same for any number of threads)"
 _DIFFER_TORCH = {
@@ -79,11 +78,10 @@ SECTIONS: list[dict[str, Any]] = [
             _SPARSE: "sparse_* *_sparse_ dsmm hsmm hspmm smm spmm saddmm sspaddmm ccol_indices_copy "
             "col_indices_copy crow_indices_copy row_indices_copy indices_copy values_copy",
             _RECURRENT: "gru* lstm* rnn_*",
-            _VOLUMES: "conv3d conv_transpose3d max_pool3d grid_sampler_3d",
             _REMOVED: "svd qr cholesky lstsq solve symeig triangular_solve matrix_rank range lu* orgqr ormqr geqrf "
             "norm_except_dim nuclear_norm frobenius_norm set_default_tensor_type "
             "get_autocast_* set_autocast_* is_autocast_* autocast_*",
-            "they stand in `fovea.nn.functional`, as in PyTorch's documentation": "*_loss kl_div rms_norm rrelu "
+            "they stand in `fovea.nn.functional`, as in PyTorch's documentation": "*_loss kl_div rms_norm "
             "embedding_bag constant_pad_nd affine_grid_generator grid_sampler* feature_* convolution conv_tbc "
             "max_pool1d_with_indices",
             _INSIDE: "cudnn_* mkldnn_* miopen_* *_copy native_* batch_norm_* sym_* parse_* import_ir_* merge_* unify_* "
