@@ -63,6 +63,10 @@ class Watcher(Protocol):
 
 watcher: Watcher | None = None
 
+# Makes a module's call with symbolic tensors a part of their graph, and returns None for any other
+# call; set once there are symbolic tensors (`fovea.keras`).
+join: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
+
 # Rises whenever something changes that captures take as constant: an attribute of a module, the
 # memory of a parameter, whether it requires a gradient, the groups of an optimizer.
 epoch = 0

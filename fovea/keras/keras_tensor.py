@@ -58,6 +58,10 @@ class KerasTensor:
             "put the computation into a Lambda or a Layer of your own",
         )
 
+    @property
+    def _form(self) -> Any:  # what ops ask of their inputs
+        raise self._refuse("passed to a function of tensors; those of keras.ops take it")
+
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise self._refuse("turned into an array")
 

@@ -72,7 +72,8 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
     """
 
     def register(thing: T) -> T:
-        if inspect.isclass(thing) and not hasattr(thing, "get_config"):
+        described = hasattr(thing, "get_config") or hasattr(thing, "named_modules")
+        if inspect.isclass(thing) and not described:
             raise ArgumentError(f"{thing.__name__} needs a get_config method to be registered.")
         key = f"{package}>{name or thing.__name__}"  # type: ignore[attr-defined]
         _registered[key] = thing

@@ -54,6 +54,10 @@ class Module(Hooks, State):
         raise NotImplementedError(f"{type(self).__name__} defines no forward.")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if watching.join is not None:
+            joined = watching.join(self, args, kwargs)
+            if joined is not None:
+                return joined
         if watching.watcher is not None:
             return watching.watcher.call_module(self, args, kwargs)
         return self._call(args, kwargs)

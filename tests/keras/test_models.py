@@ -405,7 +405,8 @@ class TestModules:
 
     def test_state_dict_round_trip(self) -> None:
         one, two = (Sequential([Input(shape=(4,)), layers.Dense(3)]) for _ in range(2))
-        two.load_state_dict({k.replace("dense", "dense_1"): v for k, v in one.state_dict().items()})
+        assert list(two.state_dict()) == ["dense.kernel", "dense.bias"]
+        two.load_state_dict(one.state_dict())
         np.testing.assert_array_equal(one.get_weights()[0], two.get_weights()[0])
 
     def test_error_path(self) -> None:
@@ -551,11 +552,6 @@ class TestLayer:
     def test_embedding_range(self) -> None:
         with pytest.raises(IndexError, match="out of range for 3 rows"):
             layers.Embedding(3, 2)(np.array([3]))
-
-    def test_wrapped_modules_say_why_they_cannot_be_written(self) -> None:
-        model = Sequential([Input(shape=(4,)), nn.Linear(4, 2)])
-        with pytest.raises(ValueError, match="Linear module cannot be described"):
-            model.get_config()
 
     def test_variable(self) -> None:
         v = fk.Variable(np.ones((2, 2)), name="v")

@@ -127,7 +127,7 @@ def test_is_printed(capsys: Any) -> None:
 def test_modules(capsys: Any) -> None:
     model = fk.Sequential([fk.Input(shape=(4,)), nn.Linear(4, 3)])
     model.summary()
-    assert "linear (ModuleWrapper)" in capsys.readouterr().out
+    assert "linear (TorchModuleWrapper)" in capsys.readouterr().out
 
 
 def test_subclass(capsys: Any) -> None:

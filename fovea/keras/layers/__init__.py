@@ -2,16 +2,7 @@
 
 from fovea.keras.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from fovea.keras.layers.convolutional import Conv1D, Conv2D, DepthwiseConv2D, SeparableConv2D
-from fovea.keras.layers.core import (
-    Dense,
-    Embedding,
-    Identity,
-    Input,
-    InputLayer,
-    Lambda,
-    ModuleWrapper,
-    TorchModuleWrapper,
-)
+from fovea.keras.layers.core import Dense, Embedding, Identity, Input, InputLayer, Lambda
 from fovea.keras.layers.layer import Layer
 from fovea.keras.layers.merging import (
     Add,
@@ -59,6 +50,7 @@ from fovea.keras.layers.reshaping import (
 )
 from fovea.keras.layers.spec import InputSpec
 from fovea.keras.layers.transposed import Conv2DTranspose
+from fovea.keras.layers.wrapper import ModuleWrapper, TorchModuleWrapper
 
 Convolution1D, Convolution2D, Convolution2DTranspose = Conv1D, Conv2D, Conv2DTranspose
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fovea import dtypes
-from fovea.amp import autocast
 from fovea.errors import ArgumentError, OutOfRangeError
 from fovea.keras import activations, config, constraints, initializers, regularizers
 from fovea.keras.keras_tensor import KerasTensor, Node, is_shape, need_size
@@ -16,7 +15,6 @@ from fovea.keras.layers.arguments import single
 from fovea.keras.layers.layer import Layer
 from fovea.keras.layers.spec import InputSpec
 from fovea.keras.variables import store_as
-from fovea.nn.module import Module
 from fovea.ops.linalg import linear
 from fovea.ops.shape import PermuteAttrs, permute
 from fovea.watching import look
@@ -31,8 +29,6 @@ __all__ = [
     "Input",
     "InputLayer",
     "Lambda",
-    "ModuleWrapper",
-    "TorchModuleWrapper",
 ]
 
 _TRANSPOSED = PermuteAttrs.of((1, 0))
@@ -343,67 +339,6 @@ class Identity(Layer):
 
     def output_dtype(self, x: Any) -> str:
         return str(x.dtype) if isinstance(x, KerasTensor) else self.compute_dtype
-
-
-class ModuleWrapper(Layer):
-    """A ``fovea.nn`` module as a Keras layer. It gets tensors as they are: images in NHWC need a
-    ``Permute`` before a module that takes NCHW.
-
-    Args:
-        module: the module.
-
-    >>> import fovea
-    >>> ModuleWrapper(fovea.nn.ReLU())(fovea.tensor([-1.0, 1.0]))
-    tensor([0., 1.])
-    """
-
-    takes_integers = True
-
-    def __init__(self, module: Module, name: str | None = None, **kwargs: Any) -> None:
-        if not isinstance(module, Module):
-            raise ArgumentError(f"ModuleWrapper: {module!r} is no module.")
-        self.__dict__["_wrapped_name"] = type(module).__name__
-        super().__init__(name=name, **kwargs)
-        self.module = module
-        self.built = True
-
-    def _name_prefix(self) -> str:
-        return str(self.__dict__["_wrapped_name"])
-
-    def call(self, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
-        module = self.module
-        if module.training is not bool(training):
-            module.train(bool(training))
-        if self._mixed:  # what the policy asks of layers, autocast does for modules
-            with autocast("cpu", self._dtype):
-                return module(*args, **kwargs)
-        return module(*args, **kwargs)
-
-    def get_config(self) -> dict[str, Any]:
-        raise ArgumentError(
-            f"{self.name}: a {type(self.module).__name__} module cannot be described in a config.",
-            fix="save its state_dict, or wrap it in a registered Layer with get_config",
-        )
-
-
-TorchModuleWrapper = ModuleWrapper
-
-
-def as_layer(item: Any) -> Layer:
-    """A layer as it is, any other module wrapped.
-
-    Raises:
-        ArgumentError: neither of them.
-    """
-    if isinstance(item, Layer):
-        return item
-    if isinstance(item, KerasTensor):
-        return item.keras_history.operation
-    if isinstance(item, Module):
-        return ModuleWrapper(item)
-    if isinstance(item, type) and issubclass(item, Module):
-        raise ArgumentError(f"{item.__name__} is a class: make a layer with {item.__name__}(...).")
-    raise ArgumentError(f"a layer or a module is needed, got {type(item).__name__}: {item!r}.")
 
 
 def as_floatx(x: Any) -> Any:

@@ -16,7 +16,7 @@ from fovea.keras.dtype_policies import DTypePolicy
 from fovea.keras.keras_tensor import KerasTensor, Node, any_symbolic, is_shape, shape_of
 from fovea.keras.layers.arguments import constructor_config, unknown_arguments
 from fovea.keras.layers.spec import check_input
-from fovea.keras.layers.tracking import tracked
+from fovea.keras.layers.tracking import follow_mode, tracked
 from fovea.keras.layers.weights import Weights
 from fovea.keras.naming import auto_name
 from fovea.keras.objects import serialize_keras_object
@@ -114,7 +114,7 @@ class Layer(Weights):
         own["_inbound_nodes"], own["_build_shapes"] = [], None
         own["built"], own["autocast"], own["input_spec"] = False, autocast, None
         self._follow(dtype_policies.get(dtype))
-        own["name"] = self._checked_name(name)
+        own["name"], own["_auto_named"] = self._checked_name(name), name is None
         own["_first_shape"] = self._first_input_shape(kwargs)
         own["activity_regularizer"] = regularizers.get(activity_regularizer)
         if kwargs:
@@ -220,6 +220,14 @@ class Layer(Weights):
         """The layer's name."""
         return self.name
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        super()._apply(fn, recurse)
+        now = fn(creation.zeros((1,), dtype=self._variable_dtype)).dtype
+        if now is not self._variable_dtype:  # to(dtype): compute as the weights are kept
+            self._follow(DTypePolicy(now.name))
+            watching.touch()
+        return self
+
     # -- what subclasses give -----------------------------------------------------------------
 
     def build(self, input_shape: Any) -> None:
@@ -284,6 +292,8 @@ class Layer(Weights):
         training = bool(training)
         if self._takes_training:
             kwargs["training"] = training
+        if self._modules:
+            follow_mode(self, training)
         run = self._with_cast_weights if self._mixed else self._with_hooks
         if training is outer or not self._modules:
             result = run(args, kwargs)

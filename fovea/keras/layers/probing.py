@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from fovea.dtypes import as_dtype
 from fovea.functions import creation
-from fovea.keras.keras_tensor import is_shape
-from fovea.keras.tree import map_structure
+from fovea.keras.keras_tensor import KerasTensor, is_shape
+from fovea.keras.tree import flatten, map_structure, pack_as
 from fovea.random import fork_rng
 
-__all__ = ["probed_shapes"]
+__all__ = ["probed_shapes", "probed_symbols"]
 
 _SIZES = (2, 3)  # stand-ins for the sizes that may vary
+_LARGE_SIZES = (64, 96)  # for sides of images that a module halves a few times
 
 
 def probed_shapes(layer: Any, input_shape: Any) -> Any:
@@ -47,3 +49,29 @@ def _merged(first: Any, second: Any) -> Any:
     if isinstance(first, dict):
         return {k: _merged(first[k], second[k]) for k in first}
     return type(first)(_merged(a, b) for a, b in zip(first, second, strict=True))
+
+
+def probed_symbols(call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What a call with symbolic tensors among its arguments returns, as symbolic tensors."""
+    from fovea.keras.layers.layer import without_gradients
+
+    def run(batch: int, size: int) -> Any:
+        def filled(value: Any) -> Any:
+            if not isinstance(value, KerasTensor):
+                return value
+            sizes = [size if d is None else d for d in value.shape]
+            if value.shape and value.shape[0] is None:
+                sizes[0] = batch
+            return creation.ones(sizes, dtype=as_dtype(value.dtype))
+
+        with fork_rng():
+            return call(*map_structure(filled, args), **map_structure(filled, kwargs))
+
+    first, second = (
+        without_gradients(run, *sizes) for sizes in zip(_SIZES, _LARGE_SIZES, strict=True)
+    )
+    symbols = [
+        KerasTensor(_merged(tuple(a.shape), tuple(b.shape)), a.dtype.name)
+        for a, b in zip(flatten(first), flatten(second), strict=True)
+    ]
+    return pack_as(first, symbols)

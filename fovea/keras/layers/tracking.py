@@ -8,7 +8,7 @@ from typing import Any, SupportsIndex
 from fovea.nn.container import ModuleList
 from fovea.nn.module import Module
 
-__all__ = ["TrackedList", "tracked"]
+__all__ = ["TrackedList", "follow_mode", "tracked"]
 
 
 def tracked(owner: Module, name: str, value: Any) -> Any:
@@ -50,6 +50,21 @@ def _modules_in(value: Any) -> list[Module]:
     if isinstance(value, list | tuple):
         return [m for v in value for m in _modules_in(v)]
     return []
+
+
+def follow_mode(layer: Module, training: bool) -> None:
+    """Put the modules that a layer holds, and that are no layers, into the mode of its call.
+
+    Layers learn the mode from the call itself. What such a module holds is left as it is if the
+    module itself is in the mode: parts that a user put into another one stay there.
+    """
+    for module in layer._modules.values():
+        if module is None or module.training is training or hasattr(module, "call"):
+            continue
+        if isinstance(module, _Holder):
+            follow_mode(module, training)
+        else:
+            module.train(training)
 
 
 class TrackedList(list[Any]):

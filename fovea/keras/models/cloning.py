@@ -7,6 +7,7 @@ from typing import Any
 from fovea.errors import ArgumentError
 from fovea.keras.keras_tensor import KerasTensor
 from fovea.keras.layers.core import InputLayer
+from fovea.keras.layers.wrapper import TorchModuleWrapper
 from fovea.keras.models.model import Model
 from fovea.keras.models.sequential import Sequential
 from fovea.keras.tree import flatten, pack_as
@@ -16,6 +17,8 @@ __all__ = ["clone_model"]
 
 def _fresh(layer: Any) -> Any:
     """A layer made from another one's arguments."""
+    if isinstance(layer, TorchModuleWrapper):
+        return layer.cloned()
     return type(layer).from_config(layer.get_config())
 
 

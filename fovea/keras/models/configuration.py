@@ -6,7 +6,6 @@ from typing import Any
 
 from fovea.errors import ArgumentError
 from fovea.keras.keras_tensor import KerasTensor, Node
-from fovea.keras.layers.core import ModuleWrapper
 from fovea.keras.objects import deserialize_keras_object, serialize_keras_object
 from fovea.keras.tree import map_structure
 
@@ -26,8 +25,6 @@ def functional_config(model: Any) -> dict[str, Any]:
     numbers = _node_numbers(graph)
     entries = []
     for layer in graph.layers:
-        if isinstance(layer, ModuleWrapper):
-            layer.get_config()  # tells why it cannot be written
         entry = serialize_keras_object(layer)
         entry["name"] = layer.name
         entry["inbound_nodes"] = [

@@ -12,6 +12,7 @@ from fovea.keras.layers.core import InputLayer
 from fovea.keras.layers.layer import Layer, as_shape, as_tensor
 from fovea.keras.models.graph import Graph, fit_rank
 from fovea.keras.models.trainer import Trainer
+from fovea.keras.naming import snake_case
 from fovea.keras.tree import flatten, map_structure
 from fovea.nn.module import Module
 from fovea.tensorbase import is_tensor
@@ -85,8 +86,7 @@ class Model(Trainer):
             if layer.name in names:
                 raise ArgumentError(f"Model: two layers are called {layer.name!r}.")
             names.add(layer.name)
-            if not isinstance(layer, InputLayer):
-                self._modules[_key(layer.name)] = layer
+        self._modules.update(keyed(graph.layers))
 
     # -- layers -------------------------------------------------------------------------------
 
@@ -183,6 +183,19 @@ class Model(Trainer):
         if self.__dict__.get("_graph") is None:
             return super()._as_input(value)
         return as_tensor(value) if hasattr(value, "__array__") and not is_tensor(value) else value
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        before = self._variable_dtype
+        super()._apply(fn, recurse)
+        if self._variable_dtype is not before and self.__dict__.get("_graph") is not None:
+            self._take_inputs_as(self._variable_dtype)
+        return self
+
+    def _take_inputs_as(self, dtype: Any) -> None:
+        """Let the graph take floating-point inputs in another dtype."""
+        own = self.__dict__
+        found = [dtype if d.is_floating_point else d for d in self._input_dtypes]
+        own["_input_dtypes"] = found
 
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
         if self.__dict__.get("_graph") is None and not self.built:
@@ -339,6 +352,26 @@ def _is_functional(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     if "inputs" in kwargs and "outputs" in kwargs:
         return True
     return len(args) >= 2 or (len(args) == 1 and "outputs" in kwargs)
+
+
+def keyed(layers: list[Any]) -> dict[str, Any]:
+    """Layers by their names as modules: those of their own, and made up ones counted anew.
+
+    So two models made alike have the same names in their states, whatever was made before them.
+    """
+    found: dict[str, Any] = {}
+    computing = [layer for layer in layers if not isinstance(layer, InputLayer)]
+    taken = {_key(layer.name) for layer in computing if not layer._auto_named}
+    used: dict[str, int] = {}
+    for layer in computing:
+        key = _key(layer.name)
+        if layer._auto_named:
+            key = base = snake_case(layer._name_prefix())
+            while key in taken or key in found:
+                used[base] = used.get(base, 0) + 1
+                key = f"{base}_{used[base]}"
+        found[key] = layer
+    return found
 
 
 def _key(name: str) -> str:

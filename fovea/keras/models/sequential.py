@@ -7,10 +7,11 @@ from typing import Any
 from fovea.errors import ArgumentError
 from fovea.keras import config
 from fovea.keras.keras_tensor import is_shape
-from fovea.keras.layers.core import Input, InputLayer, ModuleWrapper, as_layer
+from fovea.keras.layers.core import Input, InputLayer
 from fovea.keras.layers.layer import Layer, as_shape
+from fovea.keras.layers.wrapper import as_layer
 from fovea.keras.models.graph import Graph, fit_rank
-from fovea.keras.models.model import Model, _key
+from fovea.keras.models.model import Model, keyed
 from fovea.keras.naming import auto_name
 from fovea.keras.objects import deserialize_keras_object, serialize_keras_object
 from fovea.tensorbase import is_tensor
@@ -66,12 +67,19 @@ class Sequential(Model):
                 first = InputLayer(batch_shape=shape, dtype=_input_dtype(item))
                 self._chain.append(first)
         self._chain.append(item)
-        if not isinstance(item, InputLayer):
-            self._modules[_key(item.name)] = item
+        self._register()
         if rebuild:
             self._maybe_rebuild()
         else:
             self.__dict__["_graph"] = None
+
+    def _register(self) -> None:
+        """Hold the chain's layers, by names counted within it, as modules."""
+        held = {id(layer) for layer in self.__dict__.get("_registered", ())}
+        others = {k: m for k, m in self._modules.items() if id(m) not in held}
+        self._modules.clear()
+        self._modules.update({**keyed(self._chain), **others})
+        self.__dict__["_registered"] = list(self._chain)
 
     @staticmethod
     def _shape_of_first(item: Any) -> Any:
@@ -88,7 +96,7 @@ class Sequential(Model):
         if not self._chain:
             raise ArgumentError(f"{self.name}: there is no layer to take off.")
         layer = self._chain.pop()
-        self._modules.pop(_key(layer.name), None)
+        self._register()
         self.__dict__["_graph"] = None
         if rebuild:
             self._maybe_rebuild()
@@ -127,6 +135,10 @@ class Sequential(Model):
         return self._layers()
 
     # -- running ------------------------------------------------------------------------------
+
+    def _take_inputs_as(self, dtype: Any) -> None:
+        super()._take_inputs_as(dtype)
+        self.__dict__["_input_dtype"] = self._input_dtypes[0]
 
     def build(self, input_shape: Any = None) -> None:
         """Make the weights for inputs of this shape (batch first)."""
@@ -173,9 +185,6 @@ class Sequential(Model):
     # -- writing down -------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
-        for layer in self._chain:
-            if isinstance(layer, ModuleWrapper):
-                layer.get_config()  # tells why it cannot be written
         found = Layer.get_config(self)
         base = {k: found[k] for k in ("name", "trainable", "dtype")}
         entries = [serialize_keras_object(layer) for layer in self._chain]

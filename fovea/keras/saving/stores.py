@@ -50,15 +50,15 @@ class H5Store:
         self.file = file
 
     @classmethod
-    def write(cls, target: Any, entries: Iterator[tuple[str, str, list[Any]]]) -> None:
+    def write(cls, target: Any, entries: Iterator[tuple[str, str, dict[str, Any]]]) -> None:
         """Write all weights to a path or an open file."""
         h5py = require_h5py("writing HDF5")
         with h5py.File(target, "w") as file:
             for path, name, weights in entries:
                 group = file.require_group(f"{path}/vars" if path else "vars")
                 group.attrs["name"] = name
-                for i, w in enumerate(weights):
-                    group.create_dataset(str(i), data=_array(w))
+                for key, w in weights.items():
+                    group.create_dataset(key, data=_array(w))
 
     @classmethod
     @contextmanager
@@ -93,14 +93,14 @@ class H5Store:
             found = found[name]
         return found
 
-    def get(self, path: str) -> list[Entry]:
-        """Shape and reader of each weight of a part."""
+    def get(self, path: str) -> dict[str, Entry]:
+        """Shape and reader of each weight of a part, by its name."""
         h5py = require_h5py("reading HDF5")
         group = self._group(f"{path}/vars" if path else "vars")
         if not isinstance(group, h5py.Group):
-            return []
-        names = sorted((n for n in group if n.isdigit()), key=int)
-        return [self._entry(f"{path}/vars/{n}" if path else f"vars/{n}") for n in names]
+            return {}
+        prefix = f"{path}/vars" if path else "vars"
+        return {n: self._entry(f"{prefix}/{n}") for n in sorted(group, key=_by_number)}
 
     def _entry(self, path: str) -> Entry:
         h5py = require_h5py("reading HDF5")
@@ -120,15 +120,15 @@ class NpzStore:
         self.arrays = arrays
 
     @classmethod
-    def write(cls, target: Any, entries: Iterator[tuple[str, str, list[Any]]]) -> None:
+    def write(cls, target: Any, entries: Iterator[tuple[str, str, dict[str, Any]]]) -> None:
         """Write all weights to an open file."""
         with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
             for path, _, weights in entries:
-                for i, w in enumerate(weights):
+                for key, w in weights.items():
                     buffer = io.BytesIO()
                     np.lib.format.write_array(buffer, _array(w), allow_pickle=False)
                     prefix = f"{path}/vars" if path else "vars"
-                    archive.writestr(f"{prefix}/{i}.npy", buffer.getvalue())
+                    archive.writestr(f"{prefix}/{key}.npy", buffer.getvalue())
 
     @classmethod
     @contextmanager
@@ -146,11 +146,17 @@ class NpzStore:
                 raise
             raise FileFormatError(f"the weights are damaged ({error}).") from error
 
-    def get(self, path: str) -> list[Entry]:
-        """Shape and reader of each weight of a part."""
-        found: list[Entry] = []
-        prefix = f"{path}/vars" if path else "vars"
-        while f"{prefix}/{len(found)}" in self.arrays:
-            array = np.asarray(self.arrays[f"{prefix}/{len(found)}"])
-            found.append((array.shape, lambda a=array: a))  # type: ignore[misc]
+    def get(self, path: str) -> dict[str, Entry]:
+        """Shape and reader of each weight of a part, by its name."""
+        prefix = f"{path}/vars/" if path else "vars/"
+        names = [key.removeprefix(prefix) for key in self.arrays if key.startswith(prefix)]
+        found: dict[str, Entry] = {}
+        for name in sorted((n for n in names if "/" not in n), key=_by_number):
+            array = np.asarray(self.arrays[prefix + name])
+            found[name] = (array.shape, lambda a=array: a)  # type: ignore[misc]
         return found
+
+
+def _by_number(name: str) -> tuple[int, str]:
+    """Sorts weights that are numbered by their numbers, others by name."""
+    return (int(name), "") if name.isdigit() else (-1, name)

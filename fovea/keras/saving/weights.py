@@ -9,6 +9,8 @@ import numpy as np
 
 from fovea.errors import FileFormatError, ShapeError
 from fovea.keras.layers.tracking import _Holder
+from fovea.keras.layers.wrapper import TorchModuleWrapper
+from fovea.keras.models.sequential import Sequential
 from fovea.keras.naming import snake_case
 from fovea.keras.optimizers.base import Optimizer
 from fovea.keras.variables import assign
@@ -17,20 +19,27 @@ from fovea.nn.module import Module
 __all__ = ["load_into", "weight_entries"]
 
 
-def weight_entries(model: Any) -> Iterator[tuple[str, str, list[Any]]]:
+Own = dict[str, Any]  # weights by what a file calls them: "0", "1" ..., or a module's own names
+
+
+def weight_entries(model: Any) -> Iterator[tuple[str, str, Own]]:
     """For every part of a model: its path, its name, its own weights in order.
 
-    Layers within a list are called by their classes, numbered as they come.
+    Layers within a list are called by their classes, numbered as they come. A wrapped module is one
+    part, whose weights have the names of its state.
     """
     yield from _entries(model, "", set())
 
 
-def _entries(part: Any, path: str, seen: set[int]) -> Iterator[tuple[str, str, list[Any]]]:
+def _entries(part: Any, path: str, seen: set[int]) -> Iterator[tuple[str, str, Own]]:
     if id(part) in seen:
         return
     seen.add(id(part))
     if isinstance(part, Optimizer):
-        yield path, part.name, part.variables
+        yield path, part.name, _numbered(part.variables)
+        return
+    if isinstance(part, TorchModuleWrapper):
+        yield path, part.name, part.module.state_dict(keep_vars=True)
         return
     yield path, getattr(part, "name", type(part).__name__), _own(part)
     for name, child in _children(part):
@@ -41,15 +50,19 @@ def _entries(part: Any, path: str, seen: set[int]) -> Iterator[tuple[str, str, l
             yield from _entries(child, inner, seen)
 
 
-def _own(module: Module) -> list[Any]:
+def _own(module: Module) -> Own:
     both = (*module._parameters.values(), *module._buffers.values())
-    return [w for w in both if w is not None]
+    return _numbered([w for w in both if w is not None])
+
+
+def _numbered(weights: list[Any]) -> Own:
+    return {str(i): w for i, w in enumerate(weights)}
 
 
 def _children(module: Any) -> Iterator[tuple[str, Any]]:
     """The parts directly within, by the attribute that holds them; lists as lists."""
     graph = module.__dict__.get("_graph")
-    if graph is not None or type(module).__name__ == "Sequential":
+    if graph is not None or isinstance(module, Sequential):
         yield "layers", list(module.layers)
     inside = {id(layer) for layer in module.layers} if graph is not None else set()
     for name, child in sorted(module._modules.items()):
@@ -61,7 +74,7 @@ def _children(module: Any) -> Iterator[tuple[str, Any]]:
         yield "optimizer", optimizer
 
 
-def _listed(parts: list[Any], path: str, seen: set[int]) -> Iterator[tuple[str, str, list[Any]]]:
+def _listed(parts: list[Any], path: str, seen: set[int]) -> Iterator[tuple[str, str, Own]]:
     used: dict[str, int] = {}
     for part in parts:
         name = snake_case(type(part).__name__)
@@ -72,7 +85,7 @@ def _listed(parts: list[Any], path: str, seen: set[int]) -> Iterator[tuple[str, 
 
 
 def load_into(model: Any, store: Any, skip_mismatch: bool = False) -> None:
-    """Take all weights from a store: ``store.get(path) -> list of arrays' readers``.
+    """Take all weights from a store: ``store.get(path)`` gives shape and reader by name.
 
     Nothing is changed unless everything fits.
 
@@ -87,12 +100,13 @@ def load_into(model: Any, store: Any, skip_mismatch: bool = False) -> None:
         held = store.get(path)
         if path == "optimizer" or path.endswith("/optimizer"):
             if len(held) == len(weights):
-                plan.append((_optimizer_of(model, path), [read() for _, read in held]))
+                plan.append((_optimizer_of(model, path), [read() for _, read in held.values()]))
             continue
-        if len(held) != len(weights):
-            problems.append(f"{name}: {len(weights)} weights, the file has {len(held)} at {path!r}")
+        if held.keys() != weights.keys():
+            problems.append(_other_names(name, path, weights, held))
             continue
-        for w, (shape, read) in zip(weights, held, strict=True):
+        for key, w in weights.items():
+            shape, read = held[key]
             if tuple(shape) != tuple(w.shape):
                 problems.append(f"{name}: a weight of {tuple(w.shape)}, the file has {shape}")
             else:
@@ -110,6 +124,13 @@ def load_into(model: Any, store: Any, skip_mismatch: bool = False) -> None:
             target.set_weights(value)
         else:
             assign(target, np.asarray(value()))
+
+
+def _other_names(name: str, path: str, weights: Own, held: Own) -> str:
+    if len(held) != len(weights):
+        return f"{name}: {len(weights)} weights, the file has {len(held)} at {path!r}"
+    missing = sorted(weights.keys() - held.keys())
+    return f"{name}: no weight {missing[0]!r} in the file, which has {sorted(held)} at {path!r}"
 
 
 def _optimizer_of(model: Any, path: str) -> Any:
