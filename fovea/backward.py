@@ -7,13 +7,15 @@ producers. Gradient rules are written in ops: with ``create_graph`` they are rec
 from __future__ import annotations
 
 import heapq
+import warnings
 from collections.abc import Sequence
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
 from fovea import casting, dispatch, watching
-from fovea.errors import GradientError, ShapeError, describe
+from fovea.errors import ArgumentError, GradientError, ShapeError, describe
 from fovea.tape import Edge, Node, edge_of
+from fovea.tensorbase import TensorBase
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -45,50 +47,92 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
     materialize_grads: bool = False,
-) -> tuple[Any, ...]:
+) -> Any:
     """Gradients of the sum of ``outputs`` with respect to ``inputs``, without touching any
     ``.grad``.
 
     Args:
-        outputs, inputs: a tensor or a sequence of them.
+        outputs: a tensor or a sequence of them.
+        inputs: a tensor, a sequence, or a dictionary of them; the result is a tuple, or a
+            dictionary with the same keys.
         grad_outputs: the vectors of the vector-Jacobian product; ones for scalar outputs.
         retain_graph: keep saved tensors for another pass (default: ``create_graph``).
         create_graph: record the gradients themselves, for higher derivatives.
+        only_inputs: ignored, as in PyTorch; False warns.
         allow_unused: return None for inputs that the outputs do not depend on, instead of an error.
-        materialize_grads: return zeros for those.
+        is_grads_batched: each of ``grad_outputs`` holds several vectors along its first dimension;
+            so do the results.
+        materialize_grads: return zeros where there would be None.
 
     >>> import fovea
     >>> x = fovea.tensor(3.0, requires_grad=True)
     >>> fovea.autograd.grad(x * x, x)
     (tensor(6.),)
     """
-    outs = [outputs] if not isinstance(outputs, list | tuple) else list(outputs)
-    ins = [inputs] if not isinstance(inputs, list | tuple) else list(inputs)
-    seeds = None
-    if grad_outputs is not None:
-        seeds = list(grad_outputs) if isinstance(grad_outputs, list | tuple) else [grad_outputs]
+    if materialize_grads and allow_unused is False:
+        raise ArgumentError("grad: materialize_grads=True and allow_unused=False exclude another.")
+    if not only_inputs:
+        warnings.warn("grad: only_inputs is ignored.", FutureWarning, stacklevel=2)
+    outs, ins = _listed(outputs), _listed(inputs)
+    if not ins:
+        raise GradientError("grad: inputs are empty.")
+    seeds = None if grad_outputs is None else _listed(grad_outputs)
     for t in ins:
         if not t.requires_grad:
             raise GradientError(
                 "grad: one of the inputs does not require a gradient.", {"input": describe(t)}
             )
     retain = create_graph if retain_graph is None else retain_graph
-    found = _run(outs, seeds, retain, create_graph, {id(t): t for t in ins}, accumulate=False)
-    results = []
-    for t in ins:
-        g = found.get(id(t))
-        if g is None and materialize_grads:
-            g = t.detach().new_zeros(t.shape)
-        elif g is None and not allow_unused:
+    if is_grads_batched:
+        found = _batched(outs, ins, seeds, retain, create_graph)
+    else:
+        targets = {id(t): t for t in ins}
+        by_id = _run(outs, seeds, retain, create_graph, targets, accumulate=False)
+        found = [by_id.get(id(t)) for t in ins]
+    for n, t in enumerate(ins):
+        if found[n] is None and materialize_grads:
+            found[n] = t.detach().new_zeros(t.shape)
+        elif found[n] is None and not allow_unused:
             raise GradientError(
                 "grad: an input was not used in computing the outputs.",
                 {"input": describe(t)},
                 "pass allow_unused=True to get None for it",
             )
-        results.append(g)
-    return tuple(results)
+    return dict(zip(inputs, found, strict=True)) if isinstance(inputs, dict) else tuple(found)
+
+
+def _listed(x: Any) -> list[Any]:
+    """A tensor, or several, as a list."""
+    if isinstance(x, TensorBase):
+        return [x]
+    return list(x.values()) if isinstance(x, dict) else list(x)
+
+
+def _batched(
+    outs: list[Any], ins: list[Any], seeds: list[Any] | None, retain: bool, create: bool
+) -> list[Any]:
+    """Gradients for each of several seeds, stacked; None for inputs that none depends on."""
+    if not seeds or len({g.shape[0] for g in seeds}) != 1:
+        raise ShapeError(
+            "grad: is_grads_batched needs grad_outputs of one size along their first dimension.",
+            {"grad_outputs": ", ".join(map(describe, seeds or [])) or "None"},
+        )
+    count = seeds[0].shape[0]
+    targets = {id(t): t for t in ins}
+    passes = []
+    for n in range(count):
+        last = n == count - 1
+        row = [g[n] for g in seeds]
+        passes.append(_run(outs, row, retain or not last, create, targets, accumulate=False))
+    from fovea.functions.shaping import stack
+
+    return [
+        stack([p[id(t)] for p in passes]) if passes and id(t) in passes[0] else None for t in ins
+    ]
 
 
 def _seed(t: Tensor, g: Tensor | None) -> Tensor:

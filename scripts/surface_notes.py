@@ -166,6 +166,22 @@ SECTIONS: list[dict[str, Any]] = [
         "ours": "fovea.optim.swa_utils",
         "absent": {"what its source imports": "cast deepcopy override"},
     },
+    {
+        "title": "torch.autograd",
+        "peer": "torch.autograd",
+        "ours": "fovea.autograd",
+        "absent": {_INSIDE: "has_torch_function handle_torch_function is_tensor_like is_view_replay_enabled "
+                   "is_multithreading_enabled kineto_available variable cast overload"},
+    },
+    {
+        "title": "torch.autograd.functional",
+        "peer": "torch.autograd.functional",
+        "ours": "fovea.autograd.functional",
+        "differ": {
+            "jacobian": 'strategy="forward-mode" also without vectorize, and with create_graph',
+            "jvp": "two backward passes, as in PyTorch's",
+        },
+    },
     *(
         {"title": f"keras.{name}", "peer": f"keras.{name}", "ours": f"fovea.keras.{name}", **more}
         for name, more in KERAS.items()

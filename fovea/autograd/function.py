@@ -1,151 +1,23 @@
-"""``fovea.autograd``: gradients on request, switching recording off, and functions with a gradient
-of their own.
-"""
+"""Functions with a gradient of their own."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fovea import dispatch
-from fovea.backward import backward as _backward
-from fovea.backward import grad
 from fovea.errors import GradientError
-from fovea.gradcheck import gradcheck, gradgradcheck
 from fovea.tape import FunctionNode
 from fovea.tensorbase import TensorBase
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = [
-    "Function",
-    "backward",
-    "enable_grad",
-    "grad",
-    "gradcheck",
-    "gradgradcheck",
-    "inference_mode",
-    "is_grad_enabled",
-    "no_grad",
-    "set_grad_enabled",
-]
+__all__ = ["Function", "FunctionCtx", "once_differentiable"]
 
 
-class _GradMode:
-    """A context manager and decorator that switches recording."""
-
-    def __init__(self, mode: bool) -> None:
-        self.mode = mode
-        self.before: list[bool] = []
-
-    def __enter__(self) -> None:
-        self.before.append(dispatch.set_grad_enabled(self.mode))
-
-    def __exit__(self, *exc: object) -> None:
-        dispatch.set_grad_enabled(self.before.pop())
-
-    def __call__(self, function: Callable[..., Any]) -> Any:
-        @functools.wraps(function)
-        def run(*args: Any, **kwargs: Any) -> Any:
-            with type(self)(*self._arguments()):
-                return function(*args, **kwargs)
-
-        return run
-
-    def _arguments(self) -> tuple[Any, ...]:
-        return (self.mode,)
-
-
-class no_grad(_GradMode):  # noqa: N801 - PyTorch's name
-    """Do not record what runs inside.
-
-    >>> import fovea
-    >>> x = fovea.ones(2, requires_grad=True)
-    >>> with fovea.no_grad():
-    ...     y = x * 2
-    >>> y.requires_grad
-    False
-    """
-
-    def __new__(cls, function: Any = None) -> Any:
-        made = object.__new__(cls)
-        if function is None:
-            return made
-        made.__init__()  # type: ignore[misc]
-        return made(function)
-
-    def __init__(self, function: Any = None) -> None:
-        super().__init__(False)
-
-    def _arguments(self) -> tuple[Any, ...]:
-        return ()
-
-
-class enable_grad(no_grad):  # noqa: N801 - PyTorch's name
-    """Record what runs inside, also within ``no_grad``."""
-
-    def __init__(self, function: Any = None) -> None:
-        _GradMode.__init__(self, True)
-
-
-class inference_mode(_GradMode):  # noqa: N801 - PyTorch's name
-    """Like ``no_grad``; ``inference_mode(False)`` leaves recording as it is."""
-
-    def __init__(self, mode: Any = True) -> None:
-        self.on = bool(mode)
-        super().__init__(False if self.on else dispatch.grad_enabled())
-
-    def _arguments(self) -> tuple[Any, ...]:
-        return (self.on,)
-
-
-class set_grad_enabled(_GradMode):  # noqa: N801 - PyTorch's name
-    """Switch recording on or off: at once, and as a context manager that switches back."""
-
-    def __init__(self, mode: bool) -> None:
-        super().__init__(bool(mode))
-        self.outer = dispatch.set_grad_enabled(self.mode)
-
-    def __enter__(self) -> None:
-        dispatch.set_grad_enabled(self.mode)
-
-    def __exit__(self, *exc: object) -> None:
-        dispatch.set_grad_enabled(self.outer)
-
-
-def is_grad_enabled() -> bool:
-    """Whether ops are being recorded.
-
-    >>> is_grad_enabled()
-    True
-    """
-    return dispatch.grad_enabled()
-
-
-def backward(
-    tensors: Any,
-    grad_tensors: Any = None,
-    retain_graph: bool | None = None,
-    create_graph: bool = False,
-    inputs: Any = None,
-) -> None:
-    """Sum the gradients of ``tensors`` into the leaves they came from."""
-
-    def listed(x: Any) -> Any:
-        return None if x is None else [x] if isinstance(x, TensorBase) else list(x)
-
-    _backward(
-        listed(tensors),
-        listed(grad_tensors),
-        retain_graph=retain_graph,
-        create_graph=create_graph,
-        inputs=listed(inputs),
-    )
-
-
-class _Context:
+class FunctionCtx:
     """What ``forward`` and ``backward`` of a custom function share."""
 
     needs_input_grad: tuple[bool, ...] = ()
@@ -228,7 +100,7 @@ class Function:
     @classmethod
     def apply(cls, *args: Any) -> Any:
         """Run ``forward`` and put the call on the tape."""
-        ctx = _Context()
+        ctx = FunctionCtx()
         inputs = [a if isinstance(a, TensorBase) else None for a in args]
         ctx.needs_input_grad = tuple(t is not None and t.requires_grad for t in inputs)
         separate = cls.setup_context is not Function.setup_context
@@ -244,7 +116,7 @@ class Function:
         return _attach(cls, ctx, inputs, out)
 
 
-def _attach(cls: type[Function], ctx: _Context, inputs: Sequence[Any], out: Any) -> Any:
+def _attach(cls: type[Function], ctx: FunctionCtx, inputs: Sequence[Any], out: Any) -> Any:
     """Give the outputs a node; an input returned as it is becomes a new tensor."""
     outputs = list(out) if isinstance(out, tuple) else [out]
     for i, t in enumerate(outputs):
@@ -260,7 +132,9 @@ def _attach(cls: type[Function], ctx: _Context, inputs: Sequence[Any], out: Any)
     return tuple(outputs) if isinstance(out, tuple) else outputs[0]
 
 
-def _materialized(cls: type[Function], ctx: _Context, outputs: Sequence[Any]) -> Callable[..., Any]:
+def _materialized(
+    cls: type[Function], ctx: FunctionCtx, outputs: Sequence[Any]
+) -> Callable[..., Any]:
     meta = [(t.shape, t.dtype) for t in outputs]
 
     def run(context: Any, *grads: Any) -> Any:
@@ -273,3 +147,52 @@ def _materialized(cls: type[Function], ctx: _Context, outputs: Sequence[Any]) ->
         return cls.backward(context, *grads)
 
     return run
+
+
+def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Say of a ``backward`` that its own gradient would be wrong: asking for it is an error.
+
+    ``backward`` runs without recording. What it returns may be used, but not differentiated.
+
+    >>> import fovea
+    >>> class Exp(Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.result = x.exp()
+    ...         return ctx.result
+    ...     @staticmethod
+    ...     @once_differentiable
+    ...     def backward(ctx, gy):
+    ...         return ctx.result * gy
+    >>> x = fovea.tensor(0.0, requires_grad=True)
+    >>> Exp.apply(x).backward()
+    >>> x.grad
+    tensor(1.)
+    """
+
+    @functools.wraps(backward)
+    def run(ctx: Any, *grad_outputs: Any) -> Any:
+        recording = dispatch.set_grad_enabled(False)
+        try:
+            out = backward(ctx, *grad_outputs)
+        finally:
+            dispatch.set_grad_enabled(recording)
+        roots = [g for g in grad_outputs if isinstance(g, TensorBase) and g.requires_grad]
+        if not (recording and roots):
+            return out
+        results = list(out) if isinstance(out, tuple) else [out]
+        fresh = [t.detach() if isinstance(t, TensorBase) else t for t in results]
+        made: list[Any] = [t for t in fresh if t is not None and t.dtype.is_floating_point]
+        node = FunctionNode("once_differentiable", _refuse, FunctionCtx(), roots, made)
+        for i, t in enumerate(made):
+            t._set_node(node, i)
+        return tuple(fresh) if isinstance(out, tuple) else fresh[0]
+
+    return run
+
+
+def _refuse(ctx: Any, *grads: Any) -> NoReturn:
+    raise GradientError(
+        "trying to differentiate twice a function that was marked with @once_differentiable.",
+        fix="write its backward in recorded operations, and take the mark off",
+    )

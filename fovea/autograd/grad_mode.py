@@ -1,0 +1,108 @@
+"""Switching recording on and off."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from fovea import dispatch
+
+__all__ = [
+    "enable_grad",
+    "inference_mode",
+    "is_grad_enabled",
+    "no_grad",
+    "set_grad_enabled",
+]
+
+
+class _GradMode:
+    """A context manager and decorator that switches recording."""
+
+    def __init__(self, mode: bool) -> None:
+        self.mode = mode
+        self.before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self.before.append(dispatch.set_grad_enabled(self.mode))
+
+    def __exit__(self, *exc: object) -> None:
+        dispatch.set_grad_enabled(self.before.pop())
+
+    def __call__(self, function: Callable[..., Any]) -> Any:
+        @functools.wraps(function)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with type(self)(*self._arguments()):
+                return function(*args, **kwargs)
+
+        return run
+
+    def _arguments(self) -> tuple[Any, ...]:
+        return (self.mode,)
+
+
+class no_grad(_GradMode):  # noqa: N801 - PyTorch's name
+    """Do not record what runs inside.
+
+    >>> import fovea
+    >>> x = fovea.ones(2, requires_grad=True)
+    >>> with fovea.no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+
+    def __new__(cls, function: Any = None) -> Any:
+        made = object.__new__(cls)
+        if function is None:
+            return made
+        made.__init__()  # type: ignore[misc]
+        return made(function)
+
+    def __init__(self, function: Any = None) -> None:
+        super().__init__(False)
+
+    def _arguments(self) -> tuple[Any, ...]:
+        return ()
+
+
+class enable_grad(no_grad):  # noqa: N801 - PyTorch's name
+    """Record what runs inside, also within ``no_grad``."""
+
+    def __init__(self, function: Any = None) -> None:
+        _GradMode.__init__(self, True)
+
+
+class inference_mode(_GradMode):  # noqa: N801 - PyTorch's name
+    """Like ``no_grad``; ``inference_mode(False)`` leaves recording as it is."""
+
+    def __init__(self, mode: Any = True) -> None:
+        self.on = bool(mode)
+        super().__init__(False if self.on else dispatch.grad_enabled())
+
+    def _arguments(self) -> tuple[Any, ...]:
+        return (self.on,)
+
+
+class set_grad_enabled(_GradMode):  # noqa: N801 - PyTorch's name
+    """Switch recording on or off: at once, and as a context manager that switches back."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__(bool(mode))
+        self.outer = dispatch.set_grad_enabled(self.mode)
+
+    def __enter__(self) -> None:
+        dispatch.set_grad_enabled(self.mode)
+
+    def __exit__(self, *exc: object) -> None:
+        dispatch.set_grad_enabled(self.outer)
+
+
+def is_grad_enabled() -> bool:
+    """Whether ops are being recorded.
+
+    >>> is_grad_enabled()
+    True
+    """
+    return dispatch.grad_enabled()
