@@ -37,6 +37,7 @@ class KerasTensor:
     """
 
     keras_history: History
+    __array_ufunc__ = None  # so that ``array + symbolic`` asks the symbolic tensor
 
     def __init__(self, shape: Any, dtype: Any = "float32", name: str | None = None) -> None:
         self.shape: Shape = tuple(None if d is None else int(d) for d in shape)
@@ -77,46 +78,34 @@ class KerasTensor:
     def __len__(self) -> int:
         raise self._refuse("measured with len()")
 
-    def _operate(self, operation: str, *others: Any, reflected: bool = False) -> Any:
-        from fovea.keras.layers.operator import Operator
 
-        return Operator.apply(operation, self, *others, reflected=reflected)
+_UNARY = {"neg": "negative", "abs": "absolute", "invert": "logical_not"}
+_BINARY = {
+    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "true_divide",
+    "floordiv": "floor_divide", "mod": "mod", "pow": "power", "matmul": "matmul",
+    "and": "logical_and", "or": "logical_or", "xor": "logical_xor",
+}  # fmt: skip
+_COMPARISONS = {
+    "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "ne": "not_equal",
+    "getitem": "get_item",
+}  # fmt: skip
 
-    def __add__(self, other: Any) -> Any:
-        return self._operate("add", other)
 
-    def __radd__(self, other: Any) -> Any:
-        return self._operate("add", other, reflected=True)
+def _operator(function: str, reflected: bool = False) -> Any:
+    """An operator of symbolic tensors: a call of a function of ``keras.ops``."""
 
-    def __sub__(self, other: Any) -> Any:
-        return self._operate("subtract", other)
+    def operate(self: Any, *others: Any) -> Any:
+        from fovea.keras import ops
 
-    def __rsub__(self, other: Any) -> Any:
-        return self._operate("subtract", other, reflected=True)
+        return getattr(ops, function)(*((*others, self) if reflected else (self, *others)))
 
-    def __mul__(self, other: Any) -> Any:
-        return self._operate("multiply", other)
+    return operate
 
-    def __rmul__(self, other: Any) -> Any:
-        return self._operate("multiply", other, reflected=True)
 
-    def __truediv__(self, other: Any) -> Any:
-        return self._operate("divide", other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return self._operate("divide", other, reflected=True)
-
-    def __pow__(self, other: Any) -> Any:
-        return self._operate("power", other)
-
-    def __matmul__(self, other: Any) -> Any:
-        return self._operate("matmul", other)
-
-    def __neg__(self) -> Any:
-        return self._operate("negative")
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._operate("get_item", index)
+for _name, _function in (_UNARY | _BINARY | _COMPARISONS).items():
+    setattr(KerasTensor, f"__{_name}__", _operator(_function))
+for _name, _function in _BINARY.items():
+    setattr(KerasTensor, f"__r{_name}__", _operator(_function, reflected=True))
 
 
 def is_keras_tensor(x: Any) -> bool:

@@ -25,7 +25,6 @@ from fovea.keras.layers.normalization import (
     GroupNormalization,
     LayerNormalization,
 )
-from fovea.keras.layers.operator import Operator
 from fovea.keras.layers.pooling import (
     AveragePooling2D,
     AvgPool2D,
@@ -98,7 +97,6 @@ __all__ = [
     "ModuleWrapper",
     "Multiply",
     "Normalization",
-    "Operator",
     "PReLU",
     "Permute",
     "ReLU",

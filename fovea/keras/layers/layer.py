@@ -76,6 +76,7 @@ class Layer(Weights):
     keras_module: ClassVar[str] = "keras.layers"
     takes_integers: ClassVar[bool] = False  # else integer inputs are cast to the layer's dtype
     casts_weights: ClassVar[bool] = True  # else ``call`` takes them in float32 as they are
+    is_operation: ClassVar[bool] = False  # a call of a function of ``keras.ops``
     training: Any
     built: bool
     _call_arguments: ClassVar[tuple[str, ...]] = ()

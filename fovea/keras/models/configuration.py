@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from fovea.errors import ArgumentError
-from fovea.keras.keras_tensor import KerasTensor, Node
+from fovea.keras.keras_tensor import KerasTensor
 from fovea.keras.objects import deserialize_keras_object, serialize_keras_object
+from fovea.keras.ops.operations import Operation, operation_entry
+from fovea.keras.ops.symbolic import FunctionCall
 from fovea.keras.tree import map_structure
 
 __all__ = [
@@ -25,13 +27,15 @@ def functional_config(model: Any) -> dict[str, Any]:
     numbers = _node_numbers(graph)
     entries = []
     for layer in graph.layers:
-        entry = serialize_keras_object(layer)
+        nodes = [n for n in layer._inbound_nodes if id(n) in numbers and not n.is_input]
+        calls = [(node.args, node.kwargs) for node in nodes]
+        known = operation_entry(layer) if isinstance(layer, FunctionCall) else None
+        if known is None:
+            entry = serialize_keras_object(layer)
+        else:
+            entry, calls = known[0], [(known[1], {})]
         entry["name"] = layer.name
-        entry["inbound_nodes"] = [
-            _node_config(node, numbers)
-            for node in layer._inbound_nodes
-            if id(node) in numbers and not node.is_input
-        ]
+        entry["inbound_nodes"] = [_node_config(*call, numbers) for call in calls]
         entries.append(entry)
 
     def place(t: KerasTensor) -> list[Any]:
@@ -61,7 +65,7 @@ def _node_numbers(graph: Any) -> dict[int, int]:
     return numbers
 
 
-def _node_config(node: Node, numbers: dict[int, int]) -> dict[str, Any]:
+def _node_config(args: Any, kwargs: Any, numbers: dict[int, int]) -> dict[str, Any]:
     def written(value: Any) -> Any:
         if not isinstance(value, KerasTensor):
             return serialize_keras_object(value)
@@ -71,8 +75,8 @@ def _node_config(node: Node, numbers: dict[int, int]) -> dict[str, Any]:
         return {"class_name": "__keras_tensor__", "config": config}
 
     return {
-        "args": [map_structure(written, a) for a in node.args],
-        "kwargs": {k: map_structure(written, v) for k, v in node.kwargs.items()},
+        "args": [map_structure(written, a) for a in args],
+        "kwargs": {k: map_structure(written, v) for k, v in kwargs.items()},
     }
 
 
@@ -85,7 +89,7 @@ def functional_from_config(cls: Any, config: dict[str, Any], custom_objects: Any
     layers: dict[str, Any] = {}
     waiting: list[tuple[str, int, dict[str, Any]]] = []
     for entry in config["layers"]:
-        layer = deserialize_keras_object(entry, custom_objects)
+        layer = Operation.read(entry) or deserialize_keras_object(entry, custom_objects)
         name = str(entry.get("name", getattr(layer, "name", "")))
         layers[name] = layer
         waiting.extend((name, i, node) for i, node in enumerate(entry.get("inbound_nodes", ())))

@@ -92,10 +92,15 @@ class Model(Trainer):
 
     @property
     def layers(self) -> list[Any]:
-        """The layers, in order."""
+        """The layers, in order; calls of ``keras.ops`` are not among them."""
         if self.__dict__.get("_graph") is not None:
-            return list(self._graph.layers)
+            return [layer for layer in self._graph.layers if not layer.is_operation]
         return [m for m in _flat_children(self) if isinstance(m, Layer)]
+
+    @property
+    def operations(self) -> list[Any]:
+        """The layers and the calls of ``keras.ops``, in order."""
+        return list(self._graph.layers) if self.__dict__.get("_graph") is not None else self.layers
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
         """A layer by its name, or by its number.

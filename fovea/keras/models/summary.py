@@ -41,8 +41,9 @@ def print_summary(
     length = line_length or min(length, shutil.get_terminal_size().columns - 4)
     widths = _column_widths(stops, length)
     fields = _Fields(graph if branched else None, expand_nested, show_trainable)
-    first, last = _range(model.layers, layer_range)
-    rows = [row for layer in model.layers[first:last] for row in fields.rows(layer)]
+    layers = model.layers if type(model).__name__ == "Sequential" else model.operations
+    first, last = _range(layers, layer_range)
+    rows = [row for layer in layers[first:last] for row in fields.rows(layer)]
     lines = [f'Model: "{model.name}"', *_table(header, rows, widths, align), *_totals(model)]
     text = "\n".join(lines) + "\n"
     if print_fn is None:

@@ -12,9 +12,9 @@ from fovea.keras.ops.symbolic import symbolic
 __all__ = [
     "all", "any", "arange", "argmax", "argmin", "argsort", "average", "broadcast_to",
     "concatenate", "count_nonzero", "cumprod", "cumsum", "diag", "dot", "einsum", "expand_dims",
-    "eye", "flip", "full", "full_like", "hstack", "identity", "linspace", "logsumexp", "matmul",
-    "max", "mean", "median", "meshgrid", "min", "moveaxis", "norm", "ones", "ones_like", "outer",
-    "pad", "prod", "ravel", "repeat", "reshape", "roll", "shape", "size", "sort", "split",
+    "eye", "flip", "full", "full_like", "get_item", "hstack", "identity", "linspace", "logsumexp",
+    "matmul", "max", "mean", "median", "meshgrid", "min", "moveaxis", "norm", "ones", "ones_like",
+    "outer", "pad", "prod", "ravel", "repeat", "reshape", "roll", "shape", "size", "sort", "split",
     "squeeze", "stack", "std", "sum", "swapaxes", "take", "take_along_axis", "tensordot", "tile",
     "trace", "transpose", "tril", "triu", "unstack", "var", "vstack", "zeros", "zeros_like",
 ]  # fmt: skip
@@ -25,6 +25,12 @@ def _reduced(f: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     axes = tuple(range(x.ndim)) if axis is None else axis
     axes = (axes,) if isinstance(axes, int) else tuple(axes)
     return f(x, axes, keepdim=keepdims) if axes else f(x)
+
+
+@symbolic
+def get_item(x: Any, key: Any) -> Any:
+    """``x[key]``; a list of indices stands for a tuple of them, as in files."""
+    return tensor(x)[tuple(key) if isinstance(key, list) else key]
 
 
 @symbolic

@@ -1,0 +1,155 @@
+"""Calls of ``keras.ops`` on symbolic tensors, in files of Keras's and of fovea's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fovea import keras as fk
+from fovea.keras.ops.operations import _BY_CLASS, _BY_FUNCTION
+from fovea.keras.ops.symbolic import FUNCTIONS
+
+from .compare import data
+
+# Calls of ``keras.ops`` on symbolic x, y (None, 4) and z (None, 3, 4).
+CALLS: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
+    "operators": lambda ops, x, y, z: (
+        (2 - x) * y / 3 + (-x) ** 2 - abs(y) % 2 + y // 0.5 + 1 / (x + 5) + 2.0 ** (x @ W) @ W.T
+    ),
+    "comparisons": lambda ops, x, y, z: ops.cast(
+        ((x > y) & ~(x >= 0.5)) | (x < 0.1) ^ (y <= 0.3) | (x != y), "float32"
+    ),
+    "array first": lambda ops, x, y, z: (
+        ops.add(W[:, 0], x) + ops.matmul(np.eye(3, dtype="f4"), z)[:, 0]
+    ),
+    "items": lambda ops, x, y, z: [x[:, 1:3], z[:, 0], z[..., -1], z[:, None, ::2, 0]],
+    "reductions": lambda ops, x, y, z: [
+        ops.sum(z, axis=(1, 2)), ops.mean(z, axis=1, keepdims=True), ops.max(z, axis=-1),
+        ops.min(z, axis=1), ops.prod(z, axis=-1), ops.std(z, axis=2), ops.var(z, axis=1),
+        ops.logsumexp(z, axis=1), ops.any(z > 0, axis=1), ops.all(z > 0, axis=1),
+        ops.argmax(z, axis=1), ops.argmin(z, axis=-1), ops.cumsum(z, axis=1), ops.norm(x, axis=-1),
+        ops.median(z, axis=1), ops.average(z, axis=1),
+    ],
+    "shapes": lambda ops, x, y, z: [
+        ops.reshape(z, (-1, 12)), ops.transpose(z, (0, 2, 1)), ops.expand_dims(x, 1),
+        ops.squeeze(ops.expand_dims(x, -1), -1), ops.swapaxes(z, 1, 2), ops.moveaxis(z, 1, -1),
+        ops.flip(z, axis=1), ops.repeat(x, 2, axis=1), ops.tile(x, (1, 2)), ops.roll(x, 1, axis=1),
+        ops.pad(x, [[0, 0], [1, 2]]), ops.pad(x, ((0, 0), (1, 1)), constant_values=3.0),
+        ops.concatenate([x, y], axis=1), ops.stack([x, y], axis=1), ops.hstack([x, y]),
+        *ops.split(x, 2, axis=1), *ops.unstack(z, axis=1), ops.take(x, [0, 2], axis=1),
+        ops.tril(z), ops.zeros_like(x), ops.ones_like(x),
+    ],
+    "products": lambda ops, x, y, z: [
+        ops.matmul(z, ops.transpose(z, (0, 2, 1))), ops.einsum("bi,bji->bj", x, z),
+        ops.tensordot(z, W, axes=[[2], [0]]), ops.dot(x, W),
+    ],
+    "elementwise": lambda ops, x, y, z: [
+        ops.exp(x), ops.log1p(abs(x)), ops.sqrt(abs(x)), ops.tanh(x), ops.sin(x), ops.erf(x),
+        ops.clip(x, -0.5, 0.5), ops.maximum(x, y), ops.where(x > 0, x, y), ops.sign(x),
+        ops.logical_and(x > 0, y > 0), ops.isnan(x), ops.round(x), ops.floor(x), ops.square(x),
+        ops.rsqrt(abs(x) + 1), ops.nan_to_num(x), ops.arctan2(x, y), ops.abs(x),
+    ],
+    "networks": lambda ops, x, y, z: [
+        ops.relu(x), ops.softmax(x), ops.sigmoid(x), ops.gelu(x, approximate=False), ops.silu(x),
+        ops.leaky_relu(x, negative_slope=0.1), ops.elu(x), ops.selu(x), ops.log_softmax(x, axis=-1),
+        ops.softplus(x), ops.one_hot(ops.argmax(x, -1), 4), *ops.moments(z, axes=[1]),
+        ops.hard_sigmoid(x), ops.relu6(x), ops.celu(x), ops.normalize(x, axis=-1),
+        ops.stop_gradient(x), *ops.top_k(x, 2),
+    ],
+}  # fmt: skip
+W = data((4, 4), seed=7)
+
+
+def model(keras: Any, make: Callable[..., Any]) -> Any:
+    x, y, z = keras.Input((4,)), keras.Input((4,)), keras.Input((3, 4))
+    return keras.Model([x, y, z], make(keras.ops, x, y, z))
+
+
+def results(found: Any) -> list[Any]:
+    flat = found if isinstance(found, list | tuple) else [found]
+    return [np.asarray(t.detach().numpy()) for t in flat]
+
+
+INPUTS = [data((5, 4)), data((5, 4), seed=1), data((5, 3, 4), seed=2)]
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_both_ways(keras: Any, name: str, tmp_path: Path) -> None:
+    """Models of calls: same shapes and values here and there, and each reads the other's file."""
+    ours, theirs = model(fk, CALLS[name]), model(keras, CALLS[name])
+    assert [t.shape for t in ours.outputs] == [t.shape for t in theirs.outputs]
+    assert [t.dtype for t in ours.outputs] == [t.dtype for t in theirs.outputs]
+    want = results(theirs(INPUTS))
+    ours.save(tmp_path / "ours.keras")
+    theirs.save(tmp_path / "theirs.keras")
+    found = {
+        "ours": ours,
+        "theirs read here": fk.models.load_model(tmp_path / "theirs.keras"),
+        "ours read there": keras.models.load_model(tmp_path / "ours.keras"),
+        "ours read here": fk.models.load_model(tmp_path / "ours.keras"),
+    }
+    for how, m in found.items():
+        for a, b in zip(results(m(INPUTS)), want, strict=True):
+            np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6, err_msg=how)
+
+
+def test_files_say_what_kerass_say(keras: Any) -> None:
+    """The entries of layers are the same: classes, configs, nodes."""
+
+    def entries(k: Any) -> Any:
+        k.utils.clear_session()
+        found = json.loads(model(k, CALLS["operators"]).to_json())["config"]["layers"]
+        return [e for e in found if e["class_name"] != "InputLayer"]
+
+    for a, b in zip(entries(fk), entries(keras), strict=True):
+        assert a["config"] == b["config"] and a["class_name"] == b["class_name"]
+        assert (a["module"], a["registered_name"]) == (b["module"], b["registered_name"])
+        for mine, yours in zip(a["inbound_nodes"], b["inbound_nodes"], strict=True):
+            assert json.dumps(mine["kwargs"]) == json.dumps(yours["kwargs"])
+            if "__numpy__" not in json.dumps([mine, yours]):
+                assert mine["args"] == yours["args"]
+
+
+def test_the_table_is_kerass(keras: Any) -> None:
+    """Every class is one of Keras's, whose call takes the arguments that the table says."""
+    import importlib
+    import inspect
+
+    assert len(_BY_CLASS) == len(_BY_FUNCTION)
+    for (module, cls), function in _BY_CLASS.items():
+        there = getattr(importlib.import_module(f"keras.src.ops.{module}"), cls, None)
+        assert there is not None, cls
+        takes = list(inspect.signature(there.call).parameters)[1:]
+        assert [p for p in takes if p != "kwargs"] == list(_BY_FUNCTION[function][1]), function
+
+
+def test_the_table_fits_the_functions() -> None:
+    """A function that is there has the arguments that files name."""
+    import inspect
+
+    for name, function in FUNCTIONS.items():
+        if name not in _BY_FUNCTION:
+            continue
+        own = inspect.signature(function).parameters
+        assert all(place in own for place in _BY_FUNCTION[name][1]), name
+
+
+def test_an_operation_called_twice(keras: Any, tmp_path: Path) -> None:
+    x = keras.Input((4,))
+    square = type(keras.Model(x, keras.ops.square(x)).operations[-1])()
+    theirs = keras.Model(x, square(square(x)))
+    theirs.save(tmp_path / "m.keras")
+    ours = fk.models.load_model(tmp_path / "m.keras")
+    np.testing.assert_allclose(results(ours(INPUTS[0]))[0], INPUTS[0] ** 4, rtol=1e-5)
+
+
+def test_integers_stay_integers() -> None:
+    x = fk.Input((2,), dtype="int64")
+    m = fk.Model(x, x + 2**53)
+    big = np.array([[1, 2]], dtype="int64")
+    assert m(big).tolist() == [[2**53 + 1, 2**53 + 2]]
