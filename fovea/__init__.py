@@ -43,6 +43,8 @@ from fovea.dtypes import DType as dtype
 from fovea.dtypes import (
     bfloat16,
     can_cast,
+    complex64,
+    complex128,
     finfo,
     float16,
     float32,
@@ -58,6 +60,21 @@ from fovea.dtypes import (
     uint8,
 )
 from fovea.dtypes import bool_ as bool
+from fovea.functions.complex_numbers import (
+    angle,
+    conj,
+    conj_physical,
+    imag,
+    isreal,
+    polar,
+    real,
+    resolve_conj,
+    resolve_neg,
+    sgn,
+    view_as_complex,
+    view_as_real,
+)
+from fovea.functions.complex_numbers import complex_ as complex
 from fovea.functions.creation import (
     arange,
     as_tensor,
@@ -337,7 +354,6 @@ from fovea.functions.special import (
     hypot,
     isneginf,
     isposinf,
-    isreal,
     lcm,
     ldexp,
     lgamma,
@@ -353,6 +369,7 @@ from fovea.functions.special import (
     sinc,
     xlogy,
 )
+from fovea.functions.spectra import istft, stft
 from fovea.functions.statistics import (
     aminmax,
     corrcoef,
@@ -397,11 +414,12 @@ if TYPE_CHECKING:
 
 absolute, subtract, multiply, divide, true_divide, negative = abs, sub, mul, div, div, neg
 clip, concat, concatenate, swapaxes, moveaxis = clamp, cat, cat, transpose, movedim
-swapdims, row_stack, trapz, ger, fix, sgn = transpose, vstack, trapezoid, outer, trunc, sign
+swapdims, row_stack, trapz, ger, fix = transpose, vstack, trapezoid, outer, trunc
 split_with_sizes, greater, greater_equal, less, less_equal, not_equal = split, gt, ge, lt, le, ne
 arccos, arccosh, arcsin, arcsinh, arctan, arctanh = acos, acosh, asin, asinh, atan, atanh
 arctan2 = atan2
 strided = "strided"  # the only layout
+cfloat, cdouble = complex64, complex128
 double, float, half, long, int, short = float64, float32, float16, int64, int32, int16
 
 _LAZY = (
@@ -464,7 +482,7 @@ def is_floating_point(input: Tensor) -> Any:
 
 
 def is_complex(input: Tensor) -> Any:
-    """Whether the elements are complex numbers: fovea has none."""
+    """Whether the elements are complex numbers."""
     return input.is_complex()
 
 

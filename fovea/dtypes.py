@@ -13,6 +13,8 @@ __all__ = [
     "bfloat16",
     "bool_",
     "can_cast",
+    "complex64",
+    "complex128",
     "finfo",
     "float16",
     "float32",
@@ -30,7 +32,7 @@ __all__ = [
     "uint8",
 ]
 
-BOOL, INTEGER, FLOAT = 0, 1, 2
+BOOL, INTEGER, FLOAT, COMPLEX = 0, 1, 2, 3
 
 
 class DType:
@@ -40,10 +42,21 @@ class DType:
         name: the name, as in NumPy (``"float32"``).
         itemsize: bytes an element.
         numpy: the NumPy dtype with the same bytes (``ml_dtypes`` supplies bfloat16).
-        category: 0 bool, 1 integer, 2 float: the order in which categories win a promotion.
+        category: 0 bool, 1 integer, 2 float, 3 complex: the order in which categories win a
+            promotion.
+        is_floating_point, is_complex: the kind; ``is_inexact``: either, what can have gradients.
     """
 
-    __slots__ = ("category", "is_floating_point", "is_signed", "itemsize", "name", "numpy")
+    __slots__ = (
+        "category",
+        "is_complex",
+        "is_floating_point",
+        "is_inexact",
+        "is_signed",
+        "itemsize",
+        "name",
+        "numpy",
+    )
 
     def __init__(self, name: str, numpy_type: Any, category: int) -> None:
         self.name = name
@@ -51,6 +64,8 @@ class DType:
         self.itemsize: int = self.numpy.itemsize
         self.category = category
         self.is_floating_point = category == FLOAT
+        self.is_complex = category == COMPLEX
+        self.is_inexact = category >= FLOAT
         self.is_signed = name not in ("bool", "uint8")
 
     def __repr__(self) -> str:
@@ -68,9 +83,13 @@ class DType:
     def __deepcopy__(self, memo: dict[int, Any]) -> DType:
         return self
 
-    @property
-    def is_complex(self) -> bool:
-        return False
+    def to_real(self) -> DType:
+        """The type of a complex type's parts; itself otherwise."""
+        return _REAL.get(self, self)
+
+    def to_complex(self) -> DType:
+        """The complex type whose parts hold this type's values."""
+        return self if self.is_complex else complex128 if self is float64 else complex64
 
     def to_numpy(self) -> np.dtype[Any]:
         return self.numpy
@@ -86,9 +105,16 @@ float16: Final = DType("float16", np.float16, FLOAT)
 bfloat16: Final = DType("bfloat16", ml_dtypes.bfloat16, FLOAT)
 float32: Final = DType("float32", np.float32, FLOAT)
 float64: Final = DType("float64", np.float64, FLOAT)
+complex64: Final = DType("complex64", np.complex64, COMPLEX)
+complex128: Final = DType("complex128", np.complex128, COMPLEX)
 
+# The types that kernels are made for. Complex numbers run as NumPy, where an op offers them.
 ALL: Final = (bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64)
-_BY_NAME: Final = {d.name: d for d in ALL} | {
+COMPLEX_TYPES: Final = (complex64, complex128)
+_REAL: Final = {complex64: float32, complex128: float64}
+_BY_NAME: Final = {d.name: d for d in (*ALL, *COMPLEX_TYPES)} | {
+    "cfloat": complex64,
+    "cdouble": complex128,
     "float": float32,
     "double": float64,
     "half": float16,
@@ -96,7 +122,7 @@ _BY_NAME: Final = {d.name: d for d in ALL} | {
     "int": int32,
     "short": int16,
 }
-_BY_NUMPY: Final = {d.numpy: d for d in ALL}
+_BY_NUMPY: Final = {d.numpy: d for d in (*ALL, *COMPLEX_TYPES)}
 _BY_PYTHON: Final[dict[Any, DType]] = {bool: bool_, int: int64}
 
 _default = float32
@@ -135,6 +161,8 @@ def as_dtype(value: Any) -> DType:
             return found
     elif value is float:
         return _default
+    elif value is complex:
+        return _default.to_complex()
     elif value in _BY_PYTHON:
         return _BY_PYTHON[value]
     try:
@@ -144,10 +172,12 @@ def as_dtype(value: Any) -> DType:
         raise TypeError(f"{value!r} is not an element type fovea has; it has {names}.") from None
 
 
-def of_scalar(value: bool | int | float) -> DType:
+def of_scalar(value: bool | int | float | complex) -> DType:
     """The type a Python number takes on its own."""
     if isinstance(value, bool):
         return bool_
+    if isinstance(value, complex):
+        return _default.to_complex()
     return int64 if isinstance(value, int) else _default
 
 
@@ -162,6 +192,9 @@ def promote_types(a: DType, b: DType) -> DType:
     """
     if a is b:
         return a
+    if COMPLEX in (a.category, b.category):
+        wide = a.to_real() is float64 or b.to_real() is float64
+        return complex128 if wide else complex64
     if a.category != b.category:
         return a if a.category > b.category else b
     if a.category == FLOAT:
@@ -177,13 +210,16 @@ def promote_types(a: DType, b: DType) -> DType:
 def result_type(dimensioned: DType | None, zero_d: DType | None, scalar: DType | None) -> DType:
     """Promotion by priority: tensors with dimensions, then 0-d tensors, then Python numbers.
 
-    A lower priority only changes the result if its category (bool < integer < float) is higher.
+    A lower priority only changes the result if its category (bool < integer < float < complex) is
+    higher; what becomes complex keeps the precision that it has.
     """
     result: DType | None = None
     for candidate in (dimensioned, zero_d, scalar):
         if candidate is None:
             continue
         if result is None or candidate.category > result.category:
+            if result is not None and candidate.is_complex and result.is_floating_point:
+                candidate = result.to_complex()
             result = candidate
     assert result is not None
     return result
@@ -193,8 +229,8 @@ def can_cast(source: Any, target: Any) -> bool:
     """Whether in-place results of type ``source`` may be stored as ``target`` (category must not
     fall).
 
-    >>> can_cast(float32, float16), can_cast(float32, int32)
-    (True, False)
+    >>> can_cast(float32, float16), can_cast(float32, int32), can_cast(complex64, float32)
+    (True, False, False)
     """
     return as_dtype(source).category <= as_dtype(target).category
 

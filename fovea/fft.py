@@ -1,23 +1,63 @@
-"""``fovea.fft``: what of ``torch.fft`` needs no complex numbers, which fovea does not have.
-
-Asking for a transform says so. (NumPy's serve on the CPU: ``np.fft.rfft2(x.numpy())``.)
-"""
+"""``fovea.fft``: Fourier transforms under the names of ``torch.fft``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fovea import dtypes
 from fovea.functions.creation import finish, from_array
 from fovea.functions.shaping import roll
+from fovea.functions.spectra import (
+    fft,
+    fft2,
+    fftn,
+    hfft,
+    hfft2,
+    hfftn,
+    ifft,
+    ifft2,
+    ifftn,
+    ihfft,
+    ihfft2,
+    ihfftn,
+    irfft,
+    irfft2,
+    irfftn,
+    rfft,
+    rfft2,
+    rfftn,
+)
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["fftfreq", "fftshift", "ifftshift", "rfftfreq"]
+__all__ = [
+    "fft",
+    "fft2",
+    "fftfreq",
+    "fftn",
+    "fftshift",
+    "hfft",
+    "hfft2",
+    "hfftn",
+    "ifft",
+    "ifft2",
+    "ifftn",
+    "ifftshift",
+    "ihfft",
+    "ihfft2",
+    "ihfftn",
+    "irfft",
+    "irfft2",
+    "irfftn",
+    "rfft",
+    "rfft2",
+    "rfftfreq",
+    "rfftn",
+]
 
 
 def _dims(input: Tensor, dim: Any) -> tuple[int, ...]:
@@ -64,12 +104,3 @@ def rfftfreq(
 ) -> Tensor:
     """The frequencies of a transform of ``n`` real samples, ``d`` apart."""
     return _frequencies(np.fft.rfftfreq(n, d), dtype, requires_grad)
-
-
-def __getattr__(name: str) -> NoReturn:
-    if "fft" in name:
-        raise AttributeError(
-            f"fovea.fft.{name}: Fourier transforms are complex, and fovea has no complex numbers; "
-            f"use np.fft.{name}(x.numpy())."
-        )
-    raise AttributeError(f"module 'fovea.fft' has no attribute {name!r}")

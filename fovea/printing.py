@@ -72,7 +72,8 @@ def format_tensor(t: Tensor, name: str = "tensor") -> str:
 
 def _notes(t: Tensor) -> list[str]:
     notes = []
-    if t.dtype not in (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool_) or (
+    plain = dtypes.get_default_dtype()
+    if t.dtype not in (plain, plain.to_complex(), dtypes.int64, dtypes.bool_) or (
         t.numel() == 0 and t.dtype is not dtypes.get_default_dtype()
     ):
         notes.append(f"dtype={t.dtype}")
@@ -100,8 +101,13 @@ def _formatter(values: np.ndarray[Any, Any]) -> Callable[[Any], str]:
     if values.dtype.kind in "iu":
         width = max(len(str(int(v))) for v in values.flat)
         return lambda v: f"{int(v):>{width}}"
-    write = _float_writer(np.asarray(values, np.float64))
-    width = max(len(write(float(v))) for v in values.flat)
+    if values.dtype.kind == "c":
+        re, im = _formatter(values.real), _formatter(np.abs(values.imag))
+        return lambda v: f"{re(v.real)}{'-' if np.signbit(v.imag) else '+'}{im(abs(v.imag))}j"
+    values = np.asarray(values, np.float64)
+    write = _float_writer(values)
+    plain = bool((np.isfinite(values) & (values != 0)).any())
+    width = max(len(write(float(v))) for v in values.flat) if plain else 0
     return lambda v: f"{write(float(v)):>{width}}"
 
 

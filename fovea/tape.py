@@ -144,8 +144,8 @@ class OpNode(Node):
         if dispatch.grad_enabled() and name in self.op.outputs and name not in self.op.inputs:
             alias = t._alias()
             alias._set_node(self, self.op.outputs.index(name))
-            return alias
-        return t
+            t = alias
+        return t.conj() if t.dtype.is_complex else t  # see fovea.ops.complex_numbers
 
     def shape(self, i: int) -> tuple[int, ...]:
         """The shape of input ``i``."""
@@ -248,7 +248,7 @@ def record(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, out: Any) -> No
     outputs = out if isinstance(out, tuple) else (out,)
     node = OpNode(op, inputs, attrs, outputs)
     for i, t in enumerate(outputs):
-        if t.dtype.is_floating_point:
+        if t.dtype.is_inexact:
             t._set_node(node, i)
 
 
@@ -296,6 +296,7 @@ def gradient_of_decomposition(op: Op, node: OpNode, grads: tuple[Any, ...]) -> t
     for name in op.inputs:
         value = getattr(node, name)
         flat.extend(value) if isinstance(value, tuple) else flat.append(value)
+    flat = [t.conj() if t is not None and t.dtype.is_complex else t for t in flat]
     needed = node.needed or tuple(e is not None for e in node.edges)
     from fovea.backward import grad
 

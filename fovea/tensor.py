@@ -98,8 +98,8 @@ class Tensor(Methods, TensorBase):
         return self.dtype.is_floating_point
 
     def is_complex(self) -> bool:
-        """Whether the elements are complex numbers: fovea has none."""
-        return False
+        """Whether the elements are complex numbers."""
+        return self.dtype.is_complex
 
     @property
     def is_cuda(self) -> bool:
@@ -175,8 +175,11 @@ class Tensor(Methods, TensorBase):
     def __float__(self) -> float:
         return float(self.item())
 
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
     def __index__(self) -> int:
-        if self.dtype.is_floating_point or self.numel() != 1:
+        if self.dtype.is_inexact or self.numel() != 1:
             raise TypeError(f"only one-element integer tensors can index, got {describe(self)}.")
         return int(self.item())
 

@@ -172,9 +172,10 @@ class TensorBase:
             raise GradientError(
                 "requires_grad can be switched off only on leaf tensors.", fix="use y = x.detach()"
             )
-        if value and not self.dtype.is_floating_point:
+        if value and not self.dtype.is_inexact:
             raise DTypeError(
-                f"only floating-point tensors can require gradients, this is {self.dtype.name}."
+                "only floating-point and complex tensors can require gradients, this is "
+                f"{self.dtype.name}."
             )
         if self.is_leaf:
             watching.touch()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-_COMPLEX = "fovea has no complex numbers"
+_LAZY = "conjugation is never put off"
 _QUANTIZED = "PyTorch's old quantized tensors"
 _SPARSE = "fovea has no sparse tensors"
 _INSIDE = "PyTorch's own inside: engines, scripts, symbols, twins for graphs"
@@ -26,8 +26,8 @@ _DIFFER_TORCH = {
     "set_default_device": "takes the CPU only: eager tensors live there",
     "set_float32_matmul_precision": "accepted; products of float32 are always computed in float32",
     "use_deterministic_algorithms": "accepted; results never depend on the number of threads",
-    "is_complex": "always False",
-    "isreal": "always True",
+    **dict.fromkeys(("real", "imag", "view_as_real", "view_as_complex"), "a copy, not a view"),
+    **dict.fromkeys(("conj", "resolve_conj", "resolve_neg"), "conjugation is never put off"),
 }
 
 _BACKENDS = "for other backends"
@@ -72,7 +72,7 @@ SECTIONS: list[dict[str, Any]] = [
         "ours": "fovea",
         "differ": _DIFFER_TORCH,
         "absent": {
-            _COMPLEX: "angle complex conj* polar real imag view_as_* resolve_* is_conj is_neg eig stft istft adjoint",
+            _LAZY: "is_conj is_neg view_as_real_copy view_as_complex_copy",
             _QUANTIZED: "*quantize *quantized quantize* quantized* fake_quantize* q_* dequantize int_repr "
             "choose_qparams_optimized fbgemm_* fused_moving_avg_obs_fake_quant empty_quantized",
             _SPARSE: "sparse_* *_sparse_ dsmm hsmm hspmm smm spmm saddmm sspaddmm ccol_indices_copy "
@@ -97,14 +97,14 @@ SECTIONS: list[dict[str, Any]] = [
         "ours": "fovea:Tensor",
         "differ": {
             "cuda": "raises: there is no CUDA device",
-            "imag": "raises: there are no complex numbers",
+            "imag": "a copy, not a view",
+            "real": "a copy, not a view",
             "view": "copies where PyTorch's would refuse the strides",
             "layout": 'the string `"strided"`',
-            "is_complex": "always False",
         },
         "absent": {
             "an attribute that only instances have in fovea": "dtype shape grad_dtype name volatile",
-            _COMPLEX: "cdouble cfloat chalf conj_physical_ eig stft istft",
+            "half-precision complex numbers": "chalf",
             _QUANTIZED: "q_* qscheme dequantize int_repr",
             _SPARSE: "*_indices indices values coalesce is_coalesced dense_dim sparse_* to_sparse* to_mkldnn smm "
             "sspaddmm resize_as_sparse_",
@@ -133,7 +133,6 @@ SECTIONS: list[dict[str, Any]] = [
         "title": "torch.fft",
         "peer": "torch.fft",
         "ours": "fovea.fft",
-        "absent": {_COMPLEX: "*fft *fft2 *fftn"},
     },
     {
         "title": "torch.special",

@@ -15,7 +15,7 @@ from fovea import dtypes
 from fovea.ops.op import REGISTRY, Op
 from fovea.testing import check_op
 from tests.ops.cases import CASES, cases
-from tests.ops.elsewhere import ELSEWHERE
+from tests.ops.elsewhere import BY_TABLE, ELSEWHERE
 
 for module in pkgutil.iter_modules(fovea.ops.__path__):
     importlib.import_module(f"fovea.ops.{module.name}")
@@ -29,7 +29,7 @@ def test_declaration_is_whole(op: Op) -> None:
     assert op.gradient or op.decomposition or op.nondifferentiable, "no gradient and no reason why"
     assert op.reference_rule or op.decomposition, "nothing says what it means"
     assert op.strided_rule is not None or not op.view
-    assert op.name in CASES or op.name in ELSEWHERE, "no sample inputs in tests/ops"
+    assert op.name in {*CASES, *ELSEWHERE, *BY_TABLE}, "no sample inputs in tests/ops"
 
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)

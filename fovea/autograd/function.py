@@ -127,7 +127,7 @@ def _attach(cls: type[Function], ctx: FunctionCtx, inputs: Sequence[Any], out: A
     tensors = [t for t in outputs if isinstance(t, TensorBase)]
     node = FunctionNode(cls.__name__, _materialized(cls, ctx, tensors), ctx, inputs, tensors)  # type: ignore[arg-type]
     for i, t in enumerate(tensors):
-        if t.dtype.is_floating_point and id(t) not in ctx._nondifferentiable:
+        if t.dtype.is_inexact and id(t) not in ctx._nondifferentiable:
             t._set_node(node, i)
     return tuple(outputs) if isinstance(out, tuple) else outputs[0]
 

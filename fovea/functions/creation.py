@@ -105,7 +105,7 @@ def _infer(data: Any) -> np.ndarray[Any, Any]:
             "tensor: the nested sequences differ in length.", fix="every row needs as many items"
         ) from None
     if array.dtype == object or (
-        array.dtype.kind not in "biuf" and array.dtype not in dtypes._BY_NUMPY
+        array.dtype.kind not in "biufc" and array.dtype not in dtypes._BY_NUMPY
     ):
         raise TypeError(
             f"tensor: cannot make a tensor of {type(data).__name__} with values of type "
@@ -119,10 +119,11 @@ def _from_data(data: Any, dtype: DType | None) -> Tensor:
     array = _infer(watching.foreign(data))
     if (
         dtype is None
-        and array.dtype == np.float64
+        and array.dtype in (np.float64, np.complex128)
         and not isinstance(data, np.ndarray | np.generic)
     ):
         dtype = dtypes.get_default_dtype()
+        dtype = dtype.to_complex() if array.dtype.kind == "c" else dtype
     return from_array(array, dtype)
 
 
@@ -178,11 +179,15 @@ def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | Non
 _constants: dict[tuple[Any, ...], Any] = {}
 
 
-def constant(value: bool | int | float, dtype: DType) -> Tensor:
+def constant(value: Any, dtype: DType) -> Tensor:
     """A shared 0-d tensor with this value; never to be changed. Python numbers in expressions
     become these.
     """
-    key = (value, dtype, math.copysign(1.0, value) if value == 0 else value.__class__)
+    key: Any
+    if value.__class__ is complex:
+        key = (repr(value), dtype)
+    else:
+        key = (value, dtype, math.copysign(1.0, value) if value == 0 else value.__class__)
     found = _constants.get(key)
     if found is None:
         if len(_constants) > 4096:
@@ -441,7 +446,7 @@ def _evenly(name: str, start: Any, end: Any, steps: int, kind: DType) -> np.ndar
     if steps < 0:
         raise ArgumentError(f"{name}: steps must not be negative, got {steps}.")
     first, last = (v.item() if is_tensor(v) else v for v in (start, end))
-    if not kind.is_floating_point:
+    if not kind.is_inexact:
         first, last = int(first), int(last)
     return np.linspace(first, last, steps)
 

@@ -66,6 +66,17 @@ def device_of(self: Tensor) -> tuple[int, int]:
     return _CPU, 0
 
 
+class _Writable:
+    """An array of a capsule that cannot say whether it may be written: NumPy takes it for no,
+    everybody else for yes.
+    """
+
+    def __init__(self, array: np.ndarray[Any, Any]) -> None:
+        self.array = array
+        about = dict(array.__array_interface__)
+        self.__array_interface__ = about | {"data": (about["data"][0], False)}
+
+
 class _Capsule:
     """Shows a capsule as an object that NumPy takes."""
 
@@ -114,7 +125,10 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None
     half = code.value == _BFLOAT
     if half:
         code.value = _UINT
+    unversioned = _name_of(capsule) == b"dltensor"
     array = np.from_dlpack(_Capsule(capsule))
+    if unversioned and not array.flags.writeable and array.size:
+        array = np.asarray(_Writable(array))
     shared = from_numpy(array.view(ml_dtypes.bfloat16) if half else array)
     return shared.clone() if copy else shared
 

@@ -226,7 +226,7 @@ def _span(item: Any, size: int, d: int) -> tuple[int, int, int]:
 def _as_indices(input: Tensor, item: Tensor, d: int) -> list[Tensor]:
     """Index tensors: a mask gives one for each of its dimensions."""
     if item.dtype is not dtypes.bool_:
-        if item.dtype.is_floating_point:
+        if item.dtype.is_inexact:
             raise DTypeError(f"an index must be integer or bool, got {describe(item)}.")
         return [to_dtype(item, dtypes.int64)]
     if tuple(item.shape) != tuple(input.shape[d : d + item.ndim]):

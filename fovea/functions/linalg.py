@@ -97,7 +97,7 @@ def addmm(
 
 def _plus(input: Tensor, y: Tensor, beta: float, alpha: float) -> Tensor:
     """``beta * input + alpha * y``; factors of integers are cut to integers."""
-    if not y.dtype.is_floating_point:
+    if not y.dtype.is_inexact:
         beta, alpha = int(beta), int(alpha)
     y = y if alpha == 1 else mul(y, alpha)
     return y if beta == 0 else add(y, input if beta == 1 else mul(input, beta))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fovea import dtypes
 from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
+from fovea.functions.complex_numbers import conj
 from fovea.functions.joining import vander
 from fovea.functions.linalg import matmul
 from fovea.functions.pointwise import abs_, log, to_dtype
@@ -351,7 +352,7 @@ def vector_norm(
     x: Tensor, ord: Any = 2, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
     """The ``ord``-norm of the elements (along ``dim``), whatever the shape."""
-    if not x.dtype.is_floating_point and dtype is None:
+    if not x.dtype.is_inexact and dtype is None:
         raise DTypeError(f"vector_norm: a floating-point tensor is needed, got {describe(x)}.")
     return norm(x, ord, dim, keepdim, dtype)
 
@@ -418,15 +419,15 @@ def cond(A: Tensor, p: Any = None) -> Tensor:  # noqa: N803
 
 
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
-    """Inner products along a dimension."""
-    total = x * y
+    """Inner products along a dimension, of the conjugate of ``x``."""
+    total = conj(x) * y
     return sum_(total, dim, dtype=total.dtype)
 
 
 def powers(x: Tensor, *, N: int | None = None) -> Tensor:  # noqa: N803
     """``vander``: powers 0 to N - 1 of each element, along a new last dimension."""
     x = reshape(x, 1) if x.ndim == 0 else x
-    x = x if x.dtype.is_floating_point else to_dtype(x, dtypes.int64)
+    x = x if x.dtype.is_inexact else to_dtype(x, dtypes.int64)
     return vander(x, N, True)
 
 

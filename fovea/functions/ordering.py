@@ -169,7 +169,8 @@ def _plain(t: Tensor) -> np.ndarray[Any, Any]:
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each non-negative integer occurs (or the sum of its weights)."""
     values = input._array()
-    if input.dtype.is_floating_point or input.ndim != 1 or (values.size and int(values.min()) < 0):
+    integers = not input.dtype.is_inexact
+    if not integers or input.ndim != 1 or (values.size and int(values.min()) < 0):
         raise ArgumentError(
             f"bincount: expected a 1-D tensor of non-negative integers, got {describe(input)}."
         )

@@ -4,6 +4,7 @@ numbers.
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from fovea import dispatch, dtypes
@@ -11,6 +12,7 @@ from fovea.dispatch import bind
 from fovea.dtypes import DType
 from fovea.errors import ArgumentError, DTypeError, describe
 from fovea.functions.creation import constant, from_array
+from fovea.ops import complex_numbers as complex_ops
 from fovea.ops import elementwise as ops
 from fovea.ops.op import Op
 from fovea.tensorbase import TensorBase, is_tensor
@@ -18,12 +20,20 @@ from fovea.tensorbase import TensorBase, is_tensor
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-Scalar = bool | int | float
+Scalar = bool | int | float | complex
 
 
 def to_dtype(x: Tensor, dtype: DType) -> Tensor:
     """``x`` as ``dtype``; itself if it is already."""
-    return x if x.dtype is dtype else ops.cast.bind((x,), ops.CastAttrs.of(dtype))
+    if x.dtype is dtype:
+        return x
+    if x.dtype.is_complex and dtype.category < dtypes.COMPLEX and dtype is not dtypes.bool_:
+        warnings.warn(
+            f"the imaginary parts are dropped: {describe(x)} becomes {dtype.name}; use .real",
+            stacklevel=3,
+        )
+    result: Tensor = ops.cast.bind((x,), ops.CastAttrs.of(dtype))
+    return result
 
 
 def result_type(*operands: Any) -> DType:
@@ -52,7 +62,7 @@ def operands(name: str, a: Any, b: Any, floating: bool = False) -> tuple[Tensor,
     """Two operands as tensors of one dtype."""
     a_is, b_is = isinstance(a, TensorBase), isinstance(b, TensorBase)
     if a_is and b_is and a.dtype is b.dtype:
-        if not floating or a.dtype.is_floating_point:
+        if not floating or a.dtype.is_inexact:
             return a, b
         dtype = dtypes.get_default_dtype()
     elif b_is is False and a_is and a.dtype.is_floating_point and b.__class__ in (int, float, bool):
@@ -60,14 +70,14 @@ def operands(name: str, a: Any, b: Any, floating: bool = False) -> tuple[Tensor,
     else:
         a, b = _plain(name, a), _plain(name, b)
         dtype = result_type(a, b)
-        if floating and not dtype.is_floating_point:
+        if floating and not dtype.is_inexact:
             dtype = dtypes.get_default_dtype()
     return _as(a, dtype), _as(b, dtype)
 
 
 def _plain(name: str, value: Any) -> Any:
     """A tensor or a Python number; NumPy scalars and arrays are taken as tensors."""
-    if is_tensor(value) or isinstance(value, bool | int | float):
+    if is_tensor(value) or isinstance(value, bool | int | float | complex):
         return value
     if hasattr(value, "__array__"):
         import numpy as np
@@ -117,7 +127,7 @@ def _comparison(op: Op) -> Any:
 
 def _unary(op: Op, floating: bool = True) -> Any:
     def call(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-        if floating and not input.dtype.is_floating_point:
+        if floating and not input.dtype.is_inexact:
             input = to_dtype(input, dtypes.get_default_dtype())
         result: Tensor = bind(op, (input,))
         return result if out is None else finish(result, out)
@@ -210,7 +220,16 @@ sin, cos, tan = _unary(ops.sin), _unary(ops.cos), _unary(ops.tan)
 asin, acos, atan = _unary(ops.asin), _unary(ops.acos), _unary(ops.atan)
 sinh, cosh, tanh = _unary(ops.sinh), _unary(ops.cosh), _unary(ops.tanh)
 sigmoid, erf = _unary(ops.sigmoid), _unary(ops.erf)
-neg, abs_, sign = (_unary(o, False) for o in (ops.neg, ops.abs_, ops.sign))
+neg, sign = (_unary(o, False) for o in (ops.neg, ops.sign))
+
+
+def abs_(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The size of each element; of complex numbers a real one."""
+    op = complex_ops.complex_abs if input.dtype.is_complex else ops.abs_
+    result: Tensor = bind(op, (input,))
+    return result if out is None else finish(result, out)
+
+
 floor, ceil, trunc, relu = (_unary(o, False) for o in (ops.floor, ops.ceil, ops.trunc, ops.relu))
 isnan, isinf, isfinite = (_unary(o, False) for o in (ops.isnan, ops.isinf, ops.isfinite))
 logical_not, bitwise_not = _unary(ops.logical_not, False), _unary(ops.bitwise_not, False)
@@ -240,11 +259,11 @@ def pow_(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
     if is_tensor(input) and exponent.__class__ in (int, float):
         if exponent == 2:
             return finish(square(input), out)
-        if exponent == 0.5 and input.dtype.is_floating_point:
+        if exponent == 0.5 and input.dtype.is_inexact:
             return finish(sqrt(input), out)
         if exponent == 1:
             return finish(input.clone(), out)
-        if not input.dtype.is_floating_point and isinstance(exponent, int) and exponent < 0:
+        if not input.dtype.is_inexact and isinstance(exponent, int) and exponent < 0:
             raise ArgumentError(
                 "pow: integers to negative integer powers are not integers.", fix="use x.float()"
             )
@@ -333,6 +352,9 @@ def nan_to_num(
     input: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Tensor:
     """Replace NaN and the infinities (by default with 0 and the largest finite values)."""
+    if input.dtype.is_complex:
+        parts = [nan_to_num(part, nan, posinf, neginf) for part in (input.real, input.imag)]
+        return complex_ops.join.bind(tuple(parts))
     if not input.dtype.is_floating_point:
         return input.clone()
     info = dtypes.finfo(input.dtype)
@@ -360,7 +382,7 @@ def into(function_name: str, op: Op, floating: bool = False) -> Any:
                     f"{function_name}: {other!r} cannot be stored in place in {self.dtype.name}."
                 )
             other = constant(other, self.dtype)
-        if floating and not self.dtype.is_floating_point:
+        if floating and not self.dtype.is_inexact:
             raise DTypeError(
                 f"{function_name}: the result is floating point, the tensor is {self.dtype.name}."
             )

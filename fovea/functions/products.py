@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fovea.errors import ArgumentError, ShapeError, describe
+from fovea.functions.complex_numbers import conj
 from fovea.functions.linalg import _plus, dot, matmul, mv, outer
 from fovea.functions.pointwise import mul
 from fovea.functions.reductions import _safe_root, norm, sum_
@@ -49,8 +50,8 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
 
 
 def vdot(input: Tensor, other: Tensor) -> Tensor:
-    """``dot``: there are no complex numbers."""
-    return dot(input, other)
+    """``dot``, of the conjugate of ``input``."""
+    return dot(conj(input), other)
 
 
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from fovea import devices, dispatch, dtypes
 from fovea import random as generators
 from fovea.dtypes import DType
-from fovea.errors import ArgumentError
+from fovea.errors import ArgumentError, DTypeError, describe
+from fovea.functions.complex_numbers import view_as_complex
 from fovea.functions.creation import _into as into_out
 from fovea.functions.creation import empty_like, finish
 from fovea.functions.sizes import parse_size
@@ -72,6 +74,12 @@ def _size(name: str, shape: tuple[Any, ...], size: Any) -> tuple[int, ...]:
     return tuple(parse_size(*shape) if size is None else parse_size(size))
 
 
+def _complex(parts: Tensor, out: Tensor | None, requires_grad: bool) -> Tensor:
+    """Complex numbers from (..., 2) parts."""
+    made = view_as_complex(parts)
+    return into_out(out, made) if out is not None else finish(made, requires_grad)
+
+
 def rand(
     *shape: Any,
     size: Any = None,
@@ -83,24 +91,28 @@ def rand(
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
-    """Numbers evenly spread over [0, 1).
+    """Numbers evenly spread over [0, 1); of a complex dtype both parts are.
 
     Args:
         shape: ints, or one sequence of ints (``size=`` works, too).
         generator: where the numbers come from (default: the one that ``manual_seed`` seeds).
         out: a tensor of that shape to write them into.
-        dtype: a floating-point type (default: the default dtype).
+        dtype: a floating-point or complex type (default: the default dtype).
         requires_grad: whether backward computes the result's gradient.
 
     Raises:
-        DTypeError: ``dtype`` is not floating point.
+        DTypeError: ``dtype`` is a type of integers.
 
     >>> x = rand(2, 3)
     >>> x.shape, bool((x >= 0).all()), bool((x < 1).all())
     (fovea.Size([2, 3]), True, True)
     """
     devices.as_device(device)
-    attrs = ops.UniformAttrs.of(_size("rand", shape, size), _float_dtype(dtype), 0.0, 1.0)
+    shape, kind = _size("rand", shape, size), _float_dtype(dtype)
+    if kind.is_complex:
+        parts = rand(*shape, 2, generator=generator, dtype=kind.to_real())
+        return _complex(parts, out, requires_grad)
+    attrs = ops.UniformAttrs.of(shape, kind, 0.0, 1.0)
     return _draw(ops.random_uniform, attrs, generator, out, requires_grad)
 
 
@@ -115,13 +127,18 @@ def randn(
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
-    """Numbers of the normal distribution with mean 0 and variance 1; arguments as of ``rand``.
+    """Numbers of the normal distribution with mean 0 and variance 1 (in the complex plane, too);
+    arguments as of ``rand``.
 
     >>> randn(2, 3).shape
     fovea.Size([2, 3])
     """
     devices.as_device(device)
-    attrs = ops.NormalAttrs.of(_size("randn", shape, size), _float_dtype(dtype), 0.0, 1.0)
+    shape, kind = _size("randn", shape, size), _float_dtype(dtype)
+    if kind.is_complex:
+        parts = randn(*shape, 2, generator=generator, dtype=kind.to_real())
+        return _complex(parts * math.sqrt(0.5), out, requires_grad)
+    attrs = ops.NormalAttrs.of(shape, kind, 0.0, 1.0)
     return _draw(ops.random_normal, attrs, generator, out, requires_grad)
 
 
@@ -313,6 +330,9 @@ def rand_like(
 ) -> Tensor:
     """``rand`` with the shape, the layout and, unless given, the dtype of ``input``."""
     x = empty_like(input, dtype=dtype, device=device)
+    if x.dtype.is_complex:
+        x.copy_(rand(*x.shape, generator=generator, dtype=x.dtype))
+        return finish(x, requires_grad)
     return finish(uniform_(x, generator=generator), requires_grad)
 
 
@@ -365,6 +385,8 @@ def uniform_(
     >>> bool((fovea.empty(100).uniform_(-2, -1) < -1).all())
     True
     """
+    if input.dtype.is_complex:
+        raise DTypeError(f"uniform_: complex tensors have no range, got {describe(input)}.")
     attrs = ops.UniformAttrs.of(tuple(input.shape), input.dtype, float(from_), float(to))
     return _fill(input, ops.random_uniform, attrs, generator)
 
@@ -372,7 +394,10 @@ def uniform_(
 def normal_(
     input: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
 ) -> Tensor:
-    """Fill with numbers of the normal distribution."""
+    """Fill with numbers of the normal distribution (in the complex plane, of a complex tensor)."""
+    if input.dtype.is_complex:
+        drawn = randn(*input.shape, generator=generator, dtype=input.dtype)
+        return input.copy_(drawn * std + mean)
     attrs = ops.NormalAttrs.of(tuple(input.shape), input.dtype, float(mean), float(std))
     return _fill(input, ops.random_normal, attrs, generator)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fovea import dtypes
 from fovea.casting import FLOAT32, autocasts
 from fovea.errors import ArgumentError, ShapeError
+from fovea.functions.complex_numbers import real
 from fovea.functions.pointwise import abs_, finish, pow_, sqrt, to_dtype, where
 from fovea.ops import index as index_ops
 from fovea.ops import reduce as ops
@@ -50,7 +51,7 @@ def sum_(
     """
     if dtype is not None:
         input = to_dtype(input, dtypes.as_dtype(dtype))
-    elif not input.dtype.is_floating_point:
+    elif not input.dtype.is_inexact:
         input = to_dtype(input, dtypes.int64)
     return finish(_reduce(ops.sum_, input, dim, keepdim), out)
 
@@ -76,7 +77,7 @@ def prod(
     """The product of all elements, or along ``dim``."""
     if dtype is not None:
         input = to_dtype(input, dtypes.as_dtype(dtype))
-    elif not input.dtype.is_floating_point:
+    elif not input.dtype.is_inexact:
         input = to_dtype(input, dtypes.int64)
     return _reduce(ops.prod, input, dim, keepdim)
 
@@ -185,7 +186,7 @@ def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
 def _accumulator(input: Tensor, dtype: Any) -> Tensor:
     if dtype is not None:
         return to_dtype(input, dtypes.as_dtype(dtype))
-    return input if input.dtype.is_floating_point else to_dtype(input, dtypes.int64)
+    return input if input.dtype.is_inexact else to_dtype(input, dtypes.int64)
 
 
 def var(
@@ -205,6 +206,7 @@ def var(
     for d in dims:
         count *= input.shape[d]
     centered = input - mean(input, dims, keepdim=True)
+    centered = abs_(centered) if centered.dtype.is_complex else centered
     total = sum_(centered * centered, dims, keepdim)
     left = max(count - less, 0)
     return total / left if left else total * float("nan")
@@ -251,10 +253,11 @@ def std_mean(
 
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """``log(sum(exp(x)))`` along ``dim``, without overflow."""
-    if not input.dtype.is_floating_point:
+    if not input.dtype.is_inexact:
         input = to_dtype(input, dtypes.get_default_dtype())
     dims = normalize_dims("logsumexp", dim, input.ndim)
-    peak = amax(input, dims, keepdim=True).detach()
+    sizes = real(input)
+    peak = amax(sizes, dims, keepdim=True).detach()
     peak = peak.masked_fill(peak.isinf(), 0.0)
     total = sum_((input - peak).exp(), dims, keepdim).log()
     return total + (peak if keepdim else peak.reshape(total.shape))
@@ -267,12 +270,13 @@ def norm(
     ``"fro"``.
     """
     x = input if dtype is None else to_dtype(input, dtypes.as_dtype(dtype))
-    if not x.dtype.is_floating_point:
+    if not x.dtype.is_inexact:
         raise ArgumentError(f"norm: the tensor must be floating point, got {x.dtype.name}.")
     if p == "nuc":
         from fovea.functions.matrices import matrix_norm
 
         return matrix_norm(x, "nuc", (0, 1) if dim is None else dim, keepdim)  # type: ignore[arg-type]
+    x = abs_(x) if x.dtype.is_complex else x
     order = 2.0 if p in ("fro", None) else float(p)
     if order == 2.0:
         return _safe_root(sum_(x * x, dim, keepdim))

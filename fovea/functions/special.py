@@ -23,7 +23,7 @@ gcd, nextafter = _binary(ops.gcd), _binary(ops.nextafter)
 
 
 def _floating(x: Tensor) -> Tensor:
-    return x if x.dtype.is_floating_point else to_dtype(x, dtypes.get_default_dtype())
+    return x if x.dtype.is_inexact else to_dtype(x, dtypes.get_default_dtype())
 
 
 def digamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -170,9 +170,13 @@ def frac(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     return finish(input - p.trunc(input).detach(), out)
 
 
+def _widest(x: Tensor) -> Tensor:
+    return to_dtype(x, dtypes.complex128 if x.dtype.is_complex else dtypes.float64)
+
+
 def float_power(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
-    """``pow`` in float64."""
-    a, b = (to_dtype(t, dtypes.float64) if is_tensor(t) else float(t) for t in (input, exponent))
+    """``pow`` in float64 (or complex128)."""
+    a, b = (_widest(t) if is_tensor(t) else t * 1.0 for t in (input, exponent))
     return finish(p.pow_(a, b), out)
 
 
@@ -221,11 +225,6 @@ def isposinf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 def isneginf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Whether each element is minus infinity."""
     return finish(p.logical_and(p.isinf(input), input < 0), out)
-
-
-def isreal(input: Tensor) -> Tensor:
-    """True everywhere: there are no complex numbers."""
-    return p.logical_or(input == input, True)
 
 
 def clamp_min(input: Tensor, min: Any, *, out: Tensor | None = None) -> Tensor:
@@ -279,7 +278,6 @@ __all__ = [
     "hypot",
     "isneginf",
     "isposinf",
-    "isreal",
     "lcm",
     "ldexp",
     "lgamma",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fovea import dtypes
 from fovea.errors import ArgumentError, DTypeError, ShapeError
+from fovea.functions.complex_numbers import complex_, conj
 from fovea.functions.creation import from_array
 from fovea.functions.indexing import gather
 from fovea.functions.ordering import sort
@@ -60,7 +61,7 @@ def nansum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any
 
 def nanmean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The mean of the elements that are not NaN."""
-    if not input.dtype.is_floating_point:
+    if not input.dtype.is_inexact:
         raise DTypeError(f"nanmean: floating-point tensors are needed, got {input.dtype.name}.")
     count = sum_(to_dtype(isnan(input).logical_not(), input.dtype), dim, keepdim, dtype=dtype)
     return nansum(input, dim, keepdim, dtype=dtype) / count
@@ -244,7 +245,7 @@ def cov(
         total, center = (
             x.shape[1],
             mean(x, 1, keepdim=True)
-            if x.dtype.is_floating_point
+            if x.dtype.is_inexact
             else (sum_(x, 1, keepdim=True) / x.shape[1]),
         )
         scale: Any = total - correction
@@ -257,7 +258,7 @@ def cov(
             scale = total - correction * sum_(weights * aweights) / total
         weighted = (x - center) * weights
     scale = scale.clamp(min=0) if is_tensor(scale) else max(scale, 0)
-    found = weighted.matmul((x - center).transpose(0, 1)) / scale
+    found = weighted.matmul(conj((x - center).transpose(0, 1))) / scale
     return squeeze(found)
 
 
@@ -267,7 +268,10 @@ def corrcoef(input: Tensor) -> Tensor:
     if found.ndim == 0:
         return found / found
     spread = found.diagonal().sqrt()
-    return (found / unsqueeze(spread, 1) / unsqueeze(spread, 0)).clamp(-1, 1)
+    found = found / unsqueeze(spread, 1) / unsqueeze(spread, 0)
+    if found.dtype.is_complex:
+        return complex_(found.real.clamp(-1, 1), found.imag.clamp(-1, 1))
+    return found.clamp(-1, 1)
 
 
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:

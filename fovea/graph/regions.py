@@ -89,7 +89,7 @@ def numbers_of(graph: Graph) -> dict[Value, Number]:
     """Constants without dimensions, as expressions hold them."""
     found = {}
     for c in graph.constants:
-        if c.value.shape == ():
+        if c.value.shape == () and not c.value.dtype.is_complex:
             item = c.array.item()
             if isinstance(item, float) or abs(item) <= _EXACT:
                 found[c.value] = Number(float(item), c.value.dtype)

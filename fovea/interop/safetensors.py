@@ -38,6 +38,7 @@ _NAME_OF: Final[dict[DType, str]] = {
     dtypes.bfloat16: "BF16",
     dtypes.float32: "F32",
     dtypes.float64: "F64",
+    dtypes.complex64: "C64",
 }
 _DTYPE_OF: Final = {name: dtype for dtype, name in _NAME_OF.items()}
 _MAX_HEADER = 100_000_000  # the format's own limit

@@ -20,13 +20,15 @@ DTYPE_OF_STORAGE: Final[dict[str, DType]] = {
     "BFloat16Storage": dtypes.bfloat16,
     "FloatStorage": dtypes.float32,
     "DoubleStorage": dtypes.float64,
+    "ComplexFloatStorage": dtypes.complex64,
+    "ComplexDoubleStorage": dtypes.complex128,
 }
 STORAGE_OF_DTYPE: Final[dict[DType, str]] = {d: name for name, d in DTYPE_OF_STORAGE.items()}
 
 # Names that are harmless but stand for element types that fovea does not have: they deserve their
 # own message.
 _FOREIGN = """
-ComplexFloatStorage ComplexDoubleStorage complex32 complex64 complex128
+complex32
 QInt8Storage QInt32Storage QUInt8Storage QUInt4x2Storage QUInt2x4Storage qint8 qint32 quint8
 uint16 uint32 uint64
 float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz float8_e8m0fnu float4_e2m1fn_x2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fovea.functions import linalg, matrices, pointwise, products, special
+from fovea.functions import complex_numbers, linalg, matrices, pointwise, products, special
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -42,7 +42,7 @@ class ArithmeticMethods:
     abs = pointwise.abs_
     absolute = pointwise.abs_
     sign = pointwise.sign
-    sgn = pointwise.sign
+    sgn = complex_numbers.sgn
     reciprocal = pointwise.reciprocal
     square = pointwise.square
     sqrt = pointwise.sqrt
@@ -118,7 +118,7 @@ class ArithmeticMethods:
     positive = special.positive
     isposinf = special.isposinf
     isneginf = special.isneginf
-    isreal = special.isreal
+    isreal = complex_numbers.isreal
     clamp_min = special.clamp_min
     clamp_max = special.clamp_max
 

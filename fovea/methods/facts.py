@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fovea.errors import ArgumentError, DTypeError, describe
-from fovea.functions import exchange, pointwise, shaping
+from fovea.errors import ArgumentError, describe
+from fovea.functions import complex_numbers, exchange, shaping
 from fovea.functions.creation import empty, strided_over
 
 if TYPE_CHECKING:
@@ -53,18 +52,6 @@ def is_set_to(self: Tensor, tensor: Tensor) -> bool:
     )
 
 
-def angle(self: Tensor) -> Tensor:
-    """The angle in the complex plane: pi below zero, 0 above, NaN for NaN."""
-    x = self if self.dtype.is_floating_point else self.float()
-    turned = pointwise.where(x < 0, math.pi, 0.0).to(x.dtype)
-    return pointwise.where(pointwise.isnan(x), x, turned)
-
-
-def imag(self: Tensor) -> Tensor:
-    """Raises: there are no complex numbers."""
-    raise DTypeError(f"imag: {describe(self)} is not complex: fovea has no complex numbers.")
-
-
 def apply_(self: Tensor, callable: Callable[[Any], Any]) -> Tensor:
     """Replace each element by what a Python function gives for it (slow)."""
     array = self._array()
@@ -102,10 +89,10 @@ def reversed_rows(self: Tensor) -> Iterator[Tensor]:
 
 
 def adjoint(self: Tensor) -> Tensor:
-    """A view with the last two dimensions exchanged."""
+    """The last two dimensions exchanged, and conjugated: a view, of real numbers."""
     if self.ndim < 2:
         raise ArgumentError(f"adjoint: at least 2 dimensions are needed, got {describe(self)}.")
-    return shaping.transpose(self, -1, -2)
+    return complex_numbers.conj(shaping.transpose(self, -1, -2))
 
 
 class FactMethods:
@@ -117,17 +104,26 @@ class FactMethods:
     is_meta, is_mps = _never("Whether it has no memory."), _never("Whether it lies on MPS.")
     is_xla, is_xpu = _never("Whether it lies on XLA."), _never("Whether it lies on an XPU.")
     layout: Any = property(lambda self: "strided", doc="How elements lie in memory.")
-    H: Any = property(shaping.t, doc="The transpose of a matrix.")
-    mH: Any = property(adjoint, doc="A view with the last two dimensions exchanged.")  # noqa: N815
-    real: Any = property(lambda self: self, doc="The tensor itself: it is not complex.")
-    imag: Any = property(imag, doc="Raises: there are no complex numbers.")
+    H: Any = property(
+        lambda self: complex_numbers.conj(shaping.t(self)),
+        doc="The conjugate transpose of a matrix.",
+    )
+    mH: Any = property(adjoint, doc="``adjoint()``.")  # noqa: N815
+    real: Any = property(
+        complex_numbers.real, doc="The real parts; the tensor itself if it is real."
+    )
+    imag: Any = property(complex_numbers.imag, doc="The imaginary parts; DTypeError if it is real.")
     output_nr: Any = property(lambda self: self._output_nr, doc="Which output of its node it is.")
     retains_grad: Any = property(lambda self: self._retains_grad, doc="After ``retain_grad``.")
 
     is_signed, is_nonzero, is_same_size = is_signed, is_nonzero, is_same_size
-    is_set_to, dim_order, angle, adjoint = is_set_to, dim_order, angle, adjoint
+    is_set_to, dim_order, adjoint = is_set_to, dim_order, adjoint
+    angle, conj, conj_physical = (
+        complex_numbers.angle,
+        complex_numbers.conj,
+        complex_numbers.conj_physical,
+    )
     apply_, map_, new_empty_strided = apply_, map_, new_empty_strided
-    conj = conj_physical = _itself("The tensor itself: it is not complex.")
     resolve_conj = resolve_neg = _itself("The tensor itself: nothing is put off.")
     to_dense = _itself("The tensor itself: it is dense.")
     share_memory_ = _itself("The tensor itself: worker processes get copies.")

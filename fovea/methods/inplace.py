@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fovea import dispatch, dtypes
 from fovea.errors import ArgumentError, DTypeError, InplaceError, describe
 from fovea.functions import (
+    complex_numbers,
     creation,
     indexing,
     linalg,
@@ -225,7 +226,8 @@ class InPlaceMethods:
     trunc_, sign_, sin_, cos_, tan_ = (
         unary_into(o) for o in (ops.trunc, ops.sign, ops.sin, ops.cos, ops.tan)
     )
-    fix_, sgn_ = trunc_, sign_
+    fix_, sgn_ = trunc_, in_place(complex_numbers.sgn)
+    conj_physical_ = in_place(complex_numbers.conj_physical)
     exp2_, expm1_, log2_, log10_, log1p_ = (
         unary_into(o) for o in (ops.exp2, ops.expm1, ops.log2, ops.log10, ops.log1p)
     )

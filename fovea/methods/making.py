@@ -38,6 +38,7 @@ def _cast(dtype: dtypes.DType) -> Any:
 class MakingMethods:
     """Types, new tensors of this type, draws."""
 
+    cfloat, cdouble = _cast(dtypes.complex64), _cast(dtypes.complex128)
     float, double, half = _cast(dtypes.float32), _cast(dtypes.float64), _cast(dtypes.float16)
     bfloat16, long, int = _cast(dtypes.bfloat16), _cast(dtypes.int64), _cast(dtypes.int32)
     short, char, byte, bool = (

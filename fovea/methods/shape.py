@@ -15,7 +15,7 @@ def sum_to_size(self: Tensor, *size: Any) -> Tensor:
     from fovea.functions.sizes import parse_size
     from fovea.ops.rules import sum_to
 
-    counted = self if self.dtype.is_floating_point else self.long()
+    counted = self if self.dtype.is_inexact else self.long()
     return sum_to(counted, tuple(parse_size(*size)))
 
 

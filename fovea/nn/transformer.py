@@ -322,7 +322,7 @@ class Transformer(Module):
         """The causal mask: minus infinity above the diagonal, 0 elsewhere.
 
         >>> Transformer.generate_square_subsequent_mask(2)
-        tensor([[  0., -inf],
-                [  0.,   0.]])
+        tensor([[0., -inf],
+                [0., 0.]])
         """
         return full((sz, sz), float("-inf"), device=device, dtype=dtype).triu(1)

@@ -17,7 +17,14 @@ from fovea import dtypes
 from fovea.dtypes import DType
 from fovea.errors import DTypeError
 from fovea.ops.op import Attrs, Op, Shaped, Spec
-from fovea.ops.rules import elementwise_spec, require_dtype, require_floating, same_dtype, sum_to
+from fovea.ops.rules import (
+    elementwise_spec,
+    require_dtype,
+    require_floating,
+    require_inexact,
+    same_dtype,
+    sum_to,
+)
 
 Array = np.ndarray[Any, Any]
 
@@ -47,19 +54,26 @@ def unary(
     *,
     floating: bool = True,
     kinds: tuple[DType, ...] = dtypes.ALL,
+    analytic: bool = False,
     why_none: str | None = None,
 ) -> Op:
     """Declare ``y = f(x)``, of ``x``'s dtype, which must be one of ``kinds`` (a float with
     ``floating``).
 
-    ``gradient(ctx, gy)`` reads what ``saves`` names.
+    ``gradient(ctx, gy)`` reads what ``saves`` names. ``analytic``: f takes complex numbers, too,
+    and its gradient rule holds for them (see `fovea.ops.complex_numbers`).
     """
     op = Op(name, ("x",), nondifferentiable=why_none)
+    if analytic:
+        kinds = (*kinds, *dtypes.COMPLEX_TYPES)
 
     @op.shape
     def _(x: Shaped) -> Spec:
         if floating:
-            require_floating(name, x=x)
+            if analytic:
+                require_inexact(name, x)
+            else:
+                require_floating(name, x=x)
         require_kind(name, x.dtype, kinds)
         return elementwise_spec(name, (x,))
 
@@ -78,6 +92,8 @@ _v_erf = np.vectorize(_erf, otypes=[np.float64])
 
 
 def _sigmoid(x: Array) -> Array:
+    if x.dtype.kind == "c":
+        return 1 / (1 + np.exp(-x))
     return np.where(
         x >= 0, 1 / (1 + np.exp(-np.abs(x))), np.exp(-np.abs(x)) / (1 + np.exp(-np.abs(x)))
     )
@@ -88,34 +104,56 @@ def _sign(x: Array) -> Array:
     return (x > 0).astype(x.dtype) if x.dtype.kind in "bu" else (x > 0) * x.dtype.type(1) - (x < 0)
 
 
-neg = unary("neg", np.negative, lambda ctx, g: -g, floating=False, kinds=NUMBERS)
+neg = unary("neg", np.negative, lambda ctx, g: -g, floating=False, kinds=NUMBERS, analytic=True)
 abs_ = unary("abs", np.abs, lambda ctx, g: g * ctx.x.sign(), ("x",), floating=False, kinds=NUMBERS)
 sign = unary("sign", _sign, lambda ctx, g: g * 0, floating=False)
 square = unary(
-    "square", np.square, lambda ctx, g: g * (ctx.x * 2), ("x",), floating=False, kinds=NUMBERS
+    "square",
+    np.square,
+    lambda ctx, g: g * (ctx.x * 2),
+    ("x",),
+    floating=False,
+    kinds=NUMBERS,
+    analytic=True,
 )
-exp = unary("exp", np.exp, lambda ctx, g: g * ctx.y, ("y",))
-exp2 = unary("exp2", np.exp2, lambda ctx, g: g * ctx.y * 0.6931471805599453, ("y",))
-expm1 = unary("expm1", np.expm1, lambda ctx, g: g * (ctx.y + 1), ("y",))
-log = unary("log", np.log, lambda ctx, g: g / ctx.x, ("x",))
-log2 = unary("log2", np.log2, lambda ctx, g: g / (ctx.x * 0.6931471805599453), ("x",))
-log10 = unary("log10", np.log10, lambda ctx, g: g / (ctx.x * 2.302585092994046), ("x",))
-log1p = unary("log1p", np.log1p, lambda ctx, g: g / (ctx.x + 1), ("x",))
-sqrt_ = unary("sqrt", np.sqrt, lambda ctx, g: g / (ctx.y * 2), ("y",))
+exp = unary("exp", np.exp, lambda ctx, g: g * ctx.y, ("y",), analytic=True)
+exp2 = unary("exp2", np.exp2, lambda ctx, g: g * ctx.y * 0.6931471805599453, ("y",), analytic=True)
+expm1 = unary("expm1", np.expm1, lambda ctx, g: g * (ctx.y + 1), ("y",), analytic=True)
+log = unary("log", np.log, lambda ctx, g: g / ctx.x, ("x",), analytic=True)
+log2 = unary(
+    "log2", np.log2, lambda ctx, g: g / (ctx.x * 0.6931471805599453), ("x",), analytic=True
+)
+log10 = unary(
+    "log10", np.log10, lambda ctx, g: g / (ctx.x * 2.302585092994046), ("x",), analytic=True
+)
+log1p = unary("log1p", np.log1p, lambda ctx, g: g / (ctx.x + 1), ("x",), analytic=True)
+sqrt_ = unary("sqrt", np.sqrt, lambda ctx, g: g / (ctx.y * 2), ("y",), analytic=True)
 rsqrt = unary(
-    "rsqrt", lambda x: 1 / np.sqrt(x), lambda ctx, g: g * ctx.y * ctx.y * ctx.y * -0.5, ("y",)
+    "rsqrt",
+    lambda x: 1 / np.sqrt(x),
+    lambda ctx, g: g * ctx.y * ctx.y * ctx.y * -0.5,
+    ("y",),
+    analytic=True,
 )
-reciprocal = unary("reciprocal", lambda x: 1 / x, lambda ctx, g: -g * ctx.y * ctx.y, ("y",))
-sin = unary("sin", np.sin, lambda ctx, g: g * ctx.x.cos(), ("x",))
-cos = unary("cos", np.cos, lambda ctx, g: -g * ctx.x.sin(), ("x",))
-tan = unary("tan", np.tan, lambda ctx, g: g * (ctx.y * ctx.y + 1), ("y",))
-asin = unary("asin", np.arcsin, lambda ctx, g: g * (1 - ctx.x * ctx.x).rsqrt(), ("x",))
-acos = unary("acos", np.arccos, lambda ctx, g: -g * (1 - ctx.x * ctx.x).rsqrt(), ("x",))
-atan = unary("atan", np.arctan, lambda ctx, g: g / (ctx.x * ctx.x + 1), ("x",))
-sinh = unary("sinh", np.sinh, lambda ctx, g: g * ctx.x.cosh(), ("x",))
-cosh = unary("cosh", np.cosh, lambda ctx, g: g * ctx.x.sinh(), ("x",))
-tanh = unary("tanh", np.tanh, lambda ctx, g: g * (1 - ctx.y * ctx.y), ("y",))
-sigmoid = unary("sigmoid", _sigmoid, lambda ctx, g: g * (ctx.y * (1 - ctx.y)), ("y",))
+reciprocal = unary(
+    "reciprocal", lambda x: 1 / x, lambda ctx, g: -g * ctx.y * ctx.y, ("y",), analytic=True
+)
+sin = unary("sin", np.sin, lambda ctx, g: g * ctx.x.cos(), ("x",), analytic=True)
+cos = unary("cos", np.cos, lambda ctx, g: -g * ctx.x.sin(), ("x",), analytic=True)
+tan = unary("tan", np.tan, lambda ctx, g: g * (ctx.y * ctx.y + 1), ("y",), analytic=True)
+asin = unary(
+    "asin", np.arcsin, lambda ctx, g: g * (1 - ctx.x * ctx.x).rsqrt(), ("x",), analytic=True
+)
+acos = unary(
+    "acos", np.arccos, lambda ctx, g: -g * (1 - ctx.x * ctx.x).rsqrt(), ("x",), analytic=True
+)
+atan = unary("atan", np.arctan, lambda ctx, g: g / (ctx.x * ctx.x + 1), ("x",), analytic=True)
+sinh = unary("sinh", np.sinh, lambda ctx, g: g * ctx.x.cosh(), ("x",), analytic=True)
+cosh = unary("cosh", np.cosh, lambda ctx, g: g * ctx.x.sinh(), ("x",), analytic=True)
+tanh = unary("tanh", np.tanh, lambda ctx, g: g * (1 - ctx.y * ctx.y), ("y",), analytic=True)
+sigmoid = unary(
+    "sigmoid", _sigmoid, lambda ctx, g: g * (ctx.y * (1 - ctx.y)), ("y",), analytic=True
+)
 erf = unary("erf", _v_erf, lambda ctx, g: g * ((-(ctx.x * ctx.x)).exp() * (2 / sqrt(pi))), ("x",))
 floor = unary("floor", np.floor, lambda ctx, g: g * 0, floating=False, kinds=NUMBERS)
 ceil = unary("ceil", np.ceil, lambda ctx, g: g * 0, floating=False, kinds=NUMBERS)
@@ -157,11 +195,15 @@ def _(x: Shaped, a: CastAttrs) -> Spec:
 
 @cast.grad()
 def _(ctx: Any, gy: Any) -> Any:
-    return gy.to(ctx.dtype(0))
+    dtype = ctx.dtype(0)
+    real = gy.dtype.is_complex and not dtype.is_complex
+    return (gy.real if real else gy).to(dtype)
 
 
 @cast.reference
 def _(x: Array, a: CastAttrs) -> Array:
+    if x.dtype.kind == "c" and not a.dtype.is_complex:
+        x = x != 0 if a.dtype is dtypes.bool_ else x.real
     return x.astype(a.dtype.numpy)
 
 
@@ -173,12 +215,15 @@ def binary(
     *,
     result: DType | None = None,
     kinds: tuple[DType, ...] = dtypes.ALL,
+    analytic: bool = False,
     why_none: str | None = None,
 ) -> Op:
     """Declare ``y = f(a, b)`` with broadcasting; ``gradient`` need not sum over broadcast
-    dimensions.
+    dimensions. ``analytic`` as in `unary`.
     """
     op = Op(name, ("a", "b"), nondifferentiable=why_none)
+    if analytic:
+        kinds = (*kinds, *dtypes.COMPLEX_TYPES)
 
     @op.shape
     def _(a: Shaped, b: Shaped) -> Spec:
@@ -203,7 +248,7 @@ def binary(
 
 def _pow_exponent_grad(c: Any, g: Any) -> Any:
     # d/db a**b = a**b log a; the limit for a = 0, b >= 0 is 0.
-    zero = (c.a == 0).logical_and(c.b >= 0)
+    zero = (c.a == 0).logical_and((c.b.real if c.b.is_complex() else c.b) >= 0)
     return g * (c.y * c.a.log()).masked_fill(zero, 0.0)
 
 
@@ -212,7 +257,7 @@ def _pow_base_grad(c: Any, g: Any) -> Any:
 
 
 def _power(a: Array, b: Array) -> Array:
-    if a.dtype.kind == "f" or a.dtype.kind == "u":
+    if a.dtype.kind in "fuc":
         return np.power(a, b)
     # 1 / a**-b for a negative integer exponent, rounded towards 0: only 1 and -1 leave anything.
     sign = np.where(b % 2 == 0, 1, a)
@@ -226,15 +271,22 @@ def _tie(c: Any, g: Any, wins: Any) -> Any:
     return g * (wins.to(g.dtype) + (c.a == c.b).to(g.dtype) * 0.5)
 
 
-add = binary("add", np.add, lambda c, g: (lambda: g, lambda: g))
-sub = binary("sub", np.subtract, lambda c, g: (lambda: g, lambda: -g), kinds=NUMBERS)
-mul = binary("mul", np.multiply, lambda c, g: (lambda: g * c.b, lambda: g * c.a), ("a", "b"))
+add = binary("add", np.add, lambda c, g: (lambda: g, lambda: g), analytic=True)
+sub = binary("sub", np.subtract, lambda c, g: (lambda: g, lambda: -g), kinds=NUMBERS, analytic=True)
+mul = binary(
+    "mul",
+    np.multiply,
+    lambda c, g: (lambda: g * c.b, lambda: g * c.a),
+    ("a", "b"),
+    analytic=True,
+)
 div = binary(
     "div",
     np.true_divide,
     lambda c, g: (lambda: g / c.b, lambda: -g * c.y / c.b),
     ("b", "y"),
     kinds=FLOATS,
+    analytic=True,
 )
 pow_ = binary(
     "pow",
@@ -242,6 +294,7 @@ pow_ = binary(
     lambda c, g: (lambda: _pow_base_grad(c, g), lambda: _pow_exponent_grad(c, g)),
     ("a", "b", "y"),
     kinds=NUMBERS,
+    analytic=True,
 )
 maximum = binary(
     "maximum",
@@ -288,15 +341,21 @@ floor_divide = binary(
 
 _BOOLEAN = "the result is boolean"
 _INTEGER = "integers have no gradient"
-eq = binary("eq", np.equal, result=dtypes.bool_, why_none=_BOOLEAN)
-ne = binary("ne", np.not_equal, result=dtypes.bool_, why_none=_BOOLEAN)
+eq = binary("eq", np.equal, result=dtypes.bool_, why_none=_BOOLEAN, analytic=True)
+ne = binary("ne", np.not_equal, result=dtypes.bool_, why_none=_BOOLEAN, analytic=True)
 lt = binary("lt", np.less, result=dtypes.bool_, why_none=_BOOLEAN)
 le = binary("le", np.less_equal, result=dtypes.bool_, why_none=_BOOLEAN)
 gt = binary("gt", np.greater, result=dtypes.bool_, why_none=_BOOLEAN)
 ge = binary("ge", np.greater_equal, result=dtypes.bool_, why_none=_BOOLEAN)
-logical_and = binary("logical_and", np.logical_and, result=dtypes.bool_, why_none=_BOOLEAN)
-logical_or = binary("logical_or", np.logical_or, result=dtypes.bool_, why_none=_BOOLEAN)
-logical_xor = binary("logical_xor", np.logical_xor, result=dtypes.bool_, why_none=_BOOLEAN)
+logical_and = binary(
+    "logical_and", np.logical_and, result=dtypes.bool_, analytic=True, why_none=_BOOLEAN
+)
+logical_or = binary(
+    "logical_or", np.logical_or, result=dtypes.bool_, analytic=True, why_none=_BOOLEAN
+)
+logical_xor = binary(
+    "logical_xor", np.logical_xor, result=dtypes.bool_, analytic=True, why_none=_BOOLEAN
+)
 bitwise_and = binary("bitwise_and", np.bitwise_and, kinds=BITS, why_none=_INTEGER)
 bitwise_or = binary("bitwise_or", np.bitwise_or, kinds=BITS, why_none=_INTEGER)
 bitwise_xor = binary("bitwise_xor", np.bitwise_xor, kinds=BITS, why_none=_INTEGER)

@@ -11,7 +11,14 @@ from fovea import dtypes
 from fovea.errors import OutOfRangeError, ShapeError, describe
 from fovea.ops.op import Attrs, Op, Shaped, Spec, contiguous_strides, numel
 from fovea.ops.reduce import DimAttrs
-from fovea.ops.rules import broadcast_shapes, dense_strides, require_dims, require_dtype, same_dtype
+from fovea.ops.rules import (
+    broadcast_shapes,
+    dense_strides,
+    require_dims,
+    require_dtype,
+    require_real,
+    same_dtype,
+)
 
 Array = np.ndarray[Any, Any]
 INDEX_TYPES = (dtypes.int64, dtypes.int32)
@@ -299,6 +306,7 @@ sort = Op(
 
 @sort.shape
 def _(x: Shaped, a: SortAttrs) -> tuple[Spec, Spec]:
+    require_real("sort", x)
     require_dims("sort", len(x.shape), (a.dim,), scalars=True)
     return Spec(tuple(x.shape), x.dtype), Spec(tuple(x.shape), dtypes.int64)
 

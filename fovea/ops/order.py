@@ -10,7 +10,7 @@ import numpy as np
 from fovea import dtypes
 from fovea.errors import ShapeError, describe
 from fovea.ops.op import Attrs, Op, Shaped, Spec
-from fovea.ops.rules import require_dims, require_floating, same_dtype
+from fovea.ops.rules import require_dims, require_floating, require_real, same_dtype
 from fovea.ops.shape import DimAttrs
 
 __all__ = ["DimAttrs", "SideAttrs", "cummax", "cummin", "logcumsumexp", "mode", "searchsorted"]
@@ -30,6 +30,7 @@ def _running(name: str, extreme: Any) -> Op:
 
     @op.shape
     def _(x: Shaped, a: DimAttrs) -> tuple[Spec, Spec]:
+        require_real(name, x)
         require_dims(name, len(x.shape), (a.dim,), scalars=True)
         return Spec(tuple(x.shape), x.dtype), Spec(tuple(x.shape), dtypes.int64)
 
@@ -59,6 +60,7 @@ mode = Op("mode", ("x",), DimAttrs, outputs=("values", "indices"))  # dim stays,
 
 @mode.shape
 def _(x: Shaped, a: DimAttrs) -> tuple[Spec, Spec]:
+    require_real("mode", x)
     require_dims("mode", len(x.shape), (a.dim,), scalars=True)
     if x.shape and not x.shape[a.dim]:
         raise ShapeError(f"mode: a dimension of size 0 has no mode, got {describe(x)}.")

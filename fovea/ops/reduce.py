@@ -16,7 +16,7 @@ from fovea import dtypes
 from fovea.dtypes import DType
 from fovea.errors import ShapeError, describe
 from fovea.ops.op import Attrs, Op, Shaped, Spec
-from fovea.ops.rules import dense_strides, require_dims, require_floating
+from fovea.ops.rules import dense_strides, require_dims, require_inexact, require_real
 from fovea.ops.shape import DimAttrs, ShapeAttrs, cat, expand, view
 
 Array = np.ndarray[Any, Any]
@@ -81,6 +81,8 @@ def reduction(
     @op.shape
     def _(x: Shaped, a: ReduceAttrs) -> Spec:
         require_dims(name, len(x.shape), a.dims)
+        if not empty_ok:
+            require_real(name, x)
         if not empty_ok and any(x.shape[d] == 0 for d in a.dims):
             raise ShapeError(f"{name}: a dimension of size 0 has no {name}, got {describe(x)}.")
         return reduced_spec(x, a.dims, a.keepdim, result(x.dtype) if result else x.dtype)
@@ -122,7 +124,7 @@ sum_.grad()(lambda ctx, gy: spread(gy, ctx))
 
 @mean.shape
 def _(x: Shaped, a: ReduceAttrs) -> Spec:
-    require_floating("mean", x=x)
+    require_inexact("mean", x)
     require_dims("mean", len(x.shape), a.dims)
     return reduced_spec(x, a.dims, a.keepdim, x.dtype)
 
@@ -179,6 +181,7 @@ def _arg(name: str, pick: Callable[..., Any]) -> Op:
 
     @op.shape
     def _(x: Shaped, a: ArgAttrs) -> Spec:
+        require_real(name, x)
         require_dims(name, len(x.shape), (a.dim,), scalars=True)
         if x.shape and x.shape[a.dim] == 0:
             raise ShapeError(f"{name}: a dimension of size 0 has no {name}, got {describe(x)}.")

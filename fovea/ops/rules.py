@@ -24,6 +24,8 @@ __all__ = [
     "require_dims",
     "require_dtype",
     "require_floating",
+    "require_inexact",
+    "require_real",
     "same_dtype",
     "statistics_dtype",
     "sum_to",
@@ -125,6 +127,18 @@ def require_floating(name: str, **inputs: Shaped | None) -> None:
             raise DTypeError(
                 f"{name}: {key} must be floating point, got {describe(t)}.", fix=f"{key}.float()"
             )
+
+
+def require_inexact(name: str, x: Shaped) -> None:
+    """DTypeError unless ``x`` is floating point or complex."""
+    if not x.dtype.is_complex:
+        require_floating(name, x=x)
+
+
+def require_real(name: str, x: Shaped) -> None:
+    """DTypeError for complex numbers, which have no order."""
+    if x.dtype.is_complex:
+        raise DTypeError(f"{name}: complex numbers have no order, got {describe(x)}.")
 
 
 def require_dtype(name: str, key: str, t: Shaped, *allowed: DType) -> None:

@@ -19,9 +19,16 @@ from fovea.ops.rules import elementwise_spec, require_floating
 
 Array = np.ndarray[Any, Any]
 
-asinh = unary("asinh", np.arcsinh, lambda c, g: g * (c.x * c.x + 1).rsqrt(), ("x",))
-acosh = unary("acosh", np.arccosh, lambda c, g: g * (c.x * c.x - 1).rsqrt(), ("x",))
-atanh = unary("atanh", np.arctanh, lambda c, g: g / (1 - c.x * c.x), ("x",))
+
+def _acosh_slope(x: Any) -> Any:
+    if x.is_complex():  # the branch of the root that acosh takes
+        return (x - 1).rsqrt() * (x + 1).rsqrt()
+    return (x * x - 1).rsqrt()
+
+
+asinh = unary("asinh", np.arcsinh, lambda c, g: g * (c.x * c.x + 1).rsqrt(), ("x",), analytic=True)
+acosh = unary("acosh", np.arccosh, lambda c, g: g * _acosh_slope(c.x), ("x",), analytic=True)
+atanh = unary("atanh", np.arctanh, lambda c, g: g / (1 - c.x * c.x), ("x",), analytic=True)
 
 _erfc_each = np.vectorize(math.erfc, otypes=[np.float64])
 _erf_each = np.vectorize(math.erf, otypes=[np.float64])

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 _COMPLEX = "eigenvalues may be complex numbers"
+NOT_COMPLEX = "it takes no complex numbers"
 _FIVE = "5-D input: no volumes yet"
 _INTEGERS = "images are floating point"
 _VIEW = "the table's input is part of a larger block, which the conversion does not keep"
@@ -53,6 +54,19 @@ EXCEPTIONS: dict[str, str] = {
     "nn.functional.softmin/with_dtype:uint8": "PyTorch negates before it widens: uint8 wraps",
     "special.entr:gradients": "outside its domain the gradient is 0, not NaN",
 }
+
+_REAL_ONLY = """
+    cholesky_inverse cholesky_solve linalg.cholesky linalg.cholesky_ex linalg.cond linalg.det
+    linalg.eigh linalg.eigvalsh linalg.inv linalg.inv_ex linalg.lstsq linalg.lstsq/grad_oriented
+    linalg.matrix_power linalg.matrix_rank linalg.matrix_rank/hermitian linalg.norm
+    linalg.norm/subgradients_at_zero linalg.pinv linalg.pinv/hermitian linalg.pinv/singular
+    linalg.qr linalg.slogdet linalg.solve linalg.solve_ex linalg.solve_triangular linalg.svd
+    linalg.svdvals linalg.tensorinv linalg.tensorsolve logaddexp logcumsumexp logdet matrix_exp
+    nn.functional.conv1d nn.functional.conv2d nn.functional.conv3d
+    nn.functional.conv_transpose1d nn.functional.conv_transpose2d nn.functional.conv_transpose3d
+    nn.functional.silu/complex norm/nuc pinverse
+"""
+EXCEPTIONS |= {f"{key}:complex": NOT_COMPLEX for key in _REAL_ONLY.split()}
 
 _PADDED = (
     "output_padding of more than the stride",

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.functions.exceptions import EXCEPTIONS, LEFT_OUT, reason
+from fovea.errors import ArgumentError, DTypeError, ShapeError
+from tests.functions.exceptions import EXCEPTIONS, LEFT_OUT, NOT_COMPLEX, reason
 from tests.functions.torch_tables import (
     UNDETERMINED,
     UnsupportedError,
@@ -22,6 +23,12 @@ from tests.functions.torch_tables import (
 )
 
 KEYS = sorted(table())
+
+
+def samples_of(key: str) -> list[Any]:
+    return samples(key, torch.complex64, 1)
+
+
 OTHER_DTYPES = (torch.int64, torch.bool, torch.uint8, torch.bfloat16)
 
 
@@ -78,6 +85,29 @@ def test_other_dtypes(key: str) -> None:
     done = [check(key, dtype, 2, False, str(dtype)[6:]) for dtype in OTHER_DTYPES]
     if not any(done):
         pytest.skip("no samples that fovea has")
+
+
+@pytest.mark.parametrize("key", [k for k in KEYS if torch.complex64 in table()[k].dtypes])
+def test_complex(key: str) -> None:
+    """Values, and gradients by PyTorch's convention. What does not take complex numbers says so."""
+    done = check(key, torch.complex64, 4, False, "complex")
+    if table()[key].supports_autograd:
+        done += check(key, torch.complex128, 3, True, "complex")
+    if not done:
+        pytest.skip(reason(key, "complex") or "no samples that fovea has")
+
+
+@pytest.mark.parametrize(
+    "key", sorted(k for k in table() if reason(k, "complex") == NOT_COMPLEX and samples_of(k))
+)
+def test_what_takes_no_complex_numbers(key: str) -> None:
+    refused = 0
+    for sample in samples(key, torch.complex64, 20):
+        try:
+            run(next(forms(table()[key]))[2], sample, True)
+        except (DTypeError, ArgumentError, ShapeError):
+            refused += 1
+    assert refused
 
 
 def test_exceptions_name_entries_of_the_table() -> None:

@@ -32,6 +32,8 @@ DTYPES = {
     torch.int8: fovea.int8,
     torch.uint8: fovea.uint8,
     torch.bool: fovea.bool,
+    torch.complex64: fovea.complex64,
+    torch.complex128: fovea.complex128,
 }
 LAYOUTS = {
     torch.contiguous_format: fovea.contiguous_format,
@@ -45,6 +47,8 @@ TOLERANCES = {
     torch.float32: (1e-4, 2e-5),
     torch.bfloat16: (3e-2, 3e-2),
     torch.float16: (4e-3, 4e-3),
+    torch.complex64: (1e-4, 2e-5),
+    torch.complex128: (1e-7, 1e-8),
 }
 # How many samples of an entry are looked at: some have thousands.
 MOST = 100
@@ -171,15 +175,13 @@ def samples(key: str, dtype: torch.dtype, count: int, gradient: bool = False) ->
 def converted(value: Any) -> Any:
     """A sample's arguments with fovea's tensors, dtypes and formats in place of PyTorch's."""
     if isinstance(value, torch.Tensor):
-        if value.is_sparse or value.is_complex() or value.dtype not in DTYPES:
+        if value.is_sparse or value.dtype not in DTYPES:
             raise UnsupportedError(f"tensors of {value.dtype}, {value.layout}")
         return _tensor(value)
     if isinstance(value, torch.dtype):
         if value not in DTYPES:
             raise UnsupportedError(f"{value}")
         return DTYPES[value]
-    if isinstance(value, complex):
-        raise UnsupportedError("complex numbers")
     if isinstance(value, torch.device):
         return str(value)
     if isinstance(value, torch.Size):
@@ -196,11 +198,11 @@ def converted(value: Any) -> Any:
 
 
 class UnsupportedError(Exception):
-    """A sample uses what fovea says it does not have: complex numbers, sparse layouts."""
+    """A sample uses what fovea says it does not have, such as sparse layouts."""
 
 
 def _tensor(t: torch.Tensor) -> Any:
-    plain = t.detach()
+    plain = t.detach().resolve_conj()
     if plain.dtype == torch.bfloat16:
         made = fovea.from_numpy(plain.float().numpy().copy()).bfloat16()
     else:
@@ -284,7 +286,7 @@ def compare(ours: Any, theirs: Any, tolerance: Tolerance = None, values: bool = 
         if not values:
             return
         rtol, atol = tolerance or TOLERANCES.get(theirs.dtype, (0.0, 0.0))
-        wide = theirs.detach()
+        wide = theirs.detach().resolve_conj().resolve_neg()
         wide = wide.double() if wide.is_floating_point() else wide
         mine = ours.detach()
         mine = mine.double() if mine.is_floating_point() else mine

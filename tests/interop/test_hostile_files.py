@@ -158,7 +158,7 @@ STRUCTURES = {
     "storage key climbs": HEAD + persistent(key="../data.pkl") + b".",
     "negative count": HEAD + persistent(count=-1) + b".",
     "count too large": HEAD + persistent(count=5) + b".",
-    "complex": HEAD + persistent(kind=b"ctorch\nComplexFloatStorage\n", count=2) + b".",
+    "quantized": HEAD + persistent(kind=b"ctorch\nQInt8Storage\n", count=2) + b".",
     "two sizes": HEAD + persistent() + b"0" + persistent(count=3) + b".",
     "tensor without arguments": HEAD + b"ctorch._utils\n_rebuild_tensor_v2\n)R.",
     "tensor of None": HEAD + rebuilt(b"N", REST) + b".",

@@ -241,7 +241,7 @@ CHANGES: dict[str, tuple[tuple[Any, ...], Any]] = {
     "size of truth": (("graph", "values", 0, 1, 0), True),
     "fractional size": (("graph", "values", 0, 1, 0), 2.0),
     "65 dimensions": (("graph", "values", 0, 1), [1] * 65),
-    "unknown dtype": (("graph", "values", 0, 0), "complex64"),
+    "unknown dtype": (("graph", "values", 0, 0), "complex32"),
     "dtype of a number": (("graph", "values", 0, 0), 3),
     "too few strides": (("graph", "values", 0, 2), [1]),
     "strides of text": (("graph", "values", 0, 2), ["1", "1", "1", "1"]),

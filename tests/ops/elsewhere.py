@@ -69,6 +69,22 @@ CONV_PACKING = conv2d_packing(
     spec_of(IMAGES), spec_of(WEIGHT), ConvAttrs.of((1, 1), (0, 0, 0, 0), (1, 1), 1)
 )
 LINEAR_PACKING = linear_packing(spec_of(real(3, 4)), spec_of(real(5, 4)))
+# Ops of complex numbers: PyTorch's tables of cases check them (`tests/functions`).
+BY_TABLE = frozenset(
+    [
+        "complex",
+        "complex_abs",
+        "complex_angle",
+        "conj",
+        "real",
+        "imag",
+        "view_as_real",
+        "view_as_complex",
+        "fft_c2c",
+        "fft_r2c",
+        "fft_c2r",
+    ]
+)
 ELSEWHERE: dict[str, list[Case]] = {
     "conv2d_pack": [([WEIGHT], vars(CONV_PACKING))],
     "conv2d_packed": [

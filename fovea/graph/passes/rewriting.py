@@ -102,7 +102,7 @@ class Rewriter:
         while value is not None and value not in self.constants:
             node = self._made_by.get(value)
             value = node.inputs[0] if node is not None and node.op.view else None
-        if value is None:
+        if value is None or value.dtype.is_complex:
             return None
         flat = self.constants[value].array.reshape(-1)
         if not flat.size or flat.tobytes() != flat[:1].tobytes() * flat.size:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fovea.errors import LoweringError
 from fovea.targets.base import Plan, PlanInto
-from fovea.targets.reference import ReferenceTarget
+from fovea.targets.reference import ReferenceTarget, reference_plan
 
 if TYPE_CHECKING:
     from fovea.ops.op import Attrs, Op, Spec
@@ -47,6 +47,11 @@ def modules_of(family: str) -> list[str]:
     return [name for name in names if find_spec(name) is not None]
 
 
+def _complex(*groups: Sequence[Any]) -> bool:
+    """Whether any of these holds complex numbers."""
+    return any(t is not None and t.dtype.is_complex for group in groups for t in group)
+
+
 class CpuTarget(ReferenceTarget):
     """Compiled kernels; the irregular ops listed in ``fallback.py`` run their NumPy reference."""
 
@@ -74,8 +79,16 @@ class CpuTarget(ReferenceTarget):
     def plan(
         self, op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, specs: Sequence[Spec]
     ) -> Plan:
+        if _complex(inputs, specs):
+            return self.complex_plan(op, attrs, specs)
         self.load(op)
         return super().plan(op, inputs, attrs, specs)
+
+    def complex_plan(self, op: Op, attrs: Attrs | None, specs: Sequence[Spec]) -> Plan:
+        """Complex numbers have no kernels: they run as NumPy."""
+        if op.reference_rule is None or op.mutates:
+            raise LoweringError(f"{op.name}: it does not take complex numbers.")
+        return reference_plan(op, attrs, specs)
 
     def plan_into(
         self,
@@ -85,6 +98,8 @@ class CpuTarget(ReferenceTarget):
         specs: Sequence[Spec],
         out: Tensor,
     ) -> PlanInto:
+        if _complex(inputs, (*specs, out)):
+            return self.through_temporary(self.plan(op, inputs, attrs, specs))
         self.load(op)
         return super().plan_into(op, inputs, attrs, specs, out)
 
