@@ -7,6 +7,7 @@ from typing import Any
 from fovea.errors import ArgumentError
 from fovea.keras.optimizers.arguments import attributes_of, common
 from fovea.keras.optimizers.base import Optimizer
+from fovea.keras.variables import assign
 from fovea.ops.optim import (
     AdagradAttrs,
     AdamAttrs,
@@ -352,6 +353,19 @@ class Nadam(Optimizer):
 
     def _numbers(self) -> tuple[float, ...]:
         return (float(self.beta_1), float(self.beta_2), float(self.epsilon), 1.0)
+
+    def _products(self) -> list[Any]:
+        """Each weight's product of the momenta so far; they are all the same."""
+        assert self._engine is not None
+        return [self._engine.state[p]["mu_product"] for p in self._parameters]
+
+    def _states(self) -> list[Any]:
+        return [*super()._states(), self._products()[0]]
+
+    def _restore_steps(self) -> None:
+        super()._restore_steps()
+        for product in self._products()[1:]:
+            assign(product, self._products()[0])
 
     def get_config(self) -> dict[str, Any]:
         numbers = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fovea.dtypes import bfloat16
 from fovea.errors import FileFormatError, MissingExtraError
 
 __all__ = ["H5Store", "NpzStore", "h5py_or_none", "require_h5py"]
@@ -108,9 +109,12 @@ class H5Store:
         plain = (
             isinstance(dataset, h5py.Dataset) and not dataset.is_virtual and not dataset.external
         )
-        if not plain or dataset.dtype.kind not in "fiub":
+        # Keras marks what HDF5 has no type for.
+        halved = plain and dataset.dtype == "V2" and dataset.attrs.get("dtype") == "bfloat16"
+        if not plain or not (halved or dataset.dtype.kind in "fiub"):
             raise FileFormatError(f"{path!r} holds no array of numbers of its own.")
-        return tuple(dataset.shape), lambda: np.asarray(dataset[()])
+        kind = bfloat16.numpy if halved else dataset.dtype
+        return tuple(dataset.shape), lambda: np.asarray(dataset[()]).view(kind)
 
 
 class NpzStore:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -99,7 +100,13 @@ def load_into(model: Any, store: Any, skip_mismatch: bool = False) -> None:
             continue
         held = store.get(path)
         if path == "optimizer" or path.endswith("/optimizer"):
-            if len(held) == len(weights):
+            if len(held) != len(weights):
+                warnings.warn(
+                    f"{name}: the optimizer has {len(weights)} variables, the file {len(held)}: "
+                    "they are left out, and it starts anew.",
+                    stacklevel=4,
+                )
+            else:
                 plan.append((_optimizer_of(model, path), [read() for _, read in held.values()]))
             continue
         if held.keys() != weights.keys():
