@@ -96,7 +96,7 @@ OPTIMIZERS: dict[str, Any] = {
     "averages": lambda o: o.Adam(use_ema=True, gradient_accumulation_steps=2),
     **{
         name: (lambda o, name=name: getattr(o, name)())
-        for name in "Adamax Nadam Adagrad Adadelta Ftrl Lion Adafactor Lamb".split()
+        for name in ["Adamax", "Nadam", "Adagrad", "Adadelta", "Ftrl", "Lion", "Adafactor", "Lamb"]
     },
 }
 
