@@ -430,6 +430,7 @@ _LAZY = (
     "nn",
     "optim",
     "fft",
+    "func",
     "linalg",
     "special",
     "utils",

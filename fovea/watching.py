@@ -49,6 +49,9 @@ class Watcher(Protocol):
     def call_module(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a module."""
 
+    def note_modules(self, module: Any) -> None:
+        """A module and those within are about to be given other tensors for a while."""
+
     def optimizer(self, optimizer: Any) -> None:
         """An optimizer takes a step."""
 

@@ -181,6 +181,17 @@ SECTIONS: list[dict[str, Any]] = [
             "jvp": "two backward passes, as in PyTorch's",
         },
     },
+    {
+        "title": "torch.func",
+        "peer": "torch.func",
+        "ours": "fovea.func",
+        "differ": {
+            "jvp": "two backward passes: the product with a vector is the gradient of that of the other side",
+            "jacfwd": "the function runs once, whatever randomness says",
+            "grad": "aux and arguments that are not differentiated by may hold anything",
+        },
+        "absent": {_INSIDE: "debug_unwrap functionalize"},
+    },
     *(
         {"title": f"keras.{name}", "peer": f"keras.{name}", "ours": f"fovea.keras.{name}", **more}
         for name, more in KERAS.items()

@@ -26,7 +26,7 @@ ROOMS: list[tuple[str, ...]] = [
     ("tensor",),
     ("special", "linalg", "fft", "defaults", "accelerator"),
     ("nn", "optim", "amp", "utils", "interop", "data"),
-    ("compiler",),
+    ("compiler", "func"),
     ("vision", "training"),
     ("keras",),
     ("cli", "cpu", "cuda", "testing", "backends"),

@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fovea import dispatch
+from fovea.autograd.rows import rows
 from fovea.backward import grad
 from fovea.errors import ArgumentError, GradientError, ShapeError, describe
-from fovea.functions.creation import ones_like, zeros, zeros_like
+from fovea.functions.creation import eye, ones_like, zeros, zeros_like
 from fovea.functions.shaping import reshape, stack
 from fovea.tensorbase import TensorBase
 
@@ -300,24 +301,16 @@ class _Call:
     def rows(self, output: Any, inputs: Tensors, create: bool, at_once: bool) -> Tensors:
         """The derivatives of one output, for each input ``output.shape + input.shape``."""
         count = output.numel()
-        seeds = [reshape(row, output.shape) for row in _units(output)]
         shapes = [(*output.shape, *t.shape) for t in inputs]
         if not (count and output.requires_grad):
             if count and self.strict:
                 raise GradientError(f"{self.name}: an output is independent of the inputs.")
             return tuple(zeros(s, dtype=t.dtype) for s, t in zip(shapes, inputs, strict=True))
         if at_once:
-            found: Any = grad(
-                output, inputs, stack(seeds), True, create, allow_unused=True,
-                is_grads_batched=True, materialize_grads=False,
-            )  # fmt: skip
-            found = [
-                zeros((count, *t.shape), dtype=t.dtype) if g is None else g
-                for g, t in zip(found, inputs, strict=True)
-            ]
-        else:
-            each = [self.gradients((output,), inputs, (seed,), create) for seed in seeds]
-            found = [stack(column) for column in zip(*each, strict=True)]
+            return tuple(rows(output, inputs, create))
+        seeds = [reshape(row, output.shape) for row in eye(count, dtype=output.dtype)]
+        each = [self.gradients((output,), inputs, (seed,), create) for seed in seeds]
+        found = [stack(column) for column in zip(*each, strict=True)]
         return tuple(reshape(g, s) for g, s in zip(found, shapes, strict=True))
 
     def columns(self, create: bool, at_once: bool) -> Sequence[Tensors]:
@@ -346,10 +339,3 @@ def _own(t: Any, create_graph: bool) -> Any:
     if create_graph and t.requires_grad:
         return t.view_as(t)
     return t.detach().requires_grad_()
-
-
-def _units(t: Any) -> Any:
-    """The unit vectors of a tensor's elements, as rows."""
-    from fovea.functions.creation import eye
-
-    return eye(t.numel(), dtype=t.dtype)

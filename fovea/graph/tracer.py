@@ -233,6 +233,10 @@ class Tracer:
             self._module_stack.pop()
             self._path.pop()
 
+    def note_modules(self, module: Any) -> None:
+        for inner in module.modules():
+            self.on_module(inner)
+
     def _note_names(self, module: Any) -> None:
         """The names of a module's tensors are those of states."""
         for found in (module.named_parameters(), module.named_buffers()):
