@@ -22,6 +22,7 @@ __all__ = ["Guards"]
 
 _SCALARS = (bool, int, float, complex, str, bytes, type(None))
 _MOST_ITEMS = 64
+_UNREAD = ("stop_training",)  # what a training loop notes in a model: no forward pass reads it
 
 
 def _snapshot(value: Any) -> Any:
@@ -57,7 +58,11 @@ class _ModuleGuard:
 
     def _look(self) -> Any:
         own = self.module.__dict__
-        plain = tuple((k, _plain(v)) for k, v in own.items() if k[0] != "_" and _is_plain(v))
+        plain = tuple(
+            (k, _plain(v))
+            for k, v in own.items()
+            if k[0] != "_" and k not in _UNREAD and _is_plain(v)
+        )
         tensors = [
             (
                 name,
@@ -249,7 +254,8 @@ class Guards:
         """
         self._names = _functions_of(self.function)
         for guard in self._modules.values():
-            self._names += _functions_of(type(guard.module).forward)
+            kind = type(guard.module)
+            self._names += _functions_of(getattr(kind, "call", kind.forward))
         self._names = [n for n in self._names if n.names or n.cells]
         self._states = [(s.tensor, s.tensor.storage, s.tensor._form) for s in states]
         self._owner_seen = self._look_at_owner()

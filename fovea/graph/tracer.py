@@ -487,12 +487,13 @@ class tracing:  # noqa: N801 - a context manager, named like a statement
 
     def __init__(self, tracer: Tracer) -> None:
         self.tracer = tracer
+        self._before: watching.Watcher | None = None
 
     def __enter__(self) -> Tracer:
         _lock.acquire()
-        watching.watcher = self.tracer
+        self._before, watching.watcher = watching.watcher, self.tracer
         return self.tracer
 
     def __exit__(self, *error: object) -> None:
-        watching.watcher = None
+        watching.watcher = self._before
         _lock.release()

@@ -296,7 +296,10 @@ def test_loss_scale_optimizer(keras: Any, inner: str) -> None:
         assert own.step_counter.item() == int(theirs.step_counter)
         assert own.iterations.item() == int(theirs.iterations)
         assert float(own.scale_loss(fovea.ones(()))) == float(theirs.scale_loss(torch.ones(())))
-    assert [tuple(np.shape(a)) for a in own.variables] == [tuple(a.shape) for a in theirs.variables]
+    shapes = [tuple(np.shape(a)) for a in own.variables]
+    if inner == "nadam":  # Keras lists its product of momenta, except within this optimizer
+        assert shapes.pop() == ()
+    assert shapes == [tuple(a.shape) for a in theirs.variables]
     mine, expected = own.get_config(), theirs.get_config()
     assert mine.keys() == expected.keys()
     assert mine["initial_scale"] == expected["initial_scale"]

@@ -222,6 +222,18 @@ class TestOneHouse:
         model.eval()
         assert fovea.equal(model(x), model(x))
 
+    def test_compiled_calls_follow_the_mode(self) -> None:
+        """A program made of a call in training mode is not run in evaluation."""
+        model = Sequential([Input((50,)), layers.Dropout(0.5)])
+        x = fovea.ones(4, 50)
+        run = fovea.compile(lambda x: model(x))
+        for _ in range(2):
+            assert (run(x) == 1).all()
+        model.train()
+        assert (run(x) == 0).any()
+        model.eval()
+        assert (run(x) == 1).all()
+
     def test_fit_does_what_a_loop_does(self) -> None:
         """The same network, as a module in a loop and in a Keras model through fit: same weights."""
 

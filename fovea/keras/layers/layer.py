@@ -277,12 +277,14 @@ class Layer(Weights):
                 self._build_for(args, kwargs)
             if self.input_spec is not None and is_tensor(args[0]):
                 check_input(self, self.input_spec, args[0].shape)
-            return self._run(args, kwargs)
+            if watching.watcher is not None:
+                return watching.watcher.call_module(self, args, kwargs)
+            return self._call(args, kwargs)
         except FoveaError as error:
             note_path(error, self)
             raise
 
-    def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """``call`` with hooks, within the context that tells inner layers of ``training``."""
         outer = context.training
         training = kwargs.pop("training", None) if kwargs else None
