@@ -331,6 +331,18 @@ class Tensor(Methods, TensorBase):
 
         return functional.softmax(self, dim=dim, dtype=dtype)
 
+    def hardshrink(self, lambd: float = 0.5) -> Tensor:
+        """The elements farther from zero than ``lambd``; 0 for the rest."""
+        from fovea.nn import functional
+
+        return functional.hardshrink(self, lambd)
+
+    def prelu(self, weight: Tensor) -> Tensor:
+        """``weight`` times the negative elements (one number, or one a channel)."""
+        from fovea.nn import functional
+
+        return functional.prelu(self, weight)
+
     def log_softmax(self, dim: int, dtype: Any = None) -> Tensor:
         """The logarithm of ``softmax``."""
         from fovea.nn import functional

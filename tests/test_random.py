@@ -517,3 +517,20 @@ def test_negative_sizes_are_errors() -> None:
         ops.random_normal(state, shape=(-2,), dtype=fovea.float32, mean=0.0, std=1.0)
     with pytest.raises(ShapeError, match="negative"):
         ops.random_integers(state, shape=(2, -2), dtype=fovea.int64, low=0, high=2)
+
+
+def test_poisson() -> None:
+    """Means and variances are the rates; large rates, and rates of zero."""
+    fovea.manual_seed(0)
+    for rate in (0.3, 7.0, 399.0, 1234.5):
+        drawn = fovea.poisson(fovea.full((20000,), rate, dtype=fovea.float64))
+        near = 5 * (rate / 20000) ** 0.5
+        assert abs(float(drawn.mean()) - rate) < near
+        assert float(drawn.var()) == pytest.approx(rate, rel=0.06)
+        assert bool((drawn == drawn.round()).all()) and bool((drawn >= 0).all())
+    with pytest.raises(ArgumentError):
+        fovea.poisson(fovea.tensor([-1.0]))
+    with pytest.raises(DTypeError):
+        fovea.poisson(fovea.tensor([1]))
+    program = fovea.compile(lambda x: fovea.poisson(x * 2) + 1)
+    assert program(fovea.full((4,), 50.0)).tolist() != program(fovea.full((4,), 50.0)).tolist()

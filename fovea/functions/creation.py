@@ -31,6 +31,8 @@ __all__ = [
     "asarray",
     "empty",
     "empty_like",
+    "empty_permuted",
+    "empty_strided",
     "eye",
     "from_numpy",
     "full",
@@ -311,6 +313,54 @@ def _like_spec(t: Tensor, dtype: Any) -> Spec:
     return Spec(
         t.shape, t.dtype if dtype is None else dtypes.as_dtype(dtype), like_layout(t.shape, (t,))
     )
+
+
+def empty_strided(
+    size: Any,
+    stride: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """A tensor whose elements are not set, laid out with these strides (in elements).
+
+    >>> empty_strided((2, 3), (1, 2)).stride()
+    (1, 2)
+    """
+    shape, strides = tuple(parse_size(size)), tuple(parse_size(stride))
+    pairs = zip(shape, strides, strict=False)
+    room = sum((n - 1) * s for n, s in pairs) + 1 if 0 not in shape else 0
+    block = empty((max(room, 0),), dtype=dtype, device=device)
+    return finish(strided_over(block, shape, strides, 0), requires_grad)
+
+
+def empty_permuted(
+    size: Any,
+    physical_layout: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """A tensor whose elements are not set; its dimensions lie in memory in the order of
+    ``physical_layout``, the outermost first.
+
+    >>> empty_permuted((2, 3, 4, 5), (0, 2, 3, 1)).stride()
+    (60, 1, 15, 3)
+    """
+    shape, order = tuple(parse_size(size)), tuple(parse_size(physical_layout))
+    if sorted(order) != list(range(len(shape))):
+        raise ArgumentError(
+            f"empty_permuted: {order} is not an order of the dimensions of {shape}."
+        )
+    strides, step = [0] * len(shape), 1
+    for d in reversed(order):
+        strides[d] = step
+        step *= max(shape[d], 1)
+    return empty_strided(shape, strides, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def empty_like(

@@ -248,6 +248,22 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     return from_array(np.stack(found, -1)[:, : input.ndim])
 
 
+def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
+    """``nonzero`` with exactly ``size`` rows: cut, or filled with ``fill_value``.
+
+    >>> import fovea
+    >>> nonzero_static(fovea.tensor([0, 3]), size=2)
+    tensor([[ 1],
+            [-1]])
+    """
+    if size < 0:
+        raise ArgumentError(f"nonzero_static: size must not be negative, got {size}.")
+    rows = nonzero(input)._array()[:size]
+    found = np.full((size, input.ndim), fill_value, np.int64)
+    found[: len(rows)] = rows
+    return from_array(found)
+
+
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where ``mask`` holds, as a 1-D tensor."""
     from fovea.functions.shaping import broadcast_tensors

@@ -33,6 +33,7 @@ __all__ = [
     "multinomial",
     "normal",
     "normal_",
+    "poisson",
     "rand",
     "rand_like",
     "randint",
@@ -316,6 +317,25 @@ def multinomial(
     attrs = ops.MultinomialAttrs.of(int(num_samples), bool(replacement))
     drawn = ops.random_multinomial.bind((_state(generator), input.detach()), attrs)
     return into_out(out, drawn) if out is not None else drawn
+
+
+def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
+    """Counts of events whose mean numbers are given: noise of light.
+
+    Args:
+        input: means, floating point.
+
+    Raises:
+        ArgumentError: a mean is negative, infinite or NaN.
+
+    >>> import fovea
+    >>> poisson(fovea.zeros(2))
+    tensor([0., 0.])
+    """
+    drawn: Tensor = ops.random_poisson.bind(
+        (_state(generator), input.detach()), ops.PoissonAttrs.of()
+    )
+    return drawn
 
 
 def rand_like(

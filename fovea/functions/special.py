@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fovea import dtypes
 from fovea.errors import ArgumentError, DTypeError
@@ -11,6 +11,7 @@ from fovea.functions import pointwise as p
 from fovea.functions.creation import constant
 from fovea.functions.pointwise import _binary, _unary, finish, operands, to_dtype
 from fovea.functions.reductions import logsumexp
+from fovea.ops import bessel
 from fovea.ops import special as ops
 from fovea.tensorbase import is_tensor
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
 asinh, acosh, atanh = _unary(ops.asinh), _unary(ops.acosh), _unary(ops.atanh)
+i0, i0e, i1, i1e = (_unary(o) for o in (bessel.i0, bessel.i0e, bessel.i1, bessel.i1e))
+erfcx, log_ndtr = _unary(bessel.erfcx), _unary(bessel.log_ndtr)
 erfc, erfinv, lgamma = _unary(ops.erfc), _unary(ops.erfinv), _unary(ops.lgamma)
 gcd, nextafter = _binary(ops.gcd), _binary(ops.nextafter)
 
@@ -210,6 +213,33 @@ def ldexp(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
     return finish(p.mul(input, power), out)
 
 
+class MantissaExponent(NamedTuple):
+    """The result of ``frexp``."""
+
+    mantissa: Tensor
+    exponent: Tensor
+
+
+def frexp(input: Tensor) -> MantissaExponent:
+    """The numbers m (of size 1/2 to 1, or 0) and the int32 powers e in ``input = m * 2**e``.
+
+    >>> import fovea
+    >>> frexp(fovea.tensor([3.0]))
+    MantissaExponent(mantissa=tensor([0.7500]), exponent=tensor([2], dtype=fovea.int32))
+    """
+    if not input.dtype.is_floating_point:
+        raise DTypeError(f"frexp: floating-point tensors are needed, got {input.dtype.name}.")
+    size = p.abs_(input).detach()
+    usual = p.logical_and(size > 0, p.isfinite(size))
+    power = p.floor(p.log2(size.masked_fill(p.logical_not(usual), 1.0))) + 1
+    for _ in range(2):  # log2 may round across a power of two
+        scaled = size / p.exp2(power)
+        power = power + to_dtype(scaled >= 1, power.dtype) - to_dtype(scaled < 0.5, power.dtype)
+    power = power.masked_fill(p.logical_not(usual), 0.0)
+    mantissa = p.where(usual, input / p.exp2(power), input)
+    return MantissaExponent(mantissa, to_dtype(power, dtypes.int32))
+
+
 def positive(input: Tensor) -> Tensor:
     """The tensor itself; booleans have no sign."""
     if input.dtype is dtypes.bool_:
@@ -268,19 +298,26 @@ __all__ = [
     "digamma",
     "entr",
     "erfc",
+    "erfcx",
     "erfinv",
     "float_power",
     "fmax",
     "fmin",
     "frac",
+    "frexp",
     "gcd",
     "heaviside",
     "hypot",
+    "i0",
+    "i0e",
+    "i1",
+    "i1e",
     "isneginf",
     "isposinf",
     "lcm",
     "ldexp",
     "lgamma",
+    "log_ndtr",
     "log_softmax",
     "logaddexp",
     "logaddexp2",

@@ -102,12 +102,14 @@ class ArithmeticMethods:
     logaddexp = special.logaddexp
     logaddexp2 = special.logaddexp2
     hypot = special.hypot
+    i0 = special.i0
     copysign = special.copysign
     signbit = special.signbit
     heaviside = special.heaviside
     deg2rad = special.deg2rad
     rad2deg = special.rad2deg
     frac = special.frac
+    frexp = special.frexp
     float_power = special.float_power
     fmax = special.fmax
     fmin = special.fmin

@@ -12,6 +12,7 @@ class IndexingMethods:
     gather = indexing.gather
     take = indexing.take
     nonzero = indexing.nonzero
+    nonzero_static = indexing.nonzero_static
     index_select = indexing.index_select
     take_along_dim = indexing.take_along_dim
     masked_select = indexing.masked_select

@@ -277,6 +277,7 @@ class InPlaceMethods:
     float_power_ = in_place(special.float_power)
     gcd_ = in_place(special.gcd)
     lcm_ = in_place(special.lcm)
+    i0_ = in_place(special.i0)
     ldexp_ = in_place(special.ldexp)
     nextafter_ = in_place(special.nextafter)
     clamp_min_ = in_place(special.clamp_min)

@@ -35,6 +35,7 @@ __all__ = [
     "random_multinomial",
     "random_normal",
     "random_permutation",
+    "random_poisson",
     "random_uniform",
     "take_counters",
     "uniform_digits",
@@ -62,6 +63,11 @@ class ExponentialAttrs(Attrs):
     shape: tuple[int, ...]
     dtype: DType
     rate: float
+
+
+@dataclass(frozen=True, eq=False)
+class PoissonAttrs(Attrs):
+    """Nothing: the rates say all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -359,3 +365,45 @@ def _(state: Array, weights: Array, a: MultinomialAttrs) -> Array:
             times = np.where(w > 0, exponential(m, words) / w, np.inf)
         picked = np.argsort(times, axis=1, kind="stable")[:, : a.count]
     return picked.reshape(*weights.shape[:-1], a.count)
+
+
+random_poisson = _random_op("random_poisson", PoissonAttrs, ("state", "rates"))
+_CHUNK = 400.0  # a rate at which exp(-rate) is far from underflow
+
+
+@random_poisson.shape
+def _(state: Shaped, rates: Shaped, a: PoissonAttrs) -> Spec:
+    _check_state(state)
+    if not rates.dtype.is_floating_point:
+        raise DTypeError(f"poisson: the rates must be floating point, got {describe(rates)}.")
+    return Spec(tuple(rates.shape), rates.dtype)
+
+
+@random_poisson.reference
+def _(state: Array, rates: Array, a: PoissonAttrs) -> Array:
+    """By inversion: the first count whose cumulative probability exceeds a uniform number. A large
+    rate is a sum of smaller ones.
+    """
+    left = rates.astype(np.float64)
+    if not (np.isfinite(left).all() and (left >= 0).all()):
+        raise ArgumentError("poisson: a rate is negative, infinite or NaN.")
+    total = np.zeros(left.shape)
+    for _ in range(int(left.max(initial=0.0) // _CHUNK) + 1):
+        rate = np.minimum(left, _CHUNK)
+        words = _words(state, rate.size, dtypes.float64)[: rate.size].reshape(rate.shape)
+        total += _poisson(rate, unit_uniform(NumpyMath(64), words, 53))
+        left = left - rate
+    return total
+
+
+def _poisson(rate: Array, uniform: Array) -> Array:
+    count, chance = np.zeros(rate.shape), np.exp(-rate)
+    below_it = chance.copy()
+    for k in range(1, int(2 * _CHUNK)):  # a count of 800 at rate 400 never comes
+        beyond = uniform >= below_it
+        if not beyond.any():
+            break
+        count += beyond
+        chance = chance * rate / k
+        below_it += chance
+    return count

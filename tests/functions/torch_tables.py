@@ -71,6 +71,7 @@ UNDETERMINED = frozenset(
         "new_empty_strided",
         "normal",
         "rand",
+        "poisson",
         "rand_like",
         "randint",
         "randint_like",

@@ -114,7 +114,7 @@ CASES: dict[str, list[Case]] = {
     **unary(real, *SMOOTH),
     **unary(positive, "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "reciprocal"),
     **unary(unit, "asin", "acos", "tan", "atanh", "erfinv"),
-    **unary(real, "asinh", "erfc"),
+    **unary(real, "asinh", "erfc", "erfcx", "i0", "i0e", "i1", "i1e", "log_ndtr"),
     **unary(positive, "lgamma"),
     "acosh": [([positive(3, 5) + 1], {})],
     **unary(truth, "logical_not"),

@@ -111,6 +111,7 @@ ELSEWHERE: dict[str, list[Case]] = {
     "random_multinomial": [
         ([state(), positive(3, 6)], {"count": 4, "replacement": k}) for k in (False, True)
     ],
+    "random_poisson": [([state(), positive(3, 6)], {})],
     "sgd_update": [
         update(optim.SgdAttrs),
         update(optim.SgdAttrs, momentum=True, nesterov=True, decay="l2"),
