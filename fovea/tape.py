@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FunctionNode",
+    "Kept",
     "Node",
     "OpNode",
+    "PackedNode",
+    "edge_of",
     "gradient_of_decomposition",
     "place_into",
     "record",
@@ -185,6 +188,70 @@ def _save(
     return saved
 
 
+class Kept:
+    """A tensor that hooks keep for backward (`fovea.autograd.graph`), and its place on the tape.
+
+    Args:
+        t: the tensor.
+        hooks: has ``pack``, which is called now, and ``unpack``, called when backward wants it.
+    """
+
+    __slots__ = ("edge", "packed", "unpack")
+
+    def __init__(self, t: Tensor, hooks: Any) -> None:
+        self.edge = edge_of(t)
+        self.packed, self.unpack = hooks.pack(t), hooks.unpack
+
+    def tensor(self, edge: Edge | None = None) -> Tensor:
+        """What ``unpack`` gives; on the tape again if backward is recorded."""
+        t: Tensor = self.unpack(self.packed)
+        place = edge or self.edge
+        if place is None or not dispatch.grad_enabled():
+            return t
+        if place[1] < 0:
+            return place[0]
+        alias = t._alias()
+        alias._set_node(*place)
+        return alias
+
+
+class PackedNode(OpNode):
+    """A recorded op whose tensors are kept by hooks."""
+
+    __slots__ = ("kept",)
+
+    def __init__(
+        self,
+        op: Op,
+        inputs: tuple[Any, ...],
+        attrs: Attrs | None,
+        outputs: Sequence[Tensor],
+        hooks: Any,
+    ) -> None:
+        super().__init__(op, inputs, attrs, outputs)
+        saved, self.saved = self.saved or {}, {}
+        self.kept: dict[str, Any] | None = {
+            name: [None if e is None else Kept(e[0], hooks) for e in entry]
+            if isinstance(entry, list)
+            else None if entry is None else Kept(entry[0], hooks)
+            for name, entry in saved.items()
+        }  # fmt: skip
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or self.kept is None or name not in self.kept:
+            return super().__getattr__(name)
+        entry, op = self.kept[name], self.op
+        if isinstance(entry, list):
+            return tuple(None if e is None else e.tensor() for e in entry)
+        if name in op.outputs and name not in op.inputs:
+            return entry.tensor((self, op.outputs.index(name)))
+        return None if entry is None else entry.tensor()
+
+    def release(self) -> None:
+        if self.kept:
+            self.saved = self.kept = None
+
+
 class CopySlicesNode(Node):
     """The base after a view of it was changed in place: base with view(base) replaced."""
 
@@ -240,13 +307,17 @@ class FunctionNode(Node):
         return out
 
     def release(self) -> None:
-        self.ctx._released = True
+        self.ctx._released, self.ctx._saved = True, ()
+
+
+# What makes the node of a call: something else while hooks want to know of it.
+make_node: Callable[..., OpNode] = OpNode
 
 
 def record(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, out: Any) -> None:
     """Put a finished call on the tape."""
     outputs = out if isinstance(out, tuple) else (out,)
-    node = OpNode(op, inputs, attrs, outputs)
+    node = make_node(op, inputs, attrs, outputs)
     for i, t in enumerate(outputs):
         if t.dtype.is_inexact:
             t._set_node(node, i)
@@ -258,7 +329,7 @@ def record_into(
     """Put an in-place call on the tape: ``out`` now comes from it; ``previous`` is ``out`` as it
     was.
     """
-    node = OpNode(op, inputs, attrs, (out,))
+    node = make_node(op, inputs, attrs, (out,))
     for name, entry in (node.saved or {}).items():
         # Other views of the memory just written: what backward would read there is gone.
         if isinstance(entry, tuple) and name in op.inputs and entry[0].storage is out.storage:

@@ -28,13 +28,14 @@ __all__ = [
     "grad",
     "gradcheck",
     "gradgradcheck",
+    "graph",
     "inference_mode",
     "is_grad_enabled",
     "no_grad",
     "set_grad_enabled",
 ]
 
-_LAZY = ("functional",)
+_LAZY = ("functional", "graph")
 
 
 def backward(

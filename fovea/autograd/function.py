@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fovea import dispatch
+from fovea.autograd.graph import hooks
 from fovea.errors import GradientError
-from fovea.tape import FunctionNode
+from fovea.tape import FunctionNode, Kept
 from fovea.tensorbase import TensorBase
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ class FunctionCtx:
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep tensors for ``backward``; a later change in place is noticed."""
+        own = hooks()
+        if own is not None:
+            self._saved = tuple((None, 0) if t is None else (Kept(t, own), id(t)) for t in tensors)
+            return
         self._saved = tuple((t, None if t is None else t.storage.version) for t in tensors)
 
     @property
@@ -40,6 +45,8 @@ class FunctionCtx:
                 "a custom Function's saved tensors were freed by an earlier backward.",
                 fix="pass retain_graph=True to the first backward",
             )
+        if any(isinstance(t, Kept) for t, _ in self._saved):
+            return tuple(None if t is None else t.tensor() for t, _ in self._saved)
         for t, version in self._saved:
             if t is not None and t.storage.version != version:
                 from fovea.errors import InplaceError, describe
@@ -129,6 +136,9 @@ def _attach(cls: type[Function], ctx: FunctionCtx, inputs: Sequence[Any], out: A
     for i, t in enumerate(tensors):
         if t.dtype.is_inexact and id(t) not in ctx._nondifferentiable:
             t._set_node(node, i)
+            for kept, key in ctx._saved:
+                if isinstance(kept, Kept) and key == id(t):
+                    kept.edge = (node, i)
     return tuple(outputs) if isinstance(out, tuple) else outputs[0]
 
 

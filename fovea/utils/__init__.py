@@ -1,5 +1,5 @@
-"""Tools around training: ``fovea.utils.data`` (datasets and loaders), ``fovea.utils.download`` and
-``fovea.utils.tensorboard``.
+"""Tools around training: ``fovea.utils.data`` (datasets and loaders), ``fovea.utils.checkpoint``,
+``fovea.utils.download`` and ``fovea.utils.tensorboard``.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__all__ = ["data", "dlpack", "download", "tensorboard"]
+__all__ = ["checkpoint", "data", "dlpack", "download", "tensorboard"]
 
 
 def __getattr__(name: str) -> Any:
