@@ -463,6 +463,7 @@ _LAZY_NAMES = {
     "load": "fovea.interop",
     "save_program": "fovea.interop.programs",
     "load_program": "fovea.interop.programs",
+    "summary": "fovea.summaries",
     "get_num_threads": "fovea.targets.cpu.threads",
     "set_num_threads": "fovea.targets.cpu.threads",
 }

@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
-__all__ = ["Watcher", "foreign", "look", "shared", "touch"]
+__all__ = ["Observer", "Watcher", "foreign", "look", "shared", "touch"]
 
 
 class Watcher(Protocol):
-    """What a tracer is told."""
+    """What a tracer is told.
+
+    Attributes:
+        captures: whether what it is told becomes a program: compiled functions are then run as they
+            are.
+    """
+
+    captures: bool
 
     def run(self, op: Any, inputs: tuple[Any, ...], attrs: Any, plan: Any) -> Any:
         """Run a plan, and record it."""
@@ -69,6 +76,76 @@ watcher: Watcher | None = None
 # Makes a module's call with symbolic tensors a part of their graph, and returns None for any other
 # call; set once there are symbolic tensors (`fovea.keras`).
 join: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
+
+
+class Observer:
+    """A watcher that lets everything run as if it were not there; subclasses look at some of it.
+
+    ``with observer:`` puts it in; it may stand within another one, but not within a capture.
+    """
+
+    captures = False
+    _before: Watcher | None = None
+
+    def __enter__(self) -> Self:
+        global watcher
+        self._before, watcher = watcher, self
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        global watcher
+        watcher, self._before = self._before, None
+
+    def run(self, op: Any, inputs: tuple[Any, ...], attrs: Any, plan: Any) -> Any:
+        """Run a plan."""
+        return plan(inputs)
+
+    def run_into(self, op: Any, inputs: tuple[Any, ...], attrs: Any, plan: Any, out: Any) -> None:
+        """Run a plan that writes into ``out``."""
+        plan(inputs, out)
+
+    def update(
+        self, op: Any, inputs: tuple[Any, ...], attrs: Any, written: int, run: Callable[[], None]
+    ) -> None:
+        """Run an optimizer's update."""
+        run()
+
+    def recorded(self, out: Any) -> None:
+        """A call was put on the tape."""
+
+    def backward_of(self, node: Any) -> None:
+        """Backward has come to a node (None: it is over)."""
+
+    def made(self, storage: Any) -> None:
+        """Python made a block of memory."""
+
+    def read(self, storage: Any) -> None:
+        """Python looks at the bytes of a block."""
+
+    def look(self, t: Any, see: Callable[[Any], Any], essential: bool) -> Any:
+        """Python checks the values of a tensor."""
+        return see(t._array())
+
+    def refuse(self, reason: str, fix: str) -> None:
+        """Something happened that a program cannot repeat."""
+
+    def call_module(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a module."""
+        return module._call(args, kwargs)
+
+    def note_modules(self, module: Any) -> None:
+        """Modules are about to be given other tensors for a while."""
+
+    def optimizer(self, optimizer: Any) -> None:
+        """An optimizer takes a step."""
+
+    def accumulates(self, leaf: Any) -> None:
+        """A gradient is about to be summed into a leaf's."""
+
+    def casts(self) -> dict[Any, Any] | None:
+        """Autocast keeps casts where it always does."""
+        return None
+
 
 # Rises whenever something changes that captures take as constant: an attribute of a module, the
 # memory of a parameter, whether it requires a gradient, the groups of an optimizer.

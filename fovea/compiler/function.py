@@ -82,7 +82,8 @@ class CompiledFunction:
         functools.update_wrapper(self, function, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if watching.watcher is not None:  # part of a larger capture
+        watcher = watching.watcher
+        if watcher is not None and watcher.captures:  # part of a larger capture
             return self.function(*args, **kwargs)
         tensors: list[Any] = []
         structure = flatten((args, kwargs), tensors)

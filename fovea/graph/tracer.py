@@ -89,6 +89,8 @@ class _Block:
 class Tracer:
     """Records ops into a graph."""
 
+    captures = True
+
     def __init__(self) -> None:
         self.thread = threading.get_ident()
         self.inputs: list[Value] = []

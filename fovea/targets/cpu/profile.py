@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fovea.graph.graph import Node
-from fovea.ops.op import numel
+from fovea.ops.counting import multiply_adds
 from fovea.targets.cpu.compile import describe
 from fovea.targets.cpu.listing import Segment
 from fovea.targets.cpu.steps import KernelStep, PythonStep
@@ -94,17 +94,9 @@ class Clock:
 
 def flops_of(node: Node) -> int:
     """Multiplications and additions of a contraction, done directly; 0 for other ops."""
-    name, shapes = node.op.name, [tuple(v.shape) for v in node.inputs if v is not None]
-    if name.startswith("conv2d_weight_grad"):
-        kernel, groups = node.attrs.kernel, node.attrs.groups  # type: ignore[union-attr]
-        return 2 * numel(shapes[0]) * (shapes[1][1] // groups) * numel(kernel)
-    if name.startswith("conv2d_input_grad"):
-        return 2 * numel(shapes[0]) * numel(shapes[1][1:])
-    if name.startswith("conv2d") and len(shapes) > 1 and len(shapes[1]) == 4:
-        return 2 * numel(node.outputs[0].shape) * numel(shapes[1][1:])
-    if name.startswith(("matmul", "linear")) and shapes[0]:
-        return 2 * numel(node.outputs[0].shape) * shapes[0][-1]
-    return 0
+    shapes = [tuple(v.shape) for v in node.inputs if v is not None]
+    output = tuple(node.outputs[0].shape) if node.outputs else ()
+    return 2 * multiply_adds(node.op.name, shapes, output, node.attrs)
 
 
 def bytes_of(node: Node) -> int:
