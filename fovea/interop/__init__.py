@@ -28,7 +28,8 @@ def save(obj: Any, f: PathOrFile, *, metadata: Mapping[str, str] | None = None) 
 
     Args:
         obj: a state dict, or any nesting of dicts, lists and tuples of tensors, numbers, strings,
-            dtypes and None. For ``.safetensors`` a dict of tensors by name.
+            bytes, dtypes, devices and None; also arrays of numbers, sets, paths and the namespaces
+            of ``argparse``. For ``.safetensors`` a dict of tensors by name.
         f: a path, or a binary file open for writing.
         metadata: strings by name to keep in the header (``.safetensors`` only).
 

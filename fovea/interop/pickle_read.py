@@ -9,30 +9,18 @@ file. Source of the instructions: Python's ``pickletools`` module.
 from __future__ import annotations
 
 import pickletools
-from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import IO, Any
 
-from fovea.dtypes import DType
+from fovea.interop.pickle_objects import PickleError, Plain, checked_key, set_state
 
-__all__ = ["ForbiddenNameError", "PickleError", "Plain", "read_pickle"]
+__all__ = ["ForbiddenNameError", "read_pickle"]
 
 _MAX_INTEGER_BYTES = 1024
-_MAX_KEY_PARTS = 16
-_SCALARS = (str, int, float, bool, bytes, type(None), DType)
-
-
-class PickleError(Exception):
-    """A pickle that is damaged or holds what is not plain data."""
 
 
 class ForbiddenNameError(PickleError):
     """A pickle that asks for a name outside the table; ``str()`` is the name."""
-
-
-class Plain:
-    """An object that a pickle may refer to and pass on, but that the machine itself never looks
-    into."""
 
 
 class _Mark:
@@ -158,7 +146,7 @@ class _Machine:
 
     def set_item(self, _: Any) -> None:
         value, key = self.pop(), self.pop()
-        self.target(dict)[_checked_key(key)] = value
+        self.target(dict)[checked_key(key)] = value
 
     def set_items(self, _: Any) -> None:
         items = self.pop_group()
@@ -166,7 +154,7 @@ class _Machine:
             raise PickleError("a key has no value")
         target = self.target(dict)
         for key, value in zip(items[::2], items[1::2], strict=True):
-            target[_checked_key(key)] = value
+            target[checked_key(key)] = value
 
     def target(self, kind: type) -> Any:
         if not self.stack or not isinstance(self.stack[-1], kind):
@@ -198,64 +186,32 @@ class _Machine:
             raise PickleError("something that is no function is called")
         for argument in arguments:
             if isinstance(argument, list | tuple | dict | str | bytes):
-                self.copies_left -= len(argument)
+                self.pay(len(argument))
+        self.stack.append(function(*arguments))
+
+    def pay(self, copies: int) -> None:
+        self.copies_left -= copies
         if self.copies_left < 0:
             raise PickleError("it copies more than a file of its size has reason to")
-        self.stack.append(function(*arguments))
 
     def new_object(self, _: Any) -> None:
         """``cls.__new__(cls, *args)``: the table's functions serve for both ways of making."""
         self.call(None)
 
     def build(self, _: Any) -> None:
-        """Attributes for an object; the one kept is the versions of layers in a module's state
-        dict."""
-        state, target = self.pop(), self.top()
-        if not isinstance(target, OrderedDict) or not isinstance(state, dict):
-            raise PickleError("attributes are set on something that has none")
-        metadata = state.get("_metadata")
-        if isinstance(metadata, dict):
-            target._metadata = metadata  # type: ignore[attr-defined]
+        state = self.pop()
+        self.pay(set_state(self.top(), state))
+
+    def add_items(self, _: Any) -> None:
+        items = self.pop_group()
+        self.target(set).update(map(checked_key, items))
 
     def persistent_id(self, _: Any) -> None:
         self.stack.append(self.persistent(self.pop()))
 
 
-def _checked_key(key: Any) -> Any:
-    """A key of a dict: only what hashes in bounded time."""
-    parts = key if isinstance(key, tuple) else (key,)
-    if len(parts) > _MAX_KEY_PARTS or not all(isinstance(part, _SCALARS) for part in parts):
-        raise PickleError(
-            f"a key of a dict is a {type(key).__name__} of more than numbers and strings"
-        )
-    return key
-
-
-def ordered_dict(items: Any = ()) -> OrderedDict[Any, Any]:
-    """Stands for ``collections.OrderedDict``."""
-    result: OrderedDict[Any, Any] = OrderedDict()
-    for pair in items.items() if isinstance(items, dict) else items:
-        key, value = pair
-        result[_checked_key(key)] = value
-    return result
-
-
-def counter(items: Any = ()) -> Counter[Any]:
-    """Stands for ``collections.Counter`` (learning-rate schedules keep one)."""
-    result: Counter[Any] = Counter()
-    result.update({_checked_key(key): int(value) for key, value in dict(items).items()})
-    return result
-
-
-def encode(text: Any, encoding: Any = "latin1") -> bytes:
-    """Stands for ``_codecs.encode``, by which old protocols write bytes."""
-    if not isinstance(text, str) or encoding != "latin1":
-        raise PickleError("bytes in an unknown encoding")
-    return text.encode("latin1")
-
-
 _CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-_EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_LIST": list, "EMPTY_DICT": dict}
+_EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_SET": set}
 _LITERALS = frozenset(
     {
         "BININT", "BININT1", "BININT2", "BINFLOAT", "FLOAT", "BINUNICODE", "SHORT_BINUNICODE",
@@ -286,7 +242,7 @@ def _fresh(kind: Callable[[Any], Any]) -> Callable[[_Machine, Any], None]:
 def _dict_of(group: list[Any]) -> dict[Any, Any]:
     if len(group) % 2:
         raise PickleError("a key has no value")
-    return {_checked_key(k): v for k, v in zip(group[::2], group[1::2], strict=True)}
+    return {checked_key(k): v for k, v in zip(group[::2], group[1::2], strict=True)}
 
 
 _HANDLERS: dict[str, Callable[[_Machine, Any], None]] = {
@@ -314,6 +270,7 @@ _HANDLERS: dict[str, Callable[[_Machine, Any], None]] = {
     "APPENDS": _Machine.extend,
     "SETITEM": _Machine.set_item,
     "SETITEMS": _Machine.set_items,
+    "ADDITEMS": _Machine.add_items,
     "GLOBAL": _Machine.name,
     "STACK_GLOBAL": _Machine.stacked_name,
     "REDUCE": _Machine.call,

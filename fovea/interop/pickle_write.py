@@ -6,13 +6,16 @@ opcodes itself. Source of the opcodes: Python's ``pickletools`` module.
 
 from __future__ import annotations
 
+import argparse
 import struct
 from collections import OrderedDict
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any, Protocol
 
 import numpy as np
 
+from fovea.devices import device
 from fovea.dtypes import DType
 from fovea.errors import ArgumentError
 from fovea.interop.torch_names import STORAGE_OF_DTYPE
@@ -23,6 +26,8 @@ from fovea.tensorbase import is_tensor
 __all__ = ["PlacedTensor", "StorageTable", "write_pickle"]
 
 _MAX_DEPTH = 200
+_RECONSTRUCT = np.empty(0).__reduce__()[0]
+_NUMPY_ARRAY: tuple[str, str] = (_RECONSTRUCT.__module__, _RECONSTRUCT.__name__)  # type: ignore
 
 
 class PlacedTensor(Protocol):
@@ -64,11 +69,9 @@ class _Writer:
             return
         if is_tensor(obj):
             self.tensor(obj)
-        elif isinstance(obj, DType):
-            self.name("torch", obj.name)
-        elif isinstance(obj, Mapping | list | tuple):
+        elif isinstance(obj, Mapping | list | tuple | argparse.Namespace):
             self.container(obj, where)
-        else:
+        elif not self.object(obj, where):
             raise _cannot_save(obj, where)
 
     def scalar(self, obj: Any, where: str) -> bool:
@@ -86,6 +89,51 @@ class _Writer:
         else:
             return False
         return True
+
+    def object(self, obj: Any, where: str) -> bool:
+        """What is neither a number nor a container; returns whether it was of a known kind."""
+        if isinstance(obj, DType):
+            self.name("torch", obj.name)
+        elif isinstance(obj, bytes):
+            self.bytes(obj)
+        elif isinstance(obj, device):
+            self.call("torch", "device", (str(obj),), where)
+        elif isinstance(obj, PurePath):
+            self.call("pathlib", type(obj).__name__, obj.parts, where)
+        elif isinstance(obj, set):
+            for item in obj:
+                if not isinstance(item, str | int | float | None):
+                    raise _cannot_save(item, f"a member of {where}")
+            self.call("__builtin__", "set", (list(obj),), where)
+        elif isinstance(obj, np.ndarray) and obj.dtype.kind in "biufc":
+            self.array(obj, where)
+        else:
+            return False
+        return True
+
+    def call(self, module: str, name: str, arguments: tuple[Any, ...], where: str) -> None:
+        self.name(module, name)
+        self.sequence(arguments, where)
+        self.out += b"R"
+
+    def bytes(self, data: bytes) -> None:
+        """As text, which this protocol has: it has no bytes."""
+        self.call("_codecs", "encode", (data.decode("latin1"), "latin1"), "bytes")
+
+    def array(self, array: np.ndarray[Any, Any], where: str) -> None:
+        """A NumPy array as NumPy itself pickles it: empty at first, then with a state."""
+        self.name(*_NUMPY_ARRAY)
+        self.out += b"("
+        self.name("numpy", "ndarray")
+        self.sequence((0,), where)
+        self.bytes(b"b")
+        self.out += b"tR(K\x01"
+        self.sequence(array.shape, where)
+        self.call("numpy", "dtype", (array.dtype.str[1:], False, True), where)
+        self.sequence((3, array.dtype.str[0], None, None, None, -1, -1, 0), where)
+        self.out += b"b\x89"
+        self.bytes(array.tobytes())
+        self.out += b"tb"
 
     def integer(self, value: int, where: str) -> None:
         if 0 <= value < 256:
@@ -115,6 +163,11 @@ class _Writer:
         self.open.add(id(obj))
         if isinstance(obj, Mapping):
             self.mapping(obj, where)
+        elif isinstance(obj, argparse.Namespace):
+            self.name("argparse", "Namespace")
+            self.out += b")\x81"
+            self.mapping(vars(obj), where)
+            self.out += b"b"
         elif isinstance(obj, list):
             self.out += b"]("
             self.items(obj, where)
@@ -195,7 +248,7 @@ def _cannot_save(obj: Any, where: str) -> ArgumentError:
     if hasattr(obj, "state_dict"):
         fix = "save its state_dict() instead: fovea.save(model.state_dict(), path)"
     elif isinstance(obj, np.ndarray):
-        fix = "fovea.from_numpy(array) makes it a tensor"
+        fix = "keep arrays of numbers alone"
     elif isinstance(obj, Storage):
         fix = "save a tensor over it"
     return ArgumentError(

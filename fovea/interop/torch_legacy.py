@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import IO, Any
 
-from fovea.interop.pickle_read import PickleError, read_pickle
+from fovea.interop.pickle_objects import PickleError
+from fovea.interop.pickle_read import read_pickle
 from fovea.interop.streams import BoundedReader, bytes_of, read_fully
 from fovea.interop.torch_table import persistent_reader
 from fovea.storage import Storage

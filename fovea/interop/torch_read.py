@@ -12,7 +12,8 @@ import zipfile
 from typing import IO, Any
 
 from fovea.errors import ArgumentError, FileFormatError
-from fovea.interop.pickle_read import ForbiddenNameError, PickleError, read_pickle
+from fovea.interop.pickle_objects import PickleError
+from fovea.interop.pickle_read import ForbiddenNameError, read_pickle
 from fovea.interop.stored_zip import StoredArchive
 from fovea.interop.torch_legacy import MAGIC, read_legacy
 from fovea.interop.torch_table import TABLE, persistent_reader

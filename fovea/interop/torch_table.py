@@ -8,7 +8,8 @@ from typing import Any
 
 from fovea import devices, dtypes
 from fovea.dtypes import DType
-from fovea.interop.pickle_read import PickleError, Plain, counter, encode, ordered_dict
+from fovea.interop import pickle_objects
+from fovea.interop.pickle_objects import PickleError, Plain
 from fovea.interop.torch_names import DTYPE_OF_STORAGE, FOREIGN_DTYPES
 from fovea.size import Size
 from fovea.storage import Storage
@@ -154,9 +155,7 @@ def _device(name: Any, index: Any = None) -> Any:
 
 
 TABLE: dict[str, Any] = {
-    "collections.OrderedDict": ordered_dict,
-    "collections.Counter": counter,
-    "_codecs.encode": encode,
+    **pickle_objects.TABLE,
     "torch._utils._rebuild_tensor": _rebuild_tensor,
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor_v2,
     "torch._utils._rebuild_tensor_v3": _rebuild_tensor_v3,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -92,6 +93,8 @@ def _tensors(obj: Any) -> Iterator[Any]:
         elif isinstance(item, Mapping | list | tuple):
             seen.add(id(item))
             waiting += item.values() if isinstance(item, Mapping) else item
+        elif isinstance(item, Namespace):
+            waiting.append(vars(item))
 
 
 def _is_dense(tensor: Any) -> bool:

@@ -28,6 +28,20 @@ REPORTS: dict[str, dict[str, tuple[bool, float]]] = {
     "super_resolution": {"error": (False, 0.25)},
     "grad_cam": {"accuracy": (True, 0.04)},
     "ocr_ctc": {"right": (True, 0.15)},
+    "mnist": {
+        "accuracy": (True, 0.03),
+        "loss": (False, 0.3),
+        "rate": (False, 1e-6),
+        "change": (False, 0.0),
+    },
+    "fgsm": {"clean": (True, 0.03), "hardened": (True, 0.06), "pgd": (True, 0.08)},
+    "checkpoint_resume": {"differing": (False, 0.0), "loss difference": (False, 0.0)},
+    "gradient_accumulation": {
+        "plain": (True, 0.06),
+        "ema": (True, 0.06),
+        "swa": (True, 0.06),
+        "averaged": (True, 0.0),
+    },
     "keras_vae": {"loss": (False, 0.1)},
     "keras_multi_output": {"accuracy": (True, 0.05)},
 }
@@ -36,6 +50,8 @@ REPORTS: dict[str, dict[str, tuple[bool, float]]] = {
 def in_pytorch(text: str) -> str:
     """The program with PyTorch's (and Keras's) import lines."""
     text = text.replace("import fovea as torch", "import torch")
+    text = text.replace("import fovea.vision as torchvision", "import torchvision")
+    text = re.sub(r"\bfovea\.vision\b", "torchvision", text)
     text = text.replace("from fovea import keras", "import keras")
     text = text.replace("from fovea.keras", "from keras")
     return re.sub(r"^(import|from) fovea\b", r"\1 torch", text, flags=re.MULTILINE)
@@ -53,12 +69,14 @@ def test_every_program_is_listed() -> None:
 
 
 @pytest.mark.parametrize("name", REPORTS)
-def test_program(name: str) -> None:
+def test_program(name: str, request: pytest.FixtureRequest) -> None:
     text = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
     changed = in_pytorch(text)
     assert "fovea" not in changed and "fovea" in text
     if name.startswith("keras"):
         pytest.importorskip("keras")
+    if "torchvision" in changed:
+        request.getfixturevalue("torchvision")
     ours, theirs = run(text, name), run(changed, name)
     assert ours.keys() == theirs.keys()
     for key, (more, behind) in REPORTS[name].items():

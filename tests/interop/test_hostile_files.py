@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import pickle
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import fovea
@@ -121,6 +123,25 @@ def test_other_ways_to_name_things_are_refused(body: bytes) -> None:
         load(archive(HEAD + body + b"."))
 
 
+def latin1(count: int) -> bytes:
+    return b"c_codecs\nencode\n" + text("0" * count) + text("latin1") + b"\x86R"
+
+
+def dtype(code: str = "f8") -> bytes:
+    return b"cnumpy\ndtype\n" + text(code) + b"\x89\x88\x87R"
+
+
+ARRAY = b"cnumpy._core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85" + latin1(1) + b"tR"
+
+
+def state(shape: bytes = b"K\x02\x85", code: str = "f8", data: bytes = latin1(16)) -> bytes:
+    return b"(K\x01" + shape + dtype(code) + b"\x89" + data + b"tb"
+
+
+def test_an_array_is_read() -> None:
+    assert load(archive(HEAD + ARRAY + state() + b".")).tobytes() == b"0" * 16
+
+
 STRUCTURES = {
     "empty": b"",
     "no stop": HEAD + b"N",
@@ -177,6 +198,24 @@ STRUCTURES = {
     "parameter of None": HEAD + b"ctorch._utils\n_rebuild_parameter\nN\x89N\x87R.",
     "counter of lists": HEAD + b"ccollections\nCounter\n](]]e\x85R.",
     "size of text": HEAD + b"ctorch\nSize\n(" + text("a") + b"t\x85R.",
+    "array of another kind": HEAD + ARRAY.replace(b"cnumpy\nndarray\n", b"N") + b".",
+    "array of objects": HEAD + ARRAY + state(code="O8") + b".",
+    "array of records": HEAD + ARRAY + state(code="V8") + b".",
+    "array of endless text": HEAD + ARRAY + state(code="S2147483647") + b".",
+    "array without bytes": HEAD + ARRAY + state(data=b"N") + b".",
+    "array with too few bytes": HEAD + ARRAY + state(data=latin1(15)) + b".",
+    "array of shape None": HEAD + ARRAY + state(shape=b"N") + b".",
+    "array of negative size": HEAD + ARRAY + state(shape=b"J\xfe\xff\xff\xffJ\xff\xff\xff\xff\x86") + b".",
+    "array of truth": HEAD + ARRAY + state(shape=b"\x88\x85") + b".",
+    "array without end": HEAD + ARRAY + state(shape=b"J\xff\xff\xff\x7f" * 3 + b"\x87") + b".",
+    "array with another state": HEAD + ARRAY + b"}b.",
+    "numbers that claim a size": HEAD + dtype() + b"(K\x03" + text("<") + b"NNNK\x10K\x04K\x00tb.",
+    "numbers in no order": HEAD + dtype() + b"(K\x03N" + b"NNN" + b"J\xff\xff\xff\xff" * 2 + b"K\x00tb.",
+    "scalar too short": HEAD + b"cnumpy._core.multiarray\nscalar\n" + dtype() + latin1(4) + b"\x86R.",
+    "path of numbers": HEAD + b"cpathlib\nPosixPath\nK\x01\x85R.",
+    "set of lists": HEAD + b"cbuiltins\nset\n(]](e\x85R.",
+    "attribute without a name": HEAD + b"cargparse\nNamespace\n)\x81}K\x01Nsb.",
+    "attributes for a set": HEAD + b"cbuiltins\nset\n)R}b.",
     "bytes in rot13": HEAD + b"c_codecs\nencode\n" + text("a") + text("rot13") + b"\x86R.",
 }  # fmt: skip
 
@@ -291,6 +330,7 @@ CONTENT = {
     "weight": fovea.arange(24, dtype=fovea.float32).reshape(2, 3, 4),
     "nested": [{"bias": fovea.ones(5)}, (1, 2.5, "text", None)],
     "step": 7,
+    "others": [np.arange(9.0), {1, "a"}, argparse.Namespace(lr=0.1), Path("a"), b"bytes"],
 }
 
 
@@ -351,7 +391,8 @@ def test_random_pickles_never_crash() -> None:
         text("cpu"), b"ccollections\nOrderedDict\n", b"ccollections\nCounter\n", b"c_codecs\nencode\n",
         b"ctorch\nSize\n", b"ctorch\nFloatStorage\n", b"ctorch\nfloat32\n", b"ctorch\ndevice\n",
         b"ctorch._utils\n_rebuild_tensor_v2\n", b"ctorch._utils\n_rebuild_tensor_v3\n", persistent(), REST,
-        rebuilt(persistent(), REST),
+        rebuilt(persistent(), REST), ARRAY, state(), dtype(), latin1(3), b"cargparse\nNamespace\n",
+        b"cbuiltins\nset\n", b"cpathlib\nPosixPath\n", b"\x8f", b"\x90",
     ]  # fmt: skip
     chance = random.Random(1)
     read = 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
+import random
 from collections import Counter, OrderedDict
 from pathlib import Path
 from typing import Any
@@ -174,6 +176,71 @@ def test_parameters_sizes_and_dtypes_are_written(tmp_path: Path) -> None:
     assert read["dtype"] is torch.bfloat16
 
 
+ARRAYS = [
+    np.arange(6).reshape(2, 3),
+    np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+    np.arange(8, dtype="int16")[::3],
+    np.zeros((0, 3), "float32"),
+    np.array(1.5),
+    np.array([True, False]),
+    np.array([1 + 2j], "complex64"),
+    np.arange(3, dtype=">u4"),
+    np.array([np.nan, np.inf, -0.0]),
+    np.frombuffer(bytes(range(256)), "uint8"),
+]
+
+
+@pytest.mark.parametrize("array", ARRAYS, ids=lambda a: f"{a.dtype}{a.shape}")
+def test_arrays_go_both_ways(array: np.ndarray, tmp_path: Path) -> None:
+    expected = array.astype(array.dtype.newbyteorder("="))  # NumPy, too, reads its own order
+    fovea.save({"a": array}, tmp_path / "a.pt")
+    torch.save({"a": array}, tmp_path / "b.pt")
+    torch.save({"a": array}, tmp_path / "c.pt", pickle_protocol=4)
+    for read in (
+        fovea.load(tmp_path / "a.pt")["a"],
+        fovea.load(tmp_path / "b.pt")["a"],
+        fovea.load(tmp_path / "c.pt")["a"],
+        torch.load(tmp_path / "a.pt", weights_only=False)["a"],
+    ):
+        assert read.dtype == expected.dtype and read.shape == expected.shape
+        assert read.tobytes() == expected.tobytes()
+        read[...] = 1  # an array of its own
+
+
+def test_what_checkpoints_hold_beside_weights_goes_both_ways(tmp_path: Path) -> None:
+    content = {
+        "args": argparse.Namespace(lr=0.1, sizes=[1, 2], output=Path("runs") / "a", resume=None),
+        "python": random.Random(3).getstate(),
+        "numpy": np.random.RandomState(3).get_state(),
+        "bytes": b"\x00\xff\n",
+        "set": {1, "a", None, 2.5},
+        "empty": [set(), b"", argparse.Namespace()],
+    }
+    fovea.save(content, tmp_path / "a.pt")
+    torch.save(content, tmp_path / "b.pt")
+    torch.save(content, tmp_path / "c.pt", pickle_protocol=4)
+    for read in (
+        fovea.load(tmp_path / "a.pt"),
+        fovea.load(tmp_path / "b.pt"),
+        fovea.load(tmp_path / "c.pt", weights_only=False),
+        torch.load(tmp_path / "a.pt", weights_only=False),
+    ):
+        assert {**read, "numpy": None} == {**content, "numpy": None}
+        generator = np.random.RandomState()
+        generator.set_state(read["numpy"])
+        assert generator.randint(1000) == np.random.RandomState(3).randint(1000)
+
+
+def test_numbers_of_numpy_and_devices_are_read(tmp_path: Path) -> None:
+    torch.save([np.float32(0.5), np.int64(-7), np.bool_(True)], tmp_path / "a.pt")
+    read = fovea.load(tmp_path / "a.pt")
+    assert read == [0.5, -7, True]
+    assert [type(v) for v in read] == [np.float32, np.int64, np.bool_]
+    fovea.save({"device": fovea.device("cpu"), "bytes": b"x"}, tmp_path / "b.pt")
+    assert torch.load(tmp_path / "b.pt", weights_only=True)["device"] == torch.device("cpu")
+    assert fovea.load(tmp_path / "b.pt")["device"] == fovea.device("cpu")
+
+
 def test_shared_memory_stays_shared(tmp_path: Path) -> None:
     whole = fovea.arange(12).reshape(3, 4)
     fovea.save({"whole": whole, "t": whole.T, "row": whole[1], "again": whole}, tmp_path / "a.pt")
@@ -291,11 +358,14 @@ def deep() -> list[Any]:
     ("content", "message"),
     [
         ({"a": [1, object()]}, r"the object\['a'\]\[1\] is a builtins.object"),
-        ({"a": {1, 2}}, r"builtins.set"),
+        ({"a": {(1, 2)}}, r"a member of the object\['a'\] is a builtins.tuple"),
+        ({"a": {1j}}, r"builtins.complex"),
         ({(1, 2): 1}, "is no string or number"),
         (circle(), "contains itself"),
         (deep(), "deeper than"),
-        ({"a": np.zeros(2)}, "fovea.from_numpy"),
+        ({"a": np.array([None])}, "arrays of numbers alone"),
+        ({"a": np.array(["text"])}, "arrays of numbers alone"),
+        ({"a": np.zeros(2, [("x", "f4")])}, "arrays of numbers alone"),
         (2**3000, "bits"),
     ],
 )
