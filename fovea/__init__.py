@@ -435,6 +435,7 @@ _LAZY = (
     "keras",
     "nn",
     "optim",
+    "profiler",
     "fft",
     "func",
     "linalg",

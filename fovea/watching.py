@@ -59,6 +59,9 @@ class Watcher(Protocol):
     def note_modules(self, module: Any) -> None:
         """A module and those within are about to be given other tensors for a while."""
 
+    def run_program(self, program: Any, inputs: Any) -> Any:
+        """Run a program."""
+
     def optimizer(self, optimizer: Any) -> None:
         """An optimizer takes a step."""
 
@@ -135,6 +138,10 @@ class Observer:
 
     def note_modules(self, module: Any) -> None:
         """Modules are about to be given other tensors for a while."""
+
+    def run_program(self, program: Any, inputs: Any) -> Any:
+        """Run a program."""
+        return program.run_unwatched(inputs)
 
     def optimizer(self, optimizer: Any) -> None:
         """An optimizer takes a step."""

@@ -15,6 +15,7 @@ from fovea.compiler.structure import flatten
 from fovea.errors import CaptureError
 from fovea.form import form_of
 from fovea.graph.tracer import Uncapturable
+from fovea.profiler.recorder import record_function
 
 if TYPE_CHECKING:
     from fovea.compiler.program import Program
@@ -107,7 +108,8 @@ class CompiledFunction:
                     entry.programs.insert(0, entry.programs.pop(n))
                 self._last = program
                 return program.run(tensors)
-        return self._capture(entry, key, args, kwargs, tensors)
+        with record_function("fovea.compile"):
+            return self._capture(entry, key, args, kwargs, tensors)
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:
         """Methods: each object has programs of its own."""

@@ -245,6 +245,9 @@ class Tracer:
             for name, t in found:
                 self._names.setdefault(id(t.storage), name)
 
+    def run_program(self, program: Any, inputs: Any) -> Any:
+        return program.run_unwatched(inputs)
+
     def optimizer(self, optimizer: Any) -> None:
         if not self._elsewhere():
             self.on_optimizer(optimizer)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from fovea import watching
 from fovea.errors import LoweringError, ShapeError, describe
 from fovea.form import form_of, interned
 from fovea.graph.graph import Graph, Value, same_spec
@@ -30,7 +31,7 @@ from fovea.targets.cpu.builder import checking
 from fovea.targets.cpu.listing import Listing, Segment
 from fovea.targets.cpu.outputs import Outputs
 from fovea.targets.cpu.placement import Placement
-from fovea.targets.cpu.profile import Clock, Profile
+from fovea.targets.cpu.profile import Clock, Profile, Timing
 from fovea.targets.cpu.run_list import run_list
 from fovea.targets.cpu.steps import Block, Place, PythonStep
 from fovea.targets.cpu.target import CPU
@@ -122,7 +123,22 @@ class Executable:
         Raises:
             ShapeError: an input does not fit.
         """
+        if watching.watcher is not None:
+            return watching.watcher.run_program(self, inputs)
         return self._run_alone(inputs, None)
+
+    def run_unwatched(self, inputs: Sequence[Any]) -> list[Any]:
+        """``run``, for whoever watches."""
+        return self._run_alone(inputs, None)
+
+    def run_timed(self, inputs: Sequence[Any]) -> tuple[list[Any], list[Timing], int]:
+        """``run``, with the times of the kernels, and of the first one's beginning in nanoseconds
+        on the monotonic clock.
+        """
+        clock = Clock(len(self._list.calls))
+        results = self._run_alone(inputs, clock)
+        timings = clock.timings(self._list.main, self._list.calls)
+        return results, timings, clock.start
 
     def profile(self, inputs: Sequence[Any], runs: int = 5) -> Profile:
         """Run the program a few times (really: states change) and time each kernel.

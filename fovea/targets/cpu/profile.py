@@ -46,6 +46,11 @@ class Timing:
         return "copy" if self.node is None else self.node.op.name
 
     @property
+    def flops(self) -> int:
+        """As of `flops_of`, for the node."""
+        return 0 if self.node is None else flops_of(self.node)
+
+    @property
     def where(self) -> str:
         """The module and the line that ran the op."""
         return "" if self.node is None else str(self.node.source)
@@ -62,6 +67,7 @@ class Clock:
         self._rows = np.zeros((rows, 2), np.int64)
         self.address: int = self._rows.ctypes.data
         self._steps: dict[Any, tuple[int, int]] = {}
+        self.start = 0  # of the first, in nanoseconds on the monotonic clock
 
     @contextmanager
     def around(self, step: PythonStep | int) -> Iterator[None]:
@@ -85,7 +91,7 @@ class Clock:
                     began, ended = self._steps.get(row) or map(int, self._rows[row])
                     name = describe(call.address)[0]
                     found.append((call.node, name, call.parallel, (began, ended)))
-        start = min((when[0] for *_, when in found), default=0)
+        start = self.start = min((when[0] for *_, when in found), default=0)
         return [
             Timing(node, name, (began - start) * 1e-9, (ended - began) * 1e-9, parallel)
             for node, name, parallel, (began, ended) in found

@@ -11,6 +11,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fovea.profiler.recorder import record_function
 from fovea.utils.data import seeding
 from fovea.utils.data.fetch import is_iterable
 from fovea.utils.data.worker import Died, Done, End, Task, WorkerError
@@ -51,7 +52,8 @@ class LoaderIterator(Iterator[Any]):
         return len(self._loader)
 
     def __next__(self) -> Any:
-        batch = self._next_batch()
+        with record_function(f"enumerate(DataLoader)#{type(self).__name__}.__next__"):
+            batch = self._next_batch()
         self._yielded += 1
         if is_iterable(self._loader.dataset):
             self._check_length()
