@@ -182,7 +182,8 @@ class Recorder(watching.Observer):
 
 def _lines() -> tuple[str, ...]:
     """``file:line function`` of the frames outside the package, innermost first."""
-    found, frame = [], sys._getframe(2)
+    found: list[str] = []
+    frame = sys._getframe(2)
     while frame is not None and len(found) < 32:
         code = frame.f_code
         if not code.co_filename.startswith((_PACKAGE, "<")):

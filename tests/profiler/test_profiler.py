@@ -34,12 +34,13 @@ def step() -> Iterator[Any]:
     optimizer = fovea.optim.Adam(net.parameters())
     x = fovea.randn(16, 4)
 
-    def run() -> None:
+    def run() -> Any:
         optimizer.zero_grad()
         with record_function("forward"):
             loss = net(x).sum()
         loss.backward()
         optimizer.step()
+        return loss
 
     run()
     yield run
