@@ -27,6 +27,7 @@ from bench.peers import PEERS, Peer, installed
 from bench.programs import race_programs
 from bench.race import Result, Timing, compete
 from bench.shapes import CONVOLUTIONS
+from bench.small_ops import time_small_ops
 from bench.tables import Report
 from bench.worker import CLOCKS
 
@@ -152,6 +153,12 @@ def conv(report: Report, options: Options) -> None:
         report.say(f"Geometric mean of fovea's rate over PyTorch's: {means}.")
 
 
+def small_ops(report: Report, options: Options) -> None:
+    """What calling an op costs, eagerly."""
+    if installed("torch"):
+        time_small_ops(report)
+
+
 def parity(report: Report, options: Options) -> None:
     """Eager and compiled training side by side: no race."""
     compare(report, options.net or list(NETS), options.steps)
@@ -164,7 +171,8 @@ def _rates(rates: dict[str, float]) -> str:
 
 
 RACES: dict[str, Callable[[Report, Options], None]] = {
-    race.__name__: race for race in (peak, programs, startup, steps, inference, fit, conv, parity)
+    race.__name__: race
+    for race in (peak, programs, small_ops, startup, steps, inference, fit, conv, parity)
 }
 
 

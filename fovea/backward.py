@@ -233,7 +233,7 @@ class _Walk:
             return
         slots = self.pending.get(target)
         if slots is None:
-            slots = self.pending[target] = [None] * len(target.out_meta)
+            slots = self.pending[target] = [None] * len(target.out_forms)
             heapq.heappush(self.queue, (-target.sequence, target))
         slots[nr] = g if slots[nr] is None else self._sum(slots[nr], g)
 
@@ -327,7 +327,8 @@ class _Walk:
 
     def _checked(self, node: Node, edge: Edge, g: Tensor) -> Tensor:
         target, nr = edge
-        shape, dtype = (target.shape, target.dtype) if nr < 0 else target.out_meta[nr]
+        wanted = target if nr < 0 else target.out_forms[nr]
+        shape, dtype = wanted.shape, wanted.dtype
         if g.shape != shape:
             raise ShapeError(
                 f"{node.name}: a gradient has shape {tuple(g.shape)}, its tensor {tuple(shape)}."

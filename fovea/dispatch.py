@@ -29,7 +29,18 @@ class _State(threading.local):
 
 
 _state = _State()
-_recorder: Any = None
+
+
+def _first_record(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, out: Any) -> None:
+    """The tape stands above this module: it is found when it is first needed."""
+    global _recorder
+    from fovea.tape import record
+
+    _recorder = record
+    record(op, inputs, attrs, out)
+
+
+_recorder = _first_record
 
 
 def grad_enabled() -> bool:
@@ -49,26 +60,40 @@ def bind(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None = None) -> Any:
 
     Returns a Tensor, or a tuple of them for an op with several outputs.
     """
-    parts: list[Any] = [attrs]
     needs_grad = False
-    for t in inputs:
-        if t is None:
-            parts.append(None)
-            continue
-        parts.append(t._form or form_of(t))
-        base = t._base
-        if base is not None and t._view_stamp != base._graph_version:
-            t._sync_view()
-        if t._requires_grad:
-            needs_grad = True
-    key = tuple(parts)
+    key: tuple[Any, ...]
+    count = len(inputs)
+    if count == 1 and (a := inputs[0]) is not None:  # most ops: without a list and a loop
+        key = attrs, a._form or form_of(a)
+        if a._base is not None and a._view_stamp != a._base._graph_version:
+            a._sync_view()
+        needs_grad = a._requires_grad
+    elif count == 2 and (a := inputs[0]) is not None and (b := inputs[1]) is not None:
+        key = attrs, a._form or form_of(a), b._form or form_of(b)
+        if a._base is not None and a._view_stamp != a._base._graph_version:
+            a._sync_view()
+        if b._base is not None and b._view_stamp != b._base._graph_version:
+            b._sync_view()
+        needs_grad = a._requires_grad or b._requires_grad
+    else:
+        parts: list[Any] = [attrs]
+        for t in inputs:
+            if t is None:
+                parts.append(None)
+                continue
+            parts.append(t._form or form_of(t))
+            if t._base is not None and t._view_stamp != t._base._graph_version:
+                t._sync_view()
+            if t._requires_grad:
+                needs_grad = True
+        key = tuple(parts)
     plan = op.plans.get(key)
     if plan is None:
         plan = _plan(op, inputs, attrs, key)
     watcher = watching.watcher
     out = plan(inputs) if watcher is None else watcher.run(op, inputs, attrs, plan)
     if needs_grad and _state.grad_enabled and op.nondifferentiable is None:
-        _record(op, inputs, attrs, out)
+        _recorder(op, inputs, attrs, out)
         if watcher is not None:
             watcher.recorded(out)
     if op.mutates:
@@ -102,15 +127,6 @@ def _check_inputs(op: Op, inputs: tuple[Any, ...]) -> None:
     for name, optional, t in zip(op.inputs, op.optional, inputs, strict=False):
         if t is None and not optional:
             raise ArgumentError(f"{op.name}: {name} is required, got None.")
-
-
-def _record(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, out: Any) -> None:
-    global _recorder
-    if _recorder is None:  # the tape stands above this module: found when it is first needed
-        from fovea.tape import record
-
-        _recorder = record
-    _recorder(op, inputs, attrs, out)
 
 
 def _bump_mutated(op: Op, inputs: tuple[Any, ...]) -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from fovea import dispatch
 from fovea.errors import GradientError, InplaceError, describe
-from fovea.ops.op import Attrs, Op
+from fovea.form import form_of
+from fovea.ops.op import INPUT, OUTPUT, Attrs, Keep, Op
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -37,7 +38,7 @@ Edge = tuple[Any, int]  # (Node, output number), or (leaf Tensor, -1)
 class Node:
     """A recorded call. Subclasses say how its gradient is computed."""
 
-    __slots__ = ("__weakref__", "edges", "hooks", "needed", "out_meta", "sequence")
+    __slots__ = ("__weakref__", "edges", "hooks", "needed", "out_forms", "sequence")
 
     name = "node"
 
@@ -46,7 +47,7 @@ class Node:
         self.edges: tuple[Edge | None, ...] = tuple(edge_of(t) for t in inputs)
         self.needed: tuple[bool, ...] = ()
         self.hooks: dict[int, list[Callable[..., Any]]] | None = None
-        self.out_meta = tuple((t.shape, t.dtype) for t in outputs)
+        self.out_forms = tuple(t._form or form_of(t) for t in outputs)
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
@@ -79,36 +80,12 @@ class OpNode(Node):
     ``needed``.
     """
 
-    __slots__ = ("attrs", "in_meta", "op", "saved")
+    __slots__ = ("attrs", "in_forms", "op", "saved")
 
-    def __init__(
-        self, op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, outputs: Sequence[Tensor]
-    ) -> None:
-        # Written out, without calls to helpers: this runs for every op of a forward pass.
-        self.sequence = next(_sequence)
-        self.op = op
-        self.attrs: Any = attrs
-        self.needed = ()
-        self.hooks = None
-        edges: list[Edge | None] = []
-        meta: list[Any] = []
-        for t in inputs:
-            if t is None:
-                edges.append(None)
-                meta.append(None)
-                continue
-            meta.append((t.shape, t.dtype))
-            if t._base is not None:
-                edges.append(edge_of(t))
-            elif t._requires_grad:
-                node = t._node
-                edges.append((t, -1) if node is None else (node, t._output_nr))
-            else:
-                edges.append(None)
-        self.edges = tuple(edges)
-        self.in_meta = tuple(meta)
-        self.out_meta = tuple([(t.shape, t.dtype) for t in outputs])
-        self.saved: dict[str, Any] | None = _save(op, inputs, outputs)
+    op: Op
+    attrs: Any
+    in_forms: tuple[Any, ...]
+    saved: dict[str, Any] | None
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -148,15 +125,15 @@ class OpNode(Node):
             alias = t._alias()
             alias._set_node(self, self.op.outputs.index(name))
             t = alias
-        return t.conj() if t.dtype.is_complex else t  # see fovea.ops.complex_numbers
+        return _as_read(t)
 
     def shape(self, i: int) -> tuple[int, ...]:
         """The shape of input ``i``."""
-        return self.in_meta[i][0]
+        return self.in_forms[i].shape
 
     def dtype(self, i: int) -> Any:
         """The dtype of input ``i``."""
-        return self.in_meta[i][1]
+        return self.in_forms[i].dtype
 
     def run(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:
         if self.saved is None:
@@ -168,24 +145,77 @@ class OpNode(Node):
             self.saved = None
 
 
-def _save(
-    op: Op, inputs: tuple[Any, ...], outputs: Sequence[Tensor]
-) -> dict[str, Saved | list[Saved | None] | None]:
-    """What the gradient rule of ``op`` reads, by name, with versions."""
-    saved: dict[str, Any] = {}
-    for name in op.saves if op.gradient is not None else op.inputs:
-        if name not in op.inputs:
-            # An output: keep an alias, or output -> node -> output would be a cycle.
-            alias = outputs[op.outputs.index(name)]._alias()
-            saved[name] = (alias, alias.storage.version)
+_NOTHING: dict[str, Any] = {}  # of all nodes that save nothing
+
+
+_new = object.__new__
+
+
+def node_of(
+    op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, outputs: Sequence[Tensor]
+) -> OpNode:
+    """The node of a call. Written out, without helpers: it runs for every op of a forward pass."""
+    node = _new(OpNode)
+    node.sequence = next(_sequence)
+    node.op = op
+    node.attrs = attrs
+    node.needed = ()
+    node.hooks = None
+    edges: list[Edge | None] = []
+    forms: list[Any] = []
+    for t in inputs:
+        if t is None:
+            edges.append(None)
+            forms.append(None)
             continue
-        i = op.inputs.index(name)
-        if op.variadic and i == len(op.inputs) - 1:
-            saved[name] = [None if t is None else (t, t.storage.version) for t in inputs[i:]]
+        forms.append(t._form or form_of(t))
+        if t._base is not None:
+            edges.append(edge_of(t))
+        elif t._requires_grad:
+            source = t._node
+            edges.append((t, -1) if source is None else (source, t._output_nr))
         else:
+            edges.append(None)
+    node.edges = tuple(edges)
+    node.in_forms = tuple(forms)
+    if len(outputs) == 1:
+        t = outputs[0]
+        node.out_forms = (t._form or form_of(t),)
+    else:
+        node.out_forms = tuple([t._form or form_of(t) for t in outputs])
+    kept = op.kept if op.kept is not None else op.find_kept()
+    node.saved = _save(kept, inputs, outputs) if kept else _NOTHING
+    return node
+
+
+def _save(
+    kept: tuple[Keep, ...], inputs: tuple[Any, ...], outputs: Sequence[Tensor]
+) -> dict[str, Saved | list[Saved | None] | None]:
+    """What a gradient rule reads, by name, with versions."""
+    saved: dict[str, Any] = {}
+    for name, i, kind in kept:
+        if kind == INPUT:
             t = inputs[i]
             saved[name] = None if t is None else (t, t.storage.version)
+        elif kind == OUTPUT:
+            # An alias, or output -> node -> output would be a cycle.
+            t = outputs[i]
+            alias = _new(t.__class__)
+            alias.storage = t.storage
+            alias.shape = t.shape
+            alias.strides = t.strides
+            alias.offset = t.offset
+            alias.dtype = t.dtype
+            alias._form = t._form
+            saved[name] = (alias, t.storage.version)
+        else:
+            saved[name] = [None if t is None else (t, t.storage.version) for t in inputs[i:]]
     return saved
+
+
+def _as_read(t: Tensor) -> Tensor:
+    """A saved tensor as gradient rules read it: see `fovea.ops.complex_numbers`."""
+    return t.conj() if t.dtype.is_complex else t
 
 
 class Kept:
@@ -228,8 +258,11 @@ class PackedNode(OpNode):
         outputs: Sequence[Tensor],
         hooks: Any,
     ) -> None:
-        super().__init__(op, inputs, attrs, outputs)
-        saved, self.saved = self.saved or {}, {}
+        plain = node_of(op, inputs, attrs, outputs)
+        self.sequence, self.op, self.attrs = plain.sequence, op, attrs
+        self.needed, self.hooks, self.edges = plain.needed, plain.hooks, plain.edges
+        self.in_forms, self.out_forms = plain.in_forms, plain.out_forms
+        saved, self.saved = plain.saved or {}, {}
         self.kept: dict[str, Any] | None = {
             name: [None if e is None else Kept(e[0], hooks) for e in entry]
             if isinstance(entry, list)
@@ -242,10 +275,10 @@ class PackedNode(OpNode):
             return super().__getattr__(name)
         entry, op = self.kept[name], self.op
         if isinstance(entry, list):
-            return tuple(None if e is None else e.tensor() for e in entry)
+            return tuple(None if e is None else _as_read(e.tensor()) for e in entry)
         if name in op.outputs and name not in op.inputs:
-            return entry.tensor((self, op.outputs.index(name)))
-        return None if entry is None else entry.tensor()
+            return _as_read(entry.tensor((self, op.outputs.index(name))))
+        return None if entry is None else _as_read(entry.tensor())
 
     def release(self) -> None:
         if self.kept:
@@ -311,14 +344,18 @@ class FunctionNode(Node):
 
 
 # What makes the node of a call: something else while hooks want to know of it.
-make_node: Callable[..., OpNode] = OpNode
+make_node: Callable[..., OpNode] = node_of
 
 
 def record(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, out: Any) -> None:
     """Put a finished call on the tape."""
-    outputs = out if isinstance(out, tuple) else (out,)
-    node = make_node(op, inputs, attrs, outputs)
-    for i, t in enumerate(outputs):
+    if out.__class__ is not tuple:
+        if out.dtype.is_inexact:
+            out._node = make_node(op, inputs, attrs, (out,))
+            out._requires_grad = True
+        return
+    node = make_node(op, inputs, attrs, out)
+    for i, t in enumerate(out):
         if t.dtype.is_inexact:
             t._set_node(node, i)
 

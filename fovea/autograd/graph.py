@@ -45,7 +45,7 @@ def hooks() -> _Hooks | None:
 def _make_node(op: Any, inputs: tuple[Any, ...], attrs: Any, outputs: Sequence[Any]) -> Any:
     own = hooks()
     if own is None:
-        return tape.OpNode(op, inputs, attrs, outputs)
+        return tape.node_of(op, inputs, attrs, outputs)
     _state.stack.append(None)  # what hooks compute is not theirs to keep
     try:
         return tape.PackedNode(op, inputs, attrs, outputs, own)
@@ -67,7 +67,7 @@ def _leave() -> None:
     with _lock:
         _regions -= 1
         if not _regions:
-            tape.make_node = tape.OpNode
+            tape.make_node = tape.node_of
 
 
 class saved_tensors_hooks:  # noqa: N801 - PyTorch's name

@@ -31,6 +31,12 @@ def getitem(input: Tensor, key: Any) -> Tensor:
     if key.__class__ is slice and key.step is None and input.ndim:
         start, stop, _ = key.indices(input.shape[0])
         return _rows(input, start, max(stop - start, 0))
+    if key.__class__ is tuple and not input.requires_grad and len(key) <= len(input.shape):
+        for i in key:
+            if i.__class__ is not int:
+                break
+        else:
+            return _element(input, key)
     view, picks = _basic(input, key)
     if not picks:
         return view
@@ -47,7 +53,11 @@ class _Unrecorded:
     """
 
     def bind(self, inputs: tuple[Any, ...], place: Any) -> Tensor:
-        """The view again: a row by its number, or rows from start to stop."""
+        """The view again: a row by its number, rows from start to stop, or [numbers] of several
+        dimensions.
+        """
+        if isinstance(place, list):
+            return getitem(inputs[0], place[0])
         return getitem(inputs[0], slice(*place) if isinstance(place, tuple) else place)
 
 
@@ -76,8 +86,24 @@ def _row(input: Tensor, i: int) -> Tensor:
         strides = input.strides
         offset = input.offset + i % size * strides[0]
         return input._make_view(input, input.shape[1:], strides[1:], offset, _UNRECORDED, i)
-    part = narrow(input, 0, i % size, 1)
-    return shape_ops.view.bind((part,), shape_ops.ShapeAttrs.of(part.shape[1:]))
+    rest = input.shape[1:]
+    attrs = shape_ops.SliceAttrs.of(
+        (i % size, *(0,) * len(rest)), (1, *rest), (1,) * len(input.shape)
+    )
+    part = shape_ops.slice_.bind((input,), attrs)
+    row: Tensor = shape_ops.view.bind((part,), shape_ops.ShapeAttrs.of(rest))
+    return row
+
+
+def _element(input: Tensor, key: tuple[int, ...]) -> Tensor:
+    """A view at numbers of the first dimensions, of a tensor without a gradient."""
+    offset = input.offset
+    for d, (i, size, stride) in enumerate(zip(key, input.shape, input.strides, strict=False)):
+        if not -size <= i < size:
+            raise OutOfRangeError(f"index {i} is out of range for dimension {d} of size {size}.")
+        offset += i % size * stride
+    n = len(key)
+    return input._make_view(input, input.shape[n:], input.strides[n:], offset, _UNRECORDED, [key])
 
 
 def setitem(input: Tensor, key: Any, value: Any) -> None:

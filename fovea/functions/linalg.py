@@ -24,6 +24,9 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
     >>> matmul(fovea.eye(2), fovea.tensor([3.0, 4.0]))
     tensor([3., 4.])
     """
+    if len(input.shape) > 1 and len(other.shape) > 1:
+        y: Tensor = ops.matmul.bind((input, other))
+        return y if out is None else out.copy_(y)
     if input.ndim == 0 or other.ndim == 0:
         raise ShapeError(
             "matmul: 0-d tensors have no matrix product.",
@@ -32,7 +35,7 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
         )
     a = unsqueeze(input, 0) if input.ndim == 1 else input
     b = unsqueeze(other, 1) if other.ndim == 1 else other
-    y: Tensor = ops.matmul.bind((a, b))
+    y = ops.matmul.bind((a, b))
     if other.ndim == 1:
         y = reshape(y, y.shape[:-1])
     if input.ndim == 1:

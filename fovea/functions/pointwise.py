@@ -162,6 +162,21 @@ def sub(input: Any, other: Any, *, alpha: Scalar = 1, out: Tensor | None = None)
     return result if out is None else finish(result, out)
 
 
+def operator_of(op: Op, function: Any) -> Any:
+    """The method behind an operator such as ``+``: ``function``, which two tensors of one class
+    and dtype can do without.
+    """
+
+    def call(self: Tensor, other: Any) -> Tensor:
+        if other.__class__ is self.__class__ and other.dtype is self.dtype:
+            return bind(op, (self, other))
+        return function(self, other)
+
+    call.__name__ = call.__qualname__ = op.name
+    call.__doc__ = function.__doc__
+    return call
+
+
 def rsub(input: Any, other: Any, *, alpha: Scalar = 1) -> Tensor:
     """``other - alpha * input``."""
     return sub(other, input, alpha=alpha)

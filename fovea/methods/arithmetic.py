@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fovea.functions import complex_numbers, linalg, matrices, pointwise, products, special
+from fovea.ops import elementwise as ops
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -181,10 +182,10 @@ class ArithmeticMethods:
     cholesky_inverse = matrices.cholesky_inverse
 
     # operators
-    __add__ = __radd__ = pointwise.add
+    __add__ = __radd__ = pointwise.operator_of(ops.add, pointwise.add)
     __sub__ = pointwise.sub
     __rsub__ = pointwise.rsub
-    __mul__ = __rmul__ = pointwise.mul
+    __mul__ = __rmul__ = pointwise.operator_of(ops.mul, pointwise.mul)
     __truediv__ = pointwise.div
     __rtruediv__ = _reflected(pointwise.div)
     __floordiv__ = pointwise.floor_divide

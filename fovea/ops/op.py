@@ -13,7 +13,19 @@ if TYPE_CHECKING:
     from fovea.tape import OpNode
     from fovea.tensor import Tensor
 
-__all__ = ["REGISTRY", "Attrs", "Op", "Shaped", "Spec", "contiguous_strides", "numel"]
+__all__ = [
+    "INPUT",
+    "OUTPUT",
+    "REGISTRY",
+    "REST",
+    "Attrs",
+    "Keep",
+    "Op",
+    "Shaped",
+    "Spec",
+    "contiguous_strides",
+    "numel",
+]
 
 REGISTRY: dict[str, Op] = {}
 PLAN_CACHE_LIMIT = 8192
@@ -80,6 +92,8 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     return field.default
 
 
+Keep = tuple[str, int, int]  # what backward reads: name, number, and one of these kinds
+INPUT, OUTPUT, REST = 0, 1, 2
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -125,6 +139,7 @@ class Op:
         self.nondifferentiable = nondifferentiable
         self.autocast = autocast
         self.saves: tuple[str, ...] = ()
+        self.kept: tuple[Keep, ...] | None = None  # once asked for
         self.shape_rule: Callable[..., Any] | None = None
         self.strided_rule: Callable[..., Any] | None = None
         self.gradient: Callable[..., Any] | None = None
@@ -155,7 +170,7 @@ class Op:
         """
 
         def declare(rule: F) -> F:
-            self.saves, self.gradient = saves, rule
+            self.saves, self.gradient, self.kept = saves, rule, None
             return rule
 
         return declare
@@ -169,6 +184,19 @@ class Op:
         """``rule(*tensors, attrs) -> tensor | tuple``: the op written in other ops."""
         self.decomposition = rule
         return rule
+
+    def find_kept(self) -> tuple[Keep, ...]:
+        """Where each tensor lies that the gradient rule reads: name, number, kind."""
+        found: list[Keep] = []
+        for name in self.saves if self.gradient is not None else self.inputs:
+            if name not in self.inputs:
+                found.append((name, self.outputs.index(name), OUTPUT))
+                continue
+            i = self.inputs.index(name)
+            rest = self.variadic and i == len(self.inputs) - 1
+            found.append((name, i, REST if rest else INPUT))
+        self.kept = tuple(found)
+        return self.kept
 
     # -- use ----------------------------------------------------------------------------------
 
