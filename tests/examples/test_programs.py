@@ -42,6 +42,26 @@ REPORTS: dict[str, dict[str, tuple[bool, float]]] = {
         "swa": (True, 0.06),
         "averaged": (True, 0.0),
     },
+    "resnet_one_cycle": {
+        "top1": (True, 0.1),
+        "top2": (True, 0.08),
+        "highest rate": (False, 1e-6),
+    },
+    "transfer_learning": {
+        "pretrained": (True, 0.03),
+        "fine-tuned": (True, 0.06),
+        "features": (True, 0.06),
+        "moved": (False, 0.0),
+        "trained": (False, 0.0),
+        "refused": (True, 0.0),
+    },
+    "denoising_autoencoder": {"error": (False, 0.1), "accuracy": (True, 0.05)},
+    "unet_segmentation": {"dice": (True, 0.04), "iou": (True, 0.05), "dice of classes": (True, 0.04)},
+    "neural_style": {
+        "first": (False, 1e-5),
+        "thirtieth": (False, 1e-2),
+        "content": (False, 1e-2),
+    },
     "keras_vae": {"loss": (False, 0.1)},
     "keras_multi_output": {"accuracy": (True, 0.05)},
 }
