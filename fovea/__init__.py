@@ -465,6 +465,7 @@ _LAZY_NAMES = {
     "save_program": "fovea.interop.programs",
     "load_program": "fovea.interop.programs",
     "summary": "fovea.summaries",
+    "Trainer": "fovea.training.trainer",
     "get_num_threads": "fovea.targets.cpu.threads",
     "set_num_threads": "fovea.targets.cpu.threads",
 }

@@ -7,9 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fovea import autograd, dtypes, nn, optim
-from fovea.amp import GradScaler, autocast
-from fovea.compiler import compile as compiled
+from fovea import autograd, nn, optim
 from fovea.errors import FoveaError
 from fovea.optim.lr_scheduler import OneCycleLR
 from fovea.training import (
@@ -22,6 +20,7 @@ from fovea.training import (
     Mean,
     Validation,
 )
+from fovea.training.learner import Learner
 from fovea.utils.data import DataLoader
 
 if TYPE_CHECKING:
@@ -179,9 +178,7 @@ class Fitting:
         self.criterion = nn.CrossEntropyLoss(label_smoothing=plan.label_smoothing)
         self.plain_criterion = nn.CrossEntropyLoss()
         # Weights, and validation with them, stay float32: so is the checkpoint.
-        lower = {"bf16": dtypes.bfloat16, "fp16": dtypes.float16}.get(plan.precision)
-        self.region = autocast("cpu", lower, enabled=lower is not None)
-        self.scaler = GradScaler(enabled=lower is dtypes.float16)
+        self.learner = Learner(model, self.criterion, self.optimizer, precision=plan.precision)
         self.loss, self.accuracy = Mean("loss"), Accuracy()
 
     @property
@@ -208,21 +205,9 @@ class Fitting:
 
     def _train_step(self, batch: Any) -> dict[str, Any]:
         images, labels = batch
-        loss, logits = self._learn(images, labels)
+        loss, _, logits = self.learner.learn((images, labels), 0, True, True)
         self.schedule.step()
         return self._note(loss, logits, labels)
-
-    @compiled
-    def _learn(self, images: Any, labels: Any) -> tuple[Any, Any]:
-        """Forward, backward and update: one program."""
-        self.optimizer.zero_grad()
-        with self.region:
-            logits = self.model(images)
-            loss = self.criterion(logits, labels)
-        self.scaler.scale(loss).backward()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        return loss, logits
 
     def _test_step(self, batch: Any) -> dict[str, Any]:
         images, labels = batch

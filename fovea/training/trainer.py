@@ -1,0 +1,421 @@
+"""``fovea.Trainer``: a run of training without a loop of one's own, around any module."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, Self
+
+from fovea import optim, random
+from fovea.errors import ArgumentError
+from fovea.functions import creation, joining
+from fovea.interop import load, save
+from fovea.nn.module import Module
+from fovea.optim.lr_scheduler import ReduceLROnPlateau
+from fovea.tensorbase import is_tensor
+from fovea.training.batches import Batches
+from fovea.training.callbacks import Callback
+from fovea.training.checkpoint import atomic_path
+from fovea.training.history import History
+from fovea.training.learner import Learner, split_batch
+from fovea.training.loop import Loop, Validation
+from fovea.training.metrics import Accuracy, Mean, MeanOf, Metric
+from fovea.utils.data import DataLoader, TensorDataset
+
+__all__ = ["Trainer"]
+
+_NAMED_METRICS: dict[str, Callable[[], Metric]] = {"accuracy": Accuracy, "acc": Accuracy}
+
+
+class Trainer:
+    """Trains a module: epochs, validation, metrics, precision, checkpoints; the loop is that of
+    ``keras.Model.fit`` and the command line, and so are its callbacks.
+
+    Args:
+        model: a module. One that defines ``training_step(batch)``, which returns the loss or a
+            dictionary with ``"loss"``, needs no ``loss`` here; it may define ``validation_step``,
+            ``predict_step`` and ``configure_optimizers``, too.
+        loss: ``f(outputs, targets)``, such as ``nn.CrossEntropyLoss()``.
+        optimizer: an optimizer, or a function of parameters that makes one.
+        metrics: ``"accuracy"``, metrics of ``fovea.training`` or ``fovea.keras``, or functions of
+            outputs and targets; a list, or a dictionary by name.
+        scheduler: a scheduler of learning rates, or a function of the optimizer that makes one.
+        schedule_by: when the scheduler steps: after each ``"epoch"`` or each ``"step"``.
+        precision: ``"float32"``, ``"bf16"`` or ``"fp16"``; the last two keep float32 weights.
+        accumulate: batches whose gradients make one update.
+        clip: the largest norm of all gradients together.
+        callbacks: for every ``fit``. What they know as ``model`` is this trainer, whose ``model``
+            is the module.
+        compile: make each step one program; False to go through it with a debugger.
+
+    Attributes:
+        epoch: how many epochs have been done.
+        history: losses and metrics of all epochs.
+
+    Raises:
+        ArgumentError: something that is missing, or unknown.
+
+    >>> import fovea
+    >>> from fovea import nn
+    >>> x = fovea.randn(64, 3)
+    >>> y = (x.sum(1) > 0).long()
+    >>> trainer = Trainer(nn.Linear(3, 2), nn.CrossEntropyLoss(),
+    ...                   lambda params: fovea.optim.SGD(params, lr=0.5), metrics=["accuracy"])
+    >>> _ = trainer.fit((x, y), validation=(x, y), epochs=5, batch_size=16, verbose=0)
+    >>> sorted(trainer.history.history), trainer.evaluate((x, y), verbose=0)["accuracy"] > 0.8
+    (['accuracy', 'loss', 'val_accuracy', 'val_loss'], True)
+    """
+
+    stop_training = stop_evaluating = stop_predicting = False
+
+    def __init__(
+        self,
+        model: Module,
+        loss: Callable[..., Any] | None = None,
+        optimizer: Any = None,
+        *,
+        metrics: Any = None,
+        scheduler: Any = None,
+        schedule_by: str = "epoch",
+        precision: str = "float32",
+        accumulate: int = 1,
+        clip: float | None = None,
+        callbacks: Any = None,
+        compile: bool = True,
+    ) -> None:
+        if not isinstance(model, Module):
+            raise ArgumentError(f"Trainer: a module is needed, got {type(model).__name__}.")
+        if schedule_by not in ("epoch", "step"):
+            raise ArgumentError(f"Trainer: schedule_by is 'epoch' or 'step', got {schedule_by!r}.")
+        self.model, self.callbacks = model, callbacks
+        self.optimizer, self.scheduler = _optimizer_and_scheduler(model, optimizer, scheduler)
+        self.schedule_by = schedule_by
+        self.metrics = _as_metrics(metrics)
+        self.learner = Learner(
+            model, loss, self.optimizer, precision=precision, accumulate=accumulate, clip=clip,
+            compile=compile,
+        )  # fmt: skip
+        self.history, self.epoch = History(), 0
+        self._loss, self._notes = Mean("loss"), dict[str, Mean]()
+        self._number = self._gathered = 0
+        self._loop = Loop(self, self._train_step, self._test_step, self._reset_metrics)
+
+    # -- running ------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        train: Any,
+        validation: Any = None,
+        epochs: int = 1,
+        *,
+        batch_size: int = 32,
+        steps: int | None = None,
+        validation_freq: int = 1,
+        callbacks: Any = None,
+        verbose: int | str = "auto",
+    ) -> History:
+        """Train until ``epochs`` have been done, those before a `resume` included.
+
+        Args:
+            train: a ``DataLoader`` or another iterable of batches ``(inputs, targets)``; or a
+                dataset, a tensor or array, or a tuple of them, which is shuffled and batched.
+            validation: the same, for validation.
+            batch_size: for data that is not batched yet.
+            steps: batches an epoch; as many as there are unless given.
+            validation_freq: validate after every so many epochs.
+            callbacks: more callbacks.
+            verbose: 0 silent, 1 (or "auto") a progress bar, 2 a line an epoch.
+
+        Returns:
+            The history of all epochs.
+        """
+        held = None
+        if validation is not None:
+            held = Validation(Batches(as_loader(validation, batch_size, False)), validation_freq)
+        source = as_loader(train, batch_size, True)
+        if self.learner.accumulate > 1:
+            source = _Marked(source)
+        self.model.train()
+        try:
+            return self._loop.fit(
+                Batches(source, steps),
+                epochs=epochs,
+                initial_epoch=self.epoch,
+                validation=held,
+                callbacks=[_Upkeep(self), self.history, *_listed(self.callbacks, callbacks)],
+                verbose=verbose,
+            )
+        finally:
+            self.model.eval()
+
+    def evaluate(
+        self, data: Any, *, batch_size: int = 32, callbacks: Any = None, verbose: int | str = "auto"
+    ) -> dict[str, Any]:
+        """Loss and metrics over data, as of ``fit``."""
+        self.model.eval()
+        batches = Batches(as_loader(data, batch_size, False))
+        return self._loop.evaluate(
+            batches, callbacks=_listed(self.callbacks, callbacks), verbose=verbose
+        )
+
+    def predict(
+        self, data: Any, *, batch_size: int = 32, callbacks: Any = None, verbose: int | str = 0
+    ) -> Any:
+        """The outputs for data, joined along the batch; targets in it are left out."""
+        self.model.eval()
+        self._number = -1
+
+        def step(batch: Any) -> Any:
+            self._number += 1
+            return self.learner.predict(batch, self._number)
+
+        found = self._loop.predict(
+            Batches(as_loader(data, batch_size, False)),
+            step,
+            callbacks=_listed(self.callbacks, callbacks),
+            verbose=verbose,
+        )
+        return _joined(found)
+
+    def _train_step(self, batch: Any) -> dict[str, Any]:
+        last_of_all = False
+        if isinstance(batch, _Last):
+            batch, last_of_all = batch.batch, batch.last
+        first = self._gathered == 0
+        self._gathered += 1
+        updates = self._gathered == self.learner.accumulate or last_of_all
+        loss, notes, outputs = self.learner.learn(batch, self._number, first, updates)
+        self._number += 1
+        if updates:
+            self._gathered = 0
+            if self.scheduler is not None and self.schedule_by == "step":
+                self.scheduler.step()
+        return self._note(batch, loss, notes, outputs)
+
+    def _test_step(self, batch: Any) -> dict[str, Any]:
+        loss, notes, outputs = self.learner.look(batch, self._number)
+        self._number += 1
+        return self._note(batch, loss, notes, outputs)
+
+    def _note(self, batch: Any, loss: Any, notes: dict[str, Any], outputs: Any) -> dict[str, Any]:
+        inputs, target = split_batch(batch)
+        count = _batch_size(inputs)
+        self._loss.update_state(loss, sample_weight=count)
+        for name, value in notes.items():
+            self._notes.setdefault(name, Mean(name)).update_state(value, sample_weight=count)
+        if outputs is not None:
+            for metric in self.metrics:
+                metric.update_state(target, outputs)
+        return {"loss": self._loss, **self._notes, **{m.name: m for m in self.metrics}}
+
+    def _reset_metrics(self) -> None:
+        self._number = 0
+        self._notes.clear()
+        for metric in (self._loss, *self.metrics):
+            metric.reset_state()
+
+    # -- keeping ------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a run needs to go on as if it had not stopped: weights, optimizer,
+        schedule, scale of the loss, epoch, history, random numbers.
+        """
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+            "scaler": self.learner.scaler.state_dict(),
+            "epoch": self.epoch,
+            "history": {k: list(v) for k, v in self.history.history.items()},
+            "random": random.get_rng_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state; raises what the parts raise that do not fit."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler is not None and state["scheduler"] is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        self.learner.scaler.load_state_dict(state["scaler"])
+        self.epoch = int(state["epoch"])
+        self.history.history = {k: list(v) for k, v in state["history"].items()}
+        random.set_rng_state(state["random"])
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Write ``state_dict`` to a file, which is there whole or not at all."""
+        self._write(self.state_dict(), path, overwrite)
+
+    def save_weights(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Write the module's ``state_dict``."""
+        self._write(self.model.state_dict(), path, overwrite)
+
+    @staticmethod
+    def _write(state: Any, path: str | os.PathLike[str], overwrite: bool) -> None:
+        if not overwrite and os.path.exists(path):
+            raise ArgumentError(f"{path} exists.", fix="pass overwrite=True, or another name")
+        with atomic_path(path) as temporary:
+            save(state, temporary)
+
+    def resume(self, path: str | os.PathLike[str]) -> Self:
+        """Take what ``save`` wrote; the next ``fit`` goes on after the epochs that were done."""
+        self.load_state_dict(load(path))
+        return self
+
+    def get_weights(self) -> dict[str, Any]:
+        """A copy of the module's state, for callbacks that go back to the best epoch."""
+        return {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+
+    def set_weights(self, weights: dict[str, Any]) -> None:
+        """Take such a copy."""
+        self.model.load_state_dict(weights)
+
+
+class _Upkeep(Callback):
+    """What a trainer does between epochs: modes, schedule, counting."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        super().__init__()
+        self.trainer = trainer
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.trainer._gathered = 0
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.trainer.model.eval()
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        self.trainer.model.train()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        trainer, found = self.trainer, {} if logs is None else logs
+        trainer.epoch = epoch + 1
+        scheduler = trainer.scheduler
+        if scheduler is None:
+            return
+        found["learning_rate"] = float(trainer.optimizer.param_groups[0]["lr"])
+        if trainer.schedule_by == "step":
+            return
+        if isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step(found.get("val_loss", found.get("loss")))
+        else:
+            scheduler.step()
+
+
+class _Last:
+    """A batch, and whether it is the epoch's last."""
+
+    def __init__(self, batch: Any, last: bool) -> None:
+        self.batch, self.last = batch, last
+
+
+class _Marked:
+    """Batches that know whether they are the last: an update must not wait for more."""
+
+    def __init__(self, source: Any) -> None:
+        self.source = source
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __iter__(self) -> Iterator[_Last]:
+        held: list[Any] = []
+        for batch in self.source:
+            if held:
+                yield _Last(held.pop(), False)
+            held.append(batch)
+        if held:
+            yield _Last(held.pop(), True)
+
+
+def as_loader(data: Any, batch_size: int, shuffle: bool) -> Any:
+    """Batches of data: itself if it has them, else a loader over its samples."""
+    arrays = data if isinstance(data, tuple) else (data,)
+    if all(is_tensor(a) or hasattr(a, "__array_interface__") for a in arrays):
+        data = TensorDataset(*(creation.as_tensor(a) for a in arrays))
+    elif isinstance(data, list | DataLoader) or not hasattr(data, "__getitem__"):
+        return data
+    return DataLoader(data, batch_size, shuffle=shuffle)
+
+
+def _optimizer_and_scheduler(model: Any, optimizer: Any, scheduler: Any) -> tuple[Any, Any]:
+    if optimizer is None and hasattr(model, "configure_optimizers"):
+        optimizer, own = _configured(model.configure_optimizers())
+        scheduler = own if scheduler is None else scheduler
+    if optimizer is None:
+        raise ArgumentError(
+            "Trainer: there is no optimizer.",
+            fix="pass one, such as fovea.optim.AdamW(model.parameters())",
+        )
+    if not isinstance(optimizer, optim.Optimizer):
+        if not callable(optimizer):
+            raise ArgumentError(
+                f"Trainer: {optimizer!r} is no optimizer.",
+                fix="fovea.optim.AdamW(model.parameters()), or a function of the parameters",
+            )
+        optimizer = optimizer(model.parameters())
+    if scheduler is not None and not hasattr(scheduler, "step"):
+        scheduler = scheduler(optimizer)
+    return optimizer, scheduler
+
+
+def _configured(found: Any) -> tuple[Any, Any]:
+    """Optimizer and scheduler from what ``configure_optimizers`` returned."""
+    if isinstance(found, dict):
+        scheduler = found.get("lr_scheduler")
+        held = scheduler.get("scheduler") if isinstance(scheduler, dict) else scheduler
+        return found["optimizer"], held
+    if isinstance(found, list | tuple):
+        parts = [p[0] if isinstance(p, list | tuple) and p else p for p in found]
+        return parts[0], parts[1] if len(parts) > 1 else None
+    return found, None
+
+
+def _as_metrics(metrics: Any) -> list[Any]:
+    if metrics is None:
+        return []
+    if isinstance(metrics, dict):
+        return [_as_metric(m, name) for name, m in metrics.items()]
+    return [_as_metric(m) for m in (metrics if isinstance(metrics, list | tuple) else [metrics])]
+
+
+def _as_metric(metric: Any, name: str | None = None) -> Any:
+    if isinstance(metric, str):
+        if metric not in _NAMED_METRICS:
+            raise ArgumentError(
+                f"Trainer: unknown metric {metric!r}.", fix=f"one of {sorted(_NAMED_METRICS)}"
+            )
+        metric = _NAMED_METRICS[metric]()
+    elif not hasattr(metric, "update_state"):
+        if not callable(metric):
+            raise ArgumentError(f"Trainer: {metric!r} is no metric.")
+        function = metric
+        metric = MeanOf(lambda t, p: function(p, t), getattr(function, "__name__", None))
+    if name is not None:
+        metric.name = name
+    return metric
+
+
+def _listed(*callbacks: Any) -> list[Any]:
+    found: list[Any] = []
+    for c in callbacks:
+        found += [] if c is None else list(c) if isinstance(c, list | tuple) else [c]
+    return found
+
+
+def _batch_size(inputs: tuple[Any, ...]) -> int:
+    first = inputs[0]
+    while isinstance(first, dict | list | tuple) and len(first):
+        first = next(iter(first.values())) if isinstance(first, dict) else first[0]
+    return len(first) if hasattr(first, "__len__") else 1
+
+
+def _joined(found: list[Any]) -> Any:
+    """Outputs of batches as one."""
+    first = found[0] if found else None
+    if is_tensor(first):
+        return joining.cat(found) if first.ndim else joining.stack(found)
+    if isinstance(first, dict):
+        return {k: _joined([f[k] for f in found]) for k in first}
+    if isinstance(first, list | tuple):
+        return type(first)(_joined(list(parts)) for parts in zip(*found, strict=True))
+    return found
