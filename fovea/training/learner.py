@@ -59,7 +59,7 @@ class Learner:
             raise ArgumentError(f"Trainer: accumulate must be at least 1, got {accumulate}.")
         if loss is None and not hasattr(model, "training_step"):
             raise ArgumentError(
-                f"Trainer: {type(model).__name__} has no training_step(batch), and there is no loss.",
+                f"Trainer: {type(model).__name__} has no training_step, and there is no loss.",
                 fix="pass a loss such as fovea.nn.CrossEntropyLoss()",
             )
         self.model, self.loss, self.optimizer = model, loss, optimizer
