@@ -460,6 +460,7 @@ _FUNCTIONAL = """
 _LAZY_NAMES = {
     **dict.fromkeys(_FUNCTIONAL.split(), "fovea.nn.functional"),
     "compile": "fovea.compiler",
+    "vmap": "fovea.func",
     "save": "fovea.interop",
     "load": "fovea.interop",
     "save_program": "fovea.interop.programs",

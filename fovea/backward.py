@@ -121,18 +121,13 @@ def _batched(
             "grad: is_grads_batched needs grad_outputs of one size along their first dimension.",
             {"grad_outputs": ", ".join(map(describe, seeds or [])) or "None"},
         )
-    count = seeds[0].shape[0]
-    targets = {id(t): t for t in ins}
-    passes = []
-    for n in range(count):
-        last = n == count - 1
-        row = [g[n] for g in seeds]
-        passes.append(_run(outs, row, retain or not last, create, targets, accumulate=False))
-    from fovea.functions.shaping import stack
+    from fovea.func.batching.batched import Batched, at_level, use_level
 
-    return [
-        stack([p[id(t)] for p in passes]) if passes and id(t) in passes[0] else None for t in ins
-    ]
+    targets = {id(t): t for t in ins}
+    with use_level(seeds[0].shape[0], "same") as level:
+        rows = [Batched.of(g, level.number) for g in seeds]
+        found = _run(outs, rows, retain, create, targets, accumulate=False)
+        return [at_level(found[id(t)], level.number) if id(t) in found else None for t in ins]
 
 
 def _seed(t: Tensor, g: Tensor | None) -> Tensor:
@@ -167,7 +162,9 @@ def _one(t: Tensor) -> Tensor:
     key = (t.shape, t.dtype)
     found, version = _ones.get(key, (None, 0))
     if found is None or found.storage.version != version:
-        found = t.detach().new_ones(t.shape)
+        from fovea.functions.creation import ones
+
+        found = ones(t.shape, dtype=t.dtype)
         found._grad_shared = True  # no leaf may keep it
         watching.shared.add(found.storage)
         _ones[key] = (found, found.storage.version)
@@ -239,7 +236,7 @@ class _Walk:
 
     def _sum(self, a: Tensor, b: Tensor) -> Tensor:
         """a + b; in place once ``a`` is a sum that only this walk holds."""
-        if a._grad_owned and not a._grad_shared:
+        if a._grad_owned and not a._grad_shared and b._level <= a._level:
             return a.add_(b)
         total = a + b
         total._grad_owned = not self.create

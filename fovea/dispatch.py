@@ -8,6 +8,7 @@ business; recording for backward happens here, so no op and no kernel knows abou
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fovea import targets, watching
@@ -103,7 +104,10 @@ def bind(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None = None) -> Any:
 
 def _plan(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, key: tuple[Any, ...]) -> Any:
     _check_inputs(op, inputs)
-    if op.view:
+    planner = _planner(inputs)
+    if planner is not None:
+        plan = planner.plan(op, attrs)
+    elif op.view:
         plan = targets.view_plan(op, inputs, attrs)
     else:
         plan = targets.active().plan(op, inputs, attrs, _sized(op, op.specs(inputs, attrs)))
@@ -111,6 +115,14 @@ def _plan(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, key: tuple[Any, 
         op.plans.clear()
     op.plans[key] = plan
     return plan
+
+
+def _planner(tensors: Sequence[Any]) -> Any:
+    """What plans ops on these tensors instead of the target: that of the first which has one."""
+    for t in tensors:
+        if t is not None and t._form.planner is not None:
+            return t._form.planner
+    return None
 
 
 def _sized(op: Op, specs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -219,6 +231,9 @@ def _relation(t: Any, out: Tensor) -> int:
 
 def _plan_into(op: Op, out: Tensor, inputs: tuple[Any, ...], attrs: Attrs | None) -> Any:
     _check_inputs(op, inputs)
+    planner = _planner((out, *inputs))
+    if planner is not None:
+        return planner.plan_into(op, attrs)
     specs = _sized(op, op.specs(inputs, attrs))
     if specs[0].shape != tuple(out.shape):
         raise ShapeError(

@@ -18,9 +18,14 @@ _forms: dict[tuple[Any, ...], Form] = {}
 class Form:
     """Shape, strides and dtype. Equal ones are the same object, but for rare doubles, which only
     cost a plan.
+
+    Attributes:
+        planner: what plans ops on tensors of this form instead of the target; None for tensors that
+            are memory. See `fovea.func.batching`.
     """
 
     __slots__ = ("dtype", "shape", "strides")
+    planner: Any = None
 
     def __init__(self, shape: tuple[int, ...], strides: tuple[int, ...], dtype: DType) -> None:
         self.shape, self.strides, self.dtype = shape, strides, dtype

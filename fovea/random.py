@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +28,9 @@ __all__ = [
     "set_rng_state",
     "use_generator",
 ]
+
+# What random functions see of a generator's state inside `fovea.vmap`, once that is there.
+inside_vmap: Callable[[Any], Any] | None = None
 
 _FIRST_SEED = 67280421310721  # what PyTorch's generators start with
 _WORD = 1 << 64

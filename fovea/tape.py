@@ -200,6 +200,9 @@ def _save(
         elif kind == OUTPUT:
             # An alias, or output -> node -> output would be a cycle.
             t = outputs[i]
+            if t._level:  # of `vmap`: more than these fields
+                saved[name] = (t._alias(), t.storage.version)
+                continue
             alias = _new(t.__class__)
             alias.storage = t.storage
             alias.shape = t.shape

@@ -58,6 +58,7 @@ class TensorBase:
     _replay: tuple[Any, ...] = ()
     _view_stamp: int = 0
     _graph_version: int = 0
+    _level: int = 0  # of the `vmap` whose samples this stands for, if any
 
     # -- making -------------------------------------------------------------------------------
 

@@ -174,6 +174,8 @@ def look(t: Any, see: Callable[[Any], Any], *, essential: bool = True) -> Any:
         essential: False where only a clear error is lost if a program cannot look, because the
             tensor is made within it.
     """
+    if t._level:  # under vmap: all samples at once
+        return look(t.physical, see, essential=essential)
     if watcher is not None:
         return watcher.look(t, see, essential)
     return see(t._array())

@@ -98,6 +98,7 @@ class CompiledFunction:
             return self.function(*args, **kwargs)
         if entry is None:
             entry = self._entry(key)
+            entry.eager = entry.eager or any(t._level for t in tensors)  # part of a vmap
             if self.dynamic is not False and self._families:
                 self._instantiate(entry, self._family_key(key, tensors), tensors)
         if entry.eager:

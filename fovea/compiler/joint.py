@@ -14,6 +14,7 @@ from typing import Any
 from fovea import backward as walk
 from fovea import dispatch
 from fovea.errors import GradientError, InplaceError
+from fovea.func.batching.call import each_sample
 from fovea.functions.creation import zeros
 from fovea.graph.graph import Graph, Node, Value
 from fovea.graph.passes.fuse_batch_norm import fuse_batch_norm
@@ -245,6 +246,8 @@ class ProgramNode(TapeNode):
                 "backward: a parameter that a compiled call used was changed in place after it.",
                 fix="call backward before optimizer.step()",
             )
+        if any(g is not None and g._level for g in grads):
+            return each_sample(self.run, grads)
         seeds = [self._seed(g, n) for n, g in enumerate(grads)]
         found: tuple[Any, ...] = self.program.run_backward(self.saved, seeds)
         return found

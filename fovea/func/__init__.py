@@ -1,12 +1,14 @@
 """``fovea.func``: functions that transform functions.
 
-What they return can be transformed again: ``grad(grad(f))``, ``jacfwd(jacrev(f))``.
+What they return can be transformed again: ``grad(grad(f))``, ``vmap(grad(f))``,
+``jacfwd(jacrev(f))``.
 """
 
 from __future__ import annotations
 
 from fovea.func.gradients import grad, grad_and_value, jvp, linearize, vjp
 from fovea.func.jacobians import hessian, jacfwd, jacrev
+from fovea.func.mapping import vmap
 from fovea.func.modules import functional_call, replace_all_batch_norm_modules_, stack_module_state
 
 __all__ = [
@@ -21,4 +23,5 @@ __all__ = [
     "replace_all_batch_norm_modules_",
     "stack_module_state",
     "vjp",
+    "vmap",
 ]

@@ -373,6 +373,8 @@ def empty_like(
 ) -> Tensor:
     """``empty`` with ``input``'s shape, dtype and layout."""
     devices.as_device(device)
+    if input._level:  # under vmap: one for each sample
+        return input.new_empty(input.shape, dtype=dtype, requires_grad=requires_grad)
     return finish(_allocate(_like_spec(input, dtype)), requires_grad)
 
 
@@ -387,6 +389,8 @@ def full_like(
 ) -> Tensor:
     """``full`` with ``input``'s shape, dtype and layout."""
     devices.as_device(device)
+    if input._level:  # under vmap: one for each sample
+        return input.new_full(input.shape, fill_value, dtype=dtype, requires_grad=requires_grad)
     return finish(_filled(_like_spec(input, dtype), fill_value), requires_grad)
 
 
@@ -528,6 +532,8 @@ def strided_over(
             f"as_strided: shape {shape} and strides {strides} do not go together.",
             fix="a size that is not negative and a stride for each dimension",
         )
+    if t._level:
+        raise ArgumentError("as_strided: under vmap a sample has no memory of its own.")
     last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
     room = t.storage.nbytes // t.dtype.itemsize
     if min(strides, default=0) < 0 or offset < 0 or (0 not in shape and last >= room):

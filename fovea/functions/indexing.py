@@ -36,7 +36,8 @@ def getitem(input: Tensor, key: Any) -> Tensor:
             if i.__class__ is not int:
                 break
         else:
-            return _element(input, key)
+            if not input._level:
+                return _element(input, key)
     view, picks = _basic(input, key)
     if not picks:
         return view
@@ -66,7 +67,7 @@ _UNRECORDED = _Unrecorded()
 
 def _rows(input: Tensor, start: int, length: int) -> Tensor:
     """A view of consecutive rows: what mini-batch loops ask for."""
-    if not input.requires_grad:
+    if not (input.requires_grad or input._level):
         shape = Size((length, *input.shape[1:]))
         offset = input.offset + start * input.strides[0] * (length > 0)
         place = (start, start + length)
@@ -82,7 +83,7 @@ def _row(input: Tensor, i: int) -> Tensor:
     size = input.shape[0]
     if not -size <= i < size:
         raise OutOfRangeError(f"index {i} is out of range for dimension 0 of size {size}.")
-    if not input.requires_grad:
+    if not (input.requires_grad or input._level):
         strides = input.strides
         offset = input.offset + i % size * strides[0]
         return input._make_view(input, input.shape[1:], strides[1:], offset, _UNRECORDED, i)
@@ -116,6 +117,9 @@ def setitem(input: Tensor, key: Any, value: Any) -> None:
         )
     if value.dtype is not input.dtype:
         value = to_dtype(value, input.dtype)
+    if is_tensor(key) and _masks(key, input) and not value.ndim:  # no need to know which
+        masked_fill_(input, reshape(key, (*key.shape, *(1,) * (input.ndim - key.ndim))), value)
+        return
     view, picks = _basic(input, key)
     if picks:
         dims, indices = _adjacent(picks)
@@ -126,6 +130,11 @@ def setitem(input: Tensor, key: Any, value: Any) -> None:
         )
         return
     copy_(view, _shrunk(value, view.shape))
+
+
+def _masks(key: Tensor, input: Tensor) -> bool:
+    """Whether a key is a mask of a tensor's first dimensions."""
+    return key.dtype is dtypes.bool_ and key.ndim > 0 and key.shape == input.shape[: key.ndim]
 
 
 def _shrunk(value: Tensor, shape: tuple[int, ...]) -> Tensor:

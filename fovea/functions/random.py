@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fovea import devices, dispatch, dtypes
 from fovea import random as generators
 from fovea.dtypes import DType
@@ -21,6 +23,7 @@ from fovea.ops.op import Attrs, Op
 from fovea.ops.rules import broadcast_shapes
 from fovea.size import Size
 from fovea.tensorbase import is_tensor
+from fovea.watching import look
 
 if TYPE_CHECKING:
     from fovea.random import Generator
@@ -47,7 +50,8 @@ __all__ = [
 
 
 def _state(generator: Generator | None) -> Tensor:
-    return (generator or generators.default_generator).state
+    state = (generator or generators.default_generator).state
+    return state if generators.inside_vmap is None else generators.inside_vmap(state)
 
 
 def _float_dtype(dtype: Any) -> DType:
@@ -281,7 +285,7 @@ def _hits(shape: Size, p: Any, generator: Generator | None) -> Tensor:
     """Booleans that hold with probability ``p``."""
     if is_tensor(p):
         kind = dtypes.float64 if p.dtype is dtypes.float64 else dtypes.float32
-        wrong = p.dtype.is_floating_point and not bool(((p >= 0) & (p <= 1)).all())
+        wrong = p.dtype.is_floating_point and look(p, _improbable, essential=False)
     else:
         kind, wrong = dtypes.float32, not 0 <= p <= 1
     if wrong:
@@ -454,6 +458,11 @@ def _whole_numbers(dtype: DType) -> int:
     if dtype.is_floating_point:
         return (1 << ops.uniform_digits(dtype)) + 1
     return 2 if dtype is dtypes.bool_ else dtypes.iinfo(dtype).max + 1
+
+
+def _improbable(p: np.ndarray[Any, Any]) -> bool:
+    """Whether a probability is outside [0, 1]."""
+    return not bool(((p >= 0) & (p <= 1)).all())
 
 
 def bernoulli_(input: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:

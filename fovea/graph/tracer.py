@@ -120,7 +120,7 @@ class Tracer:
         return self._depth > 0 or threading.get_ident() != self.thread
 
     def run(self, op: Op, inputs: tuple[Any, ...], attrs: Any, plan: Any) -> Any:
-        if self._elsewhere():
+        if self._elsewhere() or any(t is not None and t._level for t in inputs):  # runs other ops
             return plan(inputs)
         values = tuple([None if t is None else self.value_of(t) for t in inputs])
         mutated = self._mutated(op, inputs)
@@ -142,7 +142,7 @@ class Tracer:
         return out
 
     def run_into(self, op: Op, inputs: tuple[Any, ...], attrs: Any, plan: Any, out: Any) -> None:
-        if self._elsewhere():
+        if self._elsewhere() or out._level or any(t is not None and t._level for t in inputs):
             plan(inputs, out)
             return
         values = tuple([None if t is None else self.value_of(t) for t in inputs])

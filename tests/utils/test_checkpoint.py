@@ -395,4 +395,4 @@ def test_hooks_can_be_forbidden() -> None:
     with save_on_cpu():
         y = x.exp().sum()
     y.backward()
-    assert fovea.tape.make_node is fovea.tape.OpNode  # hooks that are gone cost nothing
+    assert fovea.tape.make_node is fovea.tape.node_of  # hooks that are gone cost nothing

@@ -150,5 +150,5 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         raise ArgumentError(
             f"one_hot: label {low if low < 0 else high} is outside the {classes} classes."
         )
-    rows = zeros(*tensor.shape, classes, dtype=dtypes.int64)
+    rows = tensor.new_zeros((*tensor.shape, classes))
     return rows.scatter_(-1, tensor.unsqueeze(-1), 1)
