@@ -144,7 +144,8 @@ def serialize_keras_object(obj: Any) -> Any:
     if obj is None or isinstance(obj, PLAIN):
         return obj
     if isinstance(obj, list | tuple):
-        return type(obj)(serialize_keras_object(x) for x in obj)
+        kind = list if isinstance(obj, list) else type(obj)  # lists that follow what they hold, too
+        return kind(serialize_keras_object(x) for x in obj)
     if isinstance(obj, dict):
         return {key: serialize_keras_object(value) for key, value in obj.items()}
     special = _serialize_special(obj)

@@ -13,7 +13,16 @@ from fovea.nn.module import Module
 from fovea.nn.parameter import Parameter
 from fovea.tensor import Tensor
 
-__all__ = ["GRUCell", "LSTMCell", "RNNCell", "RNNCellBase", "gru_step", "lstm_step", "rnn_step"]
+__all__ = [
+    "GRUCell",
+    "LSTMCell",
+    "RNNCell",
+    "RNNCellBase",
+    "gru_step",
+    "lstm_step",
+    "lstm_update",
+    "rnn_step",
+]
 
 
 def rnn_step(gates: Tensor, hidden: Tensor, weight: Tensor, bias: Tensor | None, relu: bool) -> Any:
@@ -26,9 +35,14 @@ def lstm_step(
     gates: Tensor, hidden: Tensor, cell: Tensor, weight: Tensor, bias: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """The next hidden and cell states; gates are in, forget, cell, out."""
-    i, f, g, o = (gates + F.linear(hidden, weight, bias)).chunk(4, -1)
-    cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
-    return o.sigmoid() * cell.tanh(), cell
+    return lstm_update(gates + F.linear(hidden, weight, bias), cell, Tensor.sigmoid, Tensor.tanh)
+
+
+def lstm_update(gates: Tensor, cell: Tensor, gate: Any, inner: Any) -> tuple[Tensor, Tensor]:
+    """The next hidden and cell states from whole gates, with any two activations."""
+    i, f, g, o = gates.chunk(4, -1)
+    cell = gate(f) * cell + gate(i) * inner(g)
+    return gate(o) * inner(cell), cell
 
 
 def gru_step(gates: Tensor, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

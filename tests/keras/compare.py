@@ -103,5 +103,55 @@ def check_layer(
     return own, theirs
 
 
+def check_shapes(keras: Any, make: Any, inputs: Any) -> None:
+    """Compare ``compute_output_shape`` and what a symbolic call gives with Keras's."""
+    from fovea import keras as fk
+
+    own, theirs = make(fk.layers), make(keras.layers)
+    if isinstance(inputs, list):
+        shape: Any = [(None, *a.shape[1:]) for a in inputs]
+        symbols: Any = [fk.Input(shape=a.shape[1:]) for a in inputs]
+    else:
+        shape = (None, *inputs.shape[1:])
+        symbols = fk.Input(shape=inputs.shape[1:], dtype=inputs.dtype.name)
+    expected = _shapes(theirs.compute_output_shape(shape))
+    assert _shapes(own.compute_output_shape(shape)) == expected
+    assert _shapes([t.shape for t in leaves(own(symbols))]) == expected
+
+
+def _shapes(found: Any) -> list[Any]:
+    """One shape or several as a list of tuples."""
+    several = any(isinstance(s, list | tuple) for s in found)
+    return [tuple(s) for s in found] if several else [tuple(found)]
+
+
+def check_config(keras: Any, make: Any, absent: tuple[str, ...] = ()) -> None:
+    """Compare configurations with Keras's, and make a twin of the layer from its own."""
+    from fovea import keras as fk
+
+    own, theirs = make(fk.layers), make(keras.layers)
+    config, expected = own.get_config(), theirs.get_config()
+    absent += ("quantization_config", "activity_regularizer", "lora_rank", "lora_alpha")
+    absent += ("rms_scaling",)
+    assert set(config) - set(absent) == set(expected) - set(absent)
+    for name, value in expected.items():
+        nested = isinstance(value, dict) and name != "axis"
+        if name in ("name", "dtype", *absent) or "initializer" in name or nested:
+            continue
+        assert plain(config[name]) == plain(value), name
+    twin = type(own).from_config(config)
+    assert plain(twin.get_config()) == plain(config)
+    assert type(theirs).from_config(config).name == own.name
+
+
+def plain(value: Any) -> Any:
+    """Sequences as lists, arrays as well; described objects by their classes."""
+    if isinstance(value, dict) and "class_name" in value:
+        return value["class_name"]
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
 def tensors(*arrays: Any) -> list[Any]:
     return [fovea.tensor(np.asarray(a)) for a in arrays]

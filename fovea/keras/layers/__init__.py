@@ -2,12 +2,16 @@
 
 from fovea.keras.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from fovea.keras.layers.convolutional import Conv1D, Conv2D, DepthwiseConv2D, SeparableConv2D
-from fovea.keras.layers.core import Dense, Embedding, Identity, Input, InputLayer, Lambda
+from fovea.keras.layers.core import Dense, Embedding, Identity, Input, InputLayer, Lambda, Masking
+from fovea.keras.layers.einsum_dense import EinsumDense
+from fovea.keras.layers.gru import GRU, GRUCell
 from fovea.keras.layers.layer import Layer
+from fovea.keras.layers.lstm import LSTM, LSTMCell
 from fovea.keras.layers.merging import (
     Add,
     Average,
     Concatenate,
+    Dot,
     Maximum,
     Minimum,
     Multiply,
@@ -15,6 +19,7 @@ from fovea.keras.layers.merging import (
     add,
     average,
     concatenate,
+    dot,
     maximum,
     minimum,
     multiply,
@@ -38,29 +43,38 @@ from fovea.keras.layers.pooling import (
     MaxPooling2D,
 )
 from fovea.keras.layers.preprocessing import Normalization, Rescaling
+from fovea.keras.layers.recurrent import RNN
+from fovea.keras.layers.recurrent_cells import StackedRNNCells
 from fovea.keras.layers.regularization import Dropout, GaussianNoise, SpatialDropout2D
 from fovea.keras.layers.reshaping import (
     Cropping2D,
     Flatten,
     Permute,
+    RepeatVector,
     Reshape,
     UpSampling2D,
     ZeroPadding2D,
 )
+from fovea.keras.layers.simple_rnn import SimpleRNN, SimpleRNNCell
 from fovea.keras.layers.spec import InputSpec
 from fovea.keras.layers.transposed import Conv2DTranspose
 from fovea.keras.layers.wrapper import ModuleWrapper, TorchModuleWrapper
+from fovea.keras.layers.wrappers import Bidirectional, TimeDistributed, Wrapper
 
 Convolution1D, Convolution2D, Convolution2DTranspose = Conv1D, Conv2D, Conv2DTranspose
 
 __all__ = [
     "ELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "Activation",
     "Add",
     "Average",
     "AveragePooling2D",
     "AvgPool2D",
     "BatchNormalization",
+    "Bidirectional",
     "Concatenate",
     "Conv1D",
     "Conv2D",
@@ -71,9 +85,12 @@ __all__ = [
     "Cropping2D",
     "Dense",
     "DepthwiseConv2D",
+    "Dot",
     "Dropout",
+    "EinsumDense",
     "Embedding",
     "Flatten",
+    "GRUCell",
     "GaussianNoise",
     "GlobalAveragePooling2D",
     "GlobalAvgPool2D",
@@ -84,10 +101,12 @@ __all__ = [
     "Input",
     "InputLayer",
     "InputSpec",
+    "LSTMCell",
     "Lambda",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
+    "Masking",
     "MaxPool1D",
     "MaxPool2D",
     "MaxPooling1D",
@@ -100,18 +119,25 @@ __all__ = [
     "PReLU",
     "Permute",
     "ReLU",
+    "RepeatVector",
     "Rescaling",
     "Reshape",
     "SeparableConv2D",
+    "SimpleRNN",
+    "SimpleRNNCell",
     "Softmax",
     "SpatialDropout2D",
+    "StackedRNNCells",
     "Subtract",
+    "TimeDistributed",
     "TorchModuleWrapper",
     "UpSampling2D",
+    "Wrapper",
     "ZeroPadding2D",
     "add",
     "average",
     "concatenate",
+    "dot",
     "maximum",
     "minimum",
     "multiply",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fovea import dtypes
 from fovea.errors import ArgumentError
 from fovea.keras import activations, constraints, initializers, regularizers
 from fovea.keras.keras_tensor import need_size
@@ -17,7 +18,9 @@ __all__ = ["ELU", "Activation", "LeakyReLU", "PReLU", "ReLU", "Softmax"]
 
 
 class _SameShape(Layer):
-    """A layer whose output has its input's shape."""
+    """A layer whose output has its input's shape, and its mask."""
+
+    keeps_masks = True
 
     def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
         return input_shape
@@ -155,6 +158,8 @@ class Softmax(_SameShape):
 
     Args:
         axis: the dimension, or several.
+
+    A ``mask`` has the input's shape, or one that broadcasts to it: what it leaves out gets 0.
     """
 
     def __init__(self, axis: Any = -1, **kwargs: Any) -> None:
@@ -163,6 +168,9 @@ class Softmax(_SameShape):
         self.built = True
 
     def call(self, inputs: Tensor, mask: Any = None) -> Tensor:
-        if mask is not None:  # what is masked out gets no probability
-            inputs = inputs.where(mask.to(inputs.dtype) > 0, -3e4)
-        return activations.softmax(inputs, self.axis)
+        if mask is None:
+            return activations.softmax(inputs, self.axis)
+        kept = mask if mask.dtype is dtypes.bool_ else mask > 0.5
+        least = -3e4 if inputs.dtype is dtypes.float16 else -1e9
+        y = activations.softmax(inputs.where(kept, least), self.axis)
+        return y.where(kept, 0.0)  # also where nothing is left

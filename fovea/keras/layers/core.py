@@ -14,6 +14,8 @@ from fovea.keras.keras_tensor import KerasTensor, Node, is_shape, need_size
 from fovea.keras.layers.arguments import single
 from fovea.keras.layers.layer import Layer
 from fovea.keras.layers.spec import InputSpec
+from fovea.keras.masking import attach_mask
+from fovea.keras.objects import deserialize_keras_object
 from fovea.keras.variables import store_as
 from fovea.ops.linalg import linear
 from fovea.ops.shape import PermuteAttrs, permute
@@ -29,6 +31,7 @@ __all__ = [
     "Input",
     "InputLayer",
     "Lambda",
+    "Masking",
 ]
 
 _TRANSPOSED = PermuteAttrs.of((1, 0))
@@ -125,6 +128,8 @@ class Dense(Layer):
     tensor([[3., 3.]])
     """
 
+    keeps_masks = True
+
     def __init__(
         self,
         units: int,
@@ -202,7 +207,7 @@ class Embedding(Layer):
         output_dim: features.
         embeddings_initializer: what the table starts as.
         embeddings_regularizer, embeddings_constraint: as of other weights.
-        mask_zero: must be False: masks are not carried.
+        mask_zero: let the rows' mask skip zeros, which stand for padding.
         weights: the table itself.
 
     Shapes: integers (...) to (..., output_dim).
@@ -230,14 +235,13 @@ class Embedding(Layer):
             kwargs["input_shape"] = (length,)
         super().__init__(**kwargs)
         refuse_lora(self, lora_rank, quantization_config)
-        if mask_zero:
-            raise ArgumentError("Embedding: masks are not carried.", fix="mask_zero=False")
         self.input_dim = single("Embedding", "input_dim", input_dim)
         self.output_dim = single("Embedding", "output_dim", output_dim)
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = constraints.get(embeddings_constraint)
-        self.mask_zero = False
+        self.mask_zero = bool(mask_zero)
+        self.supports_masking = self.mask_zero
         if weights is not None:
             self.build()
             self.set_weights(weights if isinstance(weights, list) else [weights])
@@ -256,6 +260,9 @@ class Embedding(Layer):
         rows = inputs if inputs.dtype is dtypes.int64 else inputs.to(dtypes.int64)
         look(rows, self._check_rows)
         return self.embeddings[rows].to(self._dtype)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return inputs != 0 if self.mask_zero else None
 
     def _check_rows(self, values: Any) -> None:
         if values.size and (values.min() < 0 or values.max() >= self.input_dim):
@@ -277,7 +284,7 @@ class Lambda(Layer):
     Args:
         function: ``f(x, **arguments)``; one that takes ``training`` is given it.
         output_shape: of one sample, or a function of the input's shape; found out unless given.
-        mask: accepted for Keras's sake.
+        mask: the output's mask, or a function of the input and its mask; none unless given.
         arguments: keyword arguments for the function.
 
     >>> import fovea
@@ -297,12 +304,15 @@ class Lambda(Layer):
         self.function, self.arguments = function, arguments or {}
         self.output_shape = output_shape
         self.mask = mask
-        self._passes_training = "training" in _parameters(function)
+        self.supports_masking = mask is not None
+        self._passed = [n for n in ("mask", "training") if n in _parameters(function)]
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        if self._passes_training:
-            return self.function(inputs, training=training, **self.arguments)
-        return self.function(inputs, **self.arguments)
+    def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
+        given = {"mask": mask, "training": training}
+        return self.function(inputs, **{n: given[n] for n in self._passed}, **self.arguments)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return self.mask(inputs, previous_mask) if callable(self.mask) else self.mask
 
     def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
         if self.output_shape is None:
@@ -326,6 +336,7 @@ class Identity(Layer):
     """The input itself."""
 
     takes_integers = True
+    keeps_masks = True
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -339,6 +350,42 @@ class Identity(Layer):
 
     def output_dtype(self, x: Any) -> str:
         return str(x.dtype) if isinstance(x, KerasTensor) else self.compute_dtype
+
+
+class Masking(Layer):
+    """Steps of a sequence that hold nothing but one value are skipped by the layers that follow.
+
+    Args:
+        mask_value: the value.
+
+    Shapes: (N, L, ..., C) to the same, with zeros at such steps, and a mask (N, L, ...).
+
+    >>> import fovea
+    >>> from fovea.keras.masking import mask_of
+    >>> mask_of(Masking()(fovea.tensor([[[1.0, 2.0], [0.0, 0.0]]])))
+    tensor([[ True, False]])
+    """
+
+    def __init__(self, mask_value: Any = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mask_value = (
+            deserialize_keras_object(mask_value) if isinstance(mask_value, dict) else mask_value
+        )
+        self.built = True
+
+    def call(self, inputs: Tensor) -> Tensor:
+        kept = (inputs != self.mask_value).any(-1, keepdim=True)
+        outputs = inputs.where(kept, inputs * 0)
+        attach_mask(outputs, kept.squeeze(-1))
+        return outputs
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        from fovea.keras import ops
+
+        return ops.any(inputs != self.mask_value, axis=-1)
+
+    def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
+        return input_shape
 
 
 def as_floatx(x: Any) -> Any:

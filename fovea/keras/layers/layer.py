@@ -11,7 +11,7 @@ import numpy as np
 from fovea import dispatch, dtypes, watching
 from fovea.errors import ArgumentError, FoveaError, GradientError
 from fovea.functions import creation
-from fovea.keras import config, dtype_policies, regularizers
+from fovea.keras import config, dtype_policies, masking, regularizers
 from fovea.keras.dtype_policies import DTypePolicy
 from fovea.keras.keras_tensor import KerasTensor, Node, any_symbolic, is_shape, shape_of
 from fovea.keras.layers.arguments import constructor_config, unknown_arguments
@@ -76,15 +76,19 @@ class Layer(Weights):
     keras_module: ClassVar[str] = "keras.layers"
     takes_integers: ClassVar[bool] = False  # else integer inputs are cast to the layer's dtype
     casts_weights: ClassVar[bool] = True  # else ``call`` takes them in float32 as they are
+    keeps_masks: ClassVar[bool] = False  # what ``supports_masking`` is at first
+    warns_of_masks: ClassVar[bool] = True  # else a mask may end here without a word
     is_operation: ClassVar[bool] = False  # a call of a function of ``keras.ops``
     training: Any
     built: bool
     _call_arguments: ClassVar[tuple[str, ...]] = ()
     _takes_training: ClassVar[bool] = False
     _training_default: ClassVar[Any] = None
+    _makes_masks: ClassVar[bool] = False  # whether ``compute_mask`` is more than the base's
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        cls._makes_masks = cls.compute_mask is not Layer.compute_mask
         if "call" in cls.__dict__:
             parameters = inspect.signature(cls.call).parameters
             cls._call_arguments = tuple(parameters)[1:]
@@ -114,6 +118,7 @@ class Layer(Weights):
         own["_provisional"], own["_losses"] = {}, []
         own["_inbound_nodes"], own["_build_shapes"] = [], None
         own["built"], own["autocast"], own["input_spec"] = False, autocast, None
+        own["supports_masking"] = self.keeps_masks or self._makes_masks
         self._follow(dtype_policies.get(dtype))
         own["name"], own["_auto_named"] = self._checked_name(name), name is None
         own["_first_shape"] = self._first_input_shape(kwargs)
@@ -251,8 +256,14 @@ class Layer(Weights):
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """The output as symbolic tensors, for symbolic inputs."""
-        shapes = self.compute_output_shape(shape_of(args[0]))
-        return _symbols(shapes, self.output_dtype(args[0]))
+        shapes = self.compute_output_shape(**self._shapes_for("compute_output_shape", args, kwargs))
+        return _symbols(shapes, self.output_dtype(args[0] if args else next(iter(kwargs.values()))))
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        """The mask of the output, given that of the input: the same, unless a layer overrides it.
+        It is asked for where ``supports_masking`` is true.
+        """
+        return previous_mask
 
     def output_dtype(self, x: Any) -> str:
         """The name of the output's dtype for an input."""
@@ -275,7 +286,7 @@ class Layer(Weights):
                 args = map_structure(self._as_input, args)
                 kwargs = map_structure(self._as_input, kwargs)
                 self._build_for(args, kwargs)
-            if self.input_spec is not None and is_tensor(args[0]):
+            if self.input_spec is not None and args and is_tensor(args[0]):
                 check_input(self, self.input_spec, args[0].shape)
             if watching.watcher is not None:
                 return watching.watcher.call_module(self, args, kwargs)
@@ -285,6 +296,12 @@ class Layer(Weights):
             raise
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The rest of a call, once arguments are tensors and weights are made."""
+        if masking.seen or self._makes_masks or "mask" in kwargs:
+            return masking.call_with_masks(self, args, kwargs)
+        return self._run(args, kwargs)
+
+    def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """``call`` with hooks, within the context that tells inner layers of ``training``."""
         outer = context.training
         training = kwargs.pop("training", None) if kwargs else None
@@ -312,6 +329,12 @@ class Layer(Weights):
 
     def _with_cast_weights(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The same, while weights are seen in the dtype of computation."""
+        return self.with_cast_weights(self._with_hooks, args, kwargs)
+
+    def with_cast_weights(self, f: Any, *args: Any) -> Any:
+        """``f(*args)``, while the layer's own weights are seen in the dtype of computation."""
+        if not self._mixed:
+            return f(*args)
         outer, dtype = context.casts, self._dtype
         casts = {
             name: p.to(dtype)
@@ -320,7 +343,7 @@ class Layer(Weights):
         }
         context.casts = (self, casts)
         try:
-            return self._with_hooks(args, kwargs)
+            return f(*args)
         finally:
             context.casts = outer
 
@@ -350,7 +373,12 @@ class Layer(Weights):
             cast = self.autocast and value.dtype is not self._dtype
         else:
             cast = not self.takes_integers and value.dtype is not dtypes.bool_
-        return value.to(self._dtype) if cast else value
+        if not cast:
+            return value
+        mask, value = masking.mask_of(value), value.to(self._dtype)
+        if mask is not None:
+            masking.attach_mask(value, mask)
+        return value
 
     # -- building -----------------------------------------------------------------------------
 
@@ -358,19 +386,26 @@ class Layer(Weights):
         """Make the weights if that has not been done."""
         if self.built:
             return
-        shapes = self._shapes_for_build(args, kwargs)
+        shapes = self._shapes_for("build", args, kwargs)
         if self.input_spec is not None and shapes and is_shape(next(iter(shapes.values()))):
             check_input(self, self.input_spec, next(iter(shapes.values())))
         self.build_with(shapes)
 
-    def _shapes_for_build(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """The arguments of ``build``: ``input_shape``, or ``x_shape`` for each argument ``x``."""
-        names = list(inspect.signature(self.build).parameters)
+    def _shapes_for(
+        self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> dict[str, Any]:
+        """The arguments of ``build`` and its like: ``x_shape`` for each argument ``x`` of the call
+        that they name so, else the first argument's shape.
+        """
+        parameters = inspect.signature(getattr(self, method)).parameters.values()
+        names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
         bound = {**dict(zip(self._call_arguments, args, strict=False)), **kwargs}
-        if len(names) == 1 and not (names[0].endswith("_shape") and names[0][:-6] in bound):
-            first = args[0] if args else next(iter(kwargs.values()), None)
-            return {names[0]: shape_of(first)}
-        return {n: shape_of(bound[n[:-6]]) for n in names if n[:-6] in bound}
+        named = {n: bound.get(n.removesuffix("_shape")) for n in names if n.endswith("_shape")}
+        found = {n: shape_of(value) for n, value in named.items() if value is not None}
+        if found or not names:
+            return found
+        first = args[0] if args else next(iter(kwargs.values()), None)
+        return {names[0]: shape_of(first)}
 
     def build_with(self, shapes: dict[str, Any]) -> None:
         """Run ``build`` with these arguments, once."""
@@ -390,7 +425,7 @@ class Layer(Weights):
             return None
         if len(shapes) == 1:
             return {"input_shape": next(iter(shapes.values()))}
-        return dict(shapes)
+        return {"shapes_dict": dict(shapes)}
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Make the weights as ``get_build_config`` says."""

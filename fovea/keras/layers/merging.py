@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+from fovea import dtypes
 from fovea.errors import ArgumentError, ShapeError
-from fovea.functions import pointwise, shaping
+from fovea.functions import creation, pointwise, shaping
 from fovea.keras.layers.layer import Layer
+from fovea.nn.functional import normalize as normalized
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -16,6 +18,7 @@ __all__ = [
     "Add",
     "Average",
     "Concatenate",
+    "Dot",
     "Maximum",
     "Minimum",
     "Multiply",
@@ -23,6 +26,7 @@ __all__ = [
     "add",
     "average",
     "concatenate",
+    "dot",
     "maximum",
     "minimum",
     "multiply",
@@ -34,6 +38,7 @@ class _Merge(Layer):
     """A list of inputs joined element by element; sizes of 1 broadcast."""
 
     most: int | None = None
+    keeps_masks = True
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -46,6 +51,11 @@ class _Merge(Layer):
             raise ArgumentError(
                 f"{self.name}: exactly {self.most} inputs are needed, got {len(inputs)}."
             )
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        if previous_mask is None or any(m is None for m in previous_mask):
+            return None
+        return functools.reduce(pointwise.logical_or, previous_mask)
 
     def _join(self, a: Tensor, b: Tensor) -> Tensor:
         raise NotImplementedError
@@ -149,6 +159,15 @@ class Concatenate(_Merge):
         self._check(input_shape)
         return functools.reduce(self._lengthen, input_shape)
 
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        if previous_mask is None:
+            return None
+        whole = []
+        for x, mask in zip(inputs, previous_mask, strict=True):
+            kept = mask if mask is not None else creation.ones(x.shape, dtype=dtypes.bool_)
+            whole.append(kept.unsqueeze(-1).expand(x.shape) if kept.ndim < x.ndim else kept)
+        return shaping.cat(whole, self.axis).any(-1)
+
     def _lengthen(self, a: Any, b: Any) -> Any:
         rank = len(a)
         axis = self.axis % rank
@@ -165,6 +184,77 @@ class Concatenate(_Merge):
             both if i == axis else (m if m is not None else n)
             for i, (m, n) in enumerate(zip(a, b, strict=True))
         )
+
+
+class Dot(_Merge):
+    """Products of two inputs' samples, summed over one dimension of each.
+
+    Args:
+        axes: the dimension, counted with the batch's, or one for each input.
+        normalize: make that dimension's vectors of length one first: cosines come out.
+
+    Shapes: (N, ..., K, ...) and (N, ..., K, ...) to (N, ..., ...), (N, 1) for two vectors.
+
+    Raises:
+        ArgumentError: axes that are no dimension of a sample.
+        ShapeError: sizes along them that differ.
+
+    >>> import fovea
+    >>> Dot(axes=1)([fovea.tensor([[1.0, 2.0]]), fovea.tensor([[3.0, 4.0]])])
+    tensor([[11.]])
+    """
+
+    most = 2
+
+    def __init__(self, axes: Any, normalize: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        pair_given = isinstance(axes, list | tuple) and len(axes) == 2
+        if not isinstance(axes, int) and not (pair_given and all(isinstance(a, int) for a in axes)):
+            raise ArgumentError(f"Dot: axes must be an integer or two of them, got {axes!r}.")
+        self.axes = axes if isinstance(axes, int) else tuple(axes)
+        self.normalize = bool(normalize)
+
+    def _axes(self, first: Any, second: Any) -> tuple[int, int]:
+        """The summed dimension of each shape, counted from the front."""
+        given = (self.axes,) * 2 if isinstance(self.axes, int) else self.axes
+        ranks = len(first), len(second)
+        if any(not -n <= a < n or a % n == 0 for a, n in zip(given, ranks, strict=True)):
+            raise ArgumentError(
+                f"{self.name}: axes={self.axes} name no dimension of samples of shapes "
+                f"{tuple(first[1:])} and {tuple(second[1:])}."
+            )
+        return given[0] % ranks[0], given[1] % ranks[1]
+
+    def call(self, inputs: Any) -> Tensor:
+        shape = self.compute_output_shape([tuple(x.shape) for x in inputs])
+        x, y = inputs
+        a, b = self._axes(x.shape, y.shape)
+        if self.normalize:
+            x, y = normalized(x, dim=a, eps=1e-7), normalized(y, dim=b, eps=1e-7)
+        n, k = x.shape[0], x.shape[a]
+        left = x.movedim(a, -1).reshape((n, -1, k) if x.numel() else (n, 0, k))
+        right = y.movedim(b, 1).reshape((n, k, -1) if y.numel() else (n, k, 0))
+        return (left @ right).reshape(shape)
+
+    def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
+        self._check(input_shape)
+        first, second = (list(shape) for shape in input_shape)
+        a, b = self._axes(first, second)
+        if None not in (first[a], second[b]) and first[a] != second[b]:
+            raise ShapeError(
+                f"{self.name}: {first[a]} values (dimension {a} of {tuple(first)}) cannot be "
+                f"multiplied with {second[b]} (dimension {b} of {tuple(second)})."
+            )
+        rest = (*first[:a], *first[a + 1 :], *second[1:b], *second[b + 1 :])
+        return rest if len(rest) > 1 else (*rest, 1)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return None
+
+
+def dot(inputs: Any, axes: Any = -1, **kwargs: Any) -> Any:
+    """``Dot(axes)(inputs)``."""
+    return Dot(axes, **kwargs)(inputs)
 
 
 def add(inputs: Any, **kwargs: Any) -> Any:

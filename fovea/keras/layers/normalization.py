@@ -154,9 +154,12 @@ class BatchNormalization(_Affine):
     def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
         rank = len(inputs.shape)
         axis = self.axis % rank
+        training = bool(training) and self._trainable
+        if mask is not None and training:
+            return self._normalize_masked(inputs, axis, mask)
         channels_last = rank == 4 and axis == 3  # images: in the layout of the ops
         x = to_channels_first(inputs, "channels_last") if channels_last else inputs
-        y = self._normalize(x, 1 if channels_last else axis, bool(training) and self._trainable)
+        y = self._normalize(x, 1 if channels_last else axis, training)
         return from_channels_first(y, "channels_last") if channels_last else y
 
     def _normalize(self, x: Tensor, axis: int, training: bool) -> Tensor:
@@ -170,6 +173,30 @@ class BatchNormalization(_Affine):
         moving = (mean, variance, batch_mean, batch_variance)
         batch_norm_update.bind(moving, _running_attrs(1.0 - self.momentum))
         return y
+
+    def _normalize_masked(self, inputs: Tensor, axis: int, mask: Tensor) -> Tensor:
+        """In training, by the moments of what the mask keeps."""
+        if len(mask.shape) != len(inputs.shape) - 1:
+            raise ShapeError(
+                f"{self.name}: a mask has the input's shape without the last dimension.",
+                {"mask": str(tuple(mask.shape)), "input": str(tuple(inputs.shape))},
+            )
+        weights, state = self._parameters, self._buffers
+        x = inputs.to(self._variable_dtype)
+        kept = mask.bool().unsqueeze(-1).expand(x.shape).to(x.dtype)
+        dims = tuple(d for d in range(len(x.shape)) if d != axis)
+        count = kept.sum(dims, keepdim=True) + 1e-7
+        mean = (x * kept).sum(dims, keepdim=True) / count
+        centered = x - mean
+        variance = (centered.square() * kept).sum(dims, keepdim=True) / count
+        batch = (mean.detach().flatten(), variance.detach().flatten())
+        moving = (state["moving_mean"], state["moving_variance"], *batch)
+        batch_norm_update.bind(moving, _running_attrs(1.0 - self.momentum))
+        y = centered * (variance + self.epsilon).rsqrt()
+        gamma, beta = weights.get("gamma"), weights.get("beta")
+        y = y if gamma is None else y * gamma.reshape(mean.shape)
+        y = y if beta is None else y + beta.reshape(mean.shape)
+        return y.to(inputs.dtype)
 
 
 @lru_cache(256)

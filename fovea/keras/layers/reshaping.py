@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fovea.errors import ArgumentError, ShapeError
 from fovea.keras import config
-from fovea.keras.layers.arguments import choice, pair
+from fovea.keras.layers.arguments import choice, pair, single
 from fovea.keras.layers.images import (
     channels_of,
     from_channels_first,
@@ -22,7 +22,15 @@ from fovea.nn import functional as F
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["Cropping2D", "Flatten", "Permute", "Reshape", "UpSampling2D", "ZeroPadding2D"]
+__all__ = [
+    "Cropping2D",
+    "Flatten",
+    "Permute",
+    "RepeatVector",
+    "Reshape",
+    "UpSampling2D",
+    "ZeroPadding2D",
+]
 
 
 class _AnyType(Layer):
@@ -122,6 +130,30 @@ class Permute(_AnyType):
 
     def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
         return (input_shape[0], *(input_shape[d] for d in self.dims))
+
+
+class RepeatVector(_AnyType):
+    """Each sample, a vector, ``n`` times: (N, C) to (N, n, C).
+
+    Args:
+        n: how often.
+
+    >>> import fovea
+    >>> RepeatVector(3)(fovea.ones(2, 4)).shape
+    fovea.Size([2, 3, 4])
+    """
+
+    def __init__(self, n: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.n = single("RepeatVector", "n", n)
+        self.input_spec = InputSpec(ndim=2)
+        self.built = True
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return inputs.unsqueeze(1).repeat(1, self.n, 1)
+
+    def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
+        return (input_shape[0], self.n, input_shape[1])
 
 
 class _Borders(_AnyType):

@@ -10,6 +10,7 @@ from fovea.keras import config
 from fovea.keras.dtype_policies import computed
 from fovea.keras.losses import functions
 from fovea.keras.losses.functions import check_axis, default_name, same_rank, to_tensor
+from fovea.keras.masking import mask_of
 from fovea.keras.naming import snake_case
 from fovea.keras.objects import deserialize_keras_object, serialize_keras_object
 
@@ -82,6 +83,9 @@ class Loss:
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         losses = self.call(to_tensor(y_true), self._as_prediction(to_tensor(y_pred)))
+        mask = mask_of(y_pred)
+        if mask is not None:
+            sample_weight = masked_weight(sample_weight, mask, losses.dtype, self.reduction)
         return reduced(losses, sample_weight, self.reduction)
 
     def _as_prediction(self, y_pred: Tensor) -> Tensor:
@@ -122,6 +126,25 @@ def reduced(losses: Tensor, sample_weight: Any, reduction: str | None) -> Tensor
     if reduction == "mean_with_sample_weight" and weight is not None:
         return losses.sum() / weight.expand(losses.shape).sum()
     return losses.mean()
+
+
+def masked_weight(
+    sample_weight: Any, mask: Tensor, dtype: Any, reduction: str | None = "sum"
+) -> Tensor:
+    """The samples' weights with zeros where the mask skips steps. A mean is over the others: the
+    weights that are left grow by as much as the number of losses is too large for it.
+    """
+    weight = mask.to(dtype)
+    if reduction in ("mean", _AVERAGE):
+        weight = weight * (mask.numel() / weight.sum().clamp_min(1.0))
+    if sample_weight is None:
+        return weight
+    given = to_tensor(sample_weight).to(dtype)
+    if len(given.shape) == len(weight.shape) + 1 and given.shape[-1] == 1:
+        given = given.squeeze(-1)
+    while len(given.shape) < len(weight.shape):
+        given = given.unsqueeze(-1)
+    return given * weight
 
 
 def _check_weight(losses: Tensor, weight: Tensor) -> None:

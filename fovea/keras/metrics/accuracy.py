@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fovea import dispatch, dtypes
 from fovea.errors import ShapeError, describe
 from fovea.keras.losses.functions import paired, to_tensor
+from fovea.keras.masking import mask_of
 from fovea.keras.metrics.base import MeanMetricWrapper
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ class SparseCategoricalAccuracy(MeanMetricWrapper):
         super().__init__(sparse_categorical_accuracy, name, dtype)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
-        if sample_weight is not None:
+        if sample_weight is not None or mask_of(y_pred) is not None:
             super().update_state(y_true, y_pred, sample_weight)
             return
         before = dispatch.set_grad_enabled(False)

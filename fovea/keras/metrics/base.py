@@ -12,7 +12,9 @@ from fovea.errors import ArgumentError
 from fovea.functions import creation
 from fovea.keras import config, initializers
 from fovea.keras.dtype_policies import computed
+from fovea.keras.losses.classes import masked_weight
 from fovea.keras.losses.functions import default_name, same_rank, to_tensor
+from fovea.keras.masking import mask_of
 from fovea.keras.naming import auto_name
 from fovea.keras.objects import deserialize_keras_object, serialize_keras_object
 from fovea.keras.variables import Variable
@@ -191,6 +193,9 @@ class MeanMetricWrapper(Mean):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
         before = dispatch.set_grad_enabled(False)
         try:
+            mask = mask_of(y_pred)
+            if mask is not None:
+                sample_weight = masked_weight(sample_weight, mask, config.as_dtype(None))
             values = self._values(to_tensor(y_true), streaming.widened(to_tensor(y_pred)))
             super().update_state(values, sample_weight)
         finally:

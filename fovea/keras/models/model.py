@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fovea import dtypes
 from fovea.errors import ArgumentError
@@ -10,12 +10,16 @@ from fovea.keras import config
 from fovea.keras.keras_tensor import KerasTensor, any_symbolic
 from fovea.keras.layers.core import InputLayer
 from fovea.keras.layers.layer import Layer, as_shape, as_tensor
+from fovea.keras.masking import attach_mask, mask_of
 from fovea.keras.models.graph import Graph, fit_rank
 from fovea.keras.models.trainer import Trainer
 from fovea.keras.naming import snake_case
 from fovea.keras.tree import flatten, map_structure
 from fovea.nn.module import Module
 from fovea.tensorbase import is_tensor
+
+if TYPE_CHECKING:
+    from fovea.tensor import Tensor
 
 __all__ = ["Functional", "Model"]
 
@@ -148,7 +152,11 @@ class Model(Trainer):
         if self.__dict__.get("_graph") is None:
             raise ArgumentError(f"{type(self).__name__} defines no call(self, x).")
         graph: Graph = self._graph
-        return graph.run(self._fitted(self._in_order(inputs)))
+        values = self._in_order(inputs)
+        if mask is not None:
+            for x, m in zip(values, flatten(mask), strict=True):
+                attach_mask(x, m)
+        return graph.run(self._fitted(values))
 
     def _in_order(self, inputs: Any) -> Any:
         """Values of the inputs as a list, in the order of the graph."""
@@ -179,10 +187,17 @@ class Model(Trainer):
         for x, symbol, dtype in zip(
             values, self._graph.flat_inputs, self._input_dtypes, strict=True
         ):
-            if is_tensor(x) and x.dtype is not dtype and x.dtype is not dtypes.bool_:
-                x = x.to(dtype)
-            found.append(fit_rank(self.name, x, symbol) if is_tensor(x) else x)
+            found.append(self._fit(x, symbol, dtype) if is_tensor(x) else x)
         return found
+
+    def _fit(self, x: Tensor, symbol: KerasTensor, dtype: Any) -> Tensor:
+        mask = mask_of(x)
+        if x.dtype is not dtype and x.dtype is not dtypes.bool_:
+            x = x.to(dtype)
+        x = fit_rank(self.name, x, symbol)
+        if mask is not None:
+            attach_mask(x, mask)
+        return x
 
     def _as_input(self, value: Any) -> Any:
         if self.__dict__.get("_graph") is None:
@@ -236,7 +251,7 @@ class Model(Trainer):
             super()._build_for(args, kwargs)
             return
         # A subclass's layers make their weights when it calls them.
-        shapes = self._shapes_for_build(args, kwargs) if not any_symbolic(args, kwargs) else {}
+        shapes = self._shapes_for("build", args, kwargs) if not any_symbolic(args, kwargs) else {}
         self.__dict__["_build_shapes"] = shapes
         self.__dict__["built"] = True
 

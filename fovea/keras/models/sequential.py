@@ -10,6 +10,7 @@ from fovea.keras.keras_tensor import is_shape
 from fovea.keras.layers.core import Input, InputLayer
 from fovea.keras.layers.layer import Layer, as_shape
 from fovea.keras.layers.wrapper import as_layer
+from fovea.keras.masking import attach_mask, mask_of
 from fovea.keras.models.graph import Graph, fit_rank
 from fovea.keras.models.model import Model, keyed
 from fovea.keras.naming import auto_name
@@ -167,6 +168,7 @@ class Sequential(Model):
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Run the chain."""
         x = inputs
+        mask = mask_of(x) if mask is None else mask
         if is_tensor(x):
             wanted = self._input_dtype
             if x.dtype is not wanted:
@@ -174,6 +176,8 @@ class Sequential(Model):
             symbol = self._input_symbol
             if len(x.shape) != len(symbol.shape) or tuple(x.shape)[1:] != symbol.shape[1:]:
                 x = fit_rank(self.name, x, symbol)
+        if mask is not None:
+            attach_mask(x, mask)
         for layer in self._run_list():
             x = layer(x)
         return x

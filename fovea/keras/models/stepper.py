@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fovea.errors import ArgumentError
 from fovea.keras import optimizers
 from fovea.keras.layers.layer import Layer
+from fovea.keras.masking import attach_mask, mask_of
 from fovea.keras.metrics import Mean, Metric
 from fovea.keras.models import data
 from fovea.keras.tree import flatten, map_structure
@@ -25,6 +26,7 @@ class Stepper(Layer):
     runs them over whole data sets, says what they learn.
     """
 
+    warns_of_masks = False  # its layers hand masks on, or do not
     optimizer: Any = None
     compiled = False
     run_eagerly: bool
@@ -152,14 +154,18 @@ class Stepper(Layer):
                 from fovea.compiler import CompiledFunction
 
                 program = own["_learn_program"] = CompiledFunction(program)
-        return program(x, y, weight)
+        loss, y_pred, masks = program(x, y, weight)
+        if masks is not None:
+            for prediction, mask in zip(flatten(y_pred), masks, strict=True):
+                attach_mask(prediction, mask)
+        return loss, y_pred
 
     @property
     def _compiles(self) -> bool:
         return not self.run_eagerly and self.jit_compile is not False
 
-    def _learn_eagerly(self, x: Any, y: Any, weight: Any) -> tuple[Any, Any]:
-        """What `_learn` makes a program of."""
+    def _learn_eagerly(self, x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
+        """What `_learn` makes a program of: loss, predictions, and the masks that these carry."""
         y_pred = self(x, training=True)
         loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weight, training=True)
         if self.__dict__.get("_learned") is None:  # the first call may have made the weights
@@ -177,7 +183,9 @@ class Stepper(Layer):
         else:
             warnings.warn("the model has no weights that are learned.", stacklevel=2)
         self._clear_step_losses()
-        return loss.detach(), map_structure(_detached, y_pred)
+        masks = [mask_of(t) for t in flatten(y_pred)]
+        carried = masks if any(m is not None for m in masks) else None
+        return loss.detach(), map_structure(_detached, y_pred), carried
 
     def _clear_step_losses(self) -> None:
         for layer in self._layers_with_losses:
