@@ -24,7 +24,16 @@ from fovea.amp.autocast_mode import (
     set_autocast_dtype,
     set_autocast_enabled,
 )
-from fovea.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from fovea.autograd import (
+    enable_grad,
+    inference_mode,
+    is_anomaly_check_nan_enabled,
+    is_anomaly_enabled,
+    is_grad_enabled,
+    no_grad,
+    set_anomaly_enabled,
+    set_grad_enabled,
+)
 from fovea.defaults import (
     are_deterministic_algorithms_enabled,
     get_default_device,

@@ -20,7 +20,7 @@ from fovea.tensorbase import TensorBase
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["backward", "grad"]
+__all__ = ["Walk", "backward", "grad"]
 
 
 def backward(
@@ -183,7 +183,7 @@ def _run(
     seeds = list(grads) if grads is not None else [None] * len(tensors)
     if len(seeds) != len(tensors):
         raise GradientError(f"backward: {len(tensors)} tensors but {len(seeds)} gradients.")
-    walk = _Walk(retain, create, targets, accumulate)
+    walk = walk_class(retain, create, targets, accumulate)
     before = dispatch.set_grad_enabled(create)
     # Gradients have the types that the forward pass ran in, whatever region backward runs in.
     mode = casting.set_mode(casting.Mode()) if casting.enabled() else None
@@ -204,7 +204,7 @@ def _run(
     return walk.found
 
 
-class _Walk:
+class Walk:
     """One pass from outputs to leaves."""
 
     def __init__(
@@ -331,6 +331,9 @@ class _Walk:
                 f"{node.name}: a gradient has shape {tuple(g.shape)}, its tensor {tuple(shape)}."
             )
         return g if g.dtype is dtype else g.to(dtype)
+
+
+walk_class: type[Walk] = Walk  # what backward makes: see `fovea.autograd.anomaly`
 
 
 def _mark_shared(grads: tuple[Any, ...], results: tuple[Any, ...]) -> None:

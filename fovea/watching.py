@@ -154,6 +154,8 @@ class Observer:
         return None
 
 
+eager = False  # whether compiled functions run as they are: while anomaly detection is on
+
 # Rises whenever something changes that captures take as constant: an attribute of a module, the
 # memory of a parameter, whether it requires a gradient, the groups of an optimizer.
 epoch = 0

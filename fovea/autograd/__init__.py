@@ -7,6 +7,13 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from fovea.autograd.anomaly import (
+    detect_anomaly,
+    is_anomaly_check_nan_enabled,
+    is_anomaly_enabled,
+    set_anomaly_enabled,
+    set_detect_anomaly,
+)
 from fovea.autograd.function import Function
 from fovea.autograd.grad_mode import (
     enable_grad,
@@ -23,6 +30,7 @@ from fovea.tensorbase import TensorBase
 __all__ = [
     "Function",
     "backward",
+    "detect_anomaly",
     "enable_grad",
     "functional",
     "grad",
@@ -30,8 +38,12 @@ __all__ = [
     "gradgradcheck",
     "graph",
     "inference_mode",
+    "is_anomaly_check_nan_enabled",
+    "is_anomaly_enabled",
     "is_grad_enabled",
     "no_grad",
+    "set_anomaly_enabled",
+    "set_detect_anomaly",
     "set_grad_enabled",
 ]
 

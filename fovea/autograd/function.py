@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fovea import dispatch
-from fovea.autograd.graph import hooks
+from fovea.autograd import graph
 from fovea.errors import GradientError
 from fovea.tape import FunctionNode, Kept
 from fovea.tensorbase import TensorBase
@@ -31,7 +31,7 @@ class FunctionCtx:
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep tensors for ``backward``; a later change in place is noticed."""
-        own = hooks()
+        own = graph.hooks()
         if own is not None:
             self._saved = tuple((None, 0) if t is None else (Kept(t, own), id(t)) for t in tensors)
             return
@@ -133,6 +133,8 @@ def _attach(cls: type[Function], ctx: FunctionCtx, inputs: Sequence[Any], out: A
                 ctx._nondifferentiable.add(id(outputs[i]))
     tensors = [t for t in outputs if isinstance(t, TensorBase)]
     node = FunctionNode(cls.__name__, _materialized(cls, ctx, tensors), ctx, inputs, tensors)  # type: ignore[arg-type]
+    if graph.noticed is not None:
+        graph.noticed(node)
     for i, t in enumerate(tensors):
         if t.dtype.is_inexact and id(t) not in ctx._nondifferentiable:
             t._set_node(node, i)

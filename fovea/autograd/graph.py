@@ -18,6 +18,7 @@ __all__ = [
     "hooks",
     "save_on_cpu",
     "saved_tensors_hooks",
+    "watch_nodes",
 ]
 
 
@@ -35,6 +36,7 @@ class _State(threading.local):
 _state = _State()
 _lock = threading.Lock()
 _regions = 0  # of all threads
+noticed: Callable[[Any], None] | None = None  # who wants to know of nodes: see `watch_nodes`
 
 
 def hooks() -> _Hooks | None:
@@ -43,6 +45,15 @@ def hooks() -> _Hooks | None:
 
 
 def _make_node(op: Any, inputs: tuple[Any, ...], attrs: Any, outputs: Sequence[Any]) -> Any:
+    node = _plain_or_packed(op, inputs, attrs, outputs)
+    if noticed is not None:
+        noticed(node)
+    return node
+
+
+def _plain_or_packed(
+    op: Any, inputs: tuple[Any, ...], attrs: Any, outputs: Sequence[Any]
+) -> tape.OpNode:
     own = hooks()
     if own is None:
         return tape.node_of(op, inputs, attrs, outputs)
@@ -53,21 +64,20 @@ def _make_node(op: Any, inputs: tuple[Any, ...], attrs: Any, outputs: Sequence[A
         _state.stack.pop()
 
 
-def _enter(own: _Hooks) -> None:
+def _change(regions: int = 0) -> None:
+    """So many regions more; whoever makes nodes follows."""
     global _regions
-    _state.stack.append(own)
     with _lock:
-        _regions += 1
-        tape.make_node = _make_node
+        _regions += regions
+        watched = _regions or noticed is not None
+        tape.make_node = _make_node if watched else tape.node_of
 
 
-def _leave() -> None:
-    global _regions
-    _state.stack.pop()
-    with _lock:
-        _regions -= 1
-        if not _regions:
-            tape.make_node = tape.node_of
+def watch_nodes(notice: Callable[[Any], None] | None) -> None:
+    """Have ``notice`` called with each node that any thread records; None: nobody."""
+    global noticed
+    noticed = notice
+    _change()
 
 
 class saved_tensors_hooks:  # noqa: N801 - PyTorch's name
@@ -93,10 +103,12 @@ class saved_tensors_hooks:  # noqa: N801 - PyTorch's name
     def __enter__(self) -> None:
         if _state.refusal is not None:
             raise GradientError(_state.refusal)
-        _enter(self.hooks)
+        _state.stack.append(self.hooks)
+        _change(1)
 
     def __exit__(self, *exc: object) -> None:
-        _leave()
+        _state.stack.pop()
+        _change(-1)
 
 
 class save_on_cpu(saved_tensors_hooks):  # noqa: N801 - PyTorch's name

@@ -84,7 +84,8 @@ class CompiledFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         watcher = watching.watcher
-        if watcher is not None and watcher.captures:  # part of a larger capture
+        # Part of a larger capture, or of what is looked at op by op.
+        if watching.eager or (watcher is not None and watcher.captures):
             return self.function(*args, **kwargs)
         tensors: list[Any] = []
         structure = flatten((args, kwargs), tensors)
