@@ -476,6 +476,7 @@ _LAZY_NAMES = {
     "load_program": "fovea.interop.programs",
     "summary": "fovea.summaries",
     "Trainer": "fovea.training.trainer",
+    "port": "fovea.interop.porting",
     "get_num_threads": "fovea.targets.cpu.threads",
     "set_num_threads": "fovea.targets.cpu.threads",
 }
