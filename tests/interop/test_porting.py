@@ -126,6 +126,8 @@ def test_keras_to_modules(keras: Any, theirs: bool) -> None:
 
 
 def test_keras_to_keras(keras: Any) -> None:
+    for k in (keras, fk):
+        k.utils.clear_session()
     agrees(fovea.port(chain(keras), chain(fk), NHWC), "name")
     for _ in range(2):  # names that depend on what was made before
         source, target = chain(keras), chain(fk)

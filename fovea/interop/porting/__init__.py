@@ -93,7 +93,7 @@ def _build(target: Any, source: Any, example: Any) -> None:
 
 
 def _ways(source: Any, target: Any, example: Any) -> list[tuple[Any, Any, bool]]:
-    """Orders of layers in source and target, and whether ``Flatten`` is minded; likely ones first."""
+    """Orders of layers in source and target, and whether ``Flatten`` is minded; best ones first."""
     orders: list[tuple[Any, Any]] = [(None, None)]
     if example is not None:
         called = call_order(source, source, example), call_order(target, source, example)

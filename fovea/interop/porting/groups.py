@@ -240,17 +240,21 @@ def _grouped(weights: Iterator[tuple[str, Any, str]]) -> list[Group]:
     return list(found.values())
 
 
+def _named_modules(model: Any) -> Any:
+    return model.named_modules() if isinstance(model, Module) else ()
+
+
 def _flattened(model: Any) -> dict[str, tuple[int, int, int]]:
     """For layers of a Keras model right behind a ``Flatten`` of images: their sizes."""
     found: dict[str, tuple[int, int, int]] = {}
     if not is_keras_like(model) or isinstance(model, Mapping):
         return found
     pending: tuple[int, int, int] | None = None
-    names = {id(m): path for path, m in getattr(model, "named_modules", dict().items)()}
+    names = {id(m): path for path, m in _named_modules(model)}
     for layer in getattr(model, "layers", ()):
         if type(layer).__name__ == "Flatten":
             shape = tuple(getattr(getattr(layer, "input", None), "shape", ()))
-            pending = shape[1:] if len(shape) == 4 and None not in shape[1:] else None  # type: ignore[assignment]
+            pending = shape[1:] if len(shape) == 4 and None not in shape[1:] else None
         elif getattr(layer, "weights", None):
             if pending is not None and type(layer).__name__ == "Dense":
                 found[names.get(id(layer), layer.name)] = pending

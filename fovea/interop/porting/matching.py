@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 from fovea.interop.porting.groups import Group
@@ -14,7 +13,7 @@ _MADE_UP = re.compile(r"^[a-z0-9_]*?(_\d+)?$")
 
 
 def matched(source: list[Group], target: list[Group]) -> Pairs:
-    """For each group of the target the one of the source, and how it was found: "name" or "order"."""
+    """For each group of the target the one of the source, and how it was found: by name or order."""
     named = _by_name(source, target)
     taken = {id(group) for group in named.values()}
     rest = [g for g in source if id(g) not in taken]
@@ -56,9 +55,11 @@ def _without_prefix(groups: list[Group]) -> list[str]:
     paths = [g.path for g in groups]
     if len(paths) < 2:
         return [path.rpartition(".")[2] if "." in path else path for path in paths]
-    common = os.path.commonprefix(paths)
-    cut = common.rfind(".") + 1
-    return [path[cut:] for path in paths]
+    parts = [path.split(".") for path in paths]
+    cut = 0
+    while all(len(p) > cut + 1 for p in parts) and len({p[cut] for p in parts}) == 1:
+        cut += 1
+    return [".".join(p[cut:]) for p in parts]
 
 
 def _aligned(source: list[Group], target: list[Group]) -> dict[int, Group]:

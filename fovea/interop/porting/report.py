@@ -62,7 +62,7 @@ class PortReport:
         return [m for m in self.mapped if m.change]
 
     def compare(self, wanted: list[Any], found: list[Any]) -> None:
-        """Note how far outputs are apart; outputs of other shapes (another head) are not compared."""
+        """Note how far outputs are apart; those of other shapes (another head) are not compared."""
         if [a.shape for a in wanted] != [a.shape for a in found]:
             return
         worst = 0.0
