@@ -13,7 +13,7 @@ _MADE_UP = re.compile(r"^[a-z0-9_]*?(_\d+)?$")
 
 
 def matched(source: list[Group], target: list[Group]) -> Pairs:
-    """For each group of the target the one of the source, and how it was found: by name or order."""
+    """For each group of the target the one of the source, and how it was found (name, order)."""
     named = _by_name(source, target)
     taken = {id(group) for group in named.values()}
     rest = [g for g in source if id(g) not in taken]
