@@ -134,7 +134,7 @@ SECTIONS: list[dict[str, Any]] = [
             "solve_ex": "failures raise; `info` is zero",
             "svd": "NaN for matrices that are not finite; `full_matrices` has gradients of what the first vectors say",
         },
-        "absent": {"NumPy's LAPACK does not offer them": "lu* ldl_* householder_product"},
+        "absent": {"NumPy's LAPACK does not offer them": "lu* ldl_*"},
     },
     {
         "title": "torch.fft",

@@ -345,6 +345,30 @@ def matrix_exp(A: Tensor) -> Tensor:  # noqa: N803
     return ops.matrix_exp.bind((A,))
 
 
+def householder_product(A: Tensor, tau: Tensor) -> Tensor:  # noqa: N803
+    """The first columns of the product of ``I - tau_i v_i v_i^T``.
+
+    Args:
+        A: (..., m, n), m >= n. Below its diagonal stand the v_i, which have 1 on it and 0 above.
+        tau: (..., k), k <= n.
+
+    Returns: (..., m, n). The product is ``I - V T V^T`` with
+    ``T = (I + diag(tau) triu(V^T V, 1))^-1 diag(tau)``: one system of equations, not k steps.
+    """
+    (m, n), k = A.shape[-2:], tau.shape[-1]
+    if not k <= n <= m:
+        raise ShapeError(
+            "householder_product: A must be (..., m, n) with m >= n, tau (..., k) with k <= n.",
+            {"A": describe(A), "tau": describe(tau)},
+        )
+    eye = A.new_ones((m,)).diag()
+    v = tril(A, -1)[..., :k] + eye[:, :k]
+    across, scale = transpose(v, -1, -2), unsqueeze(tau, -1)
+    system = triu(matmul(across, v), 1) * scale + eye[:k, :k]
+    steps = solve_triangular(system, scale * across[..., :n], upper=True)
+    return eye[:, :n] - matmul(v, steps)
+
+
 # -- norms ----------------------------------------------------------------------------------------
 
 

@@ -86,6 +86,8 @@ class Module(Hooks, State):
             return own["_modules"][name]
         if name in own["_buffers"]:
             return own["_buffers"][name]
+        if name in own.get("_computed", ()):
+            return own["_computed"][name].value(self)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -123,6 +125,9 @@ class Module(Hooks, State):
                 )
             buffers[name] = value
             return
+        if name in own.get("_computed", ()):
+            own["_computed"][name].assign(self, value)
+            return
         watching.touch()
         object.__setattr__(self, name, value)
 
@@ -136,7 +141,8 @@ class Module(Hooks, State):
         object.__delattr__(self, name)
 
     def __dir__(self) -> list[str]:
-        names = {*super().__dir__(), *self._parameters, *self._buffers, *self._modules}
+        own = (self._parameters, self._buffers, self._modules, self.__dict__.get("_computed", ()))
+        names = set(super().__dir__()).union(*own)
         return sorted(n for n in names if not n[:1].isdigit())
 
     def _forget(self, name: str, registry: str) -> None:

@@ -117,15 +117,17 @@ class RNNBase(Module):
         """Nothing: there is no layout to restore."""
 
     @property
-    def all_weights(self) -> list[list[Parameter]]:
-        """The parameters of each layer and direction."""
-        out = []
-        for layer in range(self.num_layers):
-            for suffix in self._suffixes(layer):
-                names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
-                found = (self._parameters.get(name + suffix) for name in names)
-                out.append([p for p in found if p is not None])
-        return out
+    def all_weights(self) -> list[list[Tensor]]:
+        """The weights of each layer and direction."""
+        suffixes = (s for layer in range(self.num_layers) for s in self._suffixes(layer))
+        return [list(self._weights(suffix).values()) for suffix in suffixes]
+
+    def _weights(self, suffix: str) -> dict[str, Tensor]:
+        """The weights of one layer and direction."""
+        names = ["weight_ih", "weight_hh"]
+        names += ["bias_ih", "bias_hh"] if self.bias else []
+        names += ["weight_hr"] if self.proj_size else []
+        return {name: getattr(self, name + suffix) for name in names}
 
     # -- one call -----------------------------------------------------------------------------
 
@@ -195,11 +197,11 @@ class RNNBase(Module):
         self, x: Tensor, states: States, suffix: str, reverse: bool, mask: Tensor | None
     ) -> tuple[Tensor, States]:
         """One layer in one direction. The inputs' part of all steps is one product."""
-        own = self._parameters
-        gates = F.linear(x, own["weight_ih" + suffix], own.get("bias_ih" + suffix))  # type: ignore[arg-type]
+        own = self._weights(suffix)  # once: some may be computed (`nn.utils.parametrize`)
+        gates = F.linear(x, own["weight_ih"], own.get("bias_ih"))
         steps, out = list(range(x.shape[0])), []
         for t in reversed(steps) if reverse else steps:
-            after = self._step(gates[t], states, suffix)
+            after = self._step(gates[t], states, own)
             if mask is not None:
                 after = tuple(
                     new.where(mask[t], old) for new, old in zip(after, states, strict=True)
@@ -208,17 +210,15 @@ class RNNBase(Module):
             out.append(states[0])
         return stack(out[::-1] if reverse else out), states
 
-    def _step(self, gates: Tensor, states: States, suffix: str) -> States:
-        own = self._parameters
-        weight, bias = own["weight_hh" + suffix], own.get("bias_hh" + suffix)
-        assert weight is not None
+    def _step(self, gates: Tensor, states: States, own: dict[str, Tensor]) -> States:
+        weight, bias = own["weight_hh"], own.get("bias_hh")
         if self.mode == "GRU":
             return (gru_step(gates, states[0], weight, bias),)
         if self.mode != "LSTM":
             return (rnn_step(gates, states[0], weight, bias, self.mode == "RNN_RELU"),)
         hidden, cell = states
         hidden, cell = lstm_step(gates, hidden, cell, weight, bias)
-        projection = own.get("weight_hr" + suffix)
+        projection = own.get("weight_hr")
         return (hidden if projection is None else F.linear(hidden, projection)), cell
 
     def extra_repr(self) -> str:

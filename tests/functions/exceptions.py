@@ -57,7 +57,7 @@ EXCEPTIONS: dict[str, str] = {
 
 _REAL_ONLY = """
     cholesky_inverse cholesky_solve linalg.cholesky linalg.cholesky_ex linalg.cond linalg.det
-    linalg.eigh linalg.eigvalsh linalg.inv linalg.inv_ex linalg.lstsq linalg.lstsq/grad_oriented
+    linalg.eigh linalg.eigvalsh linalg.householder_product linalg.inv linalg.inv_ex linalg.lstsq linalg.lstsq/grad_oriented
     linalg.matrix_power linalg.matrix_rank linalg.matrix_rank/hermitian linalg.norm
     linalg.norm/subgradients_at_zero linalg.pinv linalg.pinv/hermitian linalg.pinv/singular
     linalg.qr linalg.slogdet linalg.solve linalg.solve_ex linalg.solve_triangular linalg.svd
