@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Protocol, Self
 
-__all__ = ["Observer", "Watcher", "foreign", "look", "shared", "touch"]
+__all__ = ["Observer", "Watcher", "foreign", "look", "shared", "touch", "unwatched"]
 
 
 class Watcher(Protocol):
@@ -152,6 +152,21 @@ class Observer:
     def casts(self) -> dict[Any, Any] | None:
         """Autocast keeps casts where it always does."""
         return None
+
+
+class unwatched:  # noqa: N801 - a context manager, named like a statement
+    """``with unwatched():`` what runs is no part of a capture, as nobody's code between two calls.
+
+    For what is computed anew outside of a program in each call, such as a learning rate.
+    """
+
+    def __enter__(self) -> None:
+        global watcher
+        self._before, watcher = watcher, None
+
+    def __exit__(self, *error: object) -> None:
+        global watcher
+        watcher = self._before
 
 
 eager = False  # whether compiled functions run as they are: while anomaly detection is on

@@ -8,6 +8,7 @@ that it holds now, and which value each view of it is.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import weakref
@@ -476,7 +477,7 @@ def _user_place() -> tuple[str, int]:
     frame = sys._getframe(2)
     while frame is not None:
         name = frame.f_code.co_filename
-        if not name.startswith(_PACKAGE) and not name.startswith("<"):
+        if not name.startswith((_PACKAGE, contextlib.__file__, "<")):
             return name, frame.f_lineno
         frame = frame.f_back  # type: ignore[assignment]
     return "", 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -300,6 +301,42 @@ def test_compiled_fit_follows_the_schedule(name: str, scaled: bool) -> None:
         assert int(optimizer.iterations) == 10
     for a, b in zip(*weights, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+class WarmUp(fk.optimizers.schedules.LearningRateSchedule):
+    """A schedule as users write them, with a schedule of Keras's within."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps, self.seen = steps, []
+        self.then = fk.optimizers.schedules.CosineDecay(0.1, 10)
+
+    def __call__(self, step: Any) -> Any:
+        self.seen.append(step)
+        rising = 0.1 * fk.ops.cast(step, "float32") / self.steps
+        return fk.ops.where(step < self.steps, rising, self.then(step - self.steps))
+
+
+@pytest.mark.parametrize("name", ["sgd", "own"])
+@pytest.mark.parametrize("function", [False, True])
+def test_rates_computed_with_tensors_are_no_part_of_the_program(name: str, function: bool) -> None:
+    x, y = data((40, 6), 0), np.arange(40) % 3
+    weights = []
+    for jit in (False, True):
+        fk.utils.set_random_seed(0)
+        model = fk.Sequential([fk.layers.Input((6,)), fk.layers.Dense(3, activation="softmax")])
+        schedule = WarmUp(4)
+        rate = (lambda: fk.ops.exp(fk.ops.cast(-1, "float32"))) if function else schedule
+        optimizer = fk.optimizers.SGD(rate) if name == "sgd" else Momentum(rate)
+        model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=jit)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # a step that cannot be captured warns
+            model.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0)
+        weights.append(model.get_weights())
+        if not function:
+            assert sorted({int(step) for step in schedule.seen}) == list(range(10))
+            assert all(isinstance(step, fovea.Tensor) for step in schedule.seen)
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
 def test_own_optimizer_follows_sgd_and_survives_its_configuration() -> None:

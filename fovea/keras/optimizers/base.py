@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from fovea import dispatch
+from fovea import dispatch, watching
+from fovea.autograd.grad_mode import no_grad
 from fovea.errors import ArgumentError, ShapeError
 from fovea.functions import creation
 from fovea.keras.naming import auto_name, nearest
@@ -176,9 +177,12 @@ class Optimizer(Stepwise):
                 known = float(rate.item())
                 self._rate_seen = (rate.storage.version, known)
             return known
-        if isinstance(rate, LearningRateSchedule):
-            return float(rate(self._done()))
-        return float(rate())
+        with watching.unwatched(), no_grad():
+            if not isinstance(rate, LearningRateSchedule):
+                return float(rate())
+            own = type(rate).__module__ == LearningRateSchedule.__module__
+            # Keras gives a tensor, and a user's schedule may ask it for its dtype.
+            return float(rate(self._done() if own else creation.tensor(self._done())))
 
     def _done(self) -> int:
         return self._iterations // (self.gradient_accumulation_steps or 1)
