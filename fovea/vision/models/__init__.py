@@ -8,6 +8,7 @@
 10
 """
 
+from fovea.vision.models.alexnet import AlexNet, alexnet
 from fovea.vision.models.convnext import (
     CNBlock,
     CNBlockConfig,
@@ -18,8 +19,17 @@ from fovea.vision.models.convnext import (
     convnext_small,
     convnext_tiny,
 )
+from fovea.vision.models.densenet import (
+    DenseNet,
+    densenet121,
+    densenet161,
+    densenet169,
+    densenet201,
+)
 from fovea.vision.models.efficientnet import (
     EfficientNet,
+    FusedMBConv,
+    FusedMBConvConfig,
     MBConv,
     MBConvConfig,
     efficientnet_b0,
@@ -30,8 +40,12 @@ from fovea.vision.models.efficientnet import (
     efficientnet_b5,
     efficientnet_b6,
     efficientnet_b7,
+    efficientnet_v2_l,
+    efficientnet_v2_m,
+    efficientnet_v2_s,
 )
 from fovea.vision.models.mobilenetv2 import InvertedResidual, MobileNetV2, mobilenet_v2
+from fovea.vision.models.mobilenetv3 import MobileNetV3, mobilenet_v3_large, mobilenet_v3_small
 from fovea.vision.models.registry import get_model, get_model_builder, list_models, register_model
 from fovea.vision.models.resnet import (
     BasicBlock,
@@ -42,10 +56,26 @@ from fovea.vision.models.resnet import (
     resnet50,
     resnet101,
     resnet152,
+    resnext50_32x4d,
+    resnext101_32x8d,
+    resnext101_64x4d,
+    wide_resnet50_2,
+    wide_resnet101_2,
 )
 from fovea.vision.models.simple import SimpleCNN, simple_cnn
+from fovea.vision.models.squeezenet import SqueezeNet, squeezenet1_0, squeezenet1_1
 from fovea.vision.models.unet import UNet, unet
-from fovea.vision.models.vgg import VGG, vgg11_bn
+from fovea.vision.models.vgg import (
+    VGG,
+    vgg11,
+    vgg11_bn,
+    vgg13,
+    vgg13_bn,
+    vgg16,
+    vgg16_bn,
+    vgg19,
+    vgg19_bn,
+)
 from fovea.vision.models.vision_transformer import (
     ConvStemConfig,
     Encoder,
@@ -62,29 +92,40 @@ from fovea.vision.models.vision_transformer import (
 
 __all__ = [
     "VGG",
+    "AlexNet",
     "BasicBlock",
     "Bottleneck",
     "CNBlock",
     "CNBlockConfig",
     "ConvNeXt",
     "ConvStemConfig",
+    "DenseNet",
     "EfficientNet",
     "Encoder",
     "EncoderBlock",
+    "FusedMBConv",
+    "FusedMBConvConfig",
     "InvertedResidual",
     "LayerNorm2d",
     "MBConv",
     "MBConvConfig",
     "MLPBlock",
     "MobileNetV2",
+    "MobileNetV3",
     "ResNet",
     "SimpleCNN",
+    "SqueezeNet",
     "UNet",
     "VisionTransformer",
+    "alexnet",
     "convnext_base",
     "convnext_large",
     "convnext_small",
     "convnext_tiny",
+    "densenet121",
+    "densenet161",
+    "densenet169",
+    "densenet201",
     "efficientnet_b0",
     "efficientnet_b1",
     "efficientnet_b2",
@@ -93,23 +134,42 @@ __all__ = [
     "efficientnet_b5",
     "efficientnet_b6",
     "efficientnet_b7",
+    "efficientnet_v2_l",
+    "efficientnet_v2_m",
+    "efficientnet_v2_s",
     "get_model",
     "get_model_builder",
     "list_models",
     "mobilenet_v2",
+    "mobilenet_v3_large",
+    "mobilenet_v3_small",
     "register_model",
     "resnet18",
     "resnet34",
     "resnet50",
     "resnet101",
     "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
     "simple_cnn",
+    "squeezenet1_0",
+    "squeezenet1_1",
     "unet",
+    "vgg11",
     "vgg11_bn",
+    "vgg13",
+    "vgg13_bn",
+    "vgg16",
+    "vgg16_bn",
+    "vgg19",
+    "vgg19_bn",
     "vit_b_16",
     "vit_b_32",
     "vit_h_14",
     "vit_l_16",
     "vit_l_32",
     "vit_ti_16",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
 ]

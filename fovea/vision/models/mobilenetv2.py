@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fovea import nn
 from fovea.errors import ArgumentError
+from fovea.vision.models.initial import small_normal
 from fovea.vision.models.registry import load_weights, register_model
 from fovea.vision.models.sizes import make_divisible
 from fovea.vision.ops.misc import Conv2dNormActivation, Layer
@@ -166,23 +167,11 @@ class MobileNetV2(nn.Module):
         self.classifier = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(self.last_channel, num_classes)
         )
-        self.apply(_initialize)
+        self.apply(small_normal)
 
     def forward(self, x: Tensor) -> Tensor:
         x = nn.functional.adaptive_avg_pool2d(self.features(x), (1, 1))
         return self.classifier(x.flatten(1))
-
-
-def _initialize(module: nn.Module) -> None:
-    """torchvision's first values."""
-    if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, mode="fan_out")
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.Linear):
-        nn.init.normal_(module.weight, 0, 0.01)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
 
 
 @register_model()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import inspect
 import os
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -10,9 +11,17 @@ from typing import Any, TypeVar
 from fovea.errors import ArgumentError
 from fovea.nn import Module
 
-__all__ = ["get_model", "get_model_builder", "list_models", "load_weights", "register_model"]
+__all__ = [
+    "get_model",
+    "get_model_builder",
+    "list_models",
+    "load_weights",
+    "register_model",
+    "variant",
+]
 
 Builder = TypeVar("Builder", bound=Callable[..., Module])
+Network = TypeVar("Network", bound=Module)
 
 _builders: dict[str, Callable[..., Module]] = {}
 
@@ -35,6 +44,52 @@ def register_model(name: str | None = None) -> Callable[[Builder], Builder]:
         return builder
 
     return register
+
+
+def variant(
+    name: str, make: Callable[..., Network], text: str, **fixed: Any
+) -> Callable[..., Network]:
+    """A registered function that makes one size of an architecture.
+
+    Args:
+        name: of the function and of the model.
+        make: the architecture's class, or a function that makes it.
+        text: the first line of the function's documentation: what it is, its parameters, the size
+            of images that it is for.
+        **fixed: arguments of ``make``; those of the function's caller take precedence.
+    """
+
+    def build(
+        *, weights: str | os.PathLike[str] | None = None, progress: bool = True, **config: Any
+    ) -> Network:
+        model = make(**{**fixed, **config})
+        load_weights(model, weights)
+        return model
+
+    build.__name__ = build.__qualname__ = name
+    build.__module__ = make.__module__
+    build.__doc__ = f"""{text}
+
+    Args:
+        weights: a file of weights, torchvision's for example.
+        progress: accepted for compatibility.
+        **config: arguments of ``{make.__name__.lstrip("_")}``.
+    """
+    vars(build)["__signature__"] = _signature(build, make, fixed)
+    return register_model(name)(build)
+
+
+def _signature(
+    build: Callable[..., Any], make: Callable[..., Any], fixed: dict[str, Any]
+) -> inspect.Signature:
+    """That of ``build`` with the arguments of ``make`` that a caller decides."""
+    own = list(inspect.signature(build).parameters.values())
+    others = [
+        p.replace(kind=p.KEYWORD_ONLY)
+        for p in inspect.signature(make).parameters.values()
+        if p.kind is not p.VAR_KEYWORD and p.name not in fixed
+    ]
+    return inspect.Signature([*own[:-1], *others, own[-1]])
 
 
 def list_models(

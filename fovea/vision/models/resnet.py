@@ -1,18 +1,20 @@
-"""ResNet-18 to ResNet-152.
+"""ResNet-18 to ResNet-152, ResNeXt and wide ResNets.
 
-Source: K. He, X. Zhang, S. Ren and J. Sun, "Deep Residual Learning for Image Recognition", 2015.
-Names, first values and the order of layers are torchvision's, so its weights fit.
+Source: K. He, X. Zhang, S. Ren and J. Sun, "Deep Residual Learning for Image Recognition", 2015;
+S. Xie et al., "Aggregated Residual Transformations for Deep Neural Networks", 2017; S. Zagoruyko
+and N. Komodakis, "Wide Residual Networks", 2016. Names, first values and the order of layers are
+torchvision's, so its weights fit.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fovea import nn
 from fovea.errors import ArgumentError
-from fovea.vision.models.registry import load_weights, register_model
+from fovea.vision.models.initial import fan_out_normal
+from fovea.vision.models.registry import variant
 from fovea.vision.ops.misc import Layer
 
 if TYPE_CHECKING:
@@ -27,6 +29,11 @@ __all__ = [
     "resnet50",
     "resnet101",
     "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
 ]
 
 
@@ -239,9 +246,8 @@ class ResNet(nn.Module):
 
     def _initialize(self, zero_init_residual: bool) -> None:
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            elif zero_init_residual and isinstance(module, BasicBlock | Bottleneck):
+            fan_out_normal(module)
+            if zero_init_residual and isinstance(module, BasicBlock | Bottleneck):
                 nn.init.constant_(module.last_norm.get_parameter("weight"), 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -250,80 +256,81 @@ class ResNet(nn.Module):
         return self.fc(self.avgpool(x).flatten(1))
 
 
-def _resnet(
-    block: type[BasicBlock | Bottleneck],
-    layers: tuple[int, int, int, int],
-    weights: str | os.PathLike[str] | None,
-    small_input: bool,
-    config: dict[str, Any],
-) -> ResNet:
-    model = ResNet(block, layers, small_input=small_input, **config)
-    load_weights(model, weights)
-    return model
-
-
-@register_model()
-def resnet18(
-    *,
-    weights: str | os.PathLike[str] | None = None,
-    progress: bool = True,
-    small_input: bool = False,
-    **config: Any,
-) -> ResNet:
-    """ResNet with 18 layers (11.7 million parameters).
-
-    Args:
-        weights: a file of weights, torchvision's for example.
-        progress: accepted for compatibility.
-        small_input: for images of 32×32 or so, as ``ResNet``.
-        **config: other arguments of ``ResNet``.
-    """
-    return _resnet(BasicBlock, (2, 2, 2, 2), weights, small_input, config)
-
-
-@register_model()
-def resnet34(
-    *,
-    weights: str | os.PathLike[str] | None = None,
-    progress: bool = True,
-    small_input: bool = False,
-    **config: Any,
-) -> ResNet:
-    """ResNet with 34 layers (21.8 million parameters); arguments as ``resnet18``."""
-    return _resnet(BasicBlock, (3, 4, 6, 3), weights, small_input, config)
-
-
-@register_model()
-def resnet50(
-    *,
-    weights: str | os.PathLike[str] | None = None,
-    progress: bool = True,
-    small_input: bool = False,
-    **config: Any,
-) -> ResNet:
-    """ResNet with 50 layers (25.6 million parameters); arguments as ``resnet18``."""
-    return _resnet(Bottleneck, (3, 4, 6, 3), weights, small_input, config)
-
-
-@register_model()
-def resnet101(
-    *,
-    weights: str | os.PathLike[str] | None = None,
-    progress: bool = True,
-    small_input: bool = False,
-    **config: Any,
-) -> ResNet:
-    """ResNet with 101 layers (44.5 million parameters); arguments as ``resnet18``."""
-    return _resnet(Bottleneck, (3, 4, 23, 3), weights, small_input, config)
-
-
-@register_model()
-def resnet152(
-    *,
-    weights: str | os.PathLike[str] | None = None,
-    progress: bool = True,
-    small_input: bool = False,
-    **config: Any,
-) -> ResNet:
-    """ResNet with 152 layers (60.2 million parameters); arguments as ``resnet18``."""
-    return _resnet(Bottleneck, (3, 8, 36, 3), weights, small_input, config)
+resnet18 = variant(
+    "resnet18",
+    ResNet,
+    "ResNet with 18 layers (11.7 million parameters), for images of 224.",
+    block=BasicBlock,
+    layers=(2, 2, 2, 2),
+)
+resnet34 = variant(
+    "resnet34",
+    ResNet,
+    "ResNet with 34 layers (21.8 million parameters), for images of 224.",
+    block=BasicBlock,
+    layers=(3, 4, 6, 3),
+)
+resnet50 = variant(
+    "resnet50",
+    ResNet,
+    "ResNet with 50 layers (25.6 million parameters), for images of 224.",
+    block=Bottleneck,
+    layers=(3, 4, 6, 3),
+)
+resnet101 = variant(
+    "resnet101",
+    ResNet,
+    "ResNet with 101 layers (44.5 million parameters), for images of 224.",
+    block=Bottleneck,
+    layers=(3, 4, 23, 3),
+)
+resnet152 = variant(
+    "resnet152",
+    ResNet,
+    "ResNet with 152 layers (60.2 million parameters), for images of 224.",
+    block=Bottleneck,
+    layers=(3, 8, 36, 3),
+)
+resnext50_32x4d = variant(
+    "resnext50_32x4d",
+    ResNet,
+    "ResNeXt with 50 layers, 32 groups of 4 channels (25 million parameters), for images of 224.",
+    block=Bottleneck,
+    layers=(3, 4, 6, 3),
+    groups=32,
+    width_per_group=4,
+)
+resnext101_32x8d = variant(
+    "resnext101_32x8d",
+    ResNet,
+    "ResNeXt with 101 layers, 32 groups of 8 channels (89 million parameters), for images of 224.",
+    block=Bottleneck,
+    layers=(3, 4, 23, 3),
+    groups=32,
+    width_per_group=8,
+)
+resnext101_64x4d = variant(
+    "resnext101_64x4d",
+    ResNet,
+    "ResNeXt with 101 layers, 64 groups of 4 channels (83 million parameters), for images of 224.",
+    block=Bottleneck,
+    layers=(3, 4, 23, 3),
+    groups=64,
+    width_per_group=4,
+)
+wide_resnet50_2 = variant(
+    "wide_resnet50_2",
+    ResNet,
+    "ResNet-50 with twice the width inside (69 million parameters), for images of 224.",
+    block=Bottleneck,
+    layers=(3, 4, 6, 3),
+    width_per_group=128,
+)
+wide_resnet101_2 = variant(
+    "wide_resnet101_2",
+    ResNet,
+    "ResNet-101 with twice the width inside (127 million parameters), for images of 224.",
+    block=Bottleneck,
+    layers=(3, 4, 23, 3),
+    width_per_group=128,
+)
