@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MLP",
     "Conv2dNormActivation",
+    "Conv3dNormActivation",
     "ConvNormActivation",
     "FrozenBatchNorm2d",
     "Layer",
@@ -134,6 +135,39 @@ class Conv2dNormActivation(ConvNormActivation):
             inplace,
             bias,
             nn.Conv2d,
+        )
+
+
+class Conv3dNormActivation(ConvNormActivation):
+    """`ConvNormActivation` of volumes."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Ints = 3,
+        stride: Ints = 1,
+        padding: Ints | str | None = None,
+        groups: int = 1,
+        norm_layer: Layer | None = nn.BatchNorm3d,
+        activation_layer: Layer | None = nn.ReLU,
+        dilation: Ints = 1,
+        inplace: bool | None = True,
+        bias: bool | None = None,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            groups,
+            norm_layer,
+            activation_layer,
+            dilation,
+            inplace,
+            bias,
+            nn.Conv3d,
         )
 
 
