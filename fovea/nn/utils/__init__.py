@@ -3,7 +3,7 @@ sequences of several lengths."""
 
 from __future__ import annotations
 
-from fovea.nn.utils import parametrizations, parametrize, rnn
+from fovea.nn.utils import parametrizations, parametrize, prune, rnn
 from fovea.nn.utils.clip import clip_grad_norm_, clip_grad_value_, get_total_norm
 from fovea.nn.utils.normed import (
     remove_spectral_norm,
