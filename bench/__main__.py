@@ -29,6 +29,7 @@ from bench.race import Result, Timing, compete
 from bench.shapes import CONVOLUTIONS
 from bench.small_ops import time_small_ops
 from bench.tables import Report
+from bench.transforms import time_transforms
 from bench.worker import CLOCKS
 
 Options = argparse.Namespace
@@ -159,6 +160,12 @@ def small_ops(report: Report, options: Options) -> None:
         time_small_ops(report)
 
 
+def transforms(report: Report, options: Options) -> None:
+    """Functions of functions: `vmap`, gradients of each sample, Jacobians."""
+    if installed("torch"):
+        time_transforms(report)
+
+
 def parity(report: Report, options: Options) -> None:
     """Eager and compiled training side by side: no race."""
     compare(report, options.net or list(NETS), options.steps)
@@ -172,7 +179,18 @@ def _rates(rates: dict[str, float]) -> str:
 
 RACES: dict[str, Callable[[Report, Options], None]] = {
     race.__name__: race
-    for race in (peak, programs, small_ops, startup, steps, inference, fit, conv, parity)
+    for race in (
+        peak,
+        programs,
+        small_ops,
+        transforms,
+        startup,
+        steps,
+        inference,
+        fit,
+        conv,
+        parity,
+    )
 }
 
 

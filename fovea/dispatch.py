@@ -106,7 +106,7 @@ def _plan(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, key: tuple[Any, 
     _check_inputs(op, inputs)
     planner = _planner(inputs)
     if planner is not None:
-        plan = planner.plan(op, attrs)
+        plan = planner.plan(op, attrs, inputs)
     elif op.view:
         plan = targets.view_plan(op, inputs, attrs)
     else:

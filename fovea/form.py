@@ -22,13 +22,15 @@ class Form:
     Attributes:
         planner: what plans ops on tensors of this form instead of the target; None for tensors that
             are memory. See `fovea.func.batching`.
+        sample: the form of a sample of such a tensor, once `vmap` asked for it.
     """
 
-    __slots__ = ("dtype", "shape", "strides")
+    __slots__ = ("dtype", "sample", "shape", "strides")
     planner: Any = None
 
     def __init__(self, shape: tuple[int, ...], strides: tuple[int, ...], dtype: DType) -> None:
         self.shape, self.strides, self.dtype = shape, strides, dtype
+        self.sample: Form | None = None
 
     def __repr__(self) -> str:
         return f"<form {self.dtype.name} {tuple(self.shape)} {self.strides}>"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from fovea.autograd.grad_mode import set_grad_enabled
@@ -151,7 +151,7 @@ def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..
     >>> push(fovea.tensor([1.0, 0.0]))
     tensor([2., 0.])
     """
-    line = Linear("linearize", func, primals)
+    line = Linear(Run("linearize", func, primals, {}, range(len(primals)), False))
 
     def push(*tangents: Any) -> Any:
         return line.push(tangents)
@@ -185,7 +185,7 @@ def jvp(
     for what, value in (("primals", primals), ("tangents", tangents)):
         if not isinstance(value, tuple) or not value:
             raise ArgumentError(f"jvp: {what} must be a tuple of arguments.")
-    line = Linear("jvp", func, primals, has_aux)
+    line = Linear(Run("jvp", func, primals, {}, range(len(primals)), has_aux))
     if strict and any(not o.requires_grad for o in line.outputs):
         raise GradientError("jvp: an output is independent of the primals.")
     pushed = line.push(tangents)
@@ -197,24 +197,18 @@ def jvp(
 class Linear:
     """A function made linear at a point: ``v^T J`` on the tape, as a function of ``v``.
 
+    Args:
+        call: the function's call there.
+
     Attributes:
         outputs, structure: what the function returned: leaves and structure.
         probes: the ``v``, one for each output.
         pulled: ``v^T J``, one for each root.
     """
 
-    def __init__(
-        self,
-        name: str,
-        func: Callable[..., Any],
-        primals: tuple[Any, ...],
-        has_aux: bool = False,
-        argnums: Sequence[int] | None = None,
-    ) -> None:
-        numbers = range(len(primals)) if argnums is None else argnums
-        self.name = name
-        self.call = call = Run(name, func, primals, {}, numbers, has_aux)
-        self.outputs, self.structure = tensors_of(name, call.output, "outputs")
+    def __init__(self, call: Run) -> None:
+        self.call = call
+        self.outputs, self.structure = tensors_of(call.name, call.output, "outputs")
         self.keep = call.tied(self.outputs, call.aux)
         self.probes = [zeros_like(o._alias()) for o in self.outputs]
         with set_grad_enabled(True):
@@ -229,13 +223,13 @@ class Linear:
     def push(self, tangents: tuple[Any, ...]) -> Any:
         """``J`` times the tangents, which look like the primals."""
         call = self.call
-        seeds, tree = tensors_of(self.name, tangents, "tangents")
+        seeds, tree = tensors_of(call.name, tangents, "tangents")
         if tree != call.tree:
-            raise ArgumentError(f"{self.name}: tangents {tree!r} for primals {call.tree!r}.")
+            raise ArgumentError(f"{call.name}: tangents {tree!r} for primals {call.tree!r}.")
         for t, root in zip(seeds, call.roots, strict=True):
             if tuple(t.shape) != tuple(root.shape):
                 raise ShapeError(
-                    f"{self.name}: a tangent's shape is not its primal's.",
+                    f"{call.name}: a tangent's shape is not its primal's.",
                     {"primal": describe(root), "tangent": describe(t)},
                 )
         create = call.tied(self.outputs, seeds)

@@ -67,8 +67,8 @@ def jacfwd(
     *,
     randomness: str = "error",
 ) -> Callable[..., Any]:
-    """A function that returns the Jacobian of ``func``, column by column: one pass an element of
-    the arguments. Better than `jacrev` where there are fewer of those than of outputs.
+    """A function that returns the Jacobian of ``func``, column by column where there are fewer
+    elements of the arguments than of the outputs. (Else rows are cheaper, and give the same.)
 
     Args:
         func, argnums, has_aux: as for `jacrev`.
@@ -83,11 +83,15 @@ def jacfwd(
     @functools.wraps(func)
     def run(*args: Any, **kwargs: Any) -> Any:
         chosen = positions("jacfwd", argnums, len(args))
-        bound = functools.partial(func, **kwargs) if kwargs else func
-        line = Linear("jacfwd", bound, args, has_aux, chosen)
-        found = _columns(line)
-        result = _arranged(found, line.structure, line.call.tree, argnums)
-        return (result, line.call.released(line.call.aux, line.keep)) if has_aux else result
+        call = Run("jacfwd", func, args, kwargs, chosen, has_aux)
+        outputs, structure = tensors_of("jacfwd", call.output, "outputs")
+        keep = call.tied(outputs, call.aux)
+        if sum(t.numel() for t in call.roots) < sum(o.numel() for o in outputs):
+            found: Any = _columns(Linear(call))
+        else:
+            found = [rows(o, call.roots, keep) for o in outputs]
+        result = _arranged(found, structure, call.tree, argnums)
+        return (result, call.released(call.aux, keep)) if has_aux else result
 
     return run
 

@@ -10,15 +10,17 @@ from fovea import random
 from fovea.errors import ArgumentError, OutOfRangeError, describe
 from fovea.func.batching import images as _images
 from fovea.func.batching import indices as _indices
+from fovea.func.batching import plans as _plans
 from fovea.func.batching.batched import Batched, at_level, draws, use_level
 from fovea.func.trees import flatten, prefix
 from fovea.functions.joining import cat
 from fovea.functions.shaping import movedim
+from fovea.ops.shape import alias
 from fovea.tensorbase import is_tensor
 
 __all__ = ["vmap"]
 
-_FAMILIES = (_images, _indices)  # files of rules: loaded, so that each op has its own
+_LOADED = (_images, _indices, _plans)  # so that each op has its rule
 random.inside_vmap = draws
 
 
@@ -72,10 +74,12 @@ def vmap(
         size = _size(leaves, dims)
 
         def part(start: int, length: int) -> Any:
-            own = [
-                t if d is None else movedim(t, d, 0).narrow(0, start, length)
-                for t, d in zip(leaves, dims, strict=True)
-            ]
+            own = list(leaves)
+            for i, d in enumerate(dims):
+                if d:
+                    own[i] = movedim(own[i], d, 0)
+                if d is not None and length != size:
+                    own[i] = own[i].narrow(0, start, length)
             mapped = [d is not None for d in dims]
             return _mapped(bound, own, mapped, tree, length, randomness)
 
@@ -134,7 +138,9 @@ def _mapped(
         for t in made:
             if not is_tensor(t):
                 raise ArgumentError(f"vmap: func must return tensors, got {type(t).__name__}.")
-        return [at_level(t, level.number) for t in made], structure
+        found = [at_level(t, level.number) for t in made]
+        # A result that is an argument as it was: a view of it, which is another tensor.
+        return [alias.bind((t,)) if any(t is x for x in leaves) else t for t in found], structure
 
 
 def _placed(t: Any, dim: Any) -> Any:
@@ -144,4 +150,4 @@ def _placed(t: Any, dim: Any) -> Any:
         raise OutOfRangeError(
             f"vmap: samples cannot stand at dimension {dim}.", {"result": describe(t)}
         )
-    return movedim(t, 0, dim)
+    return movedim(t, 0, dim) if dim else t

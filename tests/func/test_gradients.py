@@ -65,6 +65,8 @@ PROGRAMS = {
     "jacrev_aux": lambda ns, a, b: ns.func.jacrev(lambda a: (a @ b, a * 2), has_aux=True)(a),
     "jacrev_unused": lambda ns, a, b: ns.func.jacrev(lambda a, b: (b, a), argnums=(0, 1))(a, b),
     "jacfwd": lambda ns, a, b: ns.func.jacfwd(lambda a, b: (a @ b, a.sin()), argnums=(0, 1))(a, b),
+    "jacfwd_wide": lambda ns, a, b: ns.func.jacfwd(lambda a: a.flatten()[:2].sin())(a),
+    "jacfwd_tall": lambda ns, a, b: ns.func.jacfwd(lambda b: b[:, None] * a.t())(b),
     "jacfwd_aux": lambda ns, a, b: ns.func.jacfwd(lambda a: (a @ b, a * 2), has_aux=True)(a),
     "jacfwd_tree": lambda ns, a, b: ns.func.jacfwd(lambda d: d["a"] * d["b"])({"a": a, "b": b}),
     "jacfwd_unused": lambda ns, a, b: ns.func.jacfwd(lambda a, b: (b, a), argnums=(0, 1))(a, b),

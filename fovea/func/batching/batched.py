@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
+from fovea.dtypes import int64
 from fovea.errors import ArgumentError, InplaceError, describe
-from fovea.form import Form
+from fovea.form import Form, form_of
 from fovea.functions.shaping import expand, unsqueeze
 from fovea.size import Size
 from fovea.tensor import Tensor
@@ -80,22 +81,15 @@ class _BatchedForm(Form):
     __slots__ = ()
 
 
-_forms: dict[Any, _BatchedForm] = {}
-
-
 def set_planner(planner: Any) -> None:
     """Called once by the table of rules: what plans ops on batched tensors."""
     _BatchedForm.planner = planner
 
 
-def _form(shape: tuple[int, ...], strides: tuple[int, ...], dtype: Any) -> _BatchedForm:
-    key = (shape, strides, dtype)
-    found = _forms.get(key)
-    if found is None:
-        if len(_forms) > 65536:
-            _forms.clear()
-        found = _forms.setdefault(key, _BatchedForm(shape, strides, dtype))
-    return found
+def _sample_form(form: Form) -> Form:
+    """The form of a sample of a tensor of this form."""
+    form.sample = sample = _BatchedForm(Size(form.shape[1:]), tuple(form.strides[1:]), form.dtype)
+    return sample
 
 
 class Batched(Tensor):
@@ -111,17 +105,17 @@ class Batched(Tensor):
     @classmethod
     def of(cls, physical: Any, level: int) -> Batched:
         """The samples of ``physical``, at the `vmap` with this number."""
-        t = object.__new__(cls)
+        t = _new(cls)
         t._hold(physical)
         t._level = level
         return t
 
     def _hold(self, physical: Any) -> None:
-        self.physical, self.storage = physical, physical.storage
-        self.shape = Size(physical.shape[1:])
-        self.strides, self.offset = tuple(physical.strides[1:]), physical.offset
-        self.dtype = physical.dtype
-        self._form = _form(self.shape, self.strides, self.dtype)
+        form = physical._form or form_of(physical)
+        self._form = sample = form.sample or _sample_form(form)
+        self.physical = physical
+        self.storage, self.offset, self.dtype = physical.storage, physical.offset, physical.dtype
+        self.shape, self.strides = sample.shape, sample.strides  # type: ignore[assignment]
 
     @classmethod
     def _make(cls, *parts: Any) -> NoReturn:
@@ -187,13 +181,17 @@ class Batched(Tensor):
         return Batched.of(made, self._level).requires_grad_(requires_grad)
 
 
+_STATE = _BatchedForm(Size((2,)), (1,), int64)
+_new = object.__new__
+
+
 class Draws(Batched):
     """A generator's state, as random functions see it inside `vmap`; ``physical`` is the state."""
 
     def _hold(self, physical: Any) -> None:
         super()._hold(physical)
         self.shape, self.strides = physical.shape, physical.strides
-        self._form = _form(self.shape, self.strides, self.dtype)
+        self._form = _STATE
 
 
 def draws(state: Any) -> Any:

@@ -1,4 +1,4 @@
-"""`Call`: an op on samples, as its rule sees it; and the plans that run rules."""
+"""`Call`: an op on samples, as its rule sees it; and the rules that most ops share."""
 
 from __future__ import annotations
 
@@ -9,14 +9,22 @@ from dataclasses import fields
 from typing import Any
 
 from fovea import dispatch
-from fovea.errors import InplaceError, ShapeError, describe
-from fovea.func.batching.batched import Batched, at_level, current, set_planner, split
-from fovea.functions.indexing import copy_
+from fovea.errors import ShapeError
+from fovea.func.batching.batched import Batched, at_level, current, split
 from fovea.functions.shaping import reshape, stack
-from fovea.ops.elementwise import cast
 from fovea.ops.op import Attrs, Op
 
-__all__ = ["RULES", "Call", "Rule", "each_sample", "in_parts", "shifted"]
+__all__ = [
+    "RULES",
+    "Call",
+    "Rule",
+    "aligned",
+    "each_sample",
+    "in_parts",
+    "pointwise",
+    "shifted",
+    "together",
+]
 
 
 class Call:
@@ -85,6 +93,37 @@ def shifted(attrs: Any, size: int) -> Any:
     )
 
 
+def aligned(call: Call) -> list[Any]:
+    """Inputs that broadcast: dimensions of size 1 between the batch and shorter samples."""
+    rank = max(call.rank(i) for i in range(len(call.given)))
+    found = []
+    for i, t in enumerate(call.inputs):
+        short = rank - call.rank(i)
+        if call.batched[i] and short:
+            t = reshape(t, (t.shape[0], *(1,) * short, *t.shape[1:]))
+        found.append(t)
+    return found
+
+
+def pointwise(call: Call) -> Any:
+    """Element by element, with broadcasting."""
+    return call.bind(aligned(call))
+
+
+def together(call: Call) -> Any:
+    """All inputs with a batch in front; attributes that speak of dimensions follow."""
+    inputs = call.fronts()
+    if not any(call.rank(i) == 0 for i in range(len(inputs))) or not hasattr(call.attrs, "dim"):
+        return call.bind(inputs, shifted(call.attrs, call.size))
+    # "Along dimension 0" of single numbers: along one of size 1.
+    rows = [reshape(t, (call.size, 1)) for t in inputs]
+    attrs = shifted(call.attrs, call.size)
+    out = call.bind(rows, attrs)
+    if isinstance(out, tuple):
+        return tuple(reshape(t, (call.size,)) for t in out)
+    return reshape(out, (call.size,))
+
+
 _slow: set[str] = set()
 
 
@@ -129,75 +168,8 @@ def in_parts(call: Call) -> Any:
     return tuple(None if t is None else at_level(t, call.level) for t in outs)
 
 
-class _Plan:
-    """Runs an op on samples."""
-
-    def __init__(self, op: Op, attrs: Attrs | None) -> None:
-        self.op, self.attrs = op, attrs
-        default = one_by_one if op.decomposition is None else in_parts
-        self.rule = RULES.get(op, default)
-
-    def __call__(self, inputs: tuple[Any, ...]) -> Any:
-        level = max([t._level for t in inputs if t is not None])
-        return self.wrapped(self.rule(Call(self.op, self.attrs, inputs, level)), inputs, level)
-
-    def wrapped(self, out: Any, inputs: tuple[Any, ...], level: int) -> Any:
-        """Results as samples; views know what they are of."""
-        if out is None or isinstance(out, Shared):
-            return None if out is None else out.value
-        outs = [Batched.of(t, level) for t in (out if isinstance(out, tuple) else (out,))]
-        if self.op.view:
-            _note_base(outs[0], inputs[0], self.op, self.attrs)
-        return tuple(outs) if len(self.op.outputs) > 1 else outs[0]
-
-
 class Shared:
     """A result that all samples share."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
-
-
-def _note_base(view: Any, x: Any, op: Op, attrs: Attrs | None) -> None:
-    if x._base is None:
-        view._base, view._replay = x, ((op, attrs),)
-    else:
-        view._base, view._replay = x._base, (*x._replay, (op, attrs))
-    view._view_stamp = view._base._graph_version
-
-
-class _PlanInto(_Plan):
-    """Runs an op on samples and puts the result into a tensor's memory."""
-
-    def __call__(self, inputs: tuple[Any, ...], out: Any = None) -> None:
-        level = max([t._level for t in (out, *inputs) if t is not None])
-        call = Call(self.op, self.attrs, inputs, level)
-        # What is cast is copied, with a cast, in any case.
-        found = call.inputs[0] if self.op is cast and call.batched[0] else self.rule(call)
-        if isinstance(found, Shared) and out._level < level:
-            copy_(out, found.value)
-            return
-        if out._level < level:
-            raise InplaceError(
-                f"vmap: {self.op.name}_ would write many samples into a tensor that they share.",
-                {"tensor": describe(out)},
-                "make it inside from a sample (x.new_zeros(...)), or use the form without _",
-            )
-        if isinstance(found, Shared):
-            copy_(out.physical, found.value)
-            return
-        first = found[0] if isinstance(found, tuple) else found
-        if tuple(first.shape) != tuple(out.physical.shape):  # broadcast within each sample
-            lead = out.physical.ndim - first.ndim
-            first = reshape(first, (first.shape[0], *(1,) * lead, *first.shape[1:]))
-        copy_(out.physical, first)
-
-
-class _Planner:
-    """What `fovea.dispatch` asks for plans."""
-
-    plan = staticmethod(_Plan)
-    plan_into = staticmethod(_PlanInto)
-
-
-set_planner(_Planner)

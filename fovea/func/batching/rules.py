@@ -9,7 +9,16 @@ from typing import Any
 
 from fovea.errors import ArgumentError
 from fovea.func.batching.batched import Draws, current
-from fovea.func.batching.call import RULES, Call, Rule, Shared, shifted
+from fovea.func.batching.call import (
+    RULES,
+    Call,
+    Rule,
+    Shared,
+    aligned,
+    pointwise,
+    shifted,
+    together,
+)
 from fovea.functions.shaping import expand, permute, reshape, stack
 from fovea.ops import (
     activation,
@@ -50,37 +59,6 @@ def declare(rule: Rule, *ops: Op) -> None:
 def ops_of(family: Any) -> list[Op]:
     """The ops that a module of `fovea.ops` declares."""
     return [op for op in vars(family).values() if isinstance(op, Op)]
-
-
-def aligned(call: Call) -> list[Any]:
-    """Inputs that broadcast: dimensions of size 1 between the batch and shorter samples."""
-    rank = max(call.rank(i) for i in range(len(call.given)))
-    found = []
-    for i, t in enumerate(call.inputs):
-        short = rank - call.rank(i)
-        if call.batched[i] and short:
-            t = reshape(t, (t.shape[0], *(1,) * short, *t.shape[1:]))
-        found.append(t)
-    return found
-
-
-def pointwise(call: Call) -> Any:
-    """Element by element, with broadcasting."""
-    return call.bind(aligned(call))
-
-
-def together(call: Call) -> Any:
-    """All inputs with a batch in front; attributes that speak of dimensions follow."""
-    inputs = call.fronts()
-    if not any(call.rank(i) == 0 for i in range(len(inputs))) or not hasattr(call.attrs, "dim"):
-        return call.bind(inputs, shifted(call.attrs, call.size))
-    # "Along dimension 0" of single numbers: along one of size 1.
-    rows = [reshape(t, (call.size, 1)) for t in inputs]
-    attrs = shifted(call.attrs, call.size)
-    out = call.bind(rows, attrs)
-    if isinstance(out, tuple):
-        return tuple(reshape(t, (call.size,)) for t in out)
-    return reshape(out, (call.size,))
 
 
 def leading(call: Call) -> Any:
