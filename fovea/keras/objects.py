@@ -212,14 +212,15 @@ def _serialize_function(f: Any) -> dict[str, Any]:
 
 
 def _described(cls: type, config: Any) -> dict[str, Any]:
-    registered = _registered_names.get(cls)
+    registered, name = _registered_names.get(cls), cls.__name__
     if registered is None and cls.__module__.startswith("fovea.keras."):
         module, registered_name = getattr(cls, "keras_module", "keras"), None
+        name = getattr(cls, "keras_name", name)
     else:
         module, registered_name = cls.__module__, registered or cls.__name__
     return {
         "module": module,
-        "class_name": cls.__name__,
+        "class_name": name,
         "config": config,
         "registered_name": registered_name,
     }

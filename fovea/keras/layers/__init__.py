@@ -1,6 +1,7 @@
 """Keras's layers: names, arguments and defaults are Keras 3's."""
 
 from fovea.keras.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
+from fovea.keras.layers.attention import AdditiveAttention, Attention
 from fovea.keras.layers.convolutional import Conv1D, Conv2D, DepthwiseConv2D, SeparableConv2D
 from fovea.keras.layers.core import Dense, Embedding, Identity, Input, InputLayer, Lambda, Masking
 from fovea.keras.layers.einsum_dense import EinsumDense
@@ -25,6 +26,7 @@ from fovea.keras.layers.merging import (
     multiply,
     subtract,
 )
+from fovea.keras.layers.multi_head_attention import GroupQueryAttention, MultiHeadAttention
 from fovea.keras.layers.normalization import (
     BatchNormalization,
     GroupNormalization,
@@ -70,6 +72,8 @@ __all__ = [
     "RNN",
     "Activation",
     "Add",
+    "AdditiveAttention",
+    "Attention",
     "Average",
     "AveragePooling2D",
     "AvgPool2D",
@@ -97,6 +101,7 @@ __all__ = [
     "GlobalMaxPool2D",
     "GlobalMaxPooling2D",
     "GroupNormalization",
+    "GroupQueryAttention",
     "Identity",
     "Input",
     "InputLayer",
@@ -114,6 +119,7 @@ __all__ = [
     "Maximum",
     "Minimum",
     "ModuleWrapper",
+    "MultiHeadAttention",
     "Multiply",
     "Normalization",
     "PReLU",

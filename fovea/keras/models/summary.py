@@ -10,9 +10,8 @@ from itertools import pairwise
 from typing import Any
 
 from fovea.errors import ArgumentError
-from fovea.keras.keras_tensor import is_shape
+from fovea.keras.keras_tensor import spec_shapes
 from fovea.keras.models.graph import Graph
-from fovea.keras.tree import flatten
 from fovea.training.progress import print_message
 
 __all__ = ["print_summary", "readable_size"]
@@ -117,9 +116,10 @@ def _shape_text(layer: Any) -> str:
 
 
 def _shapes_of_built(layer: Any) -> list[Any]:
-    given = list(layer._build_shapes.values())
-    out = layer.compute_output_shape(given[0] if len(given) == 1 else given)
-    return [out] if is_shape(out) else [s for s in flatten([out]) if is_shape(s)]
+    given = layer._build_shapes
+    if len(given) == 1:
+        return spec_shapes(layer.compute_output_shape(next(iter(given.values()))))
+    return spec_shapes(layer.compute_output_shape(**given))
 
 
 def _range(layers: list[Any], wanted: Any) -> tuple[int, int]:
