@@ -317,6 +317,7 @@ from fovea.functions.shaping import (
     broadcast_to,
     cat,
     channels_last,
+    channels_last_3d,
     chunk,
     clone,
     contiguous_format,

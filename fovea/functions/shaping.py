@@ -21,7 +21,8 @@ from fovea.tensorbase import is_tensor
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-contiguous_format, channels_last, preserve_format = "contiguous", "channels_last", "preserve"
+contiguous_format, preserve_format = "contiguous", "preserve"
+channels_last, channels_last_3d = "channels_last", "channels_last_3d"
 
 
 def _ints(values: tuple[Any, ...]) -> tuple[int, ...]:
@@ -100,8 +101,9 @@ def view(input: Tensor, *shape: Any) -> Tensor:
 
 def is_contiguous(input: Tensor, memory_format: str = contiguous_format) -> bool:
     """Whether the elements lie without gaps in this order."""
-    if memory_format == channels_last:
-        expected = channels_last_strides(input.shape) if input.ndim == 4 else ()
+    if memory_format in ops.CHANNELS_LAST:
+        fits = input.ndim == ops.CHANNELS_LAST[memory_format]
+        expected = channels_last_strides(input.shape) if fits else ()
     else:
         expected = contiguous_strides(input.shape)
     if input.numel() == 0:

@@ -6,9 +6,13 @@ source of random numbers; the default one unless given.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
+import threading
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
@@ -23,22 +27,61 @@ if TYPE_CHECKING:
 
 __all__ = [
     "calculate_gain",
+    "constant",
     "constant_",
+    "dirac",
     "dirac_",
+    "eye",
     "eye_",
     "fans",
+    "kaiming_normal",
     "kaiming_normal_",
+    "kaiming_uniform",
     "kaiming_uniform_",
+    "normal",
     "normal_",
     "ones_",
+    "orthogonal",
     "orthogonal_",
+    "skipped",
+    "sparse",
     "sparse_",
     "trunc_normal_",
+    "uniform",
     "uniform_",
+    "xavier_normal",
     "xavier_normal_",
+    "xavier_uniform",
     "xavier_uniform_",
     "zeros_",
 ]
+
+P = ParamSpec("P")
+_thread = threading.local()
+
+
+@contextlib.contextmanager
+def skipped() -> Iterator[None]:
+    """Within, on this thread: the functions here leave tensors as they are."""
+    before = getattr(_thread, "skipping", False)
+    _thread.skipping = True
+    try:
+        yield
+    finally:
+        _thread.skipping = before
+
+
+def _filling(fill: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """A function that fills its first argument, unless that is skipped."""
+
+    @functools.wraps(fill)
+    def filling(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+        if getattr(_thread, "skipping", False):
+            found: Any = args[0] if args else kwargs["tensor"]
+            return found
+        return fill(*args, **kwargs)
+
+    return filling
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
@@ -85,6 +128,7 @@ def fans(tensor: Tensor) -> tuple[int, int]:
 _calculate_fan_in_and_fan_out = fans  # the name that PyTorch code imports
 
 
+@_filling
 def uniform_(
     tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
@@ -93,6 +137,7 @@ def uniform_(
         return tensor.uniform_(a, b, generator=generator)
 
 
+@_filling
 def normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
@@ -101,6 +146,7 @@ def normal_(
         return tensor.normal_(mean, std, generator=generator)
 
 
+@_filling
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """``val`` everywhere.
 
@@ -122,6 +168,7 @@ def zeros_(tensor: Tensor) -> Tensor:
     return constant_(tensor, 0.0)
 
 
+@_filling
 def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix.
 
@@ -138,6 +185,7 @@ def _filled(tensor: Tensor, values: np.ndarray[Any, Any]) -> Tensor:
         return tensor.copy_(from_array(values, tensor.dtype))
 
 
+@_filling
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """Convolution weights that pass as many channels as possible on unchanged.
 
@@ -157,6 +205,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     return _filled(tensor, values)
 
 
+@_filling
 def xavier_uniform_(
     tensor: Tensor, gain: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
@@ -170,6 +219,7 @@ def xavier_uniform_(
     return uniform_(tensor, -a, a, generator)
 
 
+@_filling
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Normal with deviation ``gain * sqrt(2 / (fan_in + fan_out))``."""
     fan_in, fan_out = fans(tensor)
@@ -184,6 +234,7 @@ def _kaiming_std(name: str, tensor: Tensor, a: float, mode: str, nonlinearity: s
     return calculate_gain(nonlinearity, a) / math.sqrt(fan) if fan else 0.0
 
 
+@_filling
 def kaiming_uniform_(
     tensor: Tensor,
     a: float = 0,
@@ -207,6 +258,7 @@ def kaiming_uniform_(
     return uniform_(tensor, -bound, bound, generator)
 
 
+@_filling
 def kaiming_normal_(
     tensor: Tensor,
     a: float = 0,
@@ -222,6 +274,7 @@ def kaiming_normal_(
     return normal_(tensor, 0.0, std, generator)
 
 
+@_filling
 def trunc_normal_(
     tensor: Tensor,
     mean: float = 0.0,
@@ -276,6 +329,7 @@ def _by_quantiles(tensor: Tensor, low: float, high: float, generator: Generator 
     return from_array((left + right) / 2, tensor.dtype)
 
 
+@_filling
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
     """A matrix (all dimensions but the first taken together) with orthonormal rows or columns.
 
@@ -294,6 +348,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     return _filled(tensor, q.reshape(tensor.shape) * gain)
 
 
+@_filling
 def sparse_(
     tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None
 ) -> Tensor:
@@ -310,3 +365,32 @@ def sparse_(
         for column in range(columns):
             tensor[randperm(rows, generator=generator)[:zeros], column] = 0
     return tensor
+
+
+def _old_name(fill: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """A function under the name without the underscore, which warns."""
+    new = fill.__name__
+
+    @functools.wraps(fill)
+    def old(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+        warnings.warn(
+            f"nn.init.{new[:-1]} is deprecated: use nn.init.{new}.", FutureWarning, stacklevel=2
+        )
+        return fill(*args, **kwargs)
+
+    old.__name__ = old.__qualname__ = new[:-1]
+    old.__doc__ = f"``{new}``, with a FutureWarning."
+    return old
+
+
+uniform = _old_name(uniform_)
+normal = _old_name(normal_)
+constant = _old_name(constant_)
+eye = _old_name(eye_)
+dirac = _old_name(dirac_)
+xavier_uniform = _old_name(xavier_uniform_)
+xavier_normal = _old_name(xavier_normal_)
+kaiming_uniform = _old_name(kaiming_uniform_)
+kaiming_normal = _old_name(kaiming_normal_)
+orthogonal = _old_name(orthogonal_)
+sparse = _old_name(sparse_)

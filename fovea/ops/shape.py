@@ -335,10 +335,13 @@ def _(x: Array, a: SliceScatterAttrs) -> Array:
     return out
 
 
+CHANNELS_LAST = {"channels_last": 4, "channels_last_3d": 5}  # and of how many dimensions
+
+
 @dataclass(frozen=True, eq=False)
 class LayoutAttrs(Attrs):
     """``"preserve"`` keeps the order of dimensions in memory; ``"contiguous"``,
-    ``"channels_last"``.
+    ``"channels_last"``, ``"channels_last_3d"``.
     """
 
     layout: str
@@ -354,9 +357,10 @@ def _(x: Shaped, a: LayoutAttrs) -> Spec:
     shape = tuple(x.shape)
     if a.layout == "contiguous":
         return Spec(shape, x.dtype)
-    if a.layout == "channels_last":
-        if len(shape) != 4:
-            raise ShapeError(f"contiguous: channels_last needs 4 dimensions, got {describe(x)}.")
+    if a.layout in CHANNELS_LAST:
+        rank = CHANNELS_LAST[a.layout]
+        if len(shape) != rank:
+            raise ShapeError(f"contiguous: {a.layout} needs {rank} dimensions, got {describe(x)}.")
         return Spec(shape, x.dtype, channels_last_strides(shape))
     return Spec(shape, x.dtype, like_layout(shape, (x,)))
 

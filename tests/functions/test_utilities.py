@@ -84,3 +84,16 @@ def test_elements_by_python() -> None:
     assert x.apply_(lambda v: v * 3).tolist() == [3.0, 6.0]
     assert x.map_(fovea.tensor([1.0, 1.0]), lambda a, b: a + b).tolist() == [4.0, 7.0]
     assert copy.copy(x).tolist() == x.tolist()
+
+
+def test_layouts_of_volumes() -> None:
+    x = fovea.arange(2 * 3 * 2 * 4 * 5).reshape(2, 3, 2, 4, 5)
+    y = x.contiguous(memory_format=fovea.channels_last_3d)
+    theirs = (
+        torch.arange(240).reshape(2, 3, 2, 4, 5).contiguous(memory_format=torch.channels_last_3d)
+    )
+    assert y.stride() == theirs.stride() and y.tolist() == x.tolist()
+    assert y.is_contiguous(memory_format=fovea.channels_last_3d) and not y.is_contiguous()
+    assert not y.is_contiguous(memory_format=fovea.channels_last)
+    with pytest.raises(ValueError, match="channels_last_3d needs 5 dimensions"):
+        fovea.ones(2, 3).contiguous(memory_format=fovea.channels_last_3d)

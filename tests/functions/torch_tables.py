@@ -38,6 +38,7 @@ DTYPES = {
 LAYOUTS = {
     torch.contiguous_format: fovea.contiguous_format,
     torch.channels_last: fovea.channels_last,
+    torch.channels_last_3d: fovea.channels_last_3d,
     torch.preserve_format: fovea.preserve_format,
 }
 Tolerance = tuple[float, float] | None

@@ -137,7 +137,9 @@ def test_wrong_arguments() -> None:
         init.kaiming_uniform_(fovea.empty(0, 2))
 
 
-NAMES = [n for n in init.__all__ if hasattr(torch.nn.init, n)]
+NAMES = [  # PyTorch's old names, without the underscore, take *args
+    n for n in init.__all__ if hasattr(torch.nn.init, n) and f"{n}_" not in init.__all__
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -146,3 +148,36 @@ def test_signatures(name: str) -> None:
     theirs = inspect.signature(getattr(torch.nn.init, name)).parameters
     assert list(ours) == list(theirs)
     assert [p.default for p in ours.values()] == [p.default for p in theirs.values()]
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in init.__all__ if hasattr(torch.nn.init, n) and f"{n}_" in init.__all__]
+)
+def test_old_names(name: str) -> None:
+    extra = {"constant": [2.0], "sparse": [0.5]}.get(name, [])
+    shape = (3, 4, 5) if name == "dirac" else (3, 4)
+    with pytest.warns(FutureWarning, match=f"use nn.init.{name}_"):
+        fovea.manual_seed(0)
+        old = getattr(init, name)(fovea.empty(*shape), *extra)
+    fovea.manual_seed(0)
+    assert old.tolist() == getattr(init, f"{name}_")(fovea.empty(*shape), *extra).tolist()
+    assert getattr(init, name).__name__ == getattr(torch.nn.init, name).__name__ == name
+
+
+def test_skipping() -> None:
+    t = fovea.full((3, 3), 7.0)
+    with init.skipped():
+        with init.skipped():
+            assert init.uniform_(t) is t
+        for name in (
+            "normal_",
+            "eye_",
+            "orthogonal_",
+            "kaiming_uniform_",
+            "zeros_",
+            "trunc_normal_",
+        ):
+            getattr(init, name)(tensor=t)
+        init.sparse_(t, 0.5)
+    assert t.tolist() == [[7.0] * 3] * 3
+    assert init.zeros_(t).tolist() == [[0.0] * 3] * 3

@@ -33,8 +33,10 @@ def shared(ours: Any, theirs: Any) -> list[str]:
 
 CLASSES = [n for n in shared(nn, torch.nn) if isinstance(getattr(nn, n), type)]
 FUNCTIONS = [n for n in shared(F, torch.nn.functional) if inspect.isroutine(getattr(F, n))]
-INITIALIZERS = [
-    n for n in shared(nn.init, torch.nn.init) if inspect.isfunction(getattr(nn.init, n))
+INITIALIZERS = [  # PyTorch's old names, without the underscore, take *args
+    n
+    for n in shared(nn.init, torch.nn.init)
+    if inspect.isfunction(getattr(nn.init, n)) and not hasattr(nn.init, f"{n}_")
 ]
 
 

@@ -149,7 +149,8 @@ CASES: dict[str, list[Case]] = {
                         for s, k, t in (((2, 3, 4, 6), (2, 2), (2, 2)), ((1, 9, 8, 7), (3, 2), (3, 4)), ((2, 17, 5, 5), (1, 1), (2, 2)))],
     "relu_max_pool2d_grad": [([real(2, c, 2, 2), choices(2, c, 2, 2)], {"kernel": (2, 2), "stride": t, "input_size": n})
                              for c, t, n in ((3, (2, 2), (4, 4)), (19, (2, 3), (5, 7)))],
-    "clone": [([real(2, 3, 4, 5)], {"layout": k}) for k in ("preserve", "contiguous", "channels_last")],
+    "clone": [([real(2, 3, 4, 5)], {"layout": k}) for k in ("preserve", "contiguous", "channels_last")]
+    + [([real(2, 3, 2, 4, 5)], {"layout": "channels_last_3d"})],
     "cat": [([real(2, 3), real(2, 1), real(2, 4)], {"dim": 1}), ([real(2, 3, 2, 2), real(1, 3, 2, 2)], {"dim": 0})],
     "nonfinite": [([real(2, 3), real(4)], {}), ([real(2, 3), np.array([[0.5, -np.inf]])], {})],
     "pad": [([real(2, 3)], {"before": (1, 0), "after": (0, 2), "value": 0.5}),

@@ -116,7 +116,7 @@ def _expand(call: Call) -> Any:
 
 
 def _clone(call: Call) -> Any:
-    if call.attrs.layout != "channels_last":  # type: ignore[union-attr]
+    if call.attrs.layout not in shape.CHANNELS_LAST:  # type: ignore[union-attr]
         return call.bind((call.front(0),))
     return refolded(call, call.bind((folded(call, 0),)))
 

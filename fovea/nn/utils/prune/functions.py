@@ -9,6 +9,7 @@ from fovea.errors import ArgumentError
 from fovea.functions.creation import ones_like
 from fovea.nn.computed import computed
 from fovea.nn.module import Module
+from fovea.nn.utils.convert_parameters import parameters_to_vector
 from fovea.nn.utils.prune.method import BasePruningMethod, PruningContainer
 from fovea.nn.utils.prune.ways import (
     CustomFromMask,
@@ -18,7 +19,6 @@ from fovea.nn.utils.prune.ways import (
     RandomStructured,
     RandomUnstructured,
 )
-from fovea.nn.utils.vector import parameters_to_vector
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,7 +13,13 @@ from fovea.functions.shaping import stack
 from fovea.tensor import Tensor
 from fovea.tensorbase import is_tensor
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_", "get_total_norm"]
+__all__ = [
+    "clip_grad_norm",
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "clip_grads_with_norm_",
+    "get_total_norm",
+]
 
 
 def _gradients(parameters: Any) -> list[Tensor]:
@@ -76,11 +83,44 @@ def clip_grad_norm_(
     """
     gradients = _gradients(parameters)
     total = get_total_norm(gradients, norm_type, error_if_nonfinite)
+    _scale_down(gradients, max_norm, total)
+    return total
+
+
+def _scale_down(gradients: list[Tensor], max_norm: float, total_norm: Tensor) -> None:
     with no_grad():
-        factor = (max_norm / (total + 1e-6)).clamp(max=1.0)
+        factor = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
         for g in gradients:
             g.mul_(factor.to(g.dtype))
-    return total
+
+
+def clip_grads_with_norm_(
+    parameters: Any, max_norm: float, total_norm: Tensor, foreach: bool | None = None
+) -> None:
+    """``clip_grad_norm_``, where the norm is known (from ``get_total_norm``).
+
+    Args:
+        parameters: a tensor or several; those without gradients are skipped.
+        total_norm: of all gradients together.
+        foreach: taken as PyTorch takes it; has no effect.
+    """
+    _scale_down(_gradients(parameters), max_norm, total_norm)
+
+
+def clip_grad_norm(
+    parameters: Any,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """``clip_grad_norm_`` under its old name, with a FutureWarning."""
+    warnings.warn(
+        "nn.utils.clip_grad_norm is deprecated: use nn.utils.clip_grad_norm_.",
+        FutureWarning,
+        stacklevel=2,
+    )
+    return clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite, foreach)
 
 
 def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = None) -> None:
