@@ -29,6 +29,14 @@ class _Endless:
             yield None
 
 
+def _forks() -> bool:
+    """Whether this program's processes start by fork."""
+    import multiprocessing
+
+    known = multiprocessing.get_all_start_methods()  # the system's own first
+    return (multiprocessing.get_start_method(allow_none=True) or known[0]) == "fork"
+
+
 class DataLoader(Generic[T_co]):
     """Batches of a dataset.
 
@@ -36,7 +44,9 @@ class DataLoader(Generic[T_co]):
     and the batch alone: ``fovea.manual_seed(0)``, or a seeded ``generator``, gives the same batches
     for any ``num_workers`` and ``worker_type``. Python's ``random`` and NumPy's global generator
     are seeded in each worker process; threads share them with the whole program, so there their
-    draws are not reproducible.
+    draws are not reproducible. A ``worker_init_fn`` is mostly there to seed them, or to change
+    something else that a process has to itself: where programs fork, as on Linux, workers that have
+    one are forked processes, as PyTorch's are.
 
     Args:
         dataset: anything with ``__getitem__`` and ``__len__``, or an ``IterableDataset``.
@@ -60,7 +70,7 @@ class DataLoader(Generic[T_co]):
         pin_memory_device: accepted for compatibility.
         in_order: yield batches in the sampler's order rather than as they become ready.
         worker_type: ``"thread"`` (default) or ``"process"`` (default where
-            ``multiprocessing_context`` is given).
+            ``multiprocessing_context`` is given, or ``worker_init_fn`` and processes fork).
 
     Raises:
         ArgumentError: arguments out of range or at odds with each other.
@@ -105,7 +115,10 @@ class DataLoader(Generic[T_co]):
         self.prefetch_factor = 2 if prefetch_factor is None and num_workers > 0 else prefetch_factor
         self.persistent_workers = persistent_workers
         self.in_order = in_order
-        self.worker_type = worker_type or ("process" if multiprocessing_context else "thread")
+        if num_workers and worker_init_fn is not None and worker_type is None and _forks():
+            self.multiprocessing_context = multiprocessing_context or "fork"
+        given = self.multiprocessing_context is not None
+        self.worker_type = worker_type or ("process" if given else "thread")
         self._check_workers()
         self._set_sampling(batch_size, shuffle, sampler, batch_sampler, drop_last)
         batched = self.batch_sampler is not None

@@ -33,7 +33,7 @@ class ProcessPool:
     """Workers of a loader as processes.
 
     Args:
-        spec: what the workers share; it must pickle.
+        spec: what the workers share; it must pickle, unless the workers are forked.
         context: a ``multiprocessing`` context or the name of a start method. Default:
             ``forkserver`` where there is one, else ``spawn`` (a plain fork would copy locks that
             other threads hold).
@@ -43,8 +43,9 @@ class ProcessPool:
     """
 
     def __init__(self, spec: WorkerSpec, context: Any = None) -> None:
-        payload = _pickled(spec)
         ctx = _context(context)
+        # Forked workers have it already, pickled or not.
+        payload = spec if ctx.get_start_method() == "fork" else _pickled(spec)
         self.inbox: SimpleQueue[Any] = SimpleQueue()
         self.epoch = 0
         self._connections: list[Connection] = []
@@ -55,19 +56,19 @@ class ProcessPool:
             name="fovea-loader-reader",
             daemon=True,
         )
-        self._finalizer = weakref.finalize(self, _close, self._connections, self._processes, reader)
+        self._finalizer = weakref.finalize(
+            self, _close, os.getpid(), self._connections, self._processes, reader
+        )
         try:
             for number in range(spec.num_workers):
-                self._start(ctx, number)
-            for connection in self._connections:
-                _tell(connection, payload)
+                self._start(ctx, number, payload)
         except BaseException:
             self.close()
             raise
         # Batches are received beside the training step, not inside `next(loader)`.
         reader.start()
 
-    def _start(self, ctx: Any, number: int) -> None:
+    def _start(self, ctx: Any, number: int, payload: WorkerSpec | bytes) -> None:
         ours, theirs = ctx.Pipe(duplex=True)
         self._connections.append(ours)
         # A forked child holds copies of the parent's ends and must drop them, or it would never see
@@ -75,7 +76,7 @@ class ProcessPool:
         inherited = list(self._connections) if ctx.get_start_method() == "fork" else []
         process = ctx.Process(
             target=_main,
-            args=(theirs, number, inherited),
+            args=(theirs, number, payload, inherited),
             name=f"fovea-loader-{number}",
             daemon=True,
         )
@@ -181,7 +182,11 @@ def _receive_all(connections: list[Connection], inbox: SimpleQueue[Any]) -> None
                 inbox.put(WorkerError.caught(error, text))
 
 
-def _close(connections: list[Connection], processes: list[Any], reader: threading.Thread) -> None:
+def _close(
+    owner: int, connections: list[Connection], processes: list[Any], reader: threading.Thread
+) -> None:
+    if os.getpid() != owner:  # a worker forked later, which found the pool among what it inherited
+        return
     for connection in connections:
         with contextlib.suppress(OSError, ValueError):
             connection.send(None)
@@ -198,23 +203,26 @@ def _close(connections: list[Connection], processes: list[Any], reader: threadin
         reader.join(GRACE_SECONDS)  # it ends with the last connection
 
 
-def _main(connection: Connection, number: int, inherited: list[Connection]) -> None:
+def _main(
+    connection: Connection, number: int, payload: WorkerSpec | bytes, inherited: list[Connection]
+) -> None:
     """A worker process, from start to end."""
+    import fovea
+
     # Ctrl-C reaches the whole group of processes; the parent decides when its workers stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The workers are the parallelism: their kernels shall not each ask for all cores as well.
-    os.environ.setdefault("FOVEA_NUM_THREADS", "1")
+    if "FOVEA_NUM_THREADS" not in os.environ:
+        os.environ["FOVEA_NUM_THREADS"] = "1"
+        fovea.set_num_threads(1)  # a forked one has read the variable already
     for other in inherited:
         other.close()
     with contextlib.suppress(EOFError, OSError):  # the parent is gone: so is the work
-        _serve(connection, number)
+        _serve(connection, number, payload)
 
 
-def _serve(connection: Connection, number: int) -> None:
-    spec = connection.recv()
-    if spec is None:  # closed before it began
-        return
-    worker = _open_worker(spec, number)
+def _serve(connection: Connection, number: int, payload: WorkerSpec | bytes) -> None:
+    worker = _open_worker(payload, number)
     pending: deque[Begin | Task] = deque()
     while True:
         while not pending or connection.poll():
@@ -229,11 +237,11 @@ def _serve(connection: Connection, number: int) -> None:
             if isinstance(worker, Worker):
                 worker.begin(item)
             continue
-        payload = worker.run(item) if isinstance(worker, Worker) else worker
-        if isinstance(payload, WorkerError):
-            payload = _portable(payload)
+        batch = worker.run(item) if isinstance(worker, Worker) else worker
+        if isinstance(batch, WorkerError):
+            batch = _portable(batch)
         try:
-            send(connection, Done(number, item.epoch, item.number, payload))
+            send(connection, Done(number, item.epoch, item.number, batch))
         except OSError:
             raise
         except Exception as error:  # the batch does not pickle
@@ -243,9 +251,10 @@ def _serve(connection: Connection, number: int) -> None:
             send(connection, Done(number, item.epoch, item.number, _portable(failed)))
 
 
-def _open_worker(payload: bytes, number: int) -> Worker | WorkerError:
+def _open_worker(payload: WorkerSpec | bytes, number: int) -> Worker | WorkerError:
     try:
-        worker = Worker(pickle.loads(payload), number, lambda: False)
+        spec = pickle.loads(payload) if isinstance(payload, bytes) else payload
+        worker = Worker(spec, number, lambda: False)
         worker.start()
     except BaseException as error:
         return WorkerError.caught(error, f"DataLoader worker process {number}")

@@ -395,6 +395,64 @@ def test_start_methods(method: str) -> None:
     assert os.getpid() not in {b.item() for b in batches}
 
 
+needs_fork = pytest.mark.skipif(
+    (
+        multiprocessing.get_start_method(allow_none=True)
+        or multiprocessing.get_all_start_methods()[0]
+    )
+    != "fork",
+    reason="processes do not start by fork here",
+)
+
+
+@needs_fork
+def test_workers_that_seed_themselves_are_forked_and_reproducible() -> None:
+    """As PyTorch's notes on reproducibility seed NumPy; nothing needs to pickle."""
+
+    def seed_worker(worker_id: int) -> None:
+        np.random.seed(fovea.initial_seed() % 2**32)
+
+    class Noisy:
+        def __len__(self) -> int:
+            return 12
+
+        def __getitem__(self, i: int) -> tuple[int, float]:
+            return os.getpid(), np.random.rand()
+
+    def draw(seed: int) -> list[float]:
+        fovea.manual_seed(seed)
+        batches = list(DataLoader(Noisy(), 3, num_workers=2, worker_init_fn=seed_worker))
+        assert {p for pids, _ in batches for p in pids.tolist()}.isdisjoint({os.getpid()})
+        return [u for _, us in batches for u in us.tolist()]
+
+    before = np.random.get_state()[1].tolist()
+    assert draw(3) == draw(3) != draw(4)
+    assert len(set(draw(3))) == 12
+    assert np.random.get_state()[1].tolist() == before  # the program's own is not touched
+
+
+@needs_fork
+def test_forked_workers_leave_other_loaders_workers_alone() -> None:
+    first = DataLoader(
+        ds.Squares(6), 1, num_workers=2, worker_init_fn=print, persistent_workers=True
+    )
+    assert len(list(first)) == 6
+    for _ in range(3):
+        assert len(list(DataLoader(ds.Squares(4), 1, num_workers=2, worker_init_fn=print))) == 4
+        gc.collect()
+        assert len(list(first)) == 6
+    del first
+
+
+def test_the_kind_of_workers_is_ours_to_say() -> None:
+    def kind(**more: Any) -> str:
+        return DataLoader(ds.Squares(4), 1, **more).worker_type
+
+    assert kind(num_workers=1) == "thread" == kind(worker_init_fn=print)
+    assert kind(num_workers=1, worker_init_fn=print, worker_type="thread") == "thread"
+    assert kind(num_workers=1, multiprocessing_context="spawn") == "process"
+
+
 def test_a_context_object() -> None:
     context = multiprocessing.get_context("forkserver")
     batches = DataLoader(ds.Squares(3), 3, num_workers=1, multiprocessing_context=context)
