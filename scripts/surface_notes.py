@@ -35,6 +35,25 @@ _BACKENDS = "for other backends"
 KERAS: dict[str, dict[str, Any]] = {
     "layers": {
         "types": True,
+        "differ": {
+            "RandomContrast": "one factor f is from 1 - f to 1 + f, as its documentation says; in Keras from 1",
+            "RandomCrop": "what is too small keeps the ratio of sides, and inference cuts the middle out, as documented; "
+            "does not move bounding boxes",
+            "RandomSaturation": "saturation stays below 1",
+            **dict.fromkeys(
+                (
+                    "RandomFlip",
+                    "RandomRotation",
+                    "RandomZoom",
+                    "RandomTranslation",
+                    "RandomShear",
+                    "Resizing",
+                    "CenterCrop",
+                    "MixUp",
+                ),
+                "does not move bounding boxes",
+            ),
+        },
         "absent": {_BACKENDS: "FlaxLayer JaxLayer TFSMLayer"},
     },
     "losses": {"types": True},

@@ -1,0 +1,57 @@
+"""Layers that change images: Keras's preprocessing and augmentation layers."""
+
+from fovea.keras.layers.augmentation.color import (
+    AutoContrast,
+    RandomBrightness,
+    RandomColorDegeneration,
+    RandomColorJitter,
+    RandomContrast,
+    RandomGrayscale,
+    RandomHue,
+    RandomInvert,
+    RandomPosterization,
+    RandomSaturation,
+    Solarization,
+)
+from fovea.keras.layers.augmentation.filtering import (
+    RandomErasing,
+    RandomGaussianBlur,
+    RandomSharpness,
+)
+from fovea.keras.layers.augmentation.geometry import (
+    RandomCrop,
+    RandomFlip,
+    RandomRotation,
+    RandomShear,
+    RandomTranslation,
+    RandomZoom,
+)
+from fovea.keras.layers.augmentation.mixing import CutMix, MixUp
+from fovea.keras.layers.augmentation.sizing import CenterCrop, Resizing
+
+__all__ = [
+    "AutoContrast",
+    "CenterCrop",
+    "CutMix",
+    "MixUp",
+    "RandomBrightness",
+    "RandomColorDegeneration",
+    "RandomColorJitter",
+    "RandomContrast",
+    "RandomCrop",
+    "RandomErasing",
+    "RandomFlip",
+    "RandomGaussianBlur",
+    "RandomGrayscale",
+    "RandomHue",
+    "RandomInvert",
+    "RandomPosterization",
+    "RandomRotation",
+    "RandomSaturation",
+    "RandomSharpness",
+    "RandomShear",
+    "RandomTranslation",
+    "RandomZoom",
+    "Resizing",
+    "Solarization",
+]
