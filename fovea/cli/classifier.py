@@ -21,7 +21,7 @@ __all__ = ["Classifier", "build_model", "load_classifier", "save_classifier"]
 _FORMAT = "fovea-classifier"
 _VERSION = 1
 _SMALL = 64  # up to this size, networks take small images in finer steps
-_OPTIONS = {"in_channels": int, "small_input": bool, "image_size": int}
+_OPTIONS = {"in_channels": int, "small_input": bool, "aux_logits": bool, "image_size": int}
 
 
 @dataclass
@@ -59,6 +59,8 @@ def build_model(name: str, classes: int, preprocess: Preprocess) -> tuple[Module
     options: dict[str, Any] = {"in_channels": preprocess.channels}
     if "small_input" in known:
         options["small_input"] = max(preprocess.height, preprocess.width) <= _SMALL
+    if "aux_logits" in known:
+        options["aux_logits"] = False
     if "image_size" in known:
         if preprocess.height != preprocess.width:
             raise ArgumentError(

@@ -116,6 +116,8 @@ def test_a_model_that_must_know_the_size_of_images() -> None:
     assert model.seq_length == 5
     with pytest.raises(ArgumentError, match="takes square images, these are 32 × 48"):
         build_model("vit_ti_16", 3, prepared(32, 48))
+    model, options = build_model("googlenet", 3, prepared(32, 48))
+    assert options["aux_logits"] is False  # the loss is that of one classifier
 
 
 def test_results_in_words() -> None:

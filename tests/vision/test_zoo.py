@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -37,6 +38,8 @@ PARAMETERS = {
     "efficientnet_v2_l": 118_515_272,
     "efficientnet_v2_m": 54_139_356,
     "efficientnet_v2_s": 21_458_488,
+    "googlenet": 13_004_888,
+    "inception_v3": 27_161_264,
     "mnasnet0_5": 2_218_512,
     "mnasnet0_75": 3_170_208,
     "mnasnet1_0": 4_383_312,
@@ -91,7 +94,10 @@ PARAMETERS = {
     "wide_resnet50_2": 68_883_240,
 }
 # Networks that torchvision lacks.
-OWN = {"simple_cnn", "unet"}
+OWN = {
+    "lenet5", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202",
+    "simple_cnn", "unet",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -105,6 +111,8 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def reference(torchvision: Any, name: str, **config: Any) -> Any:
     """torchvision's network of that name."""
+    if name in ("googlenet", "inception_v3"):  # otherwise they warn
+        config["init_weights"] = True
     if name != "vit_ti_16":
         return torchvision.models.get_model(name, **config)
     image = config.pop("image_size", 224)
@@ -194,6 +202,12 @@ BUILD: dict[str, Any] = {
         dropout=0.0, stochastic_depth_prob=0.0
     ),
     "efficientnet_v2": efficientnet_v2,
+    "googlenet": lambda m: m.googlenet.GoogLeNet(
+        9, transform_input=True, init_weights=True, dropout=0.0, dropout_aux=0.0
+    ),
+    "inception_v3": lambda m: m.inception.Inception3(
+        9, aux_logits=False, transform_input=True, init_weights=True, dropout=0.0
+    ),
     "mnasnet0_5": lambda m: m.mnasnet.mnasnet0_5(dropout=0.0),
     "regnet_x_400mf": lambda m: m.regnet.regnet_x_400mf(),
     "regnet_y_400mf": lambda m: m.regnet.regnet_y_400mf(),
@@ -204,10 +218,10 @@ BUILD: dict[str, Any] = {
     "vit_ti_16": lambda m: m.vision_transformer.VisionTransformer(48, 16, 12, 3, 192, 768),
 }
 FILES = (
-    "alexnet", "convnext", "densenet", "efficientnet", "mnasnet", "mobilenetv2", "mobilenetv3",
+    "alexnet", "convnext", "densenet", "efficientnet", "googlenet", "inception", "mnasnet", "mobilenetv2", "mobilenetv3",
     "regnet", "resnet", "shufflenetv2", "squeezenet", "vgg", "vision_transformer",
 )  # fmt: skip
-SIZES = {"alexnet": 64}  # others: 48
+SIZES = {"alexnet": 64, "inception_v3": 107}  # others: 48
 # PyTorch rounds the slope of hard sigmoid to float32.
 TOLERANCES = {"mobilenet_v3_large": 1e-6, "mobilenet_v3_small": 1e-6}
 
@@ -236,6 +250,11 @@ def pair(torchvision: Any, build: Any) -> tuple[Any, Any]:
     return theirs, ours
 
 
+def several(outputs: Any) -> list[Any]:
+    """What a network returns, as a list: some have auxiliary classifiers."""
+    return list(outputs) if isinstance(outputs, tuple) else [outputs]
+
+
 def agree(found: Any, expected: Any, what: str, tolerance: float = 1e-8) -> None:
     a, b = found.detach().numpy(), expected.detach().numpy()
     assert a.shape == b.shape, what
@@ -250,10 +269,13 @@ def test_a_training_step_and_evaluation_are_torchvision_s(name: str, torchvision
     size = SIZES.get(name, 48)
     x = np.random.default_rng(0).standard_normal((2, 3, size, size))
     y = np.array([0, 3])
-    expected, found = theirs(torch.from_numpy(x)), ours(fovea.from_numpy(x))
-    agree(found, expected, "logits in training")
-    torch.nn.functional.cross_entropy(expected, torch.from_numpy(y)).backward()
-    nn.functional.cross_entropy(found, fovea.from_numpy(y)).backward()
+    expected, found = several(theirs(torch.from_numpy(x))), several(ours(fovea.from_numpy(x)))
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        agree(one, other, "logits in training")
+        target = torch.from_numpy(y)
+        torch.nn.functional.cross_entropy(other, target).backward(retain_graph=True)
+        nn.functional.cross_entropy(one, fovea.from_numpy(y)).backward(retain_graph=True)
     gradients = dict(ours.named_parameters())
     for key, parameter in theirs.named_parameters():
         what = f"gradient of {key}"
@@ -263,6 +285,34 @@ def test_a_training_step_and_evaluation_are_torchvision_s(name: str, torchvision
     with torch.no_grad(), fovea.no_grad():
         expected = theirs.eval()(torch.from_numpy(x))
         agree(ours.eval()(fovea.from_numpy(x)), expected, "logits in evaluation")
+
+
+def test_the_auxiliary_classifier_of_inception(torchvision: Any) -> None:
+    torch = pytest.importorskip("torch")
+    theirs = torchvision.models.Inception3(7, init_weights=False, dropout=0.0)
+    ours = models.Inception3(7, init_weights=False, dropout=0.0)
+    ours.load_state_dict({k: fovea.tensor(v.numpy()) for k, v in theirs.state_dict().items()})
+    x = np.random.default_rng(0).standard_normal((2, 3, 299, 299)).astype(np.float32)
+    with torch.no_grad(), fovea.no_grad():
+        expected, found = theirs(torch.from_numpy(x)), ours(fovea.from_numpy(x))
+    assert found._fields == expected._fields == ("logits", "aux_logits")
+    for one, other in zip(found, expected, strict=True):
+        agree(one, other, "logits", 1e-3)
+
+
+def test_files_of_weights_of_networks_with_auxiliary_classifiers(tmp_path: Path) -> None:
+    trained = models.googlenet(num_classes=3)
+    fovea.save(trained.state_dict(), tmp_path / "weights.pth")
+    plain = models.googlenet(weights=tmp_path / "weights.pth", num_classes=3)
+    assert plain.transform_input
+    assert plain.aux1 is None
+    full = models.googlenet(
+        weights=tmp_path / "weights.pth", num_classes=3, aux_logits=True, transform_input=False
+    )
+    x = fovea.randn(2, 3, 32, 32)
+    with fovea.no_grad():
+        found, expected = full.eval()(x), trained.eval()(x)
+    np.testing.assert_array_equal(several(found)[0].numpy(), several(expected)[0].numpy())
 
 
 def test_groups_and_dilation_of_resnet(torchvision: Any) -> None:
@@ -307,7 +357,8 @@ def test_weights_of_old_transformers_load() -> None:
 
 
 FIRST = [
-    "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "mobilenet_v2",
+    "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "googlenet",
+    "inception_v3", "mobilenet_v2",
     "mnasnet0_5", "mobilenet_v3_small", "regnet_y_400mf", "resnet50", "shufflenet_v2_x0_5",
     "squeezenet1_0", "vit_ti_16",
 ]  # fmt: skip
@@ -335,6 +386,22 @@ def test_errors() -> None:
         models.ConvNeXt([])
     with pytest.raises(ArgumentError, match="no block"):
         models.MobileNetV3([], 8)
+    with pytest.raises(ArgumentError, match="blocks must be 3, got 2"):
+        models.GoogLeNet(blocks=[nn.Conv2d, nn.Conv2d])
+    with pytest.raises(ArgumentError, match="for color images"):
+        models.GoogLeNet(transform_input=True, in_channels=1)
+    with pytest.raises(ArgumentError, match="inception_blocks must be 7, got 1"):
+        models.Inception3(inception_blocks=[nn.Conv2d])
+    with pytest.raises(ArgumentError, match="for color images"):
+        models.Inception3(transform_input=True, in_channels=1)
+    with pytest.raises(ArgumentError, match="alpha must be above 0"):
+        models.MNASNet(0.0)
+    with pytest.raises(ArgumentError, match="3 numbers and stages_out_channels 5"):
+        models.ShuffleNetV2([1], [2])
+    with pytest.raises(ArgumentError, match="oup even"):
+        models.shufflenetv2.InvertedResidual(8, 9, 2)
+    with pytest.raises(ArgumentError, match="w_0 a positive multiple of 8"):
+        models.regnet.BlockParams.from_init_params(4, 12, 8.0, 2.0, 8)
     with pytest.raises(ArgumentError, match="version must be '1_0' or '1_1', got '2_0'"):
         models.SqueezeNet("2_0")
     with pytest.raises(ArgumentError, match="multiple of patch_size=16"):

@@ -1,14 +1,24 @@
 """Networks for images, with torchvision's names and parameters; ``get_model`` makes one by name.
 
 >>> from fovea.vision import models
->>> models.list_models("resnet*")
-['resnet101', 'resnet152', 'resnet18', 'resnet34', 'resnet50']
+>>> models.list_models("convnext*")
+['convnext_base', 'convnext_large', 'convnext_small', 'convnext_tiny']
 >>> net = models.get_model("resnet18", num_classes=10, small_input=True)
 >>> net.fc.out_features
 10
 """
 
 from fovea.vision.models.alexnet import AlexNet, alexnet
+from fovea.vision.models.cifar_resnet import (
+    CifarBlock,
+    CifarResNet,
+    resnet20,
+    resnet32,
+    resnet44,
+    resnet56,
+    resnet110,
+    resnet1202,
+)
 from fovea.vision.models.convnext import (
     CNBlock,
     CNBlockConfig,
@@ -44,6 +54,9 @@ from fovea.vision.models.efficientnet import (
     efficientnet_v2_m,
     efficientnet_v2_s,
 )
+from fovea.vision.models.googlenet import GoogLeNet, GoogLeNetOutputs, googlenet
+from fovea.vision.models.inception import Inception3, InceptionOutputs, inception_v3
+from fovea.vision.models.lenet import LeNet, lenet5
 from fovea.vision.models.mnasnet import MNASNet, mnasnet0_5, mnasnet0_75, mnasnet1_0, mnasnet1_3
 from fovea.vision.models.mobilenetv2 import InvertedResidual, MobileNetV2, mobilenet_v2
 from fovea.vision.models.mobilenetv3 import MobileNetV3, mobilenet_v3_large, mobilenet_v3_small
@@ -123,6 +136,8 @@ __all__ = [
     "Bottleneck",
     "CNBlock",
     "CNBlockConfig",
+    "CifarBlock",
+    "CifarResNet",
     "ConvNeXt",
     "ConvStemConfig",
     "DenseNet",
@@ -131,8 +146,13 @@ __all__ = [
     "EncoderBlock",
     "FusedMBConv",
     "FusedMBConvConfig",
+    "GoogLeNet",
+    "GoogLeNetOutputs",
+    "Inception3",
+    "InceptionOutputs",
     "InvertedResidual",
     "LayerNorm2d",
+    "LeNet",
     "MBConv",
     "MBConvConfig",
     "MLPBlock",
@@ -168,6 +188,9 @@ __all__ = [
     "efficientnet_v2_s",
     "get_model",
     "get_model_builder",
+    "googlenet",
+    "inception_v3",
+    "lenet5",
     "list_models",
     "mnasnet0_5",
     "mnasnet0_75",
@@ -193,10 +216,16 @@ __all__ = [
     "regnet_y_400mf",
     "regnet_y_800mf",
     "resnet18",
+    "resnet20",
+    "resnet32",
     "resnet34",
+    "resnet44",
     "resnet50",
+    "resnet56",
     "resnet101",
+    "resnet110",
     "resnet152",
+    "resnet1202",
     "resnext50_32x4d",
     "resnext101_32x8d",
     "resnext101_64x4d",

@@ -100,8 +100,8 @@ def list_models(
     Args:
         include, exclude: a pattern such as ``"resnet*"``, or several.
 
-    >>> list_models("resnet*", exclude=["resnet1*", "*50"])
-    ['resnet34']
+    >>> list_models("resnet*", exclude=["resnet1*", "*0", "*2"])
+    ['resnet34', 'resnet44', 'resnet56']
     """
     return sorted(
         name
@@ -143,8 +143,16 @@ def get_model(name: str, **config: Any) -> Module:
     return get_model_builder(name)(**config)
 
 
-def load_weights(model: Module, weights: str | os.PathLike[str] | None) -> None:
+def load_weights(
+    model: Module, weights: str | os.PathLike[str] | None, without: tuple[str, ...] = ()
+) -> None:
     """Fill a new model from a file of weights; None leaves it as it is.
+
+    Args:
+        model: what is filled.
+        weights: the file: names and tensors, or a checkpoint that has them as ``state_dict``;
+            names may start with ``module.``, as those of parallel training do.
+        without: beginnings of names that the model leaves out.
 
     Raises:
         ArgumentError: a name such as ``"DEFAULT"``: trained weights do not come with fovea.
@@ -159,4 +167,9 @@ def load_weights(model: Module, weights: str | os.PathLike[str] | None) -> None:
             fix="give the path of a file of weights (.pth or .safetensors), torchvision's say"
             " example",
         )
-    model.load_state_dict(load(weights))
+    state = load(weights)
+    state = state.get("state_dict", state)
+    if state and all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): value for name, value in state.items()}
+    kept = {name: value for name, value in state.items() if not name.startswith(without)}
+    model.load_state_dict(kept if without else state)
