@@ -78,7 +78,6 @@ KERAS: dict[str, dict[str, Any]] = {
         "differ": {
             "pad": "one number pads every axis, as NumPy's; Keras's on PyTorch the last one",
             "take": "-1 is the last of all elements, as NumPy's; not so in Keras on PyTorch",
-            "vectorized_map": "one slice after the other",
             "scatter_update": 'reduction: None or "add"',
         }
     },
@@ -208,12 +207,19 @@ SECTIONS: list[dict[str, Any]] = [
         },
     },
     {
+        "title": "torch.autograd.forward_ad",
+        "peer": "torch.autograd.forward_ad",
+        "ours": "fovea.autograd.forward_ad",
+        "differ": {"make_dual": "the dual is on a tape: requires_grad is True, and what runs under no_grad has no tangent"},
+    },
+    {
         "title": "torch.func",
         "peer": "torch.func",
         "ours": "fovea.func",
         "differ": {
+            "vmap": "a Function needs no rule of its own, and `x[mask] = number` works",
             "jvp": "two backward passes: the product with a vector is the gradient of that of the other side",
-            "jacfwd": "the function runs once, whatever randomness says",
+            "jacfwd": "the function runs once, whatever randomness says; by rows where they are not more than columns",
             "grad": "aux and arguments that are not differentiated by may hold anything",
         },
         "absent": {_INSIDE: "debug_unwrap functionalize"},

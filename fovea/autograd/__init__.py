@@ -32,6 +32,7 @@ __all__ = [
     "backward",
     "detect_anomaly",
     "enable_grad",
+    "forward_ad",
     "functional",
     "grad",
     "gradcheck",
@@ -47,7 +48,7 @@ __all__ = [
     "set_grad_enabled",
 ]
 
-_LAZY = ("functional", "graph")
+_LAZY = ("forward_ad", "functional", "graph")
 
 
 def backward(

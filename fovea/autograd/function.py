@@ -104,6 +104,22 @@ class Function:
         """One gradient for each argument of ``forward`` (None for those without)."""
         raise TypeError("a Function needs a backward staticmethod.")
 
+    generate_vmap_rule = True
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Any, Any]:
+        """For `fovea.vmap`: compute all samples at once. Without it, ``forward`` sees samples.
+
+        Args:
+            info: ``batch_size`` and ``randomness``.
+            in_dims: for each argument the dimension along which samples stand, or None.
+            args: all samples of each.
+
+        Returns:
+            What ``apply`` would return, and for each tensor of it the samples' dimension.
+        """
+        raise TypeError("the Function has no vmap staticmethod.")
+
     @classmethod
     def apply(cls, *args: Any) -> Any:
         """Run ``forward`` and put the call on the tape."""
@@ -111,9 +127,14 @@ class Function:
         inputs = [a if isinstance(a, TensorBase) else None for a in args]
         ctx.needs_input_grad = tuple(t is not None and t.requires_grad for t in inputs)
         separate = cls.setup_context is not Function.setup_context
+        call = cls.forward if separate else functools.partial(cls.forward, ctx)
+        if any(t is not None and t._level for t in inputs):
+            from fovea.func.batching.functions import on_samples
+
+            call = on_samples(cls, call, separate)
         before = dispatch.set_grad_enabled(False)
         try:
-            out = cls.forward(*args) if separate else cls.forward(ctx, *args)
+            out = call(*args)
             if separate:
                 cls.setup_context(ctx, args, out)
         finally:

@@ -15,6 +15,7 @@ from fovea import dispatch
 from fovea.autograd.grad_mode import set_grad_enabled
 from fovea.backward import grad
 from fovea.errors import ArgumentError, DTypeError, describe
+from fovea.func.batching.batched import levels
 from fovea.func.trees import Tree, flatten
 from fovea.functions.creation import zeros_like
 from fovea.ops.shape import alias
@@ -46,7 +47,7 @@ def _root(name: str, t: Any, tied: bool) -> Any:
     if tied and t.requires_grad:
         return alias.bind((t,))
     root = t._alias()
-    root._requires_grad = True
+    root._requires_grad, root._within = True, len(levels())
     return root
 
 
@@ -129,18 +130,27 @@ class Run:
         return value if keep else tree.build([off_tape(leaf) for leaf in leaves])
 
 
-def leads_elsewhere(tensors: Sequence[Any], roots: Sequence[Any]) -> bool:
+def leads_elsewhere(tensors: Sequence[Any], roots: Sequence[Any], level: int = 0) -> bool:
     """Whether tensors depend on something that requires a gradient besides the roots, and the roots
     of transforms that are over.
+
+    Args:
+        level: of a `vmap`: roots inside it do not count either.
     """
     own = {id(t) for t in roots if t.grad_fn is None}
+
+    def counts(leaf: Any) -> bool:
+        if id(leaf) in own or getattr(leaf, "_closed", False):
+            return False
+        return not level or getattr(leaf, "_within", 0) < level
+
     seen: set[int] = set()
     stack: list[Any] = []
     for t in tensors:
         if is_tensor(t) and t.requires_grad:
             if t.grad_fn is not None:
                 stack.append(t.grad_fn)
-            elif id(t) not in own:
+            elif counts(t):
                 return True
     while stack:
         node = stack.pop()
@@ -152,6 +162,6 @@ def leads_elsewhere(tensors: Sequence[Any], roots: Sequence[Any]) -> bool:
                 continue
             if edge[1] >= 0:
                 stack.append(edge[0])
-            elif id(edge[0]) not in own and not getattr(edge[0], "_closed", False):
+            elif counts(edge[0]):
                 return True
     return False

@@ -246,7 +246,7 @@ def normal(
             tuple(parse_size(size)), _float_dtype(dtype), float(mean), float(std)
         )
         return _draw(ops.random_normal, attrs, generator, out, requires_grad)
-    if (is_tensor(std) and bool((std < 0).any())) or (not is_tensor(std) and std < 0):
+    if look(std, _has_negative, essential=False) if is_tensor(std) else std < 0:
         raise ArgumentError("normal: std must not be negative.")
     like = mean if is_tensor(mean) else std
     shape: Any = like.shape
@@ -458,6 +458,10 @@ def _whole_numbers(dtype: DType) -> int:
     if dtype.is_floating_point:
         return (1 << ops.uniform_digits(dtype)) + 1
     return 2 if dtype is dtypes.bool_ else dtypes.iinfo(dtype).max + 1
+
+
+def _has_negative(std: np.ndarray[Any, Any]) -> bool:
+    return bool((std < 0).any())
 
 
 def _improbable(p: np.ndarray[Any, Any]) -> bool:

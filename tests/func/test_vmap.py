@@ -449,3 +449,72 @@ def test_errors() -> None:
         with pytest.raises(kind, match=message):
             program()
     assert "Batched(level=1" in repr(leaked[0])
+
+
+# -- functions of one's own -----------------------------------------------------------------------
+
+
+def cubes(ns: Any, kind: str) -> Any:
+    """x**3 with a gradient that tells itself apart: twice what it would be."""
+
+    class Cube(ns.autograd.Function):  # type: ignore[misc]
+        generate_vmap_rule = kind == "generated"
+
+        @staticmethod
+        def forward(x: Any, w: Any) -> Any:
+            return x**3 * w
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            ctx.save_for_backward(*inputs)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            x, w = ctx.saved_tensors
+            return 6 * x**2 * w * g, 2 * (x**3 * g).sum_to_size(w.shape)
+
+    if kind == "rule":
+
+        def rule(info: Any, in_dims: Any, x: Any, w: Any) -> Any:
+            assert info.batch_size == 4
+            x = x if in_dims[0] is None else x.movedim(in_dims[0], 0)
+            return Cube.apply(x, w if in_dims[1] is None else w[:, None]), 0
+
+        Cube.vmap = staticmethod(rule)
+    return Cube.apply
+
+
+FUNCTIONS = {
+    "values": lambda ns, f, b: ns.vmap(f, in_dims=(0, None))(b, b[0, :1]),
+    "gradients": lambda ns, f, b: ns.vmap(
+        ns.func.grad(lambda x, w: f(x, w).sum(), argnums=(0, 1)), in_dims=(0, None))(b, b[0, :1]),
+    "tape_outside": lambda ns, f, b: ns.func.grad(
+        lambda b: ns.vmap(f, in_dims=(0, None))(b.sin(), b[0, :1] * 1).sum())(b),
+    "both": lambda ns, f, b: ns.func.grad(lambda w: ns.vmap(
+        ns.func.grad(lambda x, w: f(x, w).sum()), in_dims=(0, None))(b, w).sum())(b[0, :1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["generated", "rule"])
+@pytest.mark.parametrize("name", list(FUNCTIONS))
+def test_functions_of_ones_own(name: str, kind: str) -> None:
+    both(lambda ns, b: FUNCTIONS[name](ns, cubes(ns, kind), b), B)
+
+
+def test_functions_with_a_context_in_forward() -> None:
+    class Twice(fovea.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return x * 2, x.exp()
+
+        @staticmethod
+        def backward(ctx: Any, g: Any, h: Any) -> Any:
+            (x,) = ctx.saved_tensors
+            return g * 5 + h * x
+
+    x = fovea.tensor(B)
+    found = vmap(fovea.func.grad(lambda x: sum(t.sum() for t in Twice.apply(x))))(x)
+    np.testing.assert_allclose(found.numpy(), 5 + B)
+    outer = fovea.func.grad(lambda x: vmap(lambda x: Twice.apply(x)[0])(x).sum())(x)
+    np.testing.assert_allclose(outer.numpy(), 5 + 0 * B)

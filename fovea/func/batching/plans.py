@@ -10,7 +10,7 @@ from typing import Any
 
 from fovea import dispatch
 from fovea.errors import InplaceError, describe
-from fovea.func.batching.batched import Batched, current, levels, set_planner
+from fovea.func.batching.batched import Batched, Draws, current, levels, set_planner
 from fovea.func.batching.call import (
     RULES,
     Call,
@@ -63,6 +63,9 @@ class _PlanInto(_Plan):
     def __call__(self, inputs: tuple[Any, ...], out: Any = None) -> None:
         level = max([t._level for t in (out, *inputs) if t is not None])
         call = Call(self.op, self.attrs, inputs, level)
+        if not any(call.batched) and not any(isinstance(t, Draws) for t in inputs):
+            copy_(out.physical, dispatch.bind(self.op, inputs, self.attrs))
+            return
         # What is cast is copied, with a cast, in any case.
         found = call.inputs[0] if self.op is cast and call.batched[0] else self.rule(call)
         if isinstance(found, Shared) and out._level < level:

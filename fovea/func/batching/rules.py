@@ -97,6 +97,7 @@ declare(
     index.sort,
     scatter.scatter_reduce,
 )
+declare(pointwise, complex_numbers.join)
 declare(leading, shape.tril, shape.triu,
         *ops_of(matrices))  # fmt: skip
 
