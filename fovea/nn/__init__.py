@@ -38,6 +38,7 @@ from fovea.nn.dropout import (
     Dropout3d,
     FeatureAlphaDropout,
 )
+from fovea.nn.folding import Fold, Unfold
 from fovea.nn.lazy import (
     LazyConv1d,
     LazyConv2d,
@@ -144,7 +145,7 @@ from fovea.nn.smooth import (
     Tanh,
     Tanhshrink,
 )
-from fovea.nn.sparse import Embedding
+from fovea.nn.sparse import Embedding, EmbeddingBag
 from fovea.nn.transformer import (
     Transformer,
     TransformerDecoder,

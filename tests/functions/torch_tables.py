@@ -112,6 +112,7 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     "einsum": lambda operands, equation: fovea.einsum(equation, *operands),
     "where": lambda a, condition, b: fovea.where(condition, a, b),
     "nn.functional.embedding": lambda weight, rows, **kw: F.embedding(rows, weight, **kw),
+    "nn.functional.embedding_bag": lambda weight, rows, **kw: F.embedding_bag(rows, weight, **kw),
     "linalg.lstsq/grad_oriented": lambda a, b, driver: fovea.linalg.lstsq(a, b, driver=driver)[:2],
     "linalg.pinv/singular": lambda a, b: fovea.linalg.pinv(a @ b.mT),
     "normal/in_place": lambda x, *args, **kw: x.clone().normal_(*args, **kw),

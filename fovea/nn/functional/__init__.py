@@ -64,8 +64,9 @@ from fovea.nn.functional.dropout import (
     dropout3d,
     feature_alpha_dropout,
 )
+from fovea.nn.functional.embedding import embedding, embedding_bag
 from fovea.nn.functional.folding import fold, unfold
-from fovea.nn.functional.linear import bilinear, embedding, linear, one_hot
+from fovea.nn.functional.linear import bilinear, linear, one_hot
 from fovea.nn.functional.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,

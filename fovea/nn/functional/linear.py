@@ -1,14 +1,11 @@
-"""Matrix layers and look-ups."""
+"""Matrix layers, and labels as rows."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from fovea import dtypes
-from fovea.autograd import no_grad
-from fovea.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError, describe
+from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
 from fovea.functions.creation import zeros
 from fovea.ops.linalg import linear as linear_op
 from fovea.watching import look
@@ -16,7 +13,7 @@ from fovea.watching import look
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["bilinear", "embedding", "linear", "one_hot"]
+__all__ = ["bilinear", "linear", "one_hot"]
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -61,69 +58,6 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     y = one.unsqueeze(1).matmul(weight).matmul(two.unsqueeze(1))
     y = y.reshape((*lead, weight.shape[0]))
     return y if bias is None else y + bias
-
-
-def embedding(
-    input: Tensor,
-    weight: Tensor,
-    padding_idx: int | None = None,
-    max_norm: float | None = None,
-    norm_type: float = 2.0,
-    scale_grad_by_freq: bool = False,
-    sparse: bool = False,
-) -> Tensor:
-    """Rows of ``weight``, picked by ``input``.
-
-    Args:
-        input: int64 or int32 row numbers, of any shape.
-        weight: (rows, features).
-        padding_idx: a row that gets no gradient.
-        max_norm: rows with a larger ``norm_type``-norm are scaled down, in place, when picked.
-
-    Raises:
-        OutOfRangeError: a row that is not there. ArgumentError: sparse or scaled gradients.
-
-    >>> import fovea
-    >>> embedding(fovea.tensor([1, 0]), fovea.tensor([[1.0, 2.0], [3.0, 4.0]]))
-    tensor([[3., 4.],
-            [1., 2.]])
-    """
-    if sparse or scale_grad_by_freq:
-        raise ArgumentError("embedding: sparse and scale_grad_by_freq must be False.")
-    if weight.ndim != 2:
-        raise ShapeError(f"embedding: weight must be (rows, features), got {describe(weight)}.")
-    if input.dtype not in (dtypes.int64, dtypes.int32):
-        raise DTypeError(
-            f"embedding: input must be int64 or int32, got {describe(input)}.", fix="input.long()"
-        )
-    rows = weight.shape[0]
-    look(input, lambda values: _check_rows(values, rows))
-    if max_norm is not None:
-        _renormalize(weight, input, max_norm, norm_type)
-    picked = weight[input]
-    if padding_idx is None:
-        return picked
-    if not -weight.shape[0] <= padding_idx < weight.shape[0]:
-        raise OutOfRangeError(
-            f"embedding: padding_idx {padding_idx} is out of range for {weight.shape[0]} rows."
-        )
-    learned = (input != padding_idx % weight.shape[0]).unsqueeze(-1)
-    return picked.where(learned, picked.detach())
-
-
-def _check_rows(values: np.ndarray[Any, Any], rows: int) -> None:
-    if values.size and (int(values.min()) < 0 or int(values.max()) >= rows):
-        wrong = values[(values < 0) | (values >= rows)].flat[0]
-        raise OutOfRangeError(f"embedding: row {int(wrong)} is out of range for {rows} rows.")
-
-
-def _renormalize(weight: Tensor, input: Tensor, max_norm: float, norm_type: float) -> None:
-    """Scale the picked rows that are too long down to ``max_norm``."""
-    with no_grad():
-        rows = input.reshape(input.numel()).unique()
-        picked = weight[rows]
-        norms = picked.norm(norm_type, 1, keepdim=True)
-        weight[rows] = picked * (max_norm / (norms + 1e-7)).clamp(max=1.0)
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
