@@ -28,9 +28,35 @@ from fovea.keras.layers.augmentation import (
     Resizing,
     Solarization,
 )
-from fovea.keras.layers.convolutional import Conv1D, Conv2D, DepthwiseConv2D, SeparableConv2D
+from fovea.keras.layers.convolutional import Conv1D, Conv2D, Conv3D
 from fovea.keras.layers.core import Dense, Embedding, Identity, Input, InputLayer, Lambda, Masking
+from fovea.keras.layers.depthwise import (
+    DepthwiseConv1D,
+    DepthwiseConv2D,
+    SeparableConv1D,
+    SeparableConv2D,
+)
 from fovea.keras.layers.einsum_dense import EinsumDense
+from fovea.keras.layers.global_pooling import (
+    AdaptiveAveragePooling1D,
+    AdaptiveAveragePooling2D,
+    AdaptiveAveragePooling3D,
+    AdaptiveMaxPooling1D,
+    AdaptiveMaxPooling2D,
+    AdaptiveMaxPooling3D,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalAveragePooling3D,
+    GlobalAvgPool1D,
+    GlobalAvgPool2D,
+    GlobalAvgPool3D,
+    GlobalMaxPool1D,
+    GlobalMaxPool2D,
+    GlobalMaxPool3D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    GlobalMaxPooling3D,
+)
 from fovea.keras.layers.gru import GRU, GRUCell
 from fovea.keras.layers.layer import Layer
 from fovea.keras.layers.lstm import LSTM, LSTMCell
@@ -59,37 +85,45 @@ from fovea.keras.layers.normalization import (
     LayerNormalization,
 )
 from fovea.keras.layers.pooling import (
+    AveragePooling1D,
     AveragePooling2D,
+    AveragePooling3D,
+    AvgPool1D,
     AvgPool2D,
-    GlobalAveragePooling2D,
-    GlobalAvgPool2D,
-    GlobalMaxPool2D,
-    GlobalMaxPooling2D,
+    AvgPool3D,
     MaxPool1D,
     MaxPool2D,
+    MaxPool3D,
     MaxPooling1D,
     MaxPooling2D,
+    MaxPooling3D,
 )
 from fovea.keras.layers.preprocessing import Normalization, Rescaling
 from fovea.keras.layers.recurrent import RNN
 from fovea.keras.layers.recurrent_cells import StackedRNNCells
 from fovea.keras.layers.regularization import Dropout, GaussianNoise, SpatialDropout2D
-from fovea.keras.layers.reshaping import (
+from fovea.keras.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
+from fovea.keras.layers.resizing import (
+    Cropping1D,
     Cropping2D,
-    Flatten,
-    Permute,
-    RepeatVector,
-    Reshape,
+    Cropping3D,
+    UpSampling1D,
     UpSampling2D,
+    UpSampling3D,
+    ZeroPadding1D,
     ZeroPadding2D,
+    ZeroPadding3D,
 )
 from fovea.keras.layers.simple_rnn import SimpleRNN, SimpleRNNCell
 from fovea.keras.layers.spec import InputSpec
-from fovea.keras.layers.transposed import Conv2DTranspose
+from fovea.keras.layers.transposed import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from fovea.keras.layers.wrapper import ModuleWrapper, TorchModuleWrapper
 from fovea.keras.layers.wrappers import Bidirectional, TimeDistributed, Wrapper
 
-Convolution1D, Convolution2D, Convolution2DTranspose = Conv1D, Conv2D, Conv2DTranspose
+Convolution1D, Convolution2D, Convolution3D = Conv1D, Conv2D, Conv3D
+Convolution1DTranspose, Convolution2DTranspose = Conv1DTranspose, Conv2DTranspose
+Convolution3DTranspose = Conv3DTranspose
+SeparableConvolution1D, SeparableConvolution2D = SeparableConv1D, SeparableConv2D
 
 __all__ = [
     "ELU",
@@ -97,26 +131,45 @@ __all__ = [
     "LSTM",
     "RNN",
     "Activation",
+    "AdaptiveAveragePooling1D",
+    "AdaptiveAveragePooling2D",
+    "AdaptiveAveragePooling3D",
+    "AdaptiveMaxPooling1D",
+    "AdaptiveMaxPooling2D",
+    "AdaptiveMaxPooling3D",
     "Add",
     "AdditiveAttention",
     "Attention",
     "AutoContrast",
     "Average",
+    "AveragePooling1D",
     "AveragePooling2D",
+    "AveragePooling3D",
+    "AvgPool1D",
     "AvgPool2D",
+    "AvgPool3D",
     "BatchNormalization",
     "Bidirectional",
     "CenterCrop",
     "Concatenate",
     "Conv1D",
+    "Conv1DTranspose",
     "Conv2D",
     "Conv2DTranspose",
+    "Conv3D",
+    "Conv3DTranspose",
     "Convolution1D",
+    "Convolution1DTranspose",
     "Convolution2D",
     "Convolution2DTranspose",
+    "Convolution3D",
+    "Convolution3DTranspose",
+    "Cropping1D",
     "Cropping2D",
+    "Cropping3D",
     "CutMix",
     "Dense",
+    "DepthwiseConv1D",
     "DepthwiseConv2D",
     "Dot",
     "Dropout",
@@ -125,10 +178,18 @@ __all__ = [
     "Flatten",
     "GRUCell",
     "GaussianNoise",
+    "GlobalAveragePooling1D",
     "GlobalAveragePooling2D",
+    "GlobalAveragePooling3D",
+    "GlobalAvgPool1D",
     "GlobalAvgPool2D",
+    "GlobalAvgPool3D",
+    "GlobalMaxPool1D",
     "GlobalMaxPool2D",
+    "GlobalMaxPool3D",
+    "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
+    "GlobalMaxPooling3D",
     "GroupNormalization",
     "GroupQueryAttention",
     "Identity",
@@ -143,8 +204,10 @@ __all__ = [
     "Masking",
     "MaxPool1D",
     "MaxPool2D",
+    "MaxPool3D",
     "MaxPooling1D",
     "MaxPooling2D",
+    "MaxPooling3D",
     "Maximum",
     "Minimum",
     "MixUp",
@@ -177,7 +240,10 @@ __all__ = [
     "Rescaling",
     "Reshape",
     "Resizing",
+    "SeparableConv1D",
     "SeparableConv2D",
+    "SeparableConvolution1D",
+    "SeparableConvolution2D",
     "SimpleRNN",
     "SimpleRNNCell",
     "Softmax",
@@ -187,9 +253,13 @@ __all__ = [
     "Subtract",
     "TimeDistributed",
     "TorchModuleWrapper",
+    "UpSampling1D",
     "UpSampling2D",
+    "UpSampling3D",
     "Wrapper",
+    "ZeroPadding1D",
     "ZeroPadding2D",
+    "ZeroPadding3D",
     "add",
     "average",
     "concatenate",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import types
 from functools import lru_cache, partial
 from typing import Any
 
@@ -11,7 +12,14 @@ from fovea.keras import activations
 from fovea.keras.naming import nearest
 from fovea.keras.objects import serialize_keras_object
 
-__all__ = ["arguments_of", "constructor_config", "pair", "single", "unknown_arguments"]
+__all__ = [
+    "arguments_of",
+    "constructor_config",
+    "pair",
+    "single",
+    "unknown_arguments",
+    "with_defaults",
+]
 
 _BASE = ("name", "trainable", "dtype", "autocast", "activity_regularizer")
 
@@ -66,6 +74,28 @@ def constructor_config(layer: Any) -> dict[str, Any]:
 
 def _is_builtin(layer: Any) -> bool:
     return type(layer).__module__.startswith("fovea.keras.")
+
+
+def with_defaults(init: Any, **defaults: Any) -> Any:
+    """A constructor like ``init`` whose arguments have other defaults.
+
+    >>> class Square:
+    ...     def __init__(self, size=(1, 1)):
+    ...         self.size = size
+    >>> class Line(Square):
+    ...     __init__ = with_defaults(Square.__init__, size=1)
+    >>> Line().size
+    1
+    """
+    made = types.FunctionType(
+        init.__code__, init.__globals__, init.__name__, init.__defaults__, init.__closure__
+    )
+    given = [p for p in inspect.signature(init).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    values = [defaults.get(p.name, p.default) for p in given]
+    first = next(i for i, p in enumerate(given) if values[i] is not p.empty)
+    made.__defaults__ = tuple(values[first:])
+    made.__annotations__, made.__qualname__ = init.__annotations__, init.__qualname__
+    return made
 
 
 def _given(layer: Any) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from fovea.errors import ArgumentError
 from fovea.keras import activations, config, constraints, initializers, regularizers
 from fovea.keras.keras_tensor import need_size
-from fovea.keras.layers.arguments import choice, several, single
+from fovea.keras.layers.arguments import choice, several, single, with_defaults
 from fovea.keras.layers.images import (
-    channels_of,
     from_channels_first,
+    padded,
     same_padding,
     spatial_sizes,
     to_channels_first,
@@ -20,15 +20,17 @@ from fovea.keras.layers.images import (
 from fovea.keras.layers.layer import Layer
 from fovea.keras.layers.spec import InputSpec
 from fovea.keras.variables import store_as
+from fovea.nn.functional import conv3d
 from fovea.ops.conv import ConvAttrs, conv2d
 from fovea.ops.shape import PermuteAttrs, permute
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["Conv1D", "Conv2D", "DepthwiseConv2D", "SeparableConv2D"]
+__all__ = ["BaseConv", "Conv1D", "Conv2D", "Conv3D"]
 
-_TO_OIHW = PermuteAttrs.of((3, 2, 0, 1))
+# (..., in, out), by how many dimensions the images have, as (out, in, ...)
+KERNELS_FIRST = {n: PermuteAttrs.of((n + 1, n, *range(n))) for n in (1, 2, 3)}
 _NO_PADDING = (0, 0, 0, 0)
 
 
@@ -84,6 +86,19 @@ class BaseConv(Layer):
                 constraint=self.bias_constraint,
             )
 
+    def _convolve(self, x: Tensor, kernel: Tensor, bias: Any, groups: int) -> Tensor:
+        """(N, C, ...) with kernels (out, C / groups, ...)."""
+        if self.rank == 2:
+            return conv2d.bind((x, kernel, bias), self._attributes(x, groups))
+        if self.rank == 1:  # an image of one row
+            x = x.unsqueeze(2)
+            attrs = self._attributes(x, groups)
+            return conv2d.bind((x, kernel.unsqueeze(2), bias), attrs).squeeze(2)
+        if self.padding == "same":
+            window = (self.kernel_size, self.strides, self.dilation_rate)
+            x = padded(x, same_padding(x.shape[2:], *window))
+        return conv3d(x, kernel, bias, self.strides, 0, self.dilation_rate, groups)
+
     def _attributes(self, x: Tensor, groups: int) -> ConvAttrs:
         """The op's attributes for images (N, C, H, W)."""
         if self.padding == "valid":
@@ -95,7 +110,7 @@ class BaseConv(Layer):
         size, kernel = (x.shape[2], x.shape[3]), self._two(self.kernel_size)
         stride, dilation = self._two(self.strides), self._two(self.dilation_rate)
         if self.padding == "causal":
-            padding = (0, 0, dilation[1] * (kernel[1] - 1), 0)
+            padding: Any = (0, 0, dilation[1] * (kernel[1] - 1), 0)
         else:
             padding = same_padding(size, kernel, stride, dilation)
         return ConvAttrs.of(stride, padding, dilation, groups)
@@ -214,9 +229,8 @@ class Conv2D(BaseConv):
     def call(self, inputs: Tensor) -> Tensor:
         weights = self.used_weights
         x = to_channels_first(inputs, self.data_format)
-        kernel = permute.bind((weights["kernel"],), _TO_OIHW)
-        attrs = self._attributes(x, self.groups)
-        return self._finish(conv2d.bind((x, kernel, weights.get("bias")), attrs))
+        kernel = permute.bind((weights["kernel"],), KERNELS_FIRST[self.rank])
+        return self._finish(self._convolve(x, kernel, weights.get("bias"), self.groups))
 
     def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
         return self._output_shape(input_shape, self.filters)
@@ -231,225 +245,32 @@ class Conv1D(Conv2D):
         padding: ``"valid"``, ``"same"``, or ``"causal"`` (an output sees no later input).
         data_format: ``"channels_last"`` (N, L, C) or ``"channels_first"``.
         groups, activation, use_bias: as of ``Conv2D``, like all arguments that follow.
+
+    >>> import fovea
+    >>> Conv1D(4, 3)(fovea.ones(2, 8, 3)).shape
+    fovea.Size([2, 6, 4])
     """
 
     rank = 1
     paddings = ("valid", "same", "causal")
-
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: Any,
-        strides: Any = 1,
-        padding: str = "valid",
-        data_format: str | None = None,
-        dilation_rate: Any = 1,
-        groups: int = 1,
-        activation: Any = None,
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            filters,
-            kernel_size,
-            strides,
-            padding,
-            data_format,
-            dilation_rate,
-            groups,
-            activation,
-            use_bias,
-            kernel_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            bias_regularizer,
-            activity_regularizer,
-            kernel_constraint,
-            bias_constraint,
-            **kwargs,
-        )
-
-    def call(self, inputs: Tensor) -> Tensor:
-        weights = self.used_weights
-        x = to_channels_first(inputs, self.data_format).unsqueeze(2)
-        kernel = self.kernel.permute(2, 1, 0).unsqueeze(2)
-        attrs = self._attributes(x, self.groups)
-        return self._finish(conv2d.bind((x, kernel, weights.get("bias")), attrs).squeeze(2))
+    __init__ = with_defaults(Conv2D.__init__, strides=1, dilation_rate=1)
 
 
-class DepthwiseConv2D(BaseConv):
-    """Convolve each channel on its own, with ``depth_multiplier`` kernels.
-
-    Args:
-        kernel_size, strides, dilation_rate: one number or (rows, columns).
-        padding: ``"valid"`` or ``"same"``.
-        depth_multiplier: channels that come out for each that goes in.
-        depthwise_initializer, depthwise_regularizer, depthwise_constraint: of the kernel.
-        data_format, activation, use_bias, bias_...: as of ``Conv2D``.
-
-    Weights: kernel (rows, columns, C, depth_multiplier), bias (C * depth_multiplier,).
-    """
-
-    def __init__(
-        self,
-        kernel_size: Any,
-        strides: Any = (1, 1),
-        padding: str = "valid",
-        depth_multiplier: int = 1,
-        data_format: str | None = None,
-        dilation_rate: Any = (1, 1),
-        activation: Any = None,
-        use_bias: bool = True,
-        depthwise_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        depthwise_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        depthwise_constraint: Any = None,
-        bias_constraint: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        self.depth_multiplier = single("DepthwiseConv2D", "depth_multiplier", depth_multiplier)
-        self._configure(
-            kernel_size,
-            strides,
-            padding,
-            data_format,
-            dilation_rate,
-            activation,
-            use_bias,
-            bias_initializer,
-            bias_regularizer,
-            bias_constraint,
-        )
-        self.depthwise_initializer = initializers.get(depthwise_initializer)
-        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
-        self.depthwise_constraint = constraints.get(depthwise_constraint)
-
-    def build(self, input_shape: Any) -> None:
-        channels = self._channels(input_shape)
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=(*self.kernel_size, channels, self.depth_multiplier),
-            initializer=self.depthwise_initializer,
-            regularizer=self.depthwise_regularizer,
-            constraint=self.depthwise_constraint,
-        )
-        store_as(self.kernel, (2, 3, 0, 1))
-        self._add_bias(channels * self.depth_multiplier)
-        self.built = True
-
-    def call(self, inputs: Tensor) -> Tensor:
-        x = to_channels_first(inputs, self.data_format)
-        kernel = depthwise_kernel(self.kernel)
-        attrs = self._attributes(x, x.shape[1])
-        return self._finish(conv2d.bind((x, kernel, self.used_weights.get("bias")), attrs))
-
-    def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
-        channels = channels_of(input_shape, self.data_format)
-        return self._output_shape(input_shape, (channels or 0) * self.depth_multiplier)
-
-
-def depthwise_kernel(kernel: Tensor) -> Tensor:
-    """(rows, columns, C, M) as the op wants it: (C * M, 1, rows, columns)."""
-    rows, columns, channels, multiplier = kernel.shape
-    return kernel.permute(2, 3, 0, 1).reshape((channels * multiplier, 1, rows, columns))
-
-
-class SeparableConv2D(BaseConv):
-    """A depthwise convolution, then a 1 x 1 convolution that mixes the channels.
+class Conv3D(Conv2D):
+    """Cross-correlate volumes (N, D, H, W, C) with kernels (depth, rows, columns, C / groups,
+    filters).
 
     Args:
         filters: channels that come out.
-        kernel_size, strides, dilation_rate, padding, depth_multiplier: of the depthwise part.
-        depthwise_..., pointwise_..., bias_...: of the three weights.
-        data_format, activation, use_bias: as of ``Conv2D``.
+        kernel_size, strides, dilation_rate: one number or (depth, rows, columns).
+        padding: ``"valid"`` or ``"same"``.
+        data_format: ``"channels_last"`` or ``"channels_first"`` (N, C, D, H, W).
+        groups, activation, use_bias: as of ``Conv2D``, like all arguments that follow.
 
-    Weights: depthwise_kernel (rows, columns, C, M), pointwise_kernel (1, 1, C * M, filters),
-    bias (filters,).
+    >>> import fovea
+    >>> Conv3D(4, 3, padding="same")(fovea.ones(2, 8, 8, 8, 3)).shape
+    fovea.Size([2, 8, 8, 8, 4])
     """
 
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: Any,
-        strides: Any = (1, 1),
-        padding: str = "valid",
-        data_format: str | None = None,
-        dilation_rate: Any = (1, 1),
-        depth_multiplier: int = 1,
-        activation: Any = None,
-        use_bias: bool = True,
-        depthwise_initializer: Any = "glorot_uniform",
-        pointwise_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        depthwise_regularizer: Any = None,
-        pointwise_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        depthwise_constraint: Any = None,
-        pointwise_constraint: Any = None,
-        bias_constraint: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        self.filters = single("SeparableConv2D", "filters", filters)
-        self.depth_multiplier = single("SeparableConv2D", "depth_multiplier", depth_multiplier)
-        self._configure(
-            kernel_size,
-            strides,
-            padding,
-            data_format,
-            dilation_rate,
-            activation,
-            use_bias,
-            bias_initializer,
-            bias_regularizer,
-            bias_constraint,
-        )
-        self.depthwise_initializer = initializers.get(depthwise_initializer)
-        self.pointwise_initializer = initializers.get(pointwise_initializer)
-        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
-        self.pointwise_regularizer = regularizers.get(pointwise_regularizer)
-        self.depthwise_constraint = constraints.get(depthwise_constraint)
-        self.pointwise_constraint = constraints.get(pointwise_constraint)
-
-    def build(self, input_shape: Any) -> None:
-        channels = self._channels(input_shape)
-        self.depthwise_kernel = self.add_weight(
-            name="depthwise_kernel",
-            shape=(*self.kernel_size, channels, self.depth_multiplier),
-            initializer=self.depthwise_initializer,
-            regularizer=self.depthwise_regularizer,
-            constraint=self.depthwise_constraint,
-        )
-        store_as(self.depthwise_kernel, (2, 3, 0, 1))
-        self.pointwise_kernel = self.add_weight(
-            name="pointwise_kernel",
-            shape=(1, 1, channels * self.depth_multiplier, self.filters),
-            initializer=self.pointwise_initializer,
-            regularizer=self.pointwise_regularizer,
-            constraint=self.pointwise_constraint,
-        )
-        store_as(self.pointwise_kernel, (3, 2, 0, 1))
-        self._add_bias(self.filters)
-        self.built = True
-
-    def call(self, inputs: Tensor) -> Tensor:
-        x = to_channels_first(inputs, self.data_format)
-        kernel = depthwise_kernel(self.depthwise_kernel)
-        x = conv2d.bind((x, kernel, None), self._attributes(x, x.shape[1]))
-        mixing = permute.bind((self.pointwise_kernel,), _TO_OIHW)
-        attrs = ConvAttrs.of((1, 1), _NO_PADDING, (1, 1), 1)
-        return self._finish(conv2d.bind((x, mixing, self.used_weights.get("bias")), attrs))
-
-    def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
-        return self._output_shape(input_shape, self.filters)
+    rank = 3
+    __init__ = with_defaults(Conv2D.__init__, strides=(1, 1, 1), dilation_rate=(1, 1, 1))

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from fovea.errors import ShapeError
 from fovea.keras.keras_tensor import Shape
+from fovea.nn.functional import pad
 from fovea.ops.shape import PermuteAttrs, permute
-from fovea.ops.windows import Padding
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["from_channels_first", "same_padding", "spatial_sizes", "to_channels_first"]
+__all__ = ["from_channels_first", "padded", "same_padding", "spatial_sizes", "to_channels_first"]
 
 _TO_FIRST = {
     3: PermuteAttrs.of((0, 2, 1)),
@@ -52,8 +52,9 @@ def same_padding(
     kernel: tuple[int, ...],
     stride: tuple[int, ...],
     dilation: tuple[int, ...],
-) -> Padding:
-    """Padding that gives ceil(size / stride) outputs; an odd pixel goes to the bottom and right.
+) -> tuple[int, ...]:
+    """Padding before and after each dimension that gives ceil(size / stride) outputs; an odd pixel
+    goes to the end.
 
     >>> same_padding((28, 28), (3, 3), (2, 2), (1, 1))
     (0, 1, 0, 1)
@@ -62,8 +63,15 @@ def same_padding(
     for n, k, s, d in zip(size, kernel, stride, dilation, strict=True):
         total = max((-(-n // s) - 1) * s + d * (k - 1) + 1 - n, 0)
         sides += [total // 2, total - total // 2]
-    top, bottom, left, right = sides
-    return top, bottom, left, right
+    return tuple(sides)
+
+
+def padded(x: Tensor, sides: Sequence[int], value: float = 0.0) -> Tensor:
+    """(N, C, ...) with (before, after) each dimension; less of it where sides are negative."""
+    if not any(sides):
+        return x
+    pairs = [sides[i : i + 2] for i in range(0, len(sides), 2)]
+    return pad(x, tuple(n for side in reversed(pairs) for n in side), "constant", value)
 
 
 def spatial_sizes(shape: Shape, data_format: str) -> tuple[int | None, ...]:

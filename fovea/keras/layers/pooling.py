@@ -1,11 +1,11 @@
-"""Pooling."""
+"""Pooling by windows."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from fovea.keras import config
-from fovea.keras.layers.arguments import choice, several
+from fovea.keras.layers.arguments import choice, several, with_defaults
 from fovea.keras.layers.images import (
     channels_of,
     from_channels_first,
@@ -17,25 +17,26 @@ from fovea.keras.layers.images import (
 )
 from fovea.keras.layers.layer import Layer
 from fovea.keras.layers.spec import InputSpec
+from fovea.nn.functional.volume_pooling import in_two_steps
 from fovea.ops.pool import AvgPoolAttrs, PoolAttrs, avg_pool2d, max_pool2d
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
 __all__ = [
+    "AveragePooling1D",
     "AveragePooling2D",
+    "AveragePooling3D",
+    "AvgPool1D",
     "AvgPool2D",
-    "GlobalAveragePooling2D",
-    "GlobalAvgPool2D",
-    "GlobalMaxPool2D",
-    "GlobalMaxPooling2D",
+    "AvgPool3D",
     "MaxPool1D",
     "MaxPool2D",
+    "MaxPool3D",
     "MaxPooling1D",
     "MaxPooling2D",
+    "MaxPooling3D",
 ]
-
-_NO_PADDING = (0, 0, 0, 0)
 
 
 class _Pooling(Layer):
@@ -64,25 +65,44 @@ class _Pooling(Layer):
         self._valid: Any = None
         self.built = True
 
-    def _attributes(self, padding: tuple[int, int, int, int]) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
+        x = to_channels_first(inputs, self.data_format)
+        return from_channels_first(self._pool(x), self.data_format)
+
+    def _pool(self, x: Tensor) -> Tensor:
+        """(N, C, ...); a sequence is an image of one row, a volume is pooled in two steps."""
+        if self.rank == 1:
+            return self._op(x.unsqueeze(2), self._image(self._sides(x))).squeeze(2)
+        if self.rank == 2:
+            return self._op(x, self._image(self._sides(x)))
+        front, back, *sides = self._sides(x)
+        window, step = self.pool_size, self.strides
+        within = self._attributes(window[1:], step[1:], tuple(sides))
+        along = self._attributes((window[0], 1), (step[0], 1), (front, back, 0, 0))
+        return in_two_steps(
+            self.name, x, lambda t: self._op(t, within), lambda t: self._op(t, along), False
+        )
+
+    def _sides(self, x: Tensor) -> tuple[int, ...]:
+        if self.padding == "valid":
+            return (0, 0) * self.rank
+        return same_padding(tuple(x.shape[2:]), self.pool_size, self.strides, (1,) * self.rank)
+
+    def _image(self, sides: tuple[int, ...]) -> Any:
+        """The op's attributes for images (N, C, H, W)."""
+        if not any(sides) and self._valid is not None:
+            return self._valid
+        window, step = (1, *self.pool_size)[-2:], (1, *self.strides)[-2:]
+        made = self._attributes(window, step, (0, 0, *sides)[-4:])
+        if not any(sides):
+            self._valid = made
+        return made
+
+    def _attributes(self, window: Any, step: Any, sides: Any) -> Any:
         raise NotImplementedError
 
-    def _windows(self, x: Tensor) -> Any:
-        """The op's attributes for images (N, C, H, W)."""
-        if self.padding == "valid":
-            if self._valid is None:
-                self._valid = self._attributes(_NO_PADDING)
-            return self._valid
-        size = (x.shape[2], x.shape[3])
-        return self._attributes(same_padding(size, self._window, self._step, (1, 1)))
-
-    @property
-    def _window(self) -> tuple[int, int]:
-        return (1, *self.pool_size)[-2:]  # type: ignore[return-value]
-
-    @property
-    def _step(self) -> tuple[int, int]:
-        return (1, *self.strides)[-2:]  # type: ignore[return-value]
+    def _op(self, x: Tensor, attributes: Any) -> Tensor:
+        raise NotImplementedError
 
     def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
         sizes = window_sizes(
@@ -112,23 +132,13 @@ class MaxPooling2D(_Pooling):
             [13., 15.]])
     """
 
-    def __init__(
-        self,
-        pool_size: Any = (2, 2),
-        strides: Any = None,
-        padding: str = "valid",
-        data_format: str | None = None,
-        name: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(pool_size, strides, padding, data_format, name, **kwargs)
+    __init__ = with_defaults(_Pooling.__init__, pool_size=(2, 2))
 
-    def _attributes(self, padding: tuple[int, int, int, int]) -> Any:
-        return PoolAttrs.of(self._window, self._step, padding, (1, 1), False)
+    def _attributes(self, window: Any, step: Any, sides: Any) -> Any:
+        return PoolAttrs.of(window, step, sides, (1, 1), False)
 
-    def call(self, inputs: Tensor) -> Tensor:
-        x = to_channels_first(inputs, self.data_format)
-        return from_channels_first(max_pool2d.bind((x,), self._windows(x)), self.data_format)
+    def _op(self, x: Tensor, attributes: Any) -> Tensor:
+        return max_pool2d.bind((x,), attributes)
 
 
 class MaxPooling1D(MaxPooling2D):
@@ -137,22 +147,20 @@ class MaxPooling1D(MaxPooling2D):
     """
 
     rank = 1
+    __init__ = with_defaults(_Pooling.__init__, pool_size=2)
 
-    def __init__(
-        self,
-        pool_size: Any = 2,
-        strides: Any = None,
-        padding: str = "valid",
-        data_format: str | None = None,
-        name: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(pool_size, strides, padding, data_format, name, **kwargs)
 
-    def call(self, inputs: Tensor) -> Tensor:
-        x = to_channels_first(inputs, self.data_format).unsqueeze(2)
-        y = max_pool2d.bind((x,), self._windows(x)).squeeze(2)
-        return from_channels_first(y, self.data_format)
+class MaxPooling3D(MaxPooling2D):
+    """The largest element of each window of a volume (N, D, H, W, C); arguments as of
+    ``MaxPooling2D``, with three numbers.
+
+    >>> import fovea
+    >>> MaxPooling3D()(fovea.arange(8.0).reshape(1, 2, 2, 2, 1)).item()
+    7.0
+    """
+
+    rank = 3
+    __init__ = with_defaults(_Pooling.__init__, pool_size=(2, 2, 2))
 
 
 class AveragePooling2D(_Pooling):
@@ -163,52 +171,31 @@ class AveragePooling2D(_Pooling):
     1.5
     """
 
-    def _attributes(self, padding: tuple[int, int, int, int]) -> Any:
-        return AvgPoolAttrs.of(self._window, self._step, padding, False, False, None)
+    def _attributes(self, window: Any, step: Any, sides: Any) -> Any:
+        return AvgPoolAttrs.of(window, step, sides, False, False, None)
 
-    def call(self, inputs: Tensor) -> Tensor:
-        x = to_channels_first(inputs, self.data_format)
-        return from_channels_first(avg_pool2d.bind((x,), self._windows(x)), self.data_format)
+    def _op(self, x: Tensor, attributes: Any) -> Tensor:
+        return avg_pool2d.bind((x,), attributes)
 
 
-class _GlobalPooling(Layer):
-    """One number a channel.
+class AveragePooling1D(AveragePooling2D):
+    """The mean of each window of a sequence (N, L, C); arguments as of ``MaxPooling2D``.
 
-    Args:
-        data_format: ``"channels_last"`` (N, H, W, C) or ``"channels_first"``.
-        keepdims: leave dimensions of size 1.
+    >>> import fovea
+    >>> AveragePooling1D(2)(fovea.arange(4.0).reshape(1, 4, 1)).flatten()
+    tensor([0.5000, 2.5000])
     """
 
-    def __init__(
-        self, data_format: str | None = None, keepdims: bool = False, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        self.data_format = config.standardize_data_format(data_format)
-        self.keepdims = bool(keepdims)
-        self.input_spec = InputSpec(ndim=4)
-        self._dims = (2, 3) if self.data_format == "channels_first" else (1, 2)
-        self.built = True
-
-    def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
-        channels = channels_of(input_shape, self.data_format)
-        if self.keepdims:
-            return with_channels(input_shape, (1, 1), channels, self.data_format)
-        return (input_shape[0], channels)
+    rank = 1
 
 
-class GlobalAveragePooling2D(_GlobalPooling):
-    """The mean of each channel."""
+class AveragePooling3D(AveragePooling2D):
+    """The mean of each window of a volume (N, D, H, W, C); arguments as of ``MaxPooling2D``, with
+    three numbers.
+    """
 
-    def call(self, inputs: Tensor) -> Tensor:
-        return inputs.mean(self._dims, keepdim=self.keepdims)
-
-
-class GlobalMaxPooling2D(_GlobalPooling):
-    """The largest element of each channel."""
-
-    def call(self, inputs: Tensor) -> Tensor:
-        return inputs.amax(self._dims, keepdim=self.keepdims)
+    rank = 3
 
 
-MaxPool2D, MaxPool1D, AvgPool2D = MaxPooling2D, MaxPooling1D, AveragePooling2D
-GlobalAvgPool2D, GlobalMaxPool2D = GlobalAveragePooling2D, GlobalMaxPooling2D
+MaxPool1D, MaxPool2D, MaxPool3D = MaxPooling1D, MaxPooling2D, MaxPooling3D
+AvgPool1D, AvgPool2D, AvgPool3D = AveragePooling1D, AveragePooling2D, AveragePooling3D

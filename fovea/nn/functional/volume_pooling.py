@@ -34,7 +34,7 @@ Ints = int | tuple[int, ...] | list[int]
 Pool = Callable[["Tensor"], Any]
 
 
-def _in_two_steps(name: str, input: Tensor, within: Pool, along: Pool, indices: bool) -> Any:
+def in_two_steps(name: str, input: Tensor, within: Pool, along: Pool, indices: bool) -> Any:
     """``within`` slices (N * D, C, H, W), then ``along`` them (N, C, D, H' * W')."""
     if input.ndim not in (4, 5):
         raise ShapeError(
@@ -106,7 +106,7 @@ def max_pool3d(
         window = ((kernel[0], 1), (steps[0], 1), (pads[0], 0), (gaps[0], 1))
         return max_pool2d(x, *window, ceil_mode, return_indices)
 
-    return _in_two_steps(name, input, within, along, return_indices)
+    return in_two_steps(name, input, within, along, return_indices)
 
 
 def max_pool3d_with_indices(
@@ -150,7 +150,7 @@ def avg_pool3d(
     def along(x: Tensor) -> Tensor:
         return avg_pool2d(x, (kernel[0], 1), (steps[0], 1), (pads[0], 0), *rest)
 
-    y = _in_two_steps(name, input, within, along, False)
+    y = in_two_steps(name, input, within, along, False)
     return y if divisor_override is None else y / divisor_override
 
 
@@ -177,7 +177,7 @@ def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """
     name = "adaptive_avg_pool3d"
     depth, size = _bins(name, output_size, input)
-    return _in_two_steps(
+    return in_two_steps(
         name,
         input,
         lambda x: adaptive_avg_pool2d(x, size),
@@ -195,7 +195,7 @@ def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = 
     """
     name = "adaptive_max_pool3d"
     depth, size = _bins(name, output_size, input)
-    return _in_two_steps(
+    return in_two_steps(
         name,
         input,
         lambda x: adaptive_max_pool2d(x, size, return_indices),
