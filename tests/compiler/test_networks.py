@@ -23,8 +23,33 @@ NETWORKS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "vit": (
         lambda: models.VisionTransformer(32, 8, 2, 3, 48, 96, num_classes=5), (3, 3, 32, 32),
     ),
+    "mobilenet_v3_small": (
+        lambda: models.mobilenet_v3_small(num_classes=5, width_mult=0.5), (4, 3, 33, 33),
+    ),
+    "densenet": (lambda: models.DenseNet(8, (2, 2), 16, num_classes=5), (3, 3, 32, 32)),
+    "shufflenet_v2": (
+        lambda: models.ShuffleNetV2([2, 1, 1], [8, 16, 24, 32, 48], 5), (3, 3, 64, 64),
+    ),
+    "swin": (
+        lambda: models.SwinTransformer([4, 4], 12, [2, 2], [2, 3], [3, 3], num_classes=5),
+        (2, 3, 32, 32),
+    ),
+    "swin_v2": (lambda: swin_v2(), (2, 3, 32, 32)),
     "unet": (lambda: models.UNet(5, 3, base_channels=8), (2, 3, 32, 32)),
 }  # fmt: skip
+
+
+def swin_v2() -> models.SwinTransformer:
+    return models.SwinTransformer(
+        [4, 4],
+        12,
+        [2, 2],
+        [2, 3],
+        [3, 3],
+        num_classes=5,
+        block=models.SwinTransformerBlockV2,
+        downsample_layer=models.PatchMergingV2,
+    )
 
 
 def loss_of(out: Any, y: Any) -> Any:

@@ -76,6 +76,12 @@ PARAMETERS = {
     "shufflenet_v2_x2_0": 7_393_996,
     "squeezenet1_0": 1_248_424,
     "squeezenet1_1": 1_235_496,
+    "swin_b": 87_768_224,
+    "swin_s": 49_606_258,
+    "swin_t": 28_288_354,
+    "swin_v2_b": 87_930_848,
+    "swin_v2_s": 49_737_442,
+    "swin_v2_t": 28_351_570,
     "vgg11": 132_863_336,
     "vgg11_bn": 132_868_840,
     "vgg13": 133_047_848,
@@ -180,6 +186,21 @@ def vgg(m: Any) -> Any:
     return narrow(m, model, {0: (512 * 7 * 7, 32), 3: (32, 16), 6: (16, 5)})
 
 
+def swin(m: Any) -> Any:
+    """A small Swin Transformer, with windows that do not fill the image."""
+    net = m.swin_transformer.SwinTransformer
+    sizes = ([4, 4], 12, [2, 2, 2], [2, 3, 4], [3, 4])
+    return net(*sizes, stochastic_depth_prob=0.0, num_classes=7)
+
+
+def swin_v2(m: Any) -> Any:
+    """A small Swin Transformer V2, with windows that do not fill the image."""
+    s = m.swin_transformer
+    sizes = ([4, 4], 12, [2, 2, 2], [2, 3, 4], [3, 4])
+    kinds = {"block": s.SwinTransformerBlockV2, "downsample_layer": s.PatchMergingV2}
+    return s.SwinTransformer(*sizes, stochastic_depth_prob=0.0, num_classes=7, **kinds)
+
+
 def narrow(m: Any, model: Any, linear: dict[int, tuple[int, int]]) -> Any:
     """The model with linear layers of other sizes in its classifier."""
     for place, sizes in linear.items():
@@ -214,14 +235,16 @@ BUILD: dict[str, Any] = {
     "shufflenet_v2_x0_5": lambda m: m.shufflenetv2.shufflenet_v2_x0_5(),
     "squeezenet1_0": lambda m: m.squeezenet.squeezenet1_0(dropout=0.0),
     "squeezenet1_1": lambda m: m.squeezenet.squeezenet1_1(dropout=0.0),
+    "swin": swin,
+    "swin_v2": swin_v2,
     "vgg": vgg,
     "vit_ti_16": lambda m: m.vision_transformer.VisionTransformer(48, 16, 12, 3, 192, 768),
 }
 FILES = (
     "alexnet", "convnext", "densenet", "efficientnet", "googlenet", "inception", "mnasnet", "mobilenetv2", "mobilenetv3",
-    "regnet", "resnet", "shufflenetv2", "squeezenet", "vgg", "vision_transformer",
+    "regnet", "resnet", "shufflenetv2", "squeezenet", "swin_transformer", "vgg", "vision_transformer",
 )  # fmt: skip
-SIZES = {"alexnet": 64, "inception_v3": 107}  # others: 48
+SIZES = {"alexnet": 64, "inception_v3": 107, "swin": 54, "swin_v2": 54}  # others: 48
 # PyTorch rounds the slope of hard sigmoid to float32.
 TOLERANCES = {"mobilenet_v3_large": 1e-6, "mobilenet_v3_small": 1e-6}
 
@@ -360,7 +383,7 @@ FIRST = [
     "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "googlenet",
     "inception_v3", "mobilenet_v2",
     "mnasnet0_5", "mobilenet_v3_small", "regnet_y_400mf", "resnet50", "shufflenet_v2_x0_5",
-    "squeezenet1_0", "vit_ti_16",
+    "squeezenet1_0", "swin_t", "swin_v2_t", "vit_ti_16",
 ]  # fmt: skip
 
 
@@ -402,6 +425,10 @@ def test_errors() -> None:
         models.shufflenetv2.InvertedResidual(8, 9, 2)
     with pytest.raises(ArgumentError, match="w_0 a positive multiple of 8"):
         models.regnet.BlockParams.from_init_params(4, 12, 8.0, 2.0, 8)
+    with pytest.raises(ArgumentError, match="2 depths and 1 num_heads"):
+        models.SwinTransformer([4, 4], 8, [1, 1], [2], [2, 2])
+    with pytest.raises(ArgumentError, match="num_heads divide dim"):
+        models.ShiftedWindowAttention(8, [2, 2], [0, 0], 3)
     with pytest.raises(ArgumentError, match="version must be '1_0' or '1_1', got '2_0'"):
         models.SqueezeNet("2_0")
     with pytest.raises(ArgumentError, match="multiple of patch_size=16"):

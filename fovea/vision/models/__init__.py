@@ -103,6 +103,21 @@ from fovea.vision.models.shufflenetv2 import (
 )
 from fovea.vision.models.simple import SimpleCNN, simple_cnn
 from fovea.vision.models.squeezenet import SqueezeNet, squeezenet1_0, squeezenet1_1
+from fovea.vision.models.swin_transformer import (
+    PatchMerging,
+    PatchMergingV2,
+    ShiftedWindowAttention,
+    ShiftedWindowAttentionV2,
+    SwinTransformer,
+    SwinTransformerBlock,
+    SwinTransformerBlockV2,
+    swin_b,
+    swin_s,
+    swin_t,
+    swin_v2_b,
+    swin_v2_s,
+    swin_v2_t,
+)
 from fovea.vision.models.unet import UNet, unet
 from fovea.vision.models.vgg import (
     VGG,
@@ -159,11 +174,18 @@ __all__ = [
     "MNASNet",
     "MobileNetV2",
     "MobileNetV3",
+    "PatchMerging",
+    "PatchMergingV2",
     "RegNet",
     "ResNet",
+    "ShiftedWindowAttention",
+    "ShiftedWindowAttentionV2",
     "ShuffleNetV2",
     "SimpleCNN",
     "SqueezeNet",
+    "SwinTransformer",
+    "SwinTransformerBlock",
+    "SwinTransformerBlockV2",
     "UNet",
     "VisionTransformer",
     "alexnet",
@@ -236,6 +258,12 @@ __all__ = [
     "simple_cnn",
     "squeezenet1_0",
     "squeezenet1_1",
+    "swin_b",
+    "swin_s",
+    "swin_t",
+    "swin_v2_b",
+    "swin_v2_s",
+    "swin_v2_t",
     "unet",
     "vgg11",
     "vgg11_bn",
