@@ -301,10 +301,17 @@ def _on_tape(tensors: Sequence[Any]) -> set[int]:
 
 
 def _looks(tracer: Tracer, graph: Graph) -> list[Look]:
-    """Checks with what they need; one that cannot be repeated refuses the call, if essential."""
+    """Checks with what they need; one that cannot be repeated refuses the call, if essential.
+
+    What depends on nothing but constants is the same in every call and needs no second look.
+    """
     looks = []
+    varying = {*graph.inputs, *(s.value for s in graph.states)}
     for check in tracer.checks:
         nodes = ancestors(graph, [check.value])
+        reads = {check.value, *(v for node in nodes for v in node.operands())}
+        if reads.isdisjoint(varying):
+            continue
         cheap = all(n.op.view or n.op.name == "cast" for n in nodes)
         if cheap and len(nodes) <= _MOST_NODES_OF_A_CHECK:
             looks.append(Look(tuple(nodes), check))

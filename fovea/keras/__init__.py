@@ -14,6 +14,7 @@ the other.
 
 from fovea.keras import (
     activations,
+    backend,
     callbacks,
     config,
     constraints,
@@ -57,6 +58,7 @@ __all__ = [
     "Sequential",
     "Variable",
     "activations",
+    "backend",
     "callbacks",
     "config",
     "constraints",

@@ -7,9 +7,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-__all__ = ["auto_name", "nearest", "reset_names", "snake_case", "uniquify"]
+__all__ = ["auto_name", "get_uid", "nearest", "reset_names", "snake_case", "uniquify"]
 
 _used: Counter[str] = Counter()
+_uids: Counter[str] = Counter()
 
 
 def snake_case(name: str) -> str:
@@ -40,9 +41,21 @@ def auto_name(prefix: str) -> str:
     return uniquify(snake_case(prefix))
 
 
+def get_uid(prefix: str = "") -> int:
+    """How often this has been asked of a prefix, from 1.
+
+    >>> reset_names()
+    >>> get_uid("dense"), get_uid("dense"), get_uid("conv")
+    (1, 2, 1)
+    """
+    _uids[prefix] += 1
+    return _uids[prefix]
+
+
 def reset_names() -> None:
     """Start counting anew."""
     _used.clear()
+    _uids.clear()
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

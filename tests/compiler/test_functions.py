@@ -220,6 +220,29 @@ def test_labels_are_checked_in_each_call() -> None:
     same(f(x, fovea.tensor([0, 1, 2, 0])), F.cross_entropy(x, fovea.tensor([0, 1, 2, 0])))
 
 
+@pytest.mark.parametrize("offset", [0, 2])
+def test_places_that_are_constant_need_no_check(offset: int) -> None:
+    """As transformers embed positions."""
+    table = fovea.randn(8, 3, requires_grad=True)
+
+    def f(x: Any) -> Any:
+        positions = fovea.arange(x.shape[1]).unsqueeze(0)
+        return x + F.embedding(positions + offset if offset else positions, table)
+
+    compiled = fovea.compile(f, strict=True)
+    for rows in (2, 2, 5, 3):
+        x = fovea.randn(rows, 4, 3)
+        same(compiled(x), f(x))
+    compiled(fovea.zeros(2, 4, 3)).sum().backward()
+    assert table.grad.sum(1).tolist() == [
+        6.0 if offset <= i < offset + 4 else 0.0 for i in range(8)
+    ]
+    wrong = fovea.compile(lambda x: x + F.embedding(fovea.arange(4) + 5, table))
+    for _ in range(2):
+        with pytest.raises(Exception, match="8"):
+            wrong(fovea.zeros(4, 3))
+
+
 def test_gradients_flow_through_from_outside() -> None:
     weight = fovea.randn(3, 3, requires_grad=True)
     v = fovea.randn(3, 3, requires_grad=True)
