@@ -49,6 +49,7 @@ def jacrev(
         chosen = positions("jacrev", argnums, len(args))
         call = Run("jacrev", func, args, kwargs, chosen, has_aux)
         outputs, structure = tensors_of("jacrev", call.output, "outputs")
+        _check_real(call)
         for o in outputs:
             if not o.dtype.is_floating_point:
                 raise DTypeError("jacrev: func must return floats.", {"returned": describe(o)})
@@ -85,6 +86,7 @@ def jacfwd(
         chosen = positions("jacfwd", argnums, len(args))
         call = Run("jacfwd", func, args, kwargs, chosen, has_aux)
         outputs, structure = tensors_of("jacfwd", call.output, "outputs")
+        _check_real(call)
         keep = call.tied(outputs, call.aux)
         if sum(t.numel() for t in call.roots) < sum(o.numel() for o in outputs):
             found: Any = _columns(Linear(call))
@@ -94,6 +96,15 @@ def jacfwd(
         return (result, call.released(call.aux, keep)) if has_aux else result
 
     return run
+
+
+def _check_real(call: Run) -> None:
+    """Complex numbers have more derivatives than these."""
+    for t in call.roots:
+        if t.dtype.is_complex:
+            raise DTypeError(
+                f"{call.name}: arguments must be real.", {"argument": describe(t)}, "use vjp or jvp"
+            )
 
 
 def hessian(func: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:

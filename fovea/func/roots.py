@@ -40,9 +40,10 @@ def off_tape(t: Any) -> Any:
 
 def _root(name: str, t: Any, tied: bool) -> Any:
     """A tensor to differentiate by, which lies in ``t``'s memory."""
-    if not t.dtype.is_floating_point:
+    if not t.dtype.is_inexact:
         raise DTypeError(
-            f"{name}: only floating-point tensors can be differentiated by, got {describe(t)}."
+            f"{name}: only floating-point or complex tensors can be differentiated by, got "
+            f"{describe(t)}."
         )
     if tied and t.requires_grad:
         return alias.bind((t,))

@@ -97,6 +97,21 @@ def test_programs(name: str) -> None:
     both(PROGRAMS[name], A, B)
 
 
+COMPLEX = {
+    "grad": lambda ns, z: ns.func.grad(lambda z: (z * z.conj()).real.sum() + z.imag.sum())(z),
+    "vjp": lambda ns, z: ns.func.vjp(lambda z: z * z + z.conj(), z)[1](z),
+    "jvp": lambda ns, z: ns.func.jvp(lambda z: (z * z + z.conj(), z.abs()), (z,), (z * 2j,)),
+    "grad_grad": lambda ns, z: ns.func.grad(
+        lambda z: ns.func.grad(lambda z: (z**3).real.sum())(z).imag.sum())(z),
+    "vmap": lambda ns, z: ns.vmap(ns.func.grad(lambda z: (z * z.conj()).real.sum()))(z),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(COMPLEX))
+def test_complex_numbers(name: str) -> None:
+    both(COMPLEX[name], A + 1j * A[::-1])
+
+
 def test_trees() -> None:
     both(lambda ns, d, pair: ns.func.grad(tree_of, argnums=(0, 1))(d, pair), *NESTED)
 
@@ -177,6 +192,12 @@ def test_errors() -> None:
         (ArgumentError, "tangents", lambda: jvp(lambda a: a, (a,), (a, a))),
         (ShapeError, "tangent's shape", lambda: jvp(lambda a: a, (a,), (b,))),
         (GradientError, "independent", lambda: jvp(lambda a: a.detach(), (a,), (a,), strict=True)),
+        (
+            DTypeError,
+            "must be real",
+            lambda: fovea.func.jacfwd(lambda a: a)(a.to(fovea.complex128)),
+        ),
+        (DTypeError, "must return a float", lambda: grad(lambda a: (a * 1j).sum())(a)),
         (DTypeError, "must return floats", lambda: fovea.func.jacrev(lambda a: a > 0)(a)),
         (ArgumentError, "chunk_size", lambda: fovea.func.jacrev(energy, chunk_size=0)),
     ]
