@@ -29,6 +29,7 @@ from fovea.tensorbase import TensorBase
 
 __all__ = [
     "Function",
+    "Variable",
     "backward",
     "detect_anomaly",
     "enable_grad",
@@ -49,6 +50,24 @@ __all__ = [
 ]
 
 _LAZY = ("forward_ad", "functional", "graph")
+
+
+class _VariableMeta(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, TensorBase)
+
+
+class Variable(metaclass=_VariableMeta):
+    """What programs of old wrap tensors in: ``Variable(x)`` is the tensor, in the same memory.
+
+    >>> import fovea
+    >>> x = Variable(fovea.ones(2), requires_grad=True)
+    >>> isinstance(x, Variable), x.requires_grad
+    (True, True)
+    """
+
+    def __new__(cls, data: Any, requires_grad: bool = False, volatile: Any = None) -> Any:
+        return data.detach().requires_grad_(bool(requires_grad))
 
 
 def backward(

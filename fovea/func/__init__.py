@@ -10,6 +10,7 @@ from fovea.func.gradients import grad, grad_and_value, jvp, linearize, vjp
 from fovea.func.jacobians import hessian, jacfwd, jacrev
 from fovea.func.mapping import vmap
 from fovea.func.modules import functional_call, replace_all_batch_norm_modules_, stack_module_state
+from fovea.func.rearranging import rearrange
 
 __all__ = [
     "functional_call",
@@ -20,6 +21,7 @@ __all__ = [
     "jacrev",
     "jvp",
     "linearize",
+    "rearrange",
     "replace_all_batch_norm_modules_",
     "stack_module_state",
     "vjp",
