@@ -475,6 +475,7 @@ _LAZY_NAMES = {
     "load": "fovea.interop",
     "save_program": "fovea.interop.programs",
     "load_program": "fovea.interop.programs",
+    "detect_nonfinite": "fovea.finite",
     "summary": "fovea.summaries",
     "Trainer": "fovea.training.trainer",
     "port": "fovea.interop.porting",

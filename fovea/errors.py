@@ -24,17 +24,33 @@ __all__ = [
     "OutOfRangeError",
     "ShapeError",
     "describe",
+    "is_users",
+    "user_line",
 ]
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
-def _user_line() -> str | None:
+_STANDARD = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
+
+
+def is_users(file: str) -> bool:
+    """Whether a line of this file is one that a person can change: neither fovea's nor Python's.
+
+    >>> is_users(__file__), is_users(os.__file__), is_users("train.py")
+    (False, False, True)
+    """
+    if file.startswith((_PACKAGE, "<frozen")):
+        return False
+    return not file.startswith(_STANDARD) or "site-packages" in file
+
+
+def user_line() -> str | None:
     """``file:line`` of the innermost frame outside the package: the line a person can change."""
     frame = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
-        if not name.startswith(_PACKAGE) and not name.startswith("<frozen"):
+        if is_users(name):
             return f"{os.path.basename(name)}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]
     return None
@@ -56,7 +72,7 @@ class FoveaError(Exception):
         self.summary = summary
         self.details = details or {}
         self.fix = fix
-        self.line = _user_line()
+        self.line = user_line()
         self.module_path: list[str] = []
 
     def enter(self, name: str) -> None:
@@ -68,7 +84,7 @@ class FoveaError(Exception):
         place = ".".join(p for p in self.module_path if p)
         where = f"({self.line})" if place and self.line else self.line
         at = " ".join(p for p in (place, where) if p)
-        if at and (rows or place):
+        if at and (rows or place or self.fix):
             rows["at"] = at
         if self.fix:
             rows["fix"] = self.fix

@@ -25,7 +25,7 @@ ROOMS: list[tuple[str, ...]] = [
     ("methods", "autograd"),
     ("tensor",),
     ("special", "linalg", "fft", "defaults", "accelerator"),
-    ("nn", "optim", "amp", "utils", "interop", "data", "summaries", "profiler"),
+    ("nn", "optim", "amp", "utils", "interop", "data", "summaries", "profiler", "finite"),
     ("compiler", "func"),
     ("vision", "training"),
     ("keras",),

@@ -8,7 +8,6 @@ that it holds now, and which value each view of it is.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import threading
 import weakref
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from fovea import watching
-from fovea.errors import _PACKAGE
+from fovea.errors import is_users
 from fovea.form import Form, form_of
 from fovea.graph.graph import Constant, Graph, Node, Source, State, Value, spec_of
 from fovea.ops import memory
@@ -477,7 +476,7 @@ def _user_place() -> tuple[str, int]:
     frame = sys._getframe(2)
     while frame is not None:
         name = frame.f_code.co_filename
-        if not name.startswith((_PACKAGE, contextlib.__file__, "<")):
+        if is_users(name) and not name.startswith("<"):
             return name, frame.f_lineno
         frame = frame.f_back  # type: ignore[assignment]
     return "", 0

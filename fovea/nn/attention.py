@@ -202,8 +202,8 @@ class MultiheadAttention(Module):
         )
         if not fits:
             raise ShapeError(
-                f"MultiheadAttention: query has {self.embed_dim} features, key {self.kdim}, value "
-                f"{self.vdim}; key and value are equally long, and all have one batch size.",
+                f"MultiheadAttention: query must have {self.embed_dim} features, key {self.kdim}, "
+                f"value {self.vdim}; key and value are equally long, and all have one batch size.",
                 {"query": describe(query), "key": describe(key), "value": describe(value)},
             )
 

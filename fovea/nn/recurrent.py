@@ -139,6 +139,9 @@ class RNNBase(Module):
             raise ShapeError(
                 f"{type(self).__name__}: input must be 2-D or 3-D with {self.input_size} features, "
                 f"got {describe(input)}.",
+                fix=f"{type(self).__name__}(input_size={input.shape[-1]}, ...)"
+                if input.ndim in (2, 3)
+                else None,
             )
         lone = input.ndim == 2
         x = input.unsqueeze(1) if lone else input

@@ -102,6 +102,8 @@ def _check_channels(
     name: str, key: str, x: Shaped, weight: Shaped, expected: int, fix: str
 ) -> None:
     if x.shape[1] != expected:
+        if x.shape[-1] == expected:
+            fix = f"channels come first, as in {key}.permute(0, 3, 1, 2); or {fix}"
         raise ShapeError(
             f"{name}: {key} has {x.shape[1]} channels, weight expects {expected}.",
             {key: f"{describe(x)}  N C H W", "weight": f"{describe(weight)}  O I H W"},

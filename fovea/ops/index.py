@@ -74,7 +74,8 @@ def check_range(name: str, index: Array, size: int, dim: int) -> None:
     if index.size and (int(index.min()) < -size or int(index.max()) >= size):
         bad = index[(index < -size) | (index >= size)].flat[0]
         raise OutOfRangeError(
-            f"{name}: index {int(bad)} is out of range for dimension {dim} of size {size}."
+            f"{name}: index {int(bad)} is out of range for dimension {dim} of size {size}.",
+            fix=f"indices run from {-size} to {size - 1}" if size else "the dimension is empty",
         )
 
 

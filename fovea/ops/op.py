@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from fovea import casting, dispatch
 from fovea.dtypes import DType
+from fovea.errors import DTypeError, describe
 
 if TYPE_CHECKING:
     from fovea.tape import OpNode
@@ -209,7 +211,24 @@ class Op:
         """Run the op with ready-made attributes: the quick way in."""
         if self.autocast is not None and casting.regions:
             inputs = casting.cast_inputs(self, inputs)
-        return dispatch.bind(self, inputs, attrs)
+        try:
+            return dispatch.bind(self, inputs, attrs)
+        except AttributeError as error:
+            raise self._about_inputs(inputs) or error from None
+
+    def _about_inputs(self, inputs: tuple[Any, ...]) -> DTypeError | None:
+        """What is wrong if an input is no tensor."""
+        for name, t in zip_longest(self.inputs, inputs, fillvalue=self.inputs[-1]):
+            if t is None or hasattr(type(t), "_form"):
+                continue
+            kind = f"{type(t).__module__}.{type(t).__name__}".removeprefix("builtins.")
+            array = hasattr(t, "__array__")
+            return DTypeError(
+                f"{self.name}: {name} must be a tensor, got {kind}.",
+                {name: describe(t)} if array else None,
+                f"fovea.as_tensor({name})" if array else "make a tensor of it",
+            )
+        return None
 
     def specs(self, inputs: Sequence[Any], attrs: Attrs | None) -> tuple[Spec, ...]:
         """The outputs' specs for these inputs; raises what the shape rule raises."""

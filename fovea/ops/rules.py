@@ -112,12 +112,24 @@ def same_dtype(name: str, *inputs: Shaped) -> DType:
     first = inputs[0].dtype
     for t in inputs[1:]:
         if t.dtype is not first:
-            raise DTypeError(
-                f"{name}: inputs have dtypes {', '.join(t.dtype.name for t in inputs)}; "
-                "they must be equal.",
-                fix="convert one with .to(dtype)",
-            )
+            raise _mixed(name, inputs)
     return first
+
+
+def _mixed(name: str, inputs: Sequence[Shaped]) -> DTypeError:
+    """An error that tells the inputs' dtypes, and how to mend it."""
+    from fovea.ops.op import REGISTRY
+
+    op, rows, fix = REGISTRY.get(name), None, "convert one with .to(dtype)"
+    if op is not None and len(op.inputs) >= len(inputs) and not op.variadic:
+        rows = {key: describe(t) for key, t in zip(op.inputs, inputs, strict=False)}
+        first, wanted = op.inputs[0], inputs[1].dtype
+        if all(t.dtype is wanted for t in inputs[1:]):
+            fix = f"{first}.to(fovea.{wanted.name})"
+            if "weight" in rows:
+                fix += f", or the module's .to(fovea.{inputs[0].dtype.name})"
+    kinds = ", ".join(t.dtype.name for t in inputs)
+    return DTypeError(f"{name}: inputs have dtypes {kinds}; they must be equal.", rows, fix)
 
 
 def require_floating(name: str, **inputs: Shaped | None) -> None:

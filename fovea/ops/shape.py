@@ -395,7 +395,7 @@ def _(*args: Any) -> Spec:
         ):
             raise ShapeError(
                 f"cat: shapes {', '.join(str(tuple(t.shape)) for t in tensors)} differ elsewhere "
-                f"than in dimension {a.dim}."
+                f"than in dimension {a.dim}.",
             )
         total += shape[a.dim]
     shape = (*first[: a.dim], total, *first[a.dim + 1 :])

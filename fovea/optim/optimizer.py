@@ -107,7 +107,9 @@ class Optimizer:
         groups = list(params)
         if not groups:
             raise ArgumentError(
-                "optimizer got an empty parameter list.", fix="pass model.parameters()"
+                "optimizer got an empty parameter list.",
+                fix="pass model.parameters(); a Keras model has none before it is built: "
+                "give it an Input, or call it on data, first",
             )
         if not isinstance(groups[0], dict):
             groups = [{"params": groups}]

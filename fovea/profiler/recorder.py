@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fovea import watching
-from fovea.errors import _PACKAGE
+from fovea.errors import is_users
 from fovea.ops.counting import multiply_adds
 
 __all__ = ["Event", "Recorder", "record_function"]
@@ -186,7 +186,7 @@ def _lines() -> tuple[str, ...]:
     frame = sys._getframe(2)
     while frame is not None and len(found) < 32:
         code = frame.f_code
-        if not code.co_filename.startswith((_PACKAGE, "<")):
+        if is_users(code.co_filename) and not code.co_filename.startswith("<"):
             found.append(f"{code.co_filename}({frame.f_lineno}): {code.co_name}")
         frame = frame.f_back  # type: ignore[assignment]
     return tuple(found)

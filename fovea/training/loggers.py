@@ -177,7 +177,10 @@ class TerminateOnNaN(Callback):
         if loss is None or math.isfinite(loss):
             return
         if self.raise_error:
-            raise RuntimeError(f"the loss is {loss} at batch {batch}.")
+            raise RuntimeError(
+                f"the loss is {loss} at batch {batch}; within fovea.detect_nonfinite() the op that "
+                "makes it is named."
+            )
         print_message(f"Batch {batch}: Invalid loss, terminating training")
         self.model.stop_training = True
 

@@ -46,13 +46,17 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: F.conv2d(ones(1, 3, 4, 4), ones(2, 3, 1, 1, dtype=fovea.float64)),
         """
         conv2d: inputs have dtypes float32, float64; they must be equal.
-          fix  convert one with .to(dtype)
+          x       float32 (1, 3, 4, 4)
+          weight  float64 (2, 3, 1, 1)
+          at      LINE
+          fix     x.to(fovea.float64), or the module's .to(fovea.float32)
         """,
     ),
     "conv2d integers": (
         lambda: F.conv2d(fovea.ones(1, 3, 4, 4, dtype=fovea.int64), ones(2, 3, 1, 1)),
         """
         conv2d: x must be floating point, got int64 (1, 3, 4, 4).
+          at   LINE
           fix  x.float()
         """,
     ),
@@ -78,6 +82,7 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: nn.Conv2d(3, 4, 3, stride=2, padding="same"),
         """
         Conv2d: padding='same' needs stride 1, got (2, 2).
+          at   LINE
           fix  give the padding as a number
         """,
     ),
@@ -143,6 +148,7 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: nn.BatchNorm1d(4)(ones(1, 4)),
         """
         batch_norm: training needs more than 1 value a channel, got input of shape (1, 4).
+          at   LINE
           fix  feed a larger batch (drop_last=True drops a last batch of 1), or call .eval()
         """,
     ),
@@ -223,6 +229,10 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: nn.Embedding(4, 2)(fovea.tensor([4])),
         """
         embedding: row 4 is out of range for 4 rows.
+          place  (0,)
+          rows   4: 0 to 3
+          at     LINE
+          fix    4 rows are too few: 5 are needed
         """,
     ),
     "pixel shuffle": (

@@ -13,7 +13,9 @@ from fovea.errors import ArgumentError, ShapeError, describe
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["hashable", "legacy_reduction", "numbers", "pair", "reduced", "same_shapes"]
+__all__ = [
+    "hashable", "legacy_reduction", "no_outer_product", "numbers", "pair", "reduced", "same_shapes",
+]  # fmt: skip
 
 
 def hashable(value: Any) -> Any:
@@ -71,6 +73,12 @@ def reduced(name: str, losses: Tensor, reduction: str) -> Tensor:
     if reduction == "none":
         return losses
     raise ArgumentError(f"{name}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}.")
+
+
+def no_outer_product(name: str, input: Tensor, target: Tensor) -> None:
+    """ShapeError for (n, 1) against (n,) and the like, where a loss does broadcast."""
+    if input.numel() == target.numel():
+        same_shapes(name, input, target)
 
 
 def same_shapes(name: str, input: Tensor, target: Tensor) -> None:

@@ -77,7 +77,14 @@ def _check(name: str, input: Tensor, weight: Tensor, padding_idx: int | None) ->
 def _check_rows(name: str, values: np.ndarray[Any, Any], rows: int) -> None:
     if values.size and (int(values.min()) < 0 or int(values.max()) >= rows):
         wrong = values[(values < 0) | (values >= rows)].flat[0]
-        raise OutOfRangeError(f"{name}: row {int(wrong)} is out of range for {rows} rows.")
+        place = tuple(int(i) for i in np.argwhere(values == wrong)[0])
+        raise OutOfRangeError(
+            f"{name}: row {int(wrong)} is out of range for {rows} rows.",
+            {"place": str(place), "rows": f"{rows}: 0 to {rows - 1}"},
+            f"{rows} rows are too few: {int(wrong) + 1} are needed"
+            if wrong > 0
+            else "rows count from 0",
+        )
 
 
 def _renormalize(weight: Tensor, input: Tensor, max_norm: float, norm_type: float) -> None:

@@ -82,7 +82,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     classes = high + 1 if num_classes == -1 else num_classes
     if low < 0 or high >= classes:
         raise ArgumentError(
-            f"one_hot: label {low if low < 0 else high} is outside the {classes} classes."
+            f"one_hot: label {low if low < 0 else high} is outside the {classes} classes.",
+            fix="labels count from 0" if low < 0 else f"num_classes={high + 1}",
         )
     rows = tensor.new_zeros((*tensor.shape, classes))
     return rows.scatter_(-1, tensor.unsqueeze(-1), 1)

@@ -12,7 +12,7 @@ from fovea.casting import FLOAT32, autocasts
 from fovea.errors import ArgumentError, LabelError, ShapeError, describe
 from fovea.functions.creation import full_like
 from fovea.nn.functional.activation import logsigmoid
-from fovea.nn.functional.arguments import legacy_reduction, reduced, same_shapes
+from fovea.nn.functional.arguments import legacy_reduction, no_outer_product, reduced, same_shapes
 from fovea.nn.functional.distance import pairwise_distance
 from fovea.watching import look
 
@@ -163,6 +163,7 @@ def poisson_nll_loss(
     """
     name = "poisson_nll_loss"
     reduction = legacy_reduction(size_average, reduce, reduction)
+    no_outer_product(name, input, target)
     rate, log_rate = (input.exp(), input) if log_input else (input, (input + eps).log())
     losses = rate - target * log_rate
     if full:
@@ -202,6 +203,7 @@ def gaussian_nll_loss(
                 f"{name}: var must have the input's shape, or one value for each row.",
                 {"input": describe(input), "var": describe(var)},
             )
+    no_outer_product(name, input, target)
     look(var, lambda values: _check_variances(name, values))
     safe = var.where(var >= eps, var - var.detach() + eps)  # a limit that gradients pass
     losses = 0.5 * (safe.log() + (input - target).square() / safe)
