@@ -82,7 +82,30 @@ def frozen(k: Any) -> Any:
     return model
 
 
-MODELS = [first_network, compiled, branches, chain, shared, unbuilt, long_names, nested, frozen]
+def operations(k: Any) -> Any:
+    i = k.Input(shape=(8,))
+    x = k.layers.Dense(4)(i)
+    return k.Model(i, k.ops.softmax(k.ops.matmul(x, np.ones((4, 2), "f")) / 2.0, axis=-1))
+
+
+def branching_operations(k: Any) -> Any:
+    i = k.Input(shape=(8, 3))
+    return k.Model(i, k.ops.concatenate([i[:, 1:3], k.ops.mean(i, axis=1, keepdims=True)], axis=1))
+
+
+MODELS = [
+    operations,
+    branching_operations,
+    first_network,
+    compiled,
+    branches,
+    chain,
+    shared,
+    unbuilt,
+    long_names,
+    nested,
+    frozen,
+]
 OPTIONS: list[dict[str, Any]] = [
     {},
     {"show_trainable": True},
@@ -105,7 +128,7 @@ def text(k: Any, make: Callable[[Any], Any], options: dict[str, Any]) -> str:
 def test_equals_keras(
     keras: Any, monkeypatch: Any, make: Any, options: dict[str, Any], columns: str
 ) -> None:
-    if "positions" in options and make in (branches, shared, frozen):
+    if "positions" in options and make in (branches, shared, frozen, branching_operations):
         pytest.skip("these have four columns")
     monkeypatch.setenv("COLUMNS", columns)
     assert text(fk, make, options) == text(keras, make, options)

@@ -51,6 +51,11 @@ def print_summary(
         print_fn(text)
 
 
+def _class_of(layer: Any) -> str:
+    """The name of a layer's class; for a call of ``keras.ops`` that of Keras's operation."""
+    return str(layer.class_name) if layer.is_operation else type(layer).__name__
+
+
 def _is_branched(graph: Graph) -> bool:
     """Whether layers have several inputs or branches, or are shared."""
     nodes = []
@@ -83,7 +88,7 @@ class _Fields:
 
     def _row(self, layer: Any, prefix: str) -> list[str]:
         params = f"{layer.count_params():,}" if layer.built else "0 (unbuilt)"
-        row = [f"{prefix}{layer.name} ({type(layer).__name__})", _shape_text(layer), params]
+        row = [f"{prefix}{layer.name} ({_class_of(layer)})", _shape_text(layer), params]
         if self.graph is not None:
             row.append(self._connections(layer))
         if self.show_trainable:

@@ -12,7 +12,7 @@ from typing import Any
 from fovea.keras.keras_tensor import KerasTensor
 from fovea.keras.ops.symbolic import FUNCTIONS, FunctionCall
 
-__all__ = ["Operation", "operation_entry"]
+__all__ = ["Operation", "class_name", "operation_entry"]
 
 # By Keras's module and by the arguments of a node: names of functions.
 _CALLS: dict[str, dict[str, str]] = {
@@ -116,7 +116,13 @@ _IRREGULAR = {
 _SAME = {"abs": "absolute", "hard_swish": "hard_silu", "swish": "silu"}
 
 
-def _class_name(function: str) -> str:
+def class_name(function: str) -> str:
+    """The name of Keras's class for a function of ``keras.ops``.
+
+    >>> class_name("get_item"), class_name("abs"), class_name("fft2")
+    ('GetItem', 'Absolute', 'FFT2')
+    """
+    function = _SAME.get(function, function)
     regular = "".join(part.capitalize() for part in function.split("_"))
     return _IRREGULAR.get(function, regular)
 
@@ -127,7 +133,7 @@ _BY_FUNCTION: dict[str, tuple[str, tuple[str, ...]]] = {
     for arguments, names in calls.items()
     for name in names.split()
 }
-_BY_CLASS = {(module, _class_name(name)): name for name, (module, _) in _BY_FUNCTION.items()}
+_BY_CLASS = {(module, class_name(name)): name for name, (module, _) in _BY_FUNCTION.items()}
 
 
 # -- writing ----------------------------------------------------------------------------------
@@ -158,9 +164,9 @@ def operation_entry(layer: Any) -> tuple[dict[str, Any], tuple[Any, ...]] | None
         return None
     described = {
         "module": f"keras.src.ops.{module}",
-        "class_name": _class_name(name),
+        "class_name": class_name(name),
         "config": {"name": layer.name, **given},
-        "registered_name": _class_name(name),
+        "registered_name": class_name(name),
     }
     return described, tuple(args)
 

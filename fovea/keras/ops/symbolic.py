@@ -54,6 +54,13 @@ class FunctionCall(Layer):
         self.function = function
         self.built = True
 
+    @property
+    def class_name(self) -> str:
+        """What Keras calls the operation: ``"Matmul"``."""
+        from fovea.keras.ops.operations import class_name
+
+        return class_name(self.function)
+
     def call(self, *args: Any, **kwargs: Any) -> Any:
         return FUNCTIONS[self.function](*args, **kwargs)
 
