@@ -62,6 +62,9 @@ class Watcher(Protocol):
     def run_program(self, program: Any, inputs: Any) -> Any:
         """Run a program."""
 
+    def runs_again(self) -> int:
+        """A function that ran before is about to run again: the number of that run."""
+
     def optimizer(self, optimizer: Any) -> None:
         """An optimizer takes a step."""
 
@@ -139,6 +142,10 @@ class Observer:
     def note_modules(self, module: Any) -> None:
         """Modules are about to be given other tensors for a while."""
 
+    def runs_again(self) -> int:
+        """A function that ran before is about to run again."""
+        return 0
+
     def run_program(self, program: Any, inputs: Any) -> Any:
         """Run a program."""
         return program.run_unwatched(inputs)
@@ -169,6 +176,7 @@ class unwatched:  # noqa: N801 - a context manager, named like a statement
         watcher = self._before
 
 
+rerun = 0  # the number of the run that is in progress, of a function that had run before
 eager = False  # whether compiled functions run as they are: while anomaly detection is on
 
 # Rises whenever something changes that captures take as constant: an attribute of a module, the

@@ -77,12 +77,15 @@ class Source:
         file, line: the user's line that ran the op.
         module: the path of the module that was running, such as ``"layer1.0.conv1"``.
         backward: whether backward ran it.
+        again: in which run of a function that had run before (`fovea.utils.checkpoint`); or 0.
+            Nodes of different runs are not made one: computing again saves memory.
     """
 
     file: str = ""
     line: int = 0
     module: str = ""
     backward: bool = False
+    again: int = 0
 
     def __str__(self) -> str:
         place = f"{self.file.rpartition('/')[2]}:{self.line}" if self.file else ""

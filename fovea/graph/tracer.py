@@ -13,7 +13,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -112,6 +112,7 @@ class Tracer:
         self._module_stack: list[Any] = []
         self._sources: weakref.WeakKeyDictionary[Any, Source] = weakref.WeakKeyDictionary()
         self._backward: Source | None = None
+        self._reruns = 0
 
     # -- what is watched --------------------------------------------------------------------------
 
@@ -234,6 +235,10 @@ class Tracer:
         finally:
             self._module_stack.pop()
             self._path.pop()
+
+    def runs_again(self) -> int:
+        self._reruns += 1
+        return self._reruns
 
     def note_modules(self, module: Any) -> None:
         for inner in module.modules():
@@ -433,9 +438,11 @@ class Tracer:
 
     def _source(self) -> Source:
         if self._backward is not None:
-            return self._backward
+            found = self._backward
+            return replace(found, again=watching.rerun) if watching.rerun else found
         file, line = _user_place()
-        return Source(file, line, ".".join(p for p in self._path if p))
+        path = ".".join(p for p in self._path if p)
+        return Source(file, line, path, again=watching.rerun)
 
 
 def _whole(t: Any) -> Any:

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from fovea import casting, dispatch, random
+from fovea import casting, dispatch, random, watching
 from fovea.autograd.grad_mode import enable_grad, no_grad
 from fovea.autograd.graph import hooks, saved_tensors_hooks
 from fovea.errors import ArgumentError, GradientError
@@ -251,7 +251,9 @@ class _Frame:
                     raise _Stop
             return None
 
-        mode = casting.set_mode(self.mode)
+        mode, rerun = casting.set_mode(self.mode), watching.rerun
+        if watching.watcher is not None:
+            watching.rerun = watching.watcher.runs_again()
         try:
             with (
                 contextlib.suppress(_Stop),
@@ -262,6 +264,7 @@ class _Frame:
             ):
                 self.function(*args, **kwargs)
         finally:
+            watching.rerun = rerun
             casting.set_mode(mode)
             if not mode.enabled:  # the region whose casts these are is long left
                 casting.clear_cache()

@@ -314,6 +314,31 @@ def test_in_a_compiled_step(drop: float) -> None:
     np.testing.assert_allclose(histories[1], histories[0], rtol=1e-5)
 
 
+def test_compiled_steps_save_memory_too() -> None:
+    def block() -> Any:
+        return nn.Sequential(nn.Linear(64, 64), nn.GELU(), nn.LayerNorm(64))
+
+    peaks, losses = [], []
+    for segments in (1, 4):
+        fovea.manual_seed(0)
+        net = nn.Sequential(*(block() for _ in range(8)))
+        optimizer = fovea.optim.SGD(net.parameters(), 0.1)
+
+        def step(x: Any, net: Any = net, optimizer: Any = optimizer, n: int = segments) -> Any:
+            loss = (checkpoint_sequential(net, n, x) ** 2).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        run = fovea.compile(step)
+        sizes = (256, 256, 128, 64, 32)  # some are never captured
+        losses.append([run(fovea.ones(n, 64) * n / 256).item() for n in sizes])
+        peaks.append(max(p.forward.memory.peak for p in run.programs))
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-6)
+    assert peaks[1] < 0.6 * peaks[0]  # nothing that is computed again is kept instead
+
+
 def test_in_a_compiled_network() -> None:
     net = network(0.0)
 

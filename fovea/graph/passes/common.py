@@ -16,7 +16,8 @@ def share_common(graph: Graph) -> Graph:
     """Let equal nodes (the same op, operands and attributes) be one, and equal small constants.
 
     Nodes of ops that change something in place, which random numbers do, are never equal; nor is
-    a node whose result a later node overwrites.
+    a node whose result a later node overwrites, nor what a function computes when it runs again to
+    save memory.
     """
     replacements: dict[Value, Value] = {}
     constants = _shared_constants(graph, replacements)
@@ -28,7 +29,7 @@ def share_common(graph: Graph) -> Graph:
             nodes.append(node)
             continue
         operands = tuple(None if v is None else replacements.get(v, v) for v in node.inputs)
-        twin = first.setdefault((node.op, operands, _attrs_key(node)), node)
+        twin = first.setdefault((node.op, operands, _attrs_key(node), node.source.again), node)
         if twin is not node and _may_stand_in(twin, node, aliasing):
             for mine, its in zip(node.outputs, twin.outputs, strict=True):
                 aliasing.share(mine, its)
