@@ -12,6 +12,7 @@ from fovea.cli.preprocess import Preprocess
 from fovea.errors import ArgumentError, FileFormatError, FoveaError, ShapeError
 from fovea.functions.creation import zeros
 from fovea.interop import load, save
+from fovea.tensor import Tensor
 
 if TYPE_CHECKING:
     from fovea.nn import Module
@@ -79,7 +80,7 @@ def _try(model: Module, name: str, classes: int, preprocess: Preprocess) -> None
     try:
         with no_grad():
             logits = model.eval()(zeros(1, preprocess.channels, *size))
-        if tuple(logits.shape) != (1, classes):
+        if not isinstance(logits, Tensor) or tuple(logits.shape) != (1, classes):
             raise ArgumentError(
                 f"{name} does not sort images into classes.", fix="choose another --model"
             )

@@ -111,8 +111,8 @@ def test_zero_init_residual_starts_blocks_as_the_identity() -> None:
 
 
 def test_the_registry() -> None:
-    assert models.list_models("convnext_?????", exclude="*small") == ["convnext_large"]
-    assert models.list_models("vgg1?", exclude="*13") == ["vgg11", "vgg16", "vgg19"]
+    assert models.list_models(include="convnext_?????", exclude="*small") == ["convnext_large"]
+    assert models.list_models(include="vgg1?", exclude="*13") == ["vgg11", "vgg16", "vgg19"]
     assert models.get_model_builder("ResNet18") is models.resnet18
     with pytest.raises(ArgumentError, match=r"no model named 'resnet99'[^$]*resnet18"):
         models.get_model("resnet99")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,14 @@ import fovea
 from fovea import nn
 from fovea.errors import ArgumentError, ShapeError
 from fovea.vision import models
+from tests.vision.zoo import (
+    agree,
+    agree_in_training_and_evaluation,
+    facts,
+    pair,
+    several,
+    structure,
+)
 
 # Parameters that torchvision's documentation states (for vit_ti_16: timm's).
 PARAMETERS = {
@@ -106,15 +112,6 @@ OWN = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """First values that nobody looks at are not drawn, so that memory is not even touched."""
-    for init in (nn.init, pytest.importorskip("torch").nn.init):
-        for name in dir(init):
-            if name.endswith("_") and not name.startswith("_"):
-                monkeypatch.setattr(init, name, lambda tensor, *_, **__: tensor)
-
-
 def reference(torchvision: Any, name: str, **config: Any) -> Any:
     """torchvision's network of that name."""
     if name in ("googlenet", "inception_v3"):  # otherwise they warn
@@ -126,17 +123,8 @@ def reference(torchvision: Any, name: str, **config: Any) -> Any:
     return transformer(image, 16, 12, 3, 192, 768, **config)
 
 
-def facts(state: Any) -> list[tuple[str, tuple[int, ...], str]]:
-    return [(k, tuple(v.shape), str(v.dtype).rpartition(".")[2]) for k, v in state.items()]
-
-
-def structure(model: Any) -> str:
-    """What a model prints; PyTorch has a name of its own for the last layer of attention."""
-    return repr(model).replace("NonDynamicallyQuantizableLinear", "Linear")
-
-
 def test_every_network_is_looked_at() -> None:
-    assert set(models.list_models()) == set(PARAMETERS) | OWN
+    assert set(models.list_models(models)) == set(PARAMETERS) | OWN
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -174,7 +162,7 @@ def efficientnet_v2(m: Any) -> Any:
 
 def alexnet(m: Any) -> Any:
     """AlexNet with narrow linear layers."""
-    model = m.alexnet.AlexNet(7, dropout=0.0)
+    model = m.alexnet.AlexNet(7)
     return narrow(m, model, {1: (256 * 6 * 6, 32), 4: (32, 16), 6: (16, 7)})
 
 
@@ -182,7 +170,7 @@ def vgg(m: Any) -> Any:
     """VGG with few and narrow layers."""
     nn = m.vgg.nn
     features = nn.Sequential(nn.Conv2d(3, 512, 3, stride=4), nn.ReLU(inplace=True))
-    model = m.vgg.VGG(features, num_classes=5, init_weights=False, dropout=0.0)
+    model = m.vgg.VGG(features, num_classes=5, init_weights=False)
     return narrow(m, model, {0: (512 * 7 * 7, 32), 3: (32, 16), 6: (16, 5)})
 
 
@@ -214,100 +202,40 @@ BUILD: dict[str, Any] = {
     "resnet": bottlenecks,
     "convnext": convnext,
     "densenet": lambda m: m.densenet.DenseNet(16, (2, 3, 2), 32, num_classes=7),
-    "mobilenet_v2": lambda m: m.mobilenetv2.mobilenet_v2(dropout=0.0),
-    "mobilenet_v3_large": lambda m: m.mobilenetv3.mobilenet_v3_large(dropout=0.0),
+    "mobilenet_v2": lambda m: m.mobilenetv2.mobilenet_v2(),
+    "mobilenet_v3_large": lambda m: m.mobilenetv3.mobilenet_v3_large(),
     "mobilenet_v3_small": lambda m: m.mobilenetv3.mobilenet_v3_small(
-        dropout=0.0, width_mult=0.5, reduced_tail=True, dilated=True
+        width_mult=0.5, reduced_tail=True, dilated=True
     ),
-    "efficientnet_b0": lambda m: m.efficientnet.efficientnet_b0(
-        dropout=0.0, stochastic_depth_prob=0.0
-    ),
+    "efficientnet_b0": lambda m: m.efficientnet.efficientnet_b0(stochastic_depth_prob=0.0),
     "efficientnet_v2": efficientnet_v2,
-    "googlenet": lambda m: m.googlenet.GoogLeNet(
-        9, transform_input=True, init_weights=True, dropout=0.0, dropout_aux=0.0
-    ),
+    "googlenet": lambda m: m.googlenet.GoogLeNet(9, transform_input=True, init_weights=True),
     "inception_v3": lambda m: m.inception.Inception3(
-        9, aux_logits=False, transform_input=True, init_weights=True, dropout=0.0
+        9, aux_logits=False, transform_input=True, init_weights=True
     ),
-    "mnasnet0_5": lambda m: m.mnasnet.mnasnet0_5(dropout=0.0),
+    "mnasnet0_5": lambda m: m.mnasnet.mnasnet0_5(),
     "regnet_x_400mf": lambda m: m.regnet.regnet_x_400mf(),
     "regnet_y_400mf": lambda m: m.regnet.regnet_y_400mf(),
     "shufflenet_v2_x0_5": lambda m: m.shufflenetv2.shufflenet_v2_x0_5(),
-    "squeezenet1_0": lambda m: m.squeezenet.squeezenet1_0(dropout=0.0),
-    "squeezenet1_1": lambda m: m.squeezenet.squeezenet1_1(dropout=0.0),
+    "squeezenet1_0": lambda m: m.squeezenet.squeezenet1_0(),
+    "squeezenet1_1": lambda m: m.squeezenet.squeezenet1_1(),
     "swin": swin,
     "swin_v2": swin_v2,
     "vgg": vgg,
     "vit_ti_16": lambda m: m.vision_transformer.VisionTransformer(48, 16, 12, 3, 192, 768),
 }
-FILES = (
-    "alexnet", "convnext", "densenet", "efficientnet", "googlenet", "inception", "mnasnet", "mobilenetv2", "mobilenetv3",
-    "regnet", "resnet", "shufflenetv2", "squeezenet", "swin_transformer", "vgg", "vision_transformer",
-)  # fmt: skip
 SIZES = {"alexnet": 64, "inception_v3": 107, "swin": 54, "swin_v2": 54}  # others: 48
 # PyTorch rounds the slope of hard sigmoid to float32.
 TOLERANCES = {"mobilenet_v3_large": 1e-6, "mobilenet_v3_small": 1e-6}
 
 
-def files(package: str) -> Any:
-    """The files of networks of a package."""
-    modules = {file: importlib.import_module(f"{package}.{file}") for file in FILES}
-    return SimpleNamespace(**modules)
-
-
-def pair(torchvision: Any, build: Any) -> tuple[Any, Any]:
-    """torchvision's network and ours in float64, with the same weights, none of them trivial."""
-    torch = pytest.importorskip("torch")
-    torch.manual_seed(0)
-    theirs = build(files(torchvision.models.__name__)).double()
-    noise = np.random.default_rng(1)
-    state = {}
-    for key, value in theirs.state_dict().items():
-        array = value.numpy()
-        if array.dtype.kind == "f" and (array.ndim < 2 or not array.any()):
-            low, high = (0.5, 1.5) if key.endswith("var") else (-0.2, 0.2)
-            array += noise.uniform(low, high, array.shape)  # shares theirs' memory
-        state[key] = fovea.tensor(array)
-    ours = build(files(models.__name__)).double()
-    ours.load_state_dict(state)
-    return theirs, ours
-
-
-def several(outputs: Any) -> list[Any]:
-    """What a network returns, as a list: some have auxiliary classifiers."""
-    return list(outputs) if isinstance(outputs, tuple) else [outputs]
-
-
-def agree(found: Any, expected: Any, what: str, tolerance: float = 1e-8) -> None:
-    a, b = found.detach().numpy(), expected.detach().numpy()
-    assert a.shape == b.shape, what
-    scale = max(float(np.abs(b).max()), 1e-3)  # gradients of 0 are sums that cancel
-    assert float(np.abs(a - b).max()) <= tolerance * scale, what
-
-
 @pytest.mark.parametrize("name", BUILD)
 def test_a_training_step_and_evaluation_are_torchvision_s(name: str, torchvision: Any) -> None:
-    torch = pytest.importorskip("torch")
     theirs, ours = pair(torchvision, BUILD[name])
     size = SIZES.get(name, 48)
     x = np.random.default_rng(0).standard_normal((2, 3, size, size))
-    y = np.array([0, 3])
-    expected, found = several(theirs(torch.from_numpy(x))), several(ours(fovea.from_numpy(x)))
-    assert len(found) == len(expected)
-    for one, other in zip(found, expected, strict=True):
-        agree(one, other, "logits in training")
-        target = torch.from_numpy(y)
-        torch.nn.functional.cross_entropy(other, target).backward(retain_graph=True)
-        nn.functional.cross_entropy(one, fovea.from_numpy(y)).backward(retain_graph=True)
-    gradients = dict(ours.named_parameters())
-    for key, parameter in theirs.named_parameters():
-        what = f"gradient of {key}"
-        agree(gradients[key].grad, parameter.grad, what, TOLERANCES.get(name, 1e-8))
-    for key, buffer in theirs.named_buffers():
-        agree(ours.get_buffer(key), buffer, key)
-    with torch.no_grad(), fovea.no_grad():
-        expected = theirs.eval()(torch.from_numpy(x))
-        agree(ours.eval()(fovea.from_numpy(x)), expected, "logits in evaluation")
+    tolerance = TOLERANCES.get(name, 1e-8)
+    agree_in_training_and_evaluation(theirs, ours, x, np.array([0, 3]), tolerance)
 
 
 def test_the_auxiliary_classifier_of_inception(torchvision: Any) -> None:

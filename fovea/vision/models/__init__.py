@@ -1,13 +1,14 @@
 """Networks for images, with torchvision's names and parameters; ``get_model`` makes one by name.
 
 >>> from fovea.vision import models
->>> models.list_models("convnext*")
+>>> models.list_models(include="convnext*")
 ['convnext_base', 'convnext_large', 'convnext_small', 'convnext_tiny']
 >>> net = models.get_model("resnet18", num_classes=10, small_input=True)
 >>> net.fc.out_features
 10
 """
 
+from fovea.vision.models import segmentation
 from fovea.vision.models.alexnet import AlexNet, alexnet
 from fovea.vision.models.cifar_resnet import (
     CifarBlock,
@@ -251,6 +252,7 @@ __all__ = [
     "resnext50_32x4d",
     "resnext101_32x8d",
     "resnext101_64x4d",
+    "segmentation",
     "shufflenet_v2_x0_5",
     "shufflenet_v2_x1_0",
     "shufflenet_v2_x1_5",

@@ -6,6 +6,7 @@ import fnmatch
 import inspect
 import os
 from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import Any, TypeVar
 
 from fovea.errors import ArgumentError
@@ -93,20 +94,25 @@ def _signature(
 
 
 def list_models(
-    include: str | Iterable[str] | None = None, exclude: str | Iterable[str] | None = None
+    module: ModuleType | None = None,
+    include: str | Iterable[str] | None = None,
+    exclude: str | Iterable[str] | None = None,
 ) -> list[str]:
     """The names that ``get_model`` takes, sorted.
 
     Args:
+        module: where they must come from: ``fovea.vision.models`` for classes of whole images,
+            ``fovea.vision.models.segmentation`` for classes of pixels; None: from anywhere.
         include, exclude: a pattern such as ``"resnet*"``, or several.
 
-    >>> list_models("resnet*", exclude=["resnet1*", "*0", "*2"])
+    >>> list_models(include="resnet*", exclude=["resnet1*", "*0", "*2"])
     ['resnet34', 'resnet44', 'resnet56']
     """
     return sorted(
         name
-        for name in _builders
-        if (include is None or _matches(name, include))
+        for name, builder in _builders.items()
+        if (module is None or builder.__module__.rpartition(".")[0] == module.__name__)
+        and (include is None or _matches(name, include))
         and (exclude is None or not _matches(name, exclude))
     )
 

@@ -1,0 +1,30 @@
+"""Networks that give a class for each pixel, with torchvision's names and parameters.
+
+Their result is a dictionary: ``out``, and with an auxiliary classifier ``aux``, both of shape
+(N, num_classes, H, W).
+
+>>> from fovea.vision import models
+>>> models.list_models(module=models.segmentation, include="fcn*")
+['fcn_resnet101', 'fcn_resnet50']
+"""
+
+from fovea.vision.models.segmentation.deeplabv3 import (
+    DeepLabV3,
+    deeplabv3_mobilenet_v3_large,
+    deeplabv3_resnet50,
+    deeplabv3_resnet101,
+)
+from fovea.vision.models.segmentation.fcn import FCN, fcn_resnet50, fcn_resnet101
+from fovea.vision.models.segmentation.lraspp import LRASPP, lraspp_mobilenet_v3_large
+
+__all__ = [
+    "FCN",
+    "LRASPP",
+    "DeepLabV3",
+    "deeplabv3_mobilenet_v3_large",
+    "deeplabv3_resnet50",
+    "deeplabv3_resnet101",
+    "fcn_resnet50",
+    "fcn_resnet101",
+    "lraspp_mobilenet_v3_large",
+]
