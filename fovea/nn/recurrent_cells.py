@@ -38,9 +38,11 @@ def lstm_step(
     return lstm_update(gates + F.linear(hidden, weight, bias), cell, Tensor.sigmoid, Tensor.tanh)
 
 
-def lstm_update(gates: Tensor, cell: Tensor, gate: Any, inner: Any) -> tuple[Tensor, Tensor]:
+def lstm_update(
+    gates: Tensor, cell: Tensor, gate: Any, inner: Any, dim: int = -1
+) -> tuple[Tensor, Tensor]:
     """The next hidden and cell states from whole gates, with any two activations."""
-    i, f, g, o = gates.chunk(4, -1)
+    i, f, g, o = gates.chunk(4, dim)
     cell = gate(f) * cell + gate(i) * inner(g)
     return gate(o) * inner(cell), cell
 

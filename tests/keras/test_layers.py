@@ -119,6 +119,17 @@ CASES: list[Case] = [
     ("identity", lambda k: k.Identity(), FLAT),
     ("dropout in inference", lambda k: k.Dropout(0.5), FLAT),
     ("spatial dropout in inference", lambda k: k.SpatialDropout2D(0.5), IMAGE),
+    ("rms norm", lambda k: k.RMSNormalization(), IMAGE),
+    ("rms norm axes", lambda k: k.RMSNormalization(axis=[2, 3], epsilon=1e-3), IMAGE),
+    ("unit norm", lambda k: k.UnitNormalization(), IMAGE),
+    ("unit norm axes", lambda k: k.UnitNormalization(axis=[1, 3]), IMAGE),
+    ("activity", lambda k: k.ActivityRegularization(l1=0.1, l2=0.2), FLAT),
+    ("alpha dropout in inference", lambda k: k.AlphaDropout(0.5), FLAT),
+    ("gaussian dropout in inference", lambda k: k.GaussianDropout(0.5), FLAT),
+    ("spatial dropout of rows", lambda k: k.SpatialDropout1D(0.5), ROW),
+    ("spatial dropout of volumes", lambda k: k.SpatialDropout3D(0.5), data((2, 3, 3, 3, 4))),
+    ("spectral", lambda k: k.SpectralNormalization(k.Conv2D(5, 3)), IMAGE),
+    ("reversible", lambda k: k.ReversibleEmbedding(10, 3, False), np.array([[1, 2], [9, 0]])),
     ("noise in inference", lambda k: k.GaussianNoise(0.5), FLAT),
 ]
 TRAINED = [c for c in CASES if "batch norm" in c[0]]
@@ -182,6 +193,34 @@ class TestDropout:
         ).numpy()
         assert (y == y[:, :1, :1]).all() and 0 < (y == 0).mean() < 1
 
+    @pytest.mark.parametrize("rank", [1, 3])
+    def test_spatial_ranks(self, rank: int) -> None:
+        x = np.ones((8, *(3,) * rank, 10), np.float32)
+        y = getattr(fk.layers, f"SpatialDropout{rank}D")(0.5)(x, training=True).numpy()
+        first = (slice(None), *(slice(1),) * rank)
+        assert (y == y[first]).all() and 0 < (y == 0).mean() < 1
+        if rank == 3:
+            layer = fk.layers.SpatialDropout3D(0.5, data_format="channels_first")
+            y = layer(np.ones((8, 10, 3, 3, 3), np.float32), training=True).numpy()
+            assert (y == y[:, :, :1, :1, :1]).all() and 0 < (y == 0).mean() < 1
+
+    @pytest.mark.parametrize("rate", [0.1, 0.5])
+    def test_alpha(self, rate: float) -> None:
+        x = data((400, 400))
+        selu = fk.activations.selu(fk.ops.convert_to_tensor(x))
+        y = fk.layers.AlphaDropout(rate, seed=2)(selu, training=True).numpy()
+        assert abs(y.mean()) < 0.02 and abs(y.std() - 1) < 0.02
+        assert abs((y == y.min()).mean() - rate) < 0.01
+        rows = fk.layers.AlphaDropout(rate, noise_shape=(None, 1))(x * 0, training=True).numpy()
+        assert ((rows == rows[:, :1]).all(1)).all() and (rows != rows[0]).any()
+
+    def test_gaussian(self) -> None:
+        layer = fk.layers.GaussianDropout(0.2, seed=1)
+        y = layer(np.full((300, 300), 3.0, np.float32), training=True).numpy()
+        assert abs(y.mean() - 3) < 0.02 and abs(y.std() - 1.5) < 0.02
+        with pytest.raises(ValueError, match="rate must lie"):
+            fk.layers.GaussianDropout(1.0)
+
     def test_noise(self) -> None:
         y = fk.layers.GaussianNoise(2.0)(np.zeros((100, 100), np.float32), training=True).numpy()
         assert abs(y.std() - 2.0) < 0.05 and abs(y.mean()) < 0.1
@@ -222,6 +261,109 @@ def test_frozen_batch_normalization_is_in_inference(keras: Any) -> None:
 
     own, _ = check_layer(keras, make, IMAGE, training=True)
     assert own.trainable_weights == [] and len(own.non_trainable_weights) == 4
+
+
+@pytest.mark.parametrize(
+    ("make", "inputs"),
+    [
+        (lambda k: k.SpectralNormalization(k.Dense(3), 3), FLAT),
+        (lambda k: k.SpectralNormalization(k.Conv2D(5, 3, use_bias=False)), IMAGE),
+        (lambda k: k.SpectralNormalization(k.Embedding(10, 3)), np.array([[1, 2], [9, 0]])),
+    ],
+)
+def test_spectral_normalization_in_training(keras: Any, make: Any, inputs: Any) -> None:
+    own, theirs = make(fk.layers), make(keras.layers)
+    own.build(inputs.shape)
+    theirs.build(inputs.shape)
+    theirs.set_weights([data(w.shape, i) for i, w in enumerate(theirs.get_weights())])
+    own.set_weights(theirs.get_weights())
+    for _ in range(3):
+        found, expected = own(inputs, training=True), theirs(inputs, training=True)
+        if inputs.dtype.kind == "f":  # Keras makes integers of rows
+            np.testing.assert_allclose(
+                found.detach().numpy(), expected.detach().numpy(), rtol=1e-4, atol=1e-5
+            )
+        for a, b in zip(own.get_weights(), theirs.get_weights(), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    kernel = own.get_weights()[0].reshape(-1, own.kernel.shape[-1])
+    for _ in range(50):
+        own(inputs, training=True)
+    kernel = own.get_weights()[0].reshape(-1, own.kernel.shape[-1])
+    assert abs(np.linalg.svd(kernel)[1][0] - 1) < 1e-3
+    own.kernel.assign(own.kernel * 0)
+    own(inputs, training=True)
+    assert (own.get_weights()[0] == 0).all()
+
+
+def test_spectral_normalization_needs_a_kernel() -> None:
+    with pytest.raises(ValueError, match="neither a kernel nor embeddings"):
+        fk.layers.SpectralNormalization(fk.layers.ReLU()).build((None, 3))
+
+
+def test_activity_regularization(keras: Any) -> None:
+    own, theirs = (k.layers.ActivityRegularization(0.1, 0.2) for k in (fk, keras))
+    own(FLAT)
+    theirs(FLAT)
+    assert abs(float(own.losses[0]) - float(theirs.losses[0])) < 1e-5
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("cap", [None, 2.0])
+def test_reversible_embedding(keras: Any, tied: bool, cap: float | None) -> None:
+    ids, features = np.array([[1, 2, 0], [9, 0, 4]]), data((2, 3, 4))
+    own, theirs = (
+        k.layers.ReversibleEmbedding(10, 4, tied, mask_zero=True, logit_soft_cap=cap)
+        for k in (fk, keras)
+    )
+    own.build((None, 3))
+    theirs.build((None, 3))
+    own.set_weights(theirs.get_weights())
+    rows = own(ids)
+    np.testing.assert_allclose(rows.detach().numpy(), theirs(ids).detach().numpy(), atol=1e-6)
+    assert (rows._keras_mask.numpy() == (ids != 0)).all()
+    found, expected = own(features, reverse=True), theirs(features, reverse=True)
+    np.testing.assert_allclose(found.detach().numpy(), expected.detach().numpy(), atol=1e-5)
+    i = fk.Input((3,), dtype="int32")
+    model = fk.Model(i, own(own(i), reverse=True))
+    assert model.output_shape == (None, 3, 10) and model(ids).shape == (2, 3, 10)
+    twin = fk.Model.from_config(model.get_config())
+    twin.set_weights(model.get_weights())
+    np.testing.assert_array_equal(twin(ids).detach().numpy(), model(ids).detach().numpy())
+
+
+class TestPipeline:
+    def make(self, k: Any) -> Any:
+        layers = [k.Rescaling(2.0), k.Rescaling(0.5, 1.0), k.GaussianNoise(0.1)]
+        return k.Pipeline(layers)
+
+    def test_is_in_training(self, keras: Any) -> None:
+        own, theirs = self.make(fk.layers), self.make(keras.layers)
+        quiet = own(FLAT, training=False).numpy()
+        np.testing.assert_allclose(quiet, theirs(FLAT, training=False).numpy(), atol=1e-5)
+        noise = own(FLAT).numpy() - quiet
+        assert 0.05 < noise.std() < 0.2
+        assert [type(a).__name__ for a in own.layers] == [type(b).__name__ for b in theirs.layers]
+
+    def test_configuration(self, keras: Any) -> None:
+        own, theirs = self.make(fk.layers), self.make(keras.layers)
+        config = own.get_config()
+        assert set(config) == set(theirs.get_config())
+        twin = fk.layers.Pipeline.from_config(config)
+        assert len(twin.layers) == 3 and twin.name == own.name
+        assert len(keras.layers.Pipeline.from_config(config).layers) == 3
+
+    def test_in_models(self) -> None:
+        inner = fk.layers.Pipeline([fk.layers.Flatten(), fk.layers.Dense(3)])
+        model = fk.Sequential([fk.Input((4, 2)), inner, fk.layers.Dense(1)])
+        assert model.output_shape == (None, 1) and len(model.trainable_weights) == 4
+        model.compile("sgd", "mse")
+        before = model.get_weights()[0].copy()
+        model.fit(data((6, 4, 2)), data((6, 1)), verbose=0)
+        assert not np.array_equal(before, model.get_weights()[0])
+
+    def test_needs_layers(self) -> None:
+        with pytest.raises(ValueError, match="a list of layers"):
+            fk.layers.Pipeline([abs])
 
 
 def test_integers_become_floats() -> None:

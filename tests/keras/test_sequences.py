@@ -83,6 +83,26 @@ CASES: list[Case] = [
         lambda k: k.Bidirectional(k.LSTM(3), backward_layer=k.LSTM(2, go_backwards=True)),
         ROW,
     ),
+    ("conv lstm rows", lambda k: k.ConvLSTM1D(3, 2), FRAMES[:, :, 0]),
+    ("conv lstm", lambda k: k.ConvLSTM2D(3, 3, padding="same", return_sequences=True), FRAMES),
+    (
+        "conv lstm states",
+        lambda k: k.ConvLSTM2D(3, (2, 3), strides=2, return_state=True, go_backwards=True),
+        FRAMES,
+    ),
+    (
+        "conv lstm first",
+        lambda k: k.ConvLSTM2D(
+            3, 2, dilation_rate=2, use_bias=False, data_format="channels_first", activation="relu"
+        ),
+        data((2, 3, 4, 6, 5)),
+    ),
+    ("conv lstm volumes", lambda k: k.ConvLSTM3D(2, 2, padding="same"), data((1, 2, 3, 4, 3, 2))),
+    (
+        "bidirectional conv lstm",
+        lambda k: k.Bidirectional(k.ConvLSTM2D(2, 3, return_sequences=True)),
+        FRAMES,
+    ),
     ("time distributed", lambda k: k.TimeDistributed(k.Dense(3, activation="relu")), ROW),
     ("time distributed images", lambda k: k.TimeDistributed(k.Conv2D(3, 3)), FRAMES),
     ("time distributed network", lambda k: k.TimeDistributed(k.LSTM(3)), FRAMES[:, :, 0]),
@@ -166,6 +186,11 @@ class TestMasks:
     def test_cells(self, keras: Any) -> None:
         own, theirs = both(keras, lambda k: k.RNN([k.LSTMCell(3), k.GRUCell(2)]), ROW.shape)
         same_outputs(own, theirs, ROW, mask=MASK)
+
+    def test_conv_lstm(self, keras: Any) -> None:
+        make = lambda k: k.ConvLSTM2D(3, 3, return_sequences=True, return_state=True)  # noqa: E731
+        own, theirs = both(keras, make, FRAMES.shape)
+        same_outputs(own, theirs, FRAMES, mask=np.array([[1, 0, 1], [0, 1, 0]], bool))
 
     def test_time_distributed(self, keras: Any) -> None:
         x, mask = FRAMES[:, :, 0], np.arange(30).reshape(2, 3, 5) % 3 > 0
@@ -351,6 +376,19 @@ class TestDropout:
         assert (quiet[0] == quiet[1]).all()
         assert not np.allclose(loud[0], loud[1]) and not np.allclose(loud[0], quiet[0])
 
+    @pytest.mark.parametrize("rates", [(0.5, 0.0), (0.3, 0.4)])
+    @pytest.mark.parametrize("first", [False, True])
+    def test_conv_lstm(self, rates: tuple[float, float], first: bool) -> None:
+        how: Any = {"data_format": "channels_first"} if first else {}
+        layer = fk.layers.ConvLSTM2D(
+            3, 3, padding="same", dropout=rates[0], recurrent_dropout=rates[1], **how
+        )
+        x = np.ones((2, 4, 5, 5, 5), "f")
+        quiet = [layer(x).detach().numpy() for _ in range(2)]
+        loud = [layer(x, training=True).detach().numpy() for _ in range(2)]
+        assert (quiet[0] == quiet[1]).all() and loud[0].shape == quiet[0].shape
+        assert not np.allclose(loud[0], loud[1]) and not np.allclose(loud[0], quiet[0])
+
     def test_the_same_in_all_steps(self) -> None:
         """What is dropped of a constant input stays so: a linear sum grows evenly."""
         layer = fk.layers.SimpleRNN(
@@ -439,6 +477,9 @@ def test_dtypes(kind: str, policy: str) -> None:
         (lambda k: k.EinsumDense("ab,bc->ac", 3)(ROW), "does not fit"),
         (lambda k: k.EinsumDense("abc,cd->abe", (5, 3))(ROW), "nothing says what"),
         (lambda k: k.EinsumDense("abc,cd->abd", (4, 3))(ROW), "has 5 values in the input"),
+        (lambda k: k.ConvLSTM2D(3, 3, padding="causal"), "padding must be"),
+        (lambda k: k.ConvLSTM2D(3, 9)(FRAMES), "does not fit"),
+        (lambda k: k.ConvLSTM2D(3, 3)(ROW), "expected ndim=5"),
         (lambda k: k.RepeatVector(0), "n must be an integer"),
     ],
 )
@@ -488,6 +529,46 @@ class TestFiles:
         own.save_weights(tmp_path / "b.weights.h5")
         other.load_weights(tmp_path / "b.weights.h5")
         assert_same(other.get_weights(), theirs.get_weights(), 0)
+
+
+def frames_model(k: Any) -> Any:
+    L = k.layers  # noqa: N806
+    i = k.Input((3, 6, 6, 2))
+    x = L.ConvLSTM2D(3, 3, return_sequences=True, padding="same")(i)
+    x = L.TimeDistributed(L.Conv2D(2, 3))(x)
+    x = L.Bidirectional(L.ConvLSTM2D(2, 2))(x)
+    x = L.RMSNormalization()(L.SpectralNormalization(L.Dense(4))(L.Flatten()(x)))
+    made = k.Model(i, L.Dense(2)(x))
+    made.compile(k.optimizers.SGD(0.01), "mse")
+    return made
+
+
+def test_files_of_frames(keras: Any, tmp_path: Path) -> None:
+    x, y = data((4, 3, 6, 6, 2)), data((4, 2))
+    for k, other in ((fk, keras), (keras, fk)):
+        made = frames_model(k)
+        made.fit(x, y, verbose=0)
+        made.save(tmp_path / "m.keras")
+        made.save_weights(tmp_path / "m.weights.h5")
+        expected = made.predict(x, verbose=0)
+        for reader in (k, other):
+            read = reader.models.load_model(tmp_path / "m.keras")
+            np.testing.assert_allclose(read.predict(x, verbose=0), expected, atol=1e-5)
+        fresh = frames_model(other)
+        fresh.load_weights(tmp_path / "m.weights.h5")
+        np.testing.assert_allclose(fresh.predict(x, verbose=0), expected, atol=1e-5)
+
+
+def test_compiled_steps_with_frames() -> None:
+    def train(eagerly: bool) -> list[Any]:
+        fk.utils.set_random_seed(1)
+        made = frames_model(fk)
+        made.compile(fk.optimizers.SGD(0.01), "mse", run_eagerly=eagerly)
+        x, y = data((4, 3, 6, 6, 2)), data((4, 2))
+        made.fit(x, y, batch_size=4, epochs=3, shuffle=False, verbose=0)
+        return made.get_weights()
+
+    assert_same(train(True), train(False), 1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)

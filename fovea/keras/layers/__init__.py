@@ -28,8 +28,18 @@ from fovea.keras.layers.augmentation import (
     Resizing,
     Solarization,
 )
+from fovea.keras.layers.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
 from fovea.keras.layers.convolutional import Conv1D, Conv2D, Conv3D
-from fovea.keras.layers.core import Dense, Embedding, Identity, Input, InputLayer, Lambda, Masking
+from fovea.keras.layers.core import (
+    Dense,
+    Embedding,
+    Identity,
+    Input,
+    InputLayer,
+    Lambda,
+    Masking,
+    ReversibleEmbedding,
+)
 from fovea.keras.layers.depthwise import (
     DepthwiseConv1D,
     DepthwiseConv2D,
@@ -83,7 +93,10 @@ from fovea.keras.layers.normalization import (
     BatchNormalization,
     GroupNormalization,
     LayerNormalization,
+    RMSNormalization,
+    UnitNormalization,
 )
+from fovea.keras.layers.pipeline import Pipeline
 from fovea.keras.layers.pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -101,7 +114,16 @@ from fovea.keras.layers.pooling import (
 from fovea.keras.layers.preprocessing import Normalization, Rescaling
 from fovea.keras.layers.recurrent import RNN
 from fovea.keras.layers.recurrent_cells import StackedRNNCells
-from fovea.keras.layers.regularization import Dropout, GaussianNoise, SpatialDropout2D
+from fovea.keras.layers.regularization import (
+    ActivityRegularization,
+    AlphaDropout,
+    Dropout,
+    GaussianDropout,
+    GaussianNoise,
+    SpatialDropout1D,
+    SpatialDropout2D,
+    SpatialDropout3D,
+)
 from fovea.keras.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
 from fovea.keras.layers.resizing import (
     Cropping1D,
@@ -116,6 +138,7 @@ from fovea.keras.layers.resizing import (
 )
 from fovea.keras.layers.simple_rnn import SimpleRNN, SimpleRNNCell
 from fovea.keras.layers.spec import InputSpec
+from fovea.keras.layers.spectral import SpectralNormalization
 from fovea.keras.layers.transposed import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from fovea.keras.layers.wrapper import ModuleWrapper, TorchModuleWrapper
 from fovea.keras.layers.wrappers import Bidirectional, TimeDistributed, Wrapper
@@ -131,6 +154,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "Activation",
+    "ActivityRegularization",
     "AdaptiveAveragePooling1D",
     "AdaptiveAveragePooling2D",
     "AdaptiveAveragePooling3D",
@@ -139,6 +163,7 @@ __all__ = [
     "AdaptiveMaxPooling3D",
     "Add",
     "AdditiveAttention",
+    "AlphaDropout",
     "Attention",
     "AutoContrast",
     "Average",
@@ -158,6 +183,9 @@ __all__ = [
     "Conv2DTranspose",
     "Conv3D",
     "Conv3DTranspose",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
     "Convolution1D",
     "Convolution1DTranspose",
     "Convolution2D",
@@ -177,6 +205,7 @@ __all__ = [
     "Embedding",
     "Flatten",
     "GRUCell",
+    "GaussianDropout",
     "GaussianNoise",
     "GlobalAveragePooling1D",
     "GlobalAveragePooling2D",
@@ -217,6 +246,8 @@ __all__ = [
     "Normalization",
     "PReLU",
     "Permute",
+    "Pipeline",
+    "RMSNormalization",
     "RandomBrightness",
     "RandomColorDegeneration",
     "RandomColorJitter",
@@ -240,6 +271,7 @@ __all__ = [
     "Rescaling",
     "Reshape",
     "Resizing",
+    "ReversibleEmbedding",
     "SeparableConv1D",
     "SeparableConv2D",
     "SeparableConvolution1D",
@@ -248,11 +280,15 @@ __all__ = [
     "SimpleRNNCell",
     "Softmax",
     "Solarization",
+    "SpatialDropout1D",
     "SpatialDropout2D",
+    "SpatialDropout3D",
+    "SpectralNormalization",
     "StackedRNNCells",
     "Subtract",
     "TimeDistributed",
     "TorchModuleWrapper",
+    "UnitNormalization",
     "UpSampling1D",
     "UpSampling2D",
     "UpSampling3D",

@@ -10,8 +10,6 @@ from fovea.keras.keras_tensor import need_size
 from fovea.keras.layers.arguments import choice, several, single, with_defaults
 from fovea.keras.layers.images import (
     from_channels_first,
-    padded,
-    same_padding,
     spatial_sizes,
     to_channels_first,
     window_sizes,
@@ -19,19 +17,14 @@ from fovea.keras.layers.images import (
 )
 from fovea.keras.layers.layer import Layer
 from fovea.keras.layers.spec import InputSpec
+from fovea.keras.layers.windows import KERNELS_FIRST, ConvWindows
 from fovea.keras.variables import store_as
-from fovea.nn.functional import conv3d
-from fovea.ops.conv import ConvAttrs, conv2d
-from fovea.ops.shape import PermuteAttrs, permute
+from fovea.ops.shape import permute
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
 __all__ = ["BaseConv", "Conv1D", "Conv2D", "Conv3D"]
-
-# (..., in, out), by how many dimensions the images have, as (out, in, ...)
-KERNELS_FIRST = {n: PermuteAttrs.of((n + 1, n, *range(n))) for n in (1, 2, 3)}
-_NO_PADDING = (0, 0, 0, 0)
 
 
 class BaseConv(Layer):
@@ -68,7 +61,9 @@ class BaseConv(Layer):
         self.bias_constraint = constraints.get(bias_constraint)
         self.input_spec = InputSpec(min_ndim=rank + 2, max_ndim=rank + 2)
         self._early = getattr(self.activation, "elementwise", False)
-        self._valid: ConvAttrs | None = None
+        self._windows = ConvWindows(
+            self.kernel_size, self.strides, self.padding, self.dilation_rate
+        )
 
     def _channels(self, input_shape: Any) -> int:
         axis = 1 if self.data_format == "channels_first" else -1
@@ -85,40 +80,6 @@ class BaseConv(Layer):
                 regularizer=self.bias_regularizer,
                 constraint=self.bias_constraint,
             )
-
-    def _convolve(self, x: Tensor, kernel: Tensor, bias: Any, groups: int) -> Tensor:
-        """(N, C, ...) with kernels (out, C / groups, ...)."""
-        if self.rank == 2:
-            return conv2d.bind((x, kernel, bias), self._attributes(x, groups))
-        if self.rank == 1:  # an image of one row
-            x = x.unsqueeze(2)
-            attrs = self._attributes(x, groups)
-            return conv2d.bind((x, kernel.unsqueeze(2), bias), attrs).squeeze(2)
-        if self.padding == "same":
-            window = (self.kernel_size, self.strides, self.dilation_rate)
-            x = padded(x, same_padding(x.shape[2:], *window))
-        return conv3d(x, kernel, bias, self.strides, 0, self.dilation_rate, groups)
-
-    def _attributes(self, x: Tensor, groups: int) -> ConvAttrs:
-        """The op's attributes for images (N, C, H, W)."""
-        if self.padding == "valid":
-            if self._valid is None:
-                self._valid = ConvAttrs.of(
-                    self._two(self.strides), _NO_PADDING, self._two(self.dilation_rate), groups
-                )
-            return self._valid
-        size, kernel = (x.shape[2], x.shape[3]), self._two(self.kernel_size)
-        stride, dilation = self._two(self.strides), self._two(self.dilation_rate)
-        if self.padding == "causal":
-            padding: Any = (0, 0, dilation[1] * (kernel[1] - 1), 0)
-        else:
-            padding = same_padding(size, kernel, stride, dilation)
-        return ConvAttrs.of(stride, padding, dilation, groups)
-
-    @staticmethod
-    def _two(values: tuple[int, ...]) -> tuple[int, int]:
-        """Sequences are images of one row."""
-        return (1, values[0]) if len(values) == 1 else (values[0], values[1])
 
     def _finish(self, y: Tensor) -> Tensor:
         """The activation, and the layer's own layout."""
@@ -230,7 +191,7 @@ class Conv2D(BaseConv):
         weights = self.used_weights
         x = to_channels_first(inputs, self.data_format)
         kernel = permute.bind((weights["kernel"],), KERNELS_FIRST[self.rank])
-        return self._finish(self._convolve(x, kernel, weights.get("bias"), self.groups))
+        return self._finish(self._windows.convolve(x, kernel, weights.get("bias"), self.groups))
 
     def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
         return self._output_shape(input_shape, self.filters)

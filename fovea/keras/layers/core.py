@@ -32,6 +32,7 @@ __all__ = [
     "InputLayer",
     "Lambda",
     "Masking",
+    "ReversibleEmbedding",
 ]
 
 _TRANSPOSED = PermuteAttrs.of((1, 0))
@@ -276,6 +277,91 @@ class Embedding(Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {k: v for k, v in super().get_config().items() if k != "weights"}
+
+
+class ReversibleEmbedding(Embedding):
+    """``Embedding`` that also goes back: from features to scores of all rows.
+
+    Args:
+        input_dim: rows.
+        output_dim: features.
+        tie_weights: use the table for the way back, else another one is learned.
+        embeddings_initializer, embeddings_regularizer, embeddings_constraint, mask_zero: as of
+            ``Embedding``.
+        reverse_dtype: what the way back computes in.
+        logit_soft_cap: a limit that scores come near to: ``cap * tanh(scores / cap)``.
+
+    Shapes: integers (...) to (..., output_dim); called with ``reverse=True``, (..., output_dim) to
+    (..., input_dim).
+
+    Source: Press and Wolf, "Using the Output Embedding to Improve Language Models", 2016.
+
+    >>> import fovea
+    >>> table = ReversibleEmbedding(10, 4)
+    >>> table(table(fovea.tensor([[1, 2, 3]])), reverse=True).shape
+    fovea.Size([1, 3, 10])
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        tie_weights: bool = True,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        reverse_dtype: Any = None,
+        logit_soft_cap: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            input_dim,
+            output_dim,
+            embeddings_initializer,
+            embeddings_regularizer,
+            embeddings_constraint,
+            mask_zero,
+            **kwargs,
+        )
+        self.tie_weights, self.reverse_dtype = bool(tie_weights), reverse_dtype
+        self.logit_soft_cap = logit_soft_cap
+
+    def build(self, input_shape: Any = None) -> None:
+        super().build(input_shape)
+        if not self.tie_weights:
+            self.reverse_embeddings = self.add_weight(
+                name="reverse_embeddings",
+                shape=(self.output_dim, self.input_dim),
+                initializer=self.embeddings_initializer,
+            )
+
+    def call(self, inputs: Tensor, reverse: bool = False) -> Tensor:
+        if not reverse:
+            rows = super().call(inputs)
+            mask = super().compute_mask(inputs)
+            if mask is not None:
+                attach_mask(rows, mask)
+            return rows
+        kernel = self.embeddings.t() if self.tie_weights else self.reverse_embeddings
+        dtype = self._dtype
+        if self.reverse_dtype is not None:
+            dtype = config.as_dtype(self.reverse_dtype)
+        scores = inputs.to(dtype).matmul(kernel.to(dtype))
+        cap = self.logit_soft_cap
+        return scores if cap is None else (scores / cap).tanh() * cap
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return None  # ``call`` attaches what there is
+
+    def compute_output_shape(self, input_shape: Any, reverse: bool = False, **kwargs: Any) -> Any:
+        if reverse:
+            return (*input_shape[:-1], self.input_dim)
+        return (*input_shape, self.output_dim)
+
+    def compute_output_spec(self, inputs: Any, reverse: bool = False, **kwargs: Any) -> Any:
+        shape = self.compute_output_shape(inputs.shape, reverse)
+        return KerasTensor(shape, self.compute_dtype)
 
 
 class Lambda(Layer):

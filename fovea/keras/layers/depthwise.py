@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from fovea.keras import constraints, initializers, regularizers
 from fovea.keras.layers.arguments import single, with_defaults
-from fovea.keras.layers.convolutional import KERNELS_FIRST, BaseConv
+from fovea.keras.layers.convolutional import BaseConv
 from fovea.keras.layers.images import channels_of, to_channels_first
+from fovea.keras.layers.windows import KERNELS_FIRST
 from fovea.keras.variables import store_as
 from fovea.nn.functional import conv1d
 from fovea.nn.functional import conv2d as convolve2d
@@ -86,7 +87,7 @@ class DepthwiseConv2D(BaseConv):
         x = to_channels_first(inputs, self.data_format)
         kernel = depthwise_kernel(self.kernel)
         bias = self.used_weights.get("bias")
-        return self._finish(self._convolve(x, kernel, bias, x.shape[1]))
+        return self._finish(self._windows.convolve(x, kernel, bias, x.shape[1]))
 
     def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
         channels = channels_of(input_shape, self.data_format)
@@ -195,7 +196,7 @@ class SeparableConv2D(BaseConv):
     def call(self, inputs: Tensor) -> Tensor:
         x = to_channels_first(inputs, self.data_format)
         kernel = depthwise_kernel(self.depthwise_kernel)
-        x = self._convolve(x, kernel, None, x.shape[1])
+        x = self._windows.convolve(x, kernel, None, x.shape[1])
         mixing = permute.bind((self.pointwise_kernel,), KERNELS_FIRST[self.rank])
         bias = self.used_weights.get("bias")
         return self._finish((conv1d if self.rank == 1 else convolve2d)(x, mixing, bias))

@@ -25,7 +25,13 @@ from fovea.ops.norm import (
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["BatchNormalization", "GroupNormalization", "LayerNormalization"]
+__all__ = [
+    "BatchNormalization",
+    "GroupNormalization",
+    "LayerNormalization",
+    "RMSNormalization",
+    "UnitNormalization",
+]
 
 
 class _Affine(_SameShape):
@@ -338,3 +344,82 @@ class GroupNormalization(_Affine):
         gamma, beta = weights.get("gamma"), weights.get("beta")
         y = F.group_norm(x, self.groups, gamma, beta, float(self.epsilon))
         return y if axis == 1 else y.movedim(1, axis)
+
+
+class RMSNormalization(_SameShape):
+    """``x / sqrt(mean(x ** 2) + epsilon) * scale``
+
+    Args:
+        axis: the dimensions that the mean is over: one or several.
+        epsilon: added to the mean square.
+
+    Weights: scale, of the sizes along ``axis``.
+
+    Source: Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019.
+
+    >>> import fovea
+    >>> RMSNormalization()(fovea.tensor([[3.0, -3.0]])).detach()
+    tensor([[ 1.0000, -1.0000]])
+    """
+
+    keeps_masks = False
+    casts_weights = False
+
+    def __init__(self, axis: Any = -1, epsilon: float = 1e-6, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.axis = axis if isinstance(axis, int) else sorted(axis)
+        self.epsilon = epsilon
+
+    def _dims(self, rank: int) -> tuple[int, ...]:
+        axes = (self.axis,) if isinstance(self.axis, int) else tuple(self.axis)
+        return _dims_of(self, axes, rank)
+
+    def build(self, input_shape: Any) -> None:
+        sizes = tuple(need_size(input_shape, d, self) for d in self._dims(len(input_shape)))
+        self.scale = self.add_weight(name="scale", shape=sizes, initializer="ones")
+        self.built = True
+
+    def call(self, x: Tensor) -> Tensor:
+        rank, dims = len(x.shape), self._dims(len(x.shape))
+        scale: Any = self._parameters["scale"]
+        if dims == tuple(range(rank - len(dims), rank)):
+            return F.rms_norm(x, scale.shape, scale, self.epsilon)
+        wide = x.to(self._variable_dtype)
+        y = wide * (wide.square().mean(dims, keepdim=True) + self.epsilon).rsqrt()
+        sizes = [n if d in dims else 1 for d, n in enumerate(x.shape)]
+        return (y * scale.reshape(sizes)).to(x.dtype)
+
+
+class UnitNormalization(_SameShape):
+    """The input divided by its length along ``axis``.
+
+    Args:
+        axis: the dimension, or several.
+
+    >>> import fovea
+    >>> UnitNormalization()(fovea.tensor([[3.0, 4.0]]))
+    tensor([[0.6000, 0.8000]])
+    """
+
+    def __init__(self, axis: Any = -1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(axis, int | list | tuple):
+            raise ArgumentError(f"UnitNormalization: axis must be one or more integers: {axis!r}.")
+        self.axis = axis if isinstance(axis, int) else list(axis)
+        self.built = True
+
+    def call(self, inputs: Tensor) -> Tensor:
+        axes = (self.axis,) if isinstance(self.axis, int) else tuple(self.axis)
+        dims = _dims_of(self, axes, len(inputs.shape))
+        return inputs * inputs.square().sum(dims, keepdim=True).rsqrt().clamp(max=1e12)
+
+
+def _dims_of(layer: Any, axes: tuple[int, ...], rank: int) -> tuple[int, ...]:
+    """Axes counted from the front, in order.
+
+    Raises:
+        ShapeError: one that the input does not have.
+    """
+    if any(not -rank <= a < rank for a in axes):
+        raise ShapeError(f"{layer.name}: axis={layer.axis} of an input with {rank} dimensions.")
+    return tuple(sorted(a % rank for a in axes))

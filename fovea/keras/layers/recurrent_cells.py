@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fovea.errors import ArgumentError
@@ -208,17 +209,28 @@ class RecurrentCell(Drops, Layer):
         return shape, [shape for _ in flat_states(self.state_size)]
 
 
-def by_gate(x: Tensor, weight: Tensor, bias: Tensor | None, scales: list[Tensor] | None) -> Tensor:
-    """``x @ weight.T + bias``, each gate's part from ``x`` times its own scale."""
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return linear.bind((x, weight, bias))
+
+
+def by_gate(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    scales: list[Tensor] | None,
+    product: Callable[..., Tensor] = _linear,
+    dim: int = -1,
+) -> Tensor:
+    """``product(x, weight, bias)``, each gate's part (along ``dim``) from ``x`` times its scale."""
     if scales is None:
-        return linear.bind((x, weight, bias))
+        return product(x, weight, bias)
     if len(scales) == 1:
-        return linear.bind((x * scales[0], weight, bias))
+        return product(x * scales[0], weight, bias)
     n = len(scales)
     weights = weight.chunk(n, 0)
     biases = [None] * n if bias is None else bias.chunk(n, 0)
     parts = zip(scales, weights, biases, strict=True)
-    return cat([linear.bind((x * s, w.contiguous(), b)) for s, w, b in parts], -1)
+    return cat([product(x * s, w.contiguous(), b) for s, w, b in parts], dim)
 
 
 class StackedRNNCells(Layer):

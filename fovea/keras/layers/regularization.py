@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from fovea import dtypes
 from fovea.errors import ArgumentError
 from fovea.functions.random import rand, randn
-from fovea.keras import config
+from fovea.keras import config, regularizers
 from fovea.keras.layers.activation import _SameShape
 from fovea.keras.layers.spec import InputSpec
 from fovea.random import Generator
@@ -15,7 +16,16 @@ from fovea.random import Generator
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["Dropout", "GaussianNoise", "SpatialDropout2D"]
+__all__ = [
+    "ActivityRegularization",
+    "AlphaDropout",
+    "Dropout",
+    "GaussianDropout",
+    "GaussianNoise",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+]
 
 
 class _Random(_SameShape):
@@ -60,9 +70,12 @@ class Dropout(_Random):
             return inputs
         if self.rate == 1:
             return inputs * 0.0
+        return inputs * (self._draw(inputs).to(inputs.dtype) * (1.0 / (1.0 - self.rate)))
+
+    def _draw(self, inputs: Tensor) -> Tensor:
+        """Booleans: what is kept."""
         kind = inputs.dtype if inputs.dtype.itemsize >= 4 else dtypes.float32
-        drawn = rand(self._noise_shape(inputs), generator=self._generator, dtype=kind)
-        return inputs * ((drawn >= self.rate).to(inputs.dtype) * (1.0 / (1.0 - self.rate)))
+        return rand(self._noise_shape(inputs), generator=self._generator, dtype=kind) >= self.rate
 
 
 class SpatialDropout2D(Dropout):
@@ -73,6 +86,8 @@ class SpatialDropout2D(Dropout):
         data_format: ``"channels_last"`` or ``"channels_first"``.
         seed: for numbers of its own.
     """
+
+    rank = 2
 
     def __init__(
         self,
@@ -85,17 +100,119 @@ class SpatialDropout2D(Dropout):
     ) -> None:
         super().__init__(rate, seed=seed, name=name, dtype=dtype, **kwargs)
         self.data_format = config.standardize_data_format(data_format)
-        self.input_spec = InputSpec(ndim=4)
+        self.input_spec = InputSpec(ndim=self.rank + 2)
 
     def _noise_shape(self, x: Tensor) -> tuple[int, ...]:
         n, *rest = x.shape
+        ones = (1,) * self.rank
         if self.data_format == "channels_first":
-            return (n, rest[0], 1, 1)
-        return (n, 1, 1, rest[-1])
+            return (n, rest[0], *ones)
+        return (n, *ones, rest[-1])
 
     def get_config(self) -> dict[str, Any]:
         found = super().get_config()
         return {k: v for k, v in found.items() if k not in ("noise_shape", "trainable")}
+
+
+class SpatialDropout1D(SpatialDropout2D):
+    """``Dropout`` of whole channels of sequences (N, L, C).
+
+    Args:
+        rate: the probability of a zero.
+        seed: for numbers of its own.
+    """
+
+    rank = 1
+
+    def __init__(
+        self,
+        rate: float,
+        seed: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(rate, "channels_last", seed, name, dtype, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {k: v for k, v in super().get_config().items() if k != "data_format"}
+
+
+class SpatialDropout3D(SpatialDropout2D):
+    """``Dropout`` of whole channels of volumes (N, D, H, W, C); arguments as of
+    ``SpatialDropout2D``.
+    """
+
+    rank = 3
+
+
+class AlphaDropout(Dropout):
+    """``Dropout`` that keeps mean and variance of what SELU gives: what is dropped gets SELU's
+    least value, and all is scaled and shifted.
+
+    Args:
+        rate: the probability of being dropped, in [0, 1].
+        noise_shape: as of ``Dropout``.
+        seed: for numbers of its own.
+
+    Source: Klambauer et al., "Self-Normalizing Neural Networks", 2017.
+    """
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        if not training or self.rate == 0:
+            return inputs
+        least = -1.6732632423543772 * 1.0507009873554805  # of SELU
+        scale = ((1 - self.rate) * (1 + self.rate * least**2)) ** -0.5 if self.rate < 1 else 0.0
+        kept = self._draw(inputs).to(inputs.dtype)
+        return scale * (inputs * kept + least * (1 - kept)) - scale * least * self.rate
+
+
+class GaussianDropout(_Random):
+    """Multiplies with normal numbers about 1, whose variance is that of ``Dropout``.
+
+    Args:
+        rate: of the dropout, in [0, 1): the deviation is sqrt(rate / (1 - rate)).
+        seed: for numbers of its own.
+
+    Raises:
+        ArgumentError: a rate outside [0, 1).
+
+    Source: Srivastava et al., "Dropout", JMLR 2014, section 10.
+    """
+
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not 0 <= rate < 1:
+            raise ArgumentError(f"GaussianDropout: rate must lie in [0, 1), got {rate}.")
+        self.rate = rate
+        self._seed(seed)
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        if not training or self.rate == 0:
+            return inputs
+        deviation = math.sqrt(self.rate / (1.0 - self.rate))
+        noise = randn(inputs.shape, generator=self._generator, dtype=inputs.dtype)
+        return inputs * (noise * deviation + 1.0)
+
+
+class ActivityRegularization(_SameShape):
+    """The input itself; its size is a penalty in the loss.
+
+    Args:
+        l1: factor of the sum of absolute values.
+        l2: factor of the sum of squares.
+    """
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(activity_regularizer=regularizers.L1L2(l1=l1, l2=l2), **kwargs)
+        self.l1, self.l2 = l1, l2
+        self.built = True
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return inputs
+
+    def get_config(self) -> dict[str, Any]:
+        return {k: v for k, v in super().get_config().items() if k != "activity_regularizer"}
 
 
 class GaussianNoise(_Random):

@@ -8,7 +8,7 @@ from typing import Any, SupportsIndex
 from fovea.nn.container import ModuleList
 from fovea.nn.module import Module
 
-__all__ = ["TrackedList", "follow_mode", "tracked"]
+__all__ = ["TrackedList", "follow_mode", "hold", "tracked"]
 
 
 def tracked(owner: Module, name: str, value: Any) -> Any:
@@ -23,9 +23,9 @@ def tracked(owner: Module, name: str, value: Any) -> Any:
         del owner._modules[name]
     if isinstance(value, list):
         if not all(isinstance(v, Module) for v in value):
-            return value if not _modules_in(value) else _hold(owner, name, value)
+            return value if not _modules_in(value) else hold(owner, name, value)
         return TrackedList(owner, name, value)
-    return _hold(owner, name, value) if _modules_in(value) else value
+    return hold(owner, name, value) if _modules_in(value) else value
 
 
 class _Holder(ModuleList):
@@ -37,7 +37,8 @@ class _Holder(ModuleList):
         self.extend(modules)
 
 
-def _hold(owner: Module, name: str, value: Any) -> Any:
+def hold(owner: Module, name: str, value: Any) -> Any:
+    """``value``, with the modules in it registered under a name."""
     owner._modules[name] = _Holder(_modules_in(value))
     return value
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from fovea.keras import constraints, initializers, regularizers
 from fovea.keras.layers.arguments import several, single, with_defaults
-from fovea.keras.layers.convolutional import KERNELS_FIRST, BaseConv
+from fovea.keras.layers.convolutional import BaseConv
 from fovea.keras.layers.images import padded, spatial_sizes, to_channels_first, with_channels
+from fovea.keras.layers.windows import KERNELS_FIRST, as_image
 from fovea.keras.variables import store_as
 from fovea.nn.functional import conv_transpose3d
 from fovea.ops.conv import ConvInputGradAttrs, conv2d_input_grad
@@ -104,8 +105,8 @@ class Conv2DTranspose(BaseConv):
             return conv_transpose3d(x, kernel, None, self.strides, dilation=self.dilation_rate)
         if self.rank == 1:
             x, kernel = x.unsqueeze(2), kernel.unsqueeze(2)
-        whole = self._two(tuple(self._whole(n, i) for i, n in enumerate(x.shape[-self.rank :])))
-        stride, dilation = self._two(self.strides), self._two(self.dilation_rate)
+        whole = as_image(tuple(self._whole(n, i) for i, n in enumerate(x.shape[-self.rank :])))
+        stride, dilation = as_image(self.strides), as_image(self.dilation_rate)
         attrs = ConvInputGradAttrs.of(stride, (0, 0, 0, 0), dilation, 1, whole)
         y = conv2d_input_grad.bind((x, kernel), attrs)
         return y.squeeze(2) if self.rank == 1 else y

@@ -28,6 +28,8 @@ class Wrapper(Layer):
         ArgumentError: no layer.
     """
 
+    takes_integers = True  # the layer within says what it takes
+
     def __init__(self, layer: Any, **kwargs: Any) -> None:
         if not isinstance(layer, Layer):
             raise ArgumentError(f"{type(self).__name__}: a layer is needed, got {layer!r}.")
