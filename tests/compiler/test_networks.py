@@ -30,6 +30,10 @@ NETWORKS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "shufflenet_v2": (
         lambda: models.ShuffleNetV2([2, 1, 1], [8, 16, 24, 32, 48], 5), (3, 3, 64, 64),
     ),
+    "maxvit": (
+        lambda: models.MaxVit((48, 48), 8, 2, [8, 12], [1, 1], 4, 0.0, num_classes=5),
+        (2, 3, 48, 48),
+    ),
     "swin": (
         lambda: models.SwinTransformer([4, 4], 12, [2, 2], [2, 3], [3, 3], num_classes=5),
         (2, 3, 32, 32),

@@ -46,6 +46,7 @@ PARAMETERS = {
     "efficientnet_v2_s": 21_458_488,
     "googlenet": 13_004_888,
     "inception_v3": 27_161_264,
+    "maxvit_t": 30_919_624,
     "mnasnet0_5": 2_218_512,
     "mnasnet0_75": 3_170_208,
     "mnasnet1_0": 4_383_312,
@@ -189,6 +190,11 @@ def swin_v2(m: Any) -> Any:
     return s.SwinTransformer(*sizes, stochastic_depth_prob=0.0, num_classes=7, **kinds)
 
 
+def maxvit(m: Any) -> Any:
+    """A small MaxViT."""
+    return m.maxvit.MaxVit((48, 48), 8, 2, [8, 12], [2, 1], 4, 0.0, num_classes=7)
+
+
 def narrow(m: Any, model: Any, linear: dict[int, tuple[int, int]]) -> Any:
     """The model with linear layers of other sizes in its classifier."""
     for place, sizes in linear.items():
@@ -213,6 +219,7 @@ BUILD: dict[str, Any] = {
     "inception_v3": lambda m: m.inception.Inception3(
         9, aux_logits=False, transform_input=True, init_weights=True
     ),
+    "maxvit": maxvit,
     "mnasnet0_5": lambda m: m.mnasnet.mnasnet0_5(),
     "regnet_x_400mf": lambda m: m.regnet.regnet_x_400mf(),
     "regnet_y_400mf": lambda m: m.regnet.regnet_y_400mf(),
@@ -224,7 +231,12 @@ BUILD: dict[str, Any] = {
     "vgg": vgg,
     "vit_ti_16": lambda m: m.vision_transformer.VisionTransformer(48, 16, 12, 3, 192, 768),
 }
-SIZES = {"alexnet": 64, "inception_v3": 107, "swin": 54, "swin_v2": 54}  # others: 48
+SIZES = {
+    "alexnet": (64, 64),
+    "inception_v3": (107, 107),
+    "swin": (54, 54),
+    "swin_v2": (54, 54),
+}  # others: (48, 48); fmt: skip
 # PyTorch rounds the slope of hard sigmoid to float32.
 TOLERANCES = {"mobilenet_v3_large": 1e-6, "mobilenet_v3_small": 1e-6}
 
@@ -232,8 +244,8 @@ TOLERANCES = {"mobilenet_v3_large": 1e-6, "mobilenet_v3_small": 1e-6}
 @pytest.mark.parametrize("name", BUILD)
 def test_a_training_step_and_evaluation_are_torchvision_s(name: str, torchvision: Any) -> None:
     theirs, ours = pair(torchvision, BUILD[name])
-    size = SIZES.get(name, 48)
-    x = np.random.default_rng(0).standard_normal((2, 3, size, size))
+    size = SIZES.get(name, (48, 48))
+    x = np.random.default_rng(0).standard_normal((2, 3, *size))
     tolerance = TOLERANCES.get(name, 1e-8)
     agree_in_training_and_evaluation(theirs, ours, x, np.array([0, 3]), tolerance)
 
@@ -310,7 +322,7 @@ def test_weights_of_old_transformers_load() -> None:
 FIRST = [
     "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "googlenet",
     "inception_v3", "mobilenet_v2",
-    "mnasnet0_5", "mobilenet_v3_small", "regnet_y_400mf", "resnet50", "shufflenet_v2_x0_5",
+    "maxvit_t", "mnasnet0_5", "mobilenet_v3_small", "regnet_y_400mf", "resnet50", "shufflenet_v2_x0_5",
     "squeezenet1_0", "swin_t", "swin_v2_t", "vit_ti_16",
 ]  # fmt: skip
 
@@ -353,6 +365,14 @@ def test_errors() -> None:
         models.shufflenetv2.InvertedResidual(8, 9, 2)
     with pytest.raises(ArgumentError, match="w_0 a positive multiple of 8"):
         models.regnet.BlockParams.from_init_params(4, 12, 8.0, 2.0, 8)
+    with pytest.raises(ArgumentError, match="shrink to 50 × 50, which windows of 7"):
+        models.maxvit_t(input_size=(200, 200))
+    with pytest.raises(ArgumentError, match="must be square"):
+        models.maxvit_t(input_size=(224, 256))
+    with pytest.raises(ShapeError, match="images must be 32 × 32"):
+        models.MaxVit((32, 32), 4, 4, [4], [1], 4, 0.0)(fovea.zeros(1, 3, 32, 48))
+    with pytest.raises(ArgumentError, match="head_dim must divide the channels, got 3 and 4"):
+        models.MaxVit((32, 32), 4, 4, [4], [1], 3, 0.0)
     with pytest.raises(ArgumentError, match="2 depths and 1 num_heads"):
         models.SwinTransformer([4, 4], 8, [1, 1], [2], [2, 2])
     with pytest.raises(ArgumentError, match="num_heads divide dim"):

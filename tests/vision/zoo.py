@@ -15,7 +15,7 @@ from fovea.vision import models
 
 FILES = (
     "_utils", "alexnet", "convnext", "densenet", "efficientnet", "googlenet", "inception",
-    "mnasnet", "mobilenetv2", "mobilenetv3", "regnet", "resnet", "segmentation", "shufflenetv2",
+    "maxvit", "mnasnet", "mobilenetv2", "mobilenetv3", "regnet", "resnet", "segmentation", "shufflenetv2",
     "squeezenet", "swin_transformer", "vgg", "vision_transformer",
 )  # fmt: skip
 

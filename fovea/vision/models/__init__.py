@@ -58,6 +58,7 @@ from fovea.vision.models.efficientnet import (
 from fovea.vision.models.googlenet import GoogLeNet, GoogLeNetOutputs, googlenet
 from fovea.vision.models.inception import Inception3, InceptionOutputs, inception_v3
 from fovea.vision.models.lenet import LeNet, lenet5
+from fovea.vision.models.maxvit import MaxVit, maxvit_t
 from fovea.vision.models.mnasnet import MNASNet, mnasnet0_5, mnasnet0_75, mnasnet1_0, mnasnet1_3
 from fovea.vision.models.mobilenetv2 import InvertedResidual, MobileNetV2, mobilenet_v2
 from fovea.vision.models.mobilenetv3 import MobileNetV3, mobilenet_v3_large, mobilenet_v3_small
@@ -173,6 +174,7 @@ __all__ = [
     "MBConvConfig",
     "MLPBlock",
     "MNASNet",
+    "MaxVit",
     "MobileNetV2",
     "MobileNetV3",
     "PatchMerging",
@@ -215,6 +217,7 @@ __all__ = [
     "inception_v3",
     "lenet5",
     "list_models",
+    "maxvit_t",
     "mnasnet0_5",
     "mnasnet0_75",
     "mnasnet1_0",

@@ -23,7 +23,7 @@ from fovea.nn.parameter import Buffer
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["ShiftedWindowAttention", "ShiftedWindowAttentionV2"]
+__all__ = ["ShiftedWindowAttention", "ShiftedWindowAttentionV2", "relative_index"]
 
 _APART = -100.0  # added to the scores of places that a shift brings together
 _HIDDEN = 512  # features inside the network that makes V2's biases
@@ -78,7 +78,7 @@ class ShiftedWindowAttention(nn.Module):
         self.qkv = nn.Linear(dim, dim * 3, bias=qkv_bias)
         self.proj = nn.Linear(dim, dim, bias=proj_bias)
         self._define_bias()
-        index = from_numpy(_relative_index(*self.window_size))
+        index = from_numpy(relative_index(*self.window_size))
         self.register_buffer("relative_position_index", index)
 
     def _define_bias(self) -> None:
@@ -218,7 +218,7 @@ def _from_windows(x: Tensor, size: Sequence[int], window: Sequence[int]) -> Tens
     return x.reshape(n, *size, channels)
 
 
-def _relative_index(height: int, width: int) -> np.ndarray[Any, Any]:
+def relative_index(height: int, width: int) -> np.ndarray[Any, Any]:
     """For each two places of a window the number of their distance."""
     y, x = (a.ravel() for a in np.mgrid[:height, :width])
     dy = y[:, None] - y[None, :] + height - 1
