@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fovea.nn import functional, init, utils
+from fovea.nn import common_types, functional, grad, init, modules, parallel, utils
 from fovea.nn.activation import (
     CELU,
     ELU,
@@ -19,6 +19,7 @@ from fovea.nn.activation import (
     Softshrink,
     Threshold,
 )
+from fovea.nn.adaptive import AdaptiveLogSoftmaxWithLoss
 from fovea.nn.attention import MultiheadAttention, TransformerEncoderLayer
 from fovea.nn.batch_norm import (
     BatchNorm1d,
@@ -59,6 +60,7 @@ from fovea.nn.lazy_norm import (
     LazyInstanceNorm3d,
 )
 from fovea.nn.linear import Bilinear, Identity, Linear
+from fovea.nn.linear_loss import LinearCrossEntropyLoss, LinearCrossEntropyOptions
 from fovea.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -104,6 +106,7 @@ from fovea.nn.padding import (
     ZeroPad2d,
     ZeroPad3d,
 )
+from fovea.nn.parallel import DataParallel
 from fovea.nn.parameter import Buffer, Parameter
 from fovea.nn.pooling import (
     AdaptiveAvgPool1d,
@@ -146,6 +149,7 @@ from fovea.nn.smooth import (
     Tanhshrink,
 )
 from fovea.nn.sparse import Embedding, EmbeddingBag
+from fovea.nn.sync_batch_norm import SyncBatchNorm
 from fovea.nn.transformer import (
     Transformer,
     TransformerDecoder,

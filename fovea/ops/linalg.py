@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,11 @@ def _(a: Shaped, b: Shaped) -> Spec:
     return Spec((*batch, a.shape[-2], b.shape[-1]), dtype)
 
 
+def _rows(t: Any) -> Any:
+    """(..., features) as (all, features); -1 would not do for no features."""
+    return t.reshape((prod(t.shape[:-1]), t.shape[-1]))
+
+
 @matmul.grad(saves=("a", "b"))
 def _(ctx: Any, gy: Any) -> tuple[Any, ...]:
     ga = gb = None
@@ -42,7 +48,7 @@ def _(ctx: Any, gy: Any) -> tuple[Any, ...]:
         if (
             len(ctx.shape(1)) == 2 and len(ctx.shape(0)) > 2
         ):  # one product instead of a batch and a sum
-            a, gy = a.reshape((-1, a.shape[-1])), gy.reshape((-1, gy.shape[-1]))
+            a, gy = _rows(a), _rows(gy)
         gb = sum_to(matmul.bind((a.transpose(-1, -2), gy)), ctx.shape(1))
     return ga, gb
 
@@ -73,13 +79,12 @@ def _(x: Shaped, weight: Shaped, bias: Shaped | None) -> Spec:
 
 @linear.grad(saves=("x", "weight"))
 def _(ctx: Any, gy: Any) -> tuple[Any, ...]:
-    rows = gy.reshape((-1, gy.shape[-1]))
+    rows = _rows(gy)
     gx = gw = gb = None
     if ctx.needed[0]:
         gx = matmul.bind((rows, ctx.weight)).reshape(ctx.shape(0))
     if ctx.needed[1]:
-        x = ctx.x
-        gw = matmul.bind((rows.transpose(0, 1), x.reshape((-1, x.shape[-1]))))
+        gw = matmul.bind((rows.transpose(0, 1), _rows(ctx.x)))
     if len(ctx.needed) > 2 and ctx.needed[2]:
         gb = rows.sum((0,))
     return gx, gw, gb

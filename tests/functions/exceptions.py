@@ -47,6 +47,8 @@ EXCEPTIONS: dict[str, str] = {
     "nn.functional.hardtanh:int64": _INTEGERS,
     "nn.functional.interpolate/bicubic:uint8": _INTEGERS,
     "nn.functional.interpolate/bilinear:uint8": _INTEGERS,
+    "nn.functional.upsample_nearest:uint8": _INTEGERS,
+    "nn.functional.upsample_bilinear:uint8": _INTEGERS,
     "nn.functional.local_response_norm:int64": _INTEGERS,
     "nn.functional.relu6:int64": _INTEGERS,
     "nn.functional.relu6:uint8": _INTEGERS,

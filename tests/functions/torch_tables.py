@@ -7,6 +7,7 @@ must agree.
 
 from __future__ import annotations
 
+import dataclasses
 import zlib
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
@@ -189,6 +190,9 @@ def converted(value: Any) -> Any:
         return str(value)
     if isinstance(value, torch.Size):
         return tuple(value)
+    if isinstance(value, torch.nn.LinearCrossEntropyOptions):
+        fields = {f.name: converted(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return fovea.nn.LinearCrossEntropyOptions(**fields)
     if isinstance(value, torch.memory_format):
         return LAYOUTS[value]
     if isinstance(value, tuple) and hasattr(value, "_fields"):

@@ -6,8 +6,4 @@ from __future__ import annotations
 EXCEPTIONS: dict[str, str] = {}
 
 # Modules of ``module_db`` that fovea does not have.
-ABSENT = frozenset(
-    [
-        "nn.LinearCrossEntropyLoss",
-    ]
-)
+ABSENT: frozenset[str] = frozenset()

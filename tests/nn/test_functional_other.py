@@ -252,7 +252,7 @@ def test_dropout_follows_the_seed() -> None:
 
 SIGNED = [
     n for n in dir(F) if not n.startswith("_") and inspect.isfunction(getattr(F, n))
-    and hasattr(TF, n) and n not in ("same_padding",)
+    and hasattr(TF, n) and n not in ("same_padding", "conv_tbc")
 ]  # fmt: skip
 
 
@@ -282,3 +282,10 @@ def test_signatures_are_pytorchs(name: str) -> None:
     for key, parameter in theirs.items():
         mine = ours[key].default
         assert mine == parameter.default or mine is parameter.default, key
+
+
+@pytest.mark.parametrize("shape", [(3, 0), (0, 0), (2, 3, 0)])
+def test_linear_of_no_features(shape: Any) -> None:
+    compare(F.linear, TF.linear, np.zeros(shape), np.zeros((4, 0)), rng().standard_normal(4))
+    compare(F.linear, TF.linear, np.ones((*shape[:-1], 2)), np.zeros((0, 2)))
+    compare(lambda a, b: a @ b, lambda a, b: a @ b, np.zeros(shape), np.zeros((0, 4)))

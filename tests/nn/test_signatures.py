@@ -32,7 +32,12 @@ def shared(ours: Any, theirs: Any) -> list[str]:
 
 
 CLASSES = [n for n in shared(nn, torch.nn) if isinstance(getattr(nn, n), type)]
-FUNCTIONS = [n for n in shared(F, torch.nn.functional) if inspect.isroutine(getattr(F, n))]
+UNDOCUMENTED = frozenset(["conv_tbc"])  # PyTorch's docstring has no signature
+FUNCTIONS = [
+    n
+    for n in shared(F, torch.nn.functional)
+    if inspect.isroutine(getattr(F, n)) and n not in UNDOCUMENTED
+]
 INITIALIZERS = [  # PyTorch's old names, without the underscore, take *args
     n
     for n in shared(nn.init, torch.nn.init)
@@ -58,7 +63,7 @@ def documented(function: Any) -> Signature:
     tree = ast.parse(f"def f({text.group(1)}): pass").body[0]
     assert isinstance(tree, ast.FunctionDef)
     names = [a.arg for a in tree.args.args]
-    defaults = [ast.literal_eval(d) for d in tree.args.defaults]
+    defaults = [eval(ast.unparse(d), {}) for d in tree.args.defaults]  # 1./8 is no literal
     values = [REQUIRED] * (len(names) - len(defaults)) + defaults
     return list(zip(names, [False] * len(names), values, strict=True))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from fovea.functions.products import pdist
 from fovea.functions.shaping import flatten
+from fovea.nn import grad
 from fovea.nn.functional.activation import (
     celu,
     celu_,
@@ -10,6 +12,7 @@ from fovea.nn.functional.activation import (
     elu_,
     gelu,
     glu,
+    gumbel_softmax,
     hardshrink,
     hardsigmoid,
     hardswish,
@@ -25,6 +28,7 @@ from fovea.nn.functional.activation import (
     relu6,
     relu_,
     rrelu,
+    rrelu_,
     selu,
     selu_,
     sigmoid,
@@ -40,7 +44,7 @@ from fovea.nn.functional.activation import (
     threshold_,
 )
 from fovea.nn.functional.attention import scaled_dot_product_attention
-from fovea.nn.functional.conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
+from fovea.nn.functional.conv import conv1d, conv2d, conv_tbc, conv_transpose1d, conv_transpose2d
 from fovea.nn.functional.ctc import ctc_loss
 from fovea.nn.functional.distance import (
     cosine_embedding_loss,
@@ -67,6 +71,7 @@ from fovea.nn.functional.dropout import (
 from fovea.nn.functional.embedding import embedding, embedding_bag
 from fovea.nn.functional.folding import fold, unfold
 from fovea.nn.functional.linear import bilinear, linear, one_hot
+from fovea.nn.functional.linear_loss import LinearCrossEntropyOptions, linear_cross_entropy
 from fovea.nn.functional.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -108,9 +113,12 @@ from fovea.nn.functional.pooling import (
 from fovea.nn.functional.resize import (
     channel_shuffle,
     interpolate,
+    native_channel_shuffle,
     pixel_shuffle,
     pixel_unshuffle,
     upsample,
+    upsample_bilinear,
+    upsample_nearest,
 )
 from fovea.nn.functional.sampling import affine_grid, grid_sample
 from fovea.nn.functional.unpooling import (

@@ -29,6 +29,7 @@ __all__ = [
     "elu_",
     "gelu",
     "glu",
+    "gumbel_softmax",
     "hardshrink",
     "hardsigmoid",
     "hardswish",
@@ -44,6 +45,7 @@ __all__ = [
     "relu6",
     "relu_",
     "rrelu",
+    "rrelu_",
     "selu",
     "selu_",
     "sigmoid",
@@ -166,6 +168,13 @@ def rrelu(
         return leaky_relu(input, (lower + upper) / 2, inplace)
     slopes = input.detach().clone().uniform_(lower, upper)
     return _settle(input, input.where(input >= 0, input * slopes), inplace)
+
+
+def rrelu_(
+    input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False
+) -> Tensor:
+    """``rrelu`` in place."""
+    return rrelu(input, lower, upper, training, True)
 
 
 @lru_cache(256)
@@ -367,3 +376,33 @@ def log_softmax(
         input = input.to(as_dtype(dtype))
     dim = _softmax_dim("log_softmax", input, dim, _stacklevel)
     return log_softmax_op.bind((input,), _dim_attrs(dim))
+
+
+def gumbel_softmax(
+    logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1
+) -> Tensor:
+    """A draw from the distribution that logits stand for, made smooth so that it has a gradient.
+
+    ``softmax((logits + g) / tau)``, g drawn from Gumbel(0, 1)
+
+    Args:
+        tau: the lower, the nearer to one class.
+        hard: one-hot rows, with the gradient of the smooth ones.
+        eps: has no effect.
+        dim: the dimension of the classes.
+
+    Source: Jang, Gu and Poole, "Categorical reparameterization with Gumbel-softmax", 2017.
+
+    >>> import fovea
+    >>> gumbel_softmax(fovea.zeros(2, 3), hard=True).sum(-1)
+    tensor([1., 1.])
+    """
+    if eps != 1e-10:
+        warnings.warn("gumbel_softmax: eps has no effect.", stacklevel=2)
+    drawn = -logits.detach().clone().exponential_().log()
+    soft = softmax((logits + drawn) / tau, dim)
+    if not hard:
+        return soft
+    fixed = soft.detach()
+    one = fixed.new_zeros(fixed.shape).scatter(dim, fixed.argmax(dim, keepdim=True), 1.0)
+    return one + (soft - fixed)

@@ -14,7 +14,7 @@ from fovea.ops.windows import Padding
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "same_padding"]
+__all__ = ["conv1d", "conv2d", "conv_tbc", "conv_transpose1d", "conv_transpose2d", "same_padding"]
 
 Ints = int | tuple[int, ...] | list[int]
 
@@ -122,6 +122,12 @@ def conv1d(
     strides = _columns("conv1d", "stride", stride, 1)
     dilations = _columns("conv1d", "dilation", dilation, 1)
     return conv2d(x, w, bias, strides, pads, dilations, groups).squeeze(-2)
+
+
+def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
+    """``conv1d`` of sequences (T, N, C) with kernels (k, C, out): time first, channels last."""
+    y = conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad)
+    return y.permute(2, 0, 1)
 
 
 @lru_cache(4096)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from fovea.errors import ArgumentError, ShapeError, describe
@@ -15,7 +16,16 @@ from fovea.ops.resize import ResizeAttrs, resize2d
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["channel_shuffle", "interpolate", "pixel_shuffle", "pixel_unshuffle", "upsample"]
+__all__ = [
+    "channel_shuffle",
+    "interpolate",
+    "native_channel_shuffle",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
+]
 
 _ANY = {"nearest", "nearest-exact", "area"}
 _MODES = {3: _ANY | {"linear"}, 4: _ANY | {"bilinear", "bicubic"}, 5: _ANY | {"trilinear"}}
@@ -135,6 +145,22 @@ def upsample(
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 
+def upsample_nearest(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    """``interpolate`` by the nearest pixel, under its old name."""
+    _warn_of_old_name("upsample_nearest")
+    return interpolate(input, size, scale_factor, "nearest")
+
+
+def upsample_bilinear(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    """Bilinear ``interpolate`` with corners aligned, under its old name."""
+    _warn_of_old_name("upsample_bilinear")
+    return interpolate(input, size, scale_factor, "bilinear", True)
+
+
+def _warn_of_old_name(name: str) -> None:
+    warnings.warn(f"F.{name} is deprecated: use F.interpolate.", stacklevel=3)
+
+
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """(..., C r r, H, W) as (..., C, H r, W r): channels become pixels.
 
@@ -185,3 +211,8 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     n, c, *rest = input.shape
     x = input.reshape((n, groups, c // groups, *rest)).transpose(1, 2)
     return x.reshape(input.shape)
+
+
+def native_channel_shuffle(input: Tensor, groups: int) -> Tensor:
+    """``channel_shuffle``."""
+    return channel_shuffle(input, groups)
