@@ -9,6 +9,9 @@ _QUANTIZED = "PyTorch's old quantized tensors"
 _SPARSE = "fovea has no sparse tensors"
 _INSIDE = "PyTorch's own inside: engines, scripts, symbols, twins for graphs"
 _REMOVED = "PyTorch itself refuses or advises against them"
+_OLD = "PyTorch keeps them for very old programs"
+_IMPORTED = "what its source imports"
+_PIPES = "data pipes, which PyTorch no longer develops"
 _RECURRENT = "recurrent networks"
 
 _RANDOM = "draws other numbers than PyTorch from the same seed (Philox; the same for any number of threads)"
@@ -167,6 +170,97 @@ SECTIONS: list[dict[str, Any]] = [
                    "chebyshev_* hermite_* laguerre_* legendre_* shifted_*"},
     },
     {
+        "title": "torch.nn",
+        "peer": "torch.nn",
+        "ours": "fovea.nn",
+        "types": True,
+        "differ": {
+            **dict.fromkeys(("Embedding", "EmbeddingBag"), "`sparse=True` is accepted; gradients are dense"),
+            "SyncBatchNorm": "the statistics are those of this process",
+            "DataParallel": "calls the module: there is one device",
+            "LinearCrossEntropyLoss": "in pieces, its outputs are computed again in backward",
+        },
+        "absent": {_OLD: "Container CrossMapLRN2d"},
+    },
+    {
+        "title": "torch.nn.functional",
+        "peer": "torch.nn.functional",
+        "ours": "fovea.nn.functional",
+        "differ": {
+            "embedding": "`sparse=True` is accepted; gradients are dense",
+            "embedding_bag": "`sparse=True` is accepted; `scale_grad_by_freq` does what is documented",
+            **dict.fromkeys(
+                (
+                    "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout",
+                    "feature_alpha_dropout", "gumbel_softmax", "rrelu", "rrelu_",
+                ),
+                _RANDOM,
+            ),
+        },
+        "absent": {
+            _IMPORTED: "Optional",
+            _INSIDE: "assert_int_or_pair boolean_dispatch handle_torch_function has_torch_function* grouped_mm "
+            "scaled_grouped_mm scaled_mm",
+        },
+    },
+    {
+        "title": "torch.nn.utils",
+        "peer": "torch.nn.utils",
+        "ours": "fovea.nn.utils",
+        "differ": {
+            "weight_norm": "the weight is computed whenever it is read, not before each call",
+            "spectral_norm": "the weight is computed whenever it is read; a call in training iterates first",
+            **dict.fromkeys(
+                ("convert_conv2d_weight_memory_format", "convert_conv3d_weight_memory_format"),
+                "accepted; the engine chooses layouts",
+            ),
+        },
+    },
+    {
+        "title": "torch.nn.utils.parametrize",
+        "peer": "torch.nn.utils.parametrize",
+        "ours": "fovea.nn.utils.parametrize",
+        "differ": {"register_parametrization": "such modules can be copied and pickled"},
+        "absent": {_IMPORTED: "contextmanager deepcopy get_swap_module_params_on_conversion "
+                   "is_opaque_reference_type is_traceable_wrapper_subclass"},
+    },
+    {
+        "title": "torch.nn.utils.parametrizations",
+        "peer": "torch.nn.utils.parametrizations",
+        "ours": "fovea.nn.utils.parametrizations",
+    },
+    {
+        "title": "torch.nn.utils.prune",
+        "peer": "torch.nn.utils.prune",
+        "ours": "fovea.nn.utils.prune",
+        "differ": {"remove": "there is no hook to be removed: weights are masked whenever they are read"},
+        "absent": {_IMPORTED: "abstractmethod"},
+    },
+    {
+        "title": "torch.nn.utils.rnn",
+        "peer": "torch.nn.utils.rnn",
+        "ours": "fovea.nn.utils.rnn",
+        "absent": {_IMPORTED: "Self bind copy_method_params"},
+    },
+    {
+        "title": "torch.nn.init",
+        "peer": "torch.nn.init",
+        "ours": "fovea.nn.init",
+        "absent": {_IMPORTED: "Literal"},
+    },
+    {
+        "title": "torch.utils.data",
+        "peer": "torch.utils.data",
+        "ours": "fovea.utils.data",
+        "types": True,
+        "differ": {
+            "DataLoader": 'workers are threads unless `worker_type="process"`; the same seeds give the same batches for any number of them',
+            "DistributedSampler": "rank and number of processes from the environment, or one process",
+        },
+        "absent": {_PIPES: "DFIterDataPipe DataChunk IterDataPipe MapDataPipe functional_datapipe "
+                   "guaranteed_datapipes_determinism non_deterministic runtime_validation_disabled"},
+    },
+    {
         "title": "torch.optim",
         "peer": "torch.optim",
         "ours": "fovea.optim",
@@ -182,13 +276,13 @@ SECTIONS: list[dict[str, Any]] = [
         "peer": "torch.optim.lr_scheduler",
         "ours": "fovea.optim.lr_scheduler",
         "types": True,
-        "absent": {"what its source imports": "Any Counter Optimizer SupportsFloat Tensor partial ref"},
+        "absent": {_IMPORTED: "Any Counter Optimizer SupportsFloat Tensor partial ref"},
     },
     {
         "title": "torch.optim.swa_utils",
         "peer": "torch.optim.swa_utils",
         "ours": "fovea.optim.swa_utils",
-        "absent": {"what its source imports": "cast deepcopy override"},
+        "absent": {_IMPORTED: "cast deepcopy override"},
     },
     {
         "title": "torch.autograd",

@@ -23,6 +23,7 @@ from fovea.utils.data.dataset import (
     TensorDataset,
     random_split,
 )
+from fovea.utils.data.distributed import DistributedSampler
 from fovea.utils.data.sampler import (
     BatchSampler,
     RandomSampler,
@@ -39,6 +40,7 @@ __all__ = [
     "ConcatDataset",
     "DataLoader",
     "Dataset",
+    "DistributedSampler",
     "IterableDataset",
     "RandomSampler",
     "Sampler",
