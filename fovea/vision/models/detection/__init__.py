@@ -1,0 +1,6 @@
+"""Networks that find objects in images, with torchvision's names and parameters.
+
+In training they take images (C, H, W), values from 0 to 1, of any sizes, and for each a dictionary
+of ``boxes`` (K, 4) and ``labels`` (K,), and return a dictionary of losses. In evaluation they take
+images and return for each a dictionary of ``boxes``, ``labels`` and ``scores``.
+"""
