@@ -79,10 +79,18 @@ KERAS: dict[str, dict[str, Any]] = {
     "activations": {},
     "ops": {
         "differ": {
+            "argpartition": "sorts all",
+            "cross": "is NumPy's; Keras's on PyTorch is not",
+            "nonzero": "a tuple, an index for each axis, as NumPy's",
             "pad": "one number pads every axis, as NumPy's; Keras's on PyTorch the last one",
+            "space_to_depth": "channels first, too, it is the inverse of depth_to_space",
+            "sparsemax": "is the paper's; Keras's on PyTorch does not sum to one",
             "take": "-1 is the last of all elements, as NumPy's; not so in Keras on PyTorch",
             "scatter_update": 'reduction: None or "add"',
-        }
+        },
+        "absent": {
+            "eigenvalues of general matrices, and LU factors, are not offered": "eig lu_factor"
+        },
     },
     "utils": {},
 }

@@ -62,7 +62,10 @@ def probed_symbols(call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
             sizes = [size if d is None else d for d in value.shape]
             if value.shape and value.shape[0] is None:
                 sizes[0] = batch
-            return creation.ones(sizes, dtype=as_dtype(value.dtype))
+            kind = as_dtype(value.dtype)
+            if kind.is_floating_point and len(sizes) > 1 and sizes[-1] == sizes[-2]:
+                return creation.eye(sizes[-1], dtype=kind).expand(*sizes).contiguous()
+            return creation.ones(sizes, dtype=kind)  # or unit matrices, which can be inverted
 
         with fork_rng():
             return call(*map_structure(filled, args), **map_structure(filled, kwargs))

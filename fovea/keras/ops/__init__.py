@@ -6,23 +6,66 @@ symbolic ones.
 tensor([[0.5000, 0.5000]])
 """
 
-from fovea.keras.ops import core, elementwise, nn, numpy
+from fovea.keras.ops import (
+    arrangement,
+    core,
+    elementwise,
+    image,
+    linalg,
+    neural,
+    nn,
+    numpy,
+    signals,
+    statistics,
+    transforms,
+)
+from fovea.keras.ops.arrangement import *  # noqa: F403
 from fovea.keras.ops.core import *  # noqa: F403
 from fovea.keras.ops.elementwise import BINARY, UNARY, clip, nan_to_num, round, where
+from fovea.keras.ops.linalg import *  # noqa: F403
+from fovea.keras.ops.neural import *  # noqa: F403
 from fovea.keras.ops.nn import *  # noqa: F403
 from fovea.keras.ops.numpy import *  # noqa: F403
+from fovea.keras.ops.signals import *  # noqa: F403
+from fovea.keras.ops.statistics import *  # noqa: F403
+from fovea.keras.ops.transforms import *  # noqa: F403
 
 globals().update(UNARY)
 globals().update(BINARY)
 
-__all__ = [
-    *BINARY,
-    *UNARY,
-    *core.__all__,
-    *nn.__all__,
-    *numpy.__all__,
-    "clip",
-    "nan_to_num",
-    "round",
-    "where",
-]
+# As in Keras, functions stand in submodules, too.
+for _source, _target in (
+    (neural, nn),
+    (arrangement, numpy),
+    (statistics, numpy),
+    (linalg, numpy),
+    (transforms, core),
+):
+    for _name in _source.__all__:
+        setattr(_target, _name, getattr(_source, _name))
+for _name, _function in {**UNARY, **BINARY, "clip": clip, "where": where, "round": round}.items():
+    setattr(numpy, _name, _function)
+for _name in ("sigmoid", "polar"):
+    setattr(nn, _name, globals()[_name])
+for _name in ("copy", "nan_to_num", "ndim", "vectorize"):
+    setattr(numpy, _name, globals()[_name])
+
+__all__ = sorted(
+    {
+        *BINARY,
+        *UNARY,
+        *arrangement.__all__,
+        *core.__all__,
+        *linalg.__all__,
+        *neural.__all__,
+        *nn.__all__,
+        *numpy.__all__,
+        *signals.__all__,
+        *statistics.__all__,
+        *transforms.__all__,
+        "clip",
+        "nan_to_num",
+        "round",
+        "where",
+    }
+)

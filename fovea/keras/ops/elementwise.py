@@ -20,10 +20,10 @@ def tensor(x: Any) -> Any:
     return x if is_tensor(x) or isinstance(x, KerasTensor) else as_tensor(x)
 
 
-def real(x: Any) -> Any:
+def floating(x: Any) -> Any:
     """A tensor of floats: integers in ``floatx()``."""
     x = tensor(x)
-    return x if x.dtype.is_floating_point else x.to(config.as_dtype(None))
+    return x if x.dtype.is_inexact else x.to(config.as_dtype(None))
 
 
 def pair(a: Any, b: Any) -> tuple[Any, Any]:
@@ -36,9 +36,14 @@ def pair(a: Any, b: Any) -> tuple[Any, Any]:
     )
 
 
+def _divide_no_nan(a: Any, b: Any) -> Any:
+    zero = b == 0
+    return fovea.where(zero, 0.0, a / fovea.where(zero, 1, b))
+
+
 def _unary(name: str, f: Callable[[Any], Any], floats: bool = False) -> Callable[..., Any]:
     def function(x: Any) -> Any:
-        return f(real(x) if floats else tensor(x))
+        return f(floating(x) if floats else tensor(x))
 
     return _named(function, name)
 
@@ -48,7 +53,7 @@ def _binary(name: str, f: Callable[[Any, Any], Any]) -> Callable[..., Any]:
         a, b = pair(x1, x2)
         return f(a if is_tensor(a) else fovea.as_tensor(a, dtype=b.dtype), b)
 
-    if not name.startswith("bitwise"):
+    if not name.startswith(("bitwise", "left_", "right_")):
         return _named(function, name)
 
     def bits(x: Any, y: Any) -> Any:
@@ -69,6 +74,8 @@ _PLAIN = {
     "isnan": fovea.isnan, "isinf": fovea.isinf, "isfinite": fovea.isfinite,
     "logical_not": fovea.logical_not, "bitwise_not": fovea.bitwise_not,
     "isposinf": fovea.isposinf, "isneginf": fovea.isneginf, "signbit": fovea.signbit,
+    "bitwise_invert": fovea.bitwise_not, "conj": fovea.conj, "conjugate": fovea.conj,
+    "real": fovea.real, "imag": fovea.imag, "isreal": fovea.isreal,
 }  # fmt: skip
 _FLOATS = {
     "exp": fovea.exp, "exp2": fovea.exp2, "expm1": fovea.expm1, "log": fovea.log,
@@ -78,7 +85,8 @@ _FLOATS = {
     "sinh": fovea.sinh, "cosh": fovea.cosh, "tanh": fovea.tanh, "arcsinh": fovea.asinh,
     "arccosh": fovea.acosh, "arctanh": fovea.atanh, "erf": fovea.erf, "erfinv": fovea.erfinv,
     "sigmoid": fovea.sigmoid, "deg2rad": fovea.deg2rad, "rad2deg": fovea.rad2deg,
-    "sinc": fovea.sinc,
+    "sinc": fovea.sinc, "erfc": fovea.erfc, "i0": fovea.i0, "angle": fovea.angle,
+    "fabs": fovea.abs, "cbrt": lambda x: fovea.copysign(fovea.abs(x) ** (1 / 3), x),
 }  # fmt: skip
 _PAIRS = {
     "add": fovea.add, "subtract": fovea.sub, "multiply": fovea.mul, "divide": fovea.true_divide,
@@ -89,6 +97,11 @@ _PAIRS = {
     "logical_or": fovea.logical_or, "logical_xor": fovea.logical_xor, "arctan2": fovea.atan2,
     "logaddexp": fovea.logaddexp, "hypot": fovea.hypot, "bitwise_and": fovea.bitwise_and,
     "bitwise_or": fovea.bitwise_or, "bitwise_xor": fovea.bitwise_xor,
+    "bitwise_left_shift": fovea.bitwise_left_shift, "left_shift": fovea.bitwise_left_shift,
+    "bitwise_right_shift": fovea.bitwise_right_shift, "right_shift": fovea.bitwise_right_shift,
+    "fmax": fovea.fmax, "fmin": fovea.fmin, "fmod": fovea.fmod, "gcd": fovea.gcd, "lcm": fovea.lcm,
+    "heaviside": fovea.heaviside, "ldexp": fovea.ldexp, "nextafter": fovea.nextafter,
+    "logaddexp2": fovea.logaddexp2, "divide_no_nan": _divide_no_nan,
 }  # fmt: skip
 
 UNARY = {

@@ -8,7 +8,7 @@ import fovea
 import fovea.nn.functional as F
 from fovea.keras import activations, config
 from fovea.keras.losses import functions as losses
-from fovea.keras.ops.elementwise import real, tensor
+from fovea.keras.ops.elementwise import floating, tensor
 from fovea.keras.ops.numpy import mean, var
 from fovea.keras.ops.symbolic import symbolic
 
@@ -36,43 +36,43 @@ def relu6(x: Any) -> Any:
 @symbolic
 def leaky_relu(x: Any, negative_slope: float = 0.2) -> Any:
     """``x`` where positive, else a part of it."""
-    return F.leaky_relu(real(x), negative_slope)
+    return F.leaky_relu(floating(x), negative_slope)
 
 
 @symbolic
 def elu(x: Any, alpha: float = 1.0) -> Any:
     """``x`` where positive, else ``alpha * (exp(x) - 1)``."""
-    return F.elu(real(x), alpha)
+    return F.elu(floating(x), alpha)
 
 
 @symbolic
 def selu(x: Any) -> Any:
     """The scaled ``elu``."""
-    return F.selu(real(x))
+    return F.selu(floating(x))
 
 
 @symbolic
 def celu(x: Any, alpha: float = 1.0) -> Any:
     """A smooth ``elu``."""
-    return F.celu(real(x), alpha)
+    return F.celu(floating(x), alpha)
 
 
 @symbolic
 def gelu(x: Any, approximate: bool = True) -> Any:
     """``x`` times the normal distribution's share below it."""
-    return F.gelu(real(x), "tanh" if approximate else "none")
+    return F.gelu(floating(x), "tanh" if approximate else "none")
 
 
 @symbolic
 def glu(x: Any, axis: int = -1) -> Any:
     """One half times the sigmoid of the other."""
-    return F.glu(real(x), axis)
+    return F.glu(floating(x), axis)
 
 
 @symbolic
 def silu(x: Any) -> Any:
     """``x * sigmoid(x)``."""
-    return F.silu(real(x))
+    return F.silu(floating(x))
 
 
 swish = silu
@@ -81,31 +81,31 @@ swish = silu
 @symbolic
 def softplus(x: Any) -> Any:
     """``log(exp(x) + 1)``."""
-    return F.softplus(real(x))
+    return F.softplus(floating(x))
 
 
 @symbolic
 def softsign(x: Any) -> Any:
     """``x / (|x| + 1)``."""
-    return F.softsign(real(x))
+    return F.softsign(floating(x))
 
 
 @symbolic
 def log_sigmoid(x: Any) -> Any:
     """The logarithm of the sigmoid."""
-    return F.logsigmoid(real(x))
+    return F.logsigmoid(floating(x))
 
 
 @symbolic
 def hard_sigmoid(x: Any) -> Any:
     """``relu6(x + 3) / 6``."""
-    return activations.hard_sigmoid(real(x))
+    return activations.hard_sigmoid(floating(x))
 
 
 @symbolic
 def hard_silu(x: Any) -> Any:
     """``x * hard_sigmoid(x)``."""
-    return activations.hard_silu(real(x))
+    return activations.hard_silu(floating(x))
 
 
 hard_swish = hard_silu
@@ -114,13 +114,13 @@ hard_swish = hard_silu
 @symbolic
 def softmax(x: Any, axis: Any = -1) -> Any:
     """Shares that sum to 1 over an axis."""
-    return activations.softmax(real(x), -1 if axis is None else axis)
+    return activations.softmax(floating(x), -1 if axis is None else axis)
 
 
 @symbolic
 def log_softmax(x: Any, axis: Any = -1) -> Any:
     """The logarithms of ``softmax``."""
-    return activations.log_softmax(real(x), -1 if axis is None else axis)
+    return activations.log_softmax(floating(x), -1 if axis is None else axis)
 
 
 @symbolic
@@ -171,7 +171,7 @@ def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = Fals
 @symbolic
 def normalize(x: Any, axis: int = -1, order: Any = 2, epsilon: float | None = None) -> Any:
     """Divided by the norm along an axis."""
-    return F.normalize(real(x), order, axis, 1e-7 if epsilon is None else epsilon)
+    return F.normalize(floating(x), order, axis, 1e-7 if epsilon is None else epsilon)
 
 
 @symbolic
@@ -185,14 +185,14 @@ def batch_normalization(
     epsilon: float = 1e-3,
 ) -> Any:
     """``(x - mean) / sqrt(variance + epsilon) * scale + offset`` along an axis."""
-    x = real(x)
+    x = floating(x)
     sizes = [1] * x.ndim
     sizes[axis] = x.shape[axis]
-    inverse = fovea.rsqrt(real(variance).reshape(sizes) + epsilon)
+    inverse = fovea.rsqrt(floating(variance).reshape(sizes) + epsilon)
     if scale is not None:
-        inverse = inverse * real(scale).reshape(sizes)
-    y = (x - real(mean).reshape(sizes)) * inverse
-    return y if offset is None else y + real(offset).reshape(sizes)
+        inverse = inverse * floating(scale).reshape(sizes)
+    y = (x - floating(mean).reshape(sizes)) * inverse
+    return y if offset is None else y + floating(offset).reshape(sizes)
 
 
 @symbolic
@@ -200,17 +200,17 @@ def layer_normalization(
     x: Any, gamma: Any = None, beta: Any = None, axis: int = -1, epsilon: float | None = None
 ) -> Any:
     """Mean 0 and variance 1 along an axis, then scaled and shifted."""
-    x = real(x)
+    x = floating(x)
     center, spread = mean(x, axis, True), var(x, axis, True)
     y = (x - center) * fovea.rsqrt(spread + (1e-7 if epsilon is None else epsilon))
-    y = y if gamma is None else y * real(gamma)
-    return y if beta is None else y + real(beta)
+    y = y if gamma is None else y * floating(gamma)
+    return y if beta is None else y + floating(beta)
 
 
 @symbolic
 def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Any:
     """``-(t log(p) + (1 - t) log(1 - p))``, element by element."""
-    t, p = real(target), real(output)
+    t, p = floating(target), floating(output)
     if from_logits:
         return F.binary_cross_entropy_with_logits(p, t, reduction="none")
     p = p.clamp(1e-7, 1 - 1e-7)
@@ -222,7 +222,9 @@ def categorical_crossentropy(
     target: Any, output: Any, from_logits: bool = False, axis: int = -1
 ) -> Any:
     """``-sum(t log(p))`` along an axis."""
-    return losses.categorical_crossentropy(real(target), real(output), from_logits, axis=axis)
+    return losses.categorical_crossentropy(
+        floating(target), floating(output), from_logits, axis=axis
+    )
 
 
 @symbolic
@@ -231,14 +233,14 @@ def sparse_categorical_crossentropy(
 ) -> Any:
     """``-log(p)`` of the class that each target names."""
     return losses.sparse_categorical_crossentropy(
-        tensor(target), real(output), from_logits, axis=axis
+        tensor(target), floating(output), from_logits, axis=axis
     )
 
 
 def _pooled(f: Any, inputs: Any, size: Any, strides: Any, padding: str, data_format: Any) -> Any:
     from fovea.keras import layers
 
-    x = real(inputs)
+    x = floating(inputs)
     pool = getattr(layers, f"{f}{x.ndim - 2}D")
     options = {"strides": strides, "padding": padding, "data_format": data_format}
     return pool(size, **options)(x)

@@ -6,7 +6,7 @@ from typing import Any
 
 import fovea
 from fovea.keras import config
-from fovea.keras.ops.elementwise import real, tensor
+from fovea.keras.ops.elementwise import floating, tensor
 from fovea.keras.ops.symbolic import symbolic
 
 __all__ = [
@@ -42,7 +42,7 @@ def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 @symbolic
 def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The mean over axes; integers become floats."""
-    return _reduced(fovea.mean, real(x), axis, keepdims)
+    return _reduced(fovea.mean, floating(x), axis, keepdims)
 
 
 @symbolic
@@ -62,7 +62,7 @@ def min(x: Any, axis: Any = None, keepdims: bool = False, initial: Any = None) -
 @symbolic
 def var(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The mean square of the distance from the mean."""
-    x = real(x)
+    x = floating(x)
     center = _reduced(fovea.mean, x, axis, True)
     return _reduced(fovea.mean, (x - center) ** 2, axis, keepdims)
 
@@ -104,7 +104,7 @@ def count_nonzero(x: Any, axis: Any = None) -> Any:
 @symbolic
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The logarithm of the sum of exponentials."""
-    return _reduced(fovea.logsumexp, real(x), axis, keepdims)
+    return _reduced(fovea.logsumexp, floating(x), axis, keepdims)
 
 
 @symbolic
@@ -112,21 +112,21 @@ def average(x: Any, axis: Any = None, weights: Any = None) -> Any:
     """The mean, weighted if weights are given."""
     if weights is None:
         return mean(x, axis)
-    x, w = real(x), real(weights)
+    x, w = floating(x), floating(weights)
     return sum(x * w, axis) / sum(w.expand(x.shape), axis)
 
 
 @symbolic
 def median(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The middle value; the mean of two for an even number."""
-    x = real(x)
+    x = floating(x)
     return fovea.quantile(x, 0.5, dim=axis, keepdim=keepdims)
 
 
 @symbolic
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """The norm of vectors or matrices, as NumPy's."""
-    return fovea.linalg.norm(real(x), ord, axis, keepdims)
+    return fovea.linalg.norm(floating(x), ord, axis, keepdims)
 
 
 @symbolic

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fovea import dtypes
@@ -13,7 +14,7 @@ from fovea.functions.pointwise import abs_, clamp, floor, floor_divide, remainde
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["FILL_MODES", "check_warp", "warp"]
+__all__ = ["FILL_MODES", "between", "check_warp", "sample", "warp"]
 
 
 def _mirror(index: Tensor, size: int) -> Tensor:
@@ -68,24 +69,62 @@ def warp(
     a0, a1, a2, b0, b1, b2 = (m.reshape(n, 1, 1) for m in matrices.unbind(1))
     x, y = arange(w, dtype=kind).reshape(1, 1, w), arange(h, dtype=kind).reshape(1, h, 1)
     across, down = a0 * x + a1 * y + a2, b0 * x + b1 * y + b2
+    return sample(images, down, across, interpolation, fill_mode, fill_value)
+
+
+def sample(
+    images: Tensor,
+    down: Tensor,
+    across: Tensor,
+    interpolation: str,
+    fill_mode: str,
+    fill_value: float,
+) -> Tensor:
+    """Images (N, H, W, C) at places (N, H', W') in pixels."""
+    n = images.shape[0]
     image = arange(n).reshape(n, 1, 1)
+    order = 0 if interpolation == "nearest" else 1
+    return between(images, [image, down, across], order, fill_mode, fill_value)
+
+
+def between(
+    x: Tensor, places: Sequence[Tensor], order: int, fill_mode: str, fill_value: float
+) -> Tensor:
+    """Elements of ``x`` at places along its first axes; whole slices of the other axes.
+
+    Args:
+        places: one tensor an axis, integers where nothing lies between.
+        order: 0 reads the nearest element, 1 between neighbors.
+    """
+    rest = (1,) * (len(x.shape) - len(places))
     total: Any = None
-    for row, by_row in _taps(down, interpolation):
-        for column, by_column in _taps(across, interpolation):
-            rows, columns = _PLACES[fill_mode](row, h), _PLACES[fill_mode](column, w)
-            picked = images[image, rows, columns]
-            if fill_mode == "constant":
-                inside = (row >= 0) & (row < h) & (column >= 0) & (column < w)
-                picked = where(inside.unsqueeze(-1), picked, fill_value)
-            if interpolation == "bilinear":
-                picked = picked * (by_row * by_column).unsqueeze(-1).to(images.dtype)
-            total = picked if total is None else total + picked
+    taps = [_taps(place, order) for place in places]
+    for corner in itertools.product(*taps):
+        spots = [
+            _PLACES[fill_mode](index, size)
+            for (index, _), size in zip(corner, x.shape, strict=False)
+        ]
+        picked = x[tuple(spots)]
+        weight: Any = None
+        inside: Any = None
+        for (index, share), size in zip(corner, x.shape, strict=False):
+            if share is not None:
+                weight = share if weight is None else weight * share
+            here = (index >= 0) & (index < size)
+            inside = here if inside is None else inside & here
+        if fill_mode == "constant":
+            picked = where(inside.reshape(*inside.shape, *rest), picked, fill_value)
+        if weight is not None:
+            picked = picked * weight.reshape(*weight.shape, *rest).to(picked.dtype)
+        total = picked if total is None else total + picked
     return total
 
 
-def _taps(place: Tensor, interpolation: str) -> list[tuple[Tensor, Any]]:
-    """The pixels that a place between pixels reads, and their weights."""
-    if interpolation == "nearest":
+def _taps(place: Tensor, order: int) -> list[tuple[Tensor, Any]]:
+    """The elements that a place reads, and their weights."""
+    if not place.dtype.is_floating_point:
+        return [(place, None)]
+    if order == 0:
         return [(round_(place).to(dtypes.int64), None)]
     low = floor(place)
     index, part = low.to(dtypes.int64), place - low

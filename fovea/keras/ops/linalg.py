@@ -1,0 +1,178 @@
+"""``keras.ops.linalg``: matrices, and products of vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fovea
+from fovea.errors import ArgumentError
+from fovea.keras.ops.elementwise import floating, pair, tensor
+from fovea.keras.ops.numpy import norm
+from fovea.keras.ops.symbolic import symbolic
+
+__all__ = [
+    "cdist", "cholesky", "cholesky_inverse", "cross", "det", "eigh", "inner", "inv", "jvp", "kron",
+    "logdet", "lstsq", "matrix_rank", "norm", "pinv", "qr", "slogdet", "solve", "solve_triangular",
+    "svd", "vdot",
+]  # fmt: skip
+
+
+@symbolic
+def cholesky(x: Any, upper: bool = False) -> Any:
+    """The triangular root of positive definite matrices."""
+    return fovea.linalg.cholesky(floating(x), upper=upper)
+
+
+@symbolic
+def cholesky_inverse(x: Any, upper: bool = False) -> Any:
+    """The inverse of the matrices whose roots are given."""
+    return fovea.cholesky_inverse(floating(x), upper)
+
+
+@symbolic
+def det(x: Any) -> Any:
+    """Determinants."""
+    return fovea.linalg.det(floating(x))
+
+
+@symbolic
+def slogdet(x: Any) -> Any:
+    """Signs, and logarithms of the sizes, of determinants."""
+    return tuple(fovea.linalg.slogdet(floating(x)))
+
+
+@symbolic
+def logdet(x: Any) -> Any:
+    """Logarithms of the determinants of positive definite matrices."""
+    return fovea.logdet(floating(x))
+
+
+@symbolic
+def eigh(x: Any) -> Any:
+    """Eigenvalues and eigenvectors of symmetric matrices."""
+    return tuple(fovea.linalg.eigh(floating(x)))
+
+
+@symbolic
+def inv(x: Any) -> Any:
+    """Inverses."""
+    return fovea.linalg.inv(floating(x))
+
+
+@symbolic
+def pinv(x: Any, rcond: float | None = None) -> Any:
+    """Pseudo-inverses."""
+    return fovea.linalg.pinv(floating(x), rtol=rcond)
+
+
+@symbolic
+def qr(x: Any, mode: str = "reduced") -> Any:
+    """An orthogonal and a triangular factor.
+
+    Args:
+        mode: ``"reduced"`` or ``"complete"``.
+    """
+    if mode not in ("reduced", "complete"):
+        raise ArgumentError(f"qr: mode is 'reduced' or 'complete', got {mode!r}.")
+    return tuple(fovea.linalg.qr(floating(x), mode))
+
+
+@symbolic
+def svd(x: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+    """Singular values, with the vectors (u, s, v) unless ``compute_uv`` is False."""
+    if not compute_uv:
+        return fovea.linalg.svdvals(floating(x))
+    return tuple(fovea.linalg.svd(floating(x), full_matrices))
+
+
+@symbolic
+def solve(a: Any, b: Any) -> Any:
+    """x with a x = b."""
+    return fovea.linalg.solve(floating(a), floating(b))
+
+
+@symbolic
+def solve_triangular(a: Any, b: Any, lower: bool = False) -> Any:
+    """x with a x = b, of triangular matrices."""
+    a, b = floating(a), floating(b)
+    if b.ndim == a.ndim - 1:
+        return fovea.linalg.solve_triangular(a, b.unsqueeze(-1), upper=not lower).squeeze(-1)
+    return fovea.linalg.solve_triangular(a, b, upper=not lower)
+
+
+@symbolic
+def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
+    """The x for which a x is nearest to b."""
+    a, b = floating(a), floating(b)
+    row = b.ndim == a.ndim - 1
+    found = fovea.linalg.lstsq(a, b.unsqueeze(-1) if row else b, rcond)[0]
+    return found.squeeze(-1) if row else found
+
+
+@symbolic
+def matrix_rank(x: Any, tol: float | None = None) -> Any:
+    """How many singular values are larger than ``tol``, in int32."""
+    return fovea.linalg.matrix_rank(floating(x), atol=tol).to(fovea.int32)
+
+
+@symbolic
+def cross(
+    x1: Any,
+    x2: Any,
+    axisa: int = -1,
+    axisb: int = -1,
+    axisc: int = -1,
+    axis: int | None = None,
+) -> Any:
+    """The vector product; of vectors of the plane its height."""
+    a, b = pair(x1, x2)
+    a, b = tensor(a), tensor(b)
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = fovea.movedim(a, axisa, -1), fovea.movedim(b, axisb, -1)
+    if a.shape[-1] == 2 and b.shape[-1] == 2:
+        return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+    a, b = (_in_space(v) for v in (a, b))
+    a, b = fovea.broadcast_tensors(a, b)
+    return fovea.movedim(fovea.linalg.cross(a, b), -1, axisc)
+
+
+def _in_space(v: Any) -> Any:
+    if v.shape[-1] == 3:
+        return v
+    return fovea.cat([v, fovea.zeros_like(v[..., :1])], -1)
+
+
+@symbolic
+def inner(x1: Any, x2: Any) -> Any:
+    """Sums of products over the last axes."""
+    return fovea.inner(tensor(x1), tensor(x2))
+
+
+@symbolic
+def vdot(x1: Any, x2: Any) -> Any:
+    """The sum of products of all elements."""
+    return fovea.vdot(tensor(x1).reshape(-1), tensor(x2).reshape(-1))
+
+
+@symbolic
+def kron(x1: Any, x2: Any) -> Any:
+    """All products of elements, as blocks."""
+    return fovea.kron(tensor(x1), tensor(x2))
+
+
+@symbolic
+def cdist(x: Any, y: Any) -> Any:
+    """The distances of all pairs of rows."""
+    return fovea.cdist(floating(x), floating(y))
+
+
+def jvp(fun: Any, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
+    """A function's value, and how it changes along ``tangents``.
+
+    Args:
+        fun: a function of tensors.
+        primals, tangents: its arguments, and as many directions.
+        has_aux: the function returns a second thing, which is handed on.
+    """
+    return fovea.func.jvp(fun, tuple(primals), tuple(tangents), has_aux=has_aux)

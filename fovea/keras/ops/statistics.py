@@ -1,0 +1,387 @@
+"""``keras.ops``: order statistics, what ignores NaN, counts and segments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fovea
+from fovea.errors import ArgumentError
+from fovea.keras.ops import numpy as knp
+from fovea.keras.ops.elementwise import floating, tensor
+from fovea.keras.ops.symbolic import symbolic
+
+__all__ = [
+    "amax", "amin", "argpartition", "bincount", "corrcoef", "correlate", "digitize",
+    "histogram", "nanargmax", "nanargmin", "nancumprod", "nancumsum", "nanmax", "nanmean",
+    "nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum", "nanvar",
+    "percentile", "ptp", "quantile", "searchsorted", "segment_max", "segment_min",
+    "segment_prod", "segment_sum", "trapezoid", "unique",
+]  # fmt: skip
+
+
+@symbolic
+def amax(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """``max``."""
+    return knp.max(x, axis, keepdims)
+
+
+@symbolic
+def amin(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """``min``."""
+    return knp.min(x, axis, keepdims)
+
+
+@symbolic
+def ptp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """From the smallest to the largest."""
+    return knp.max(x, axis, keepdims) - knp.min(x, axis, keepdims)
+
+
+def _quantile(x: Any, q: Any, axis: Any, method: str, keepdims: bool, f: Any) -> Any:
+    x, q = floating(x), tensor(q)
+    q = q.to(x.dtype)
+    axes = None if axis is None else [axis] if isinstance(axis, int) else list(axis)
+    if axes is not None and len(axes) > 1:
+        kept = [d for d in range(x.ndim) if d not in [a % x.ndim for a in axes]]
+        moved = fovea.permute(x, (*kept, *[a % x.ndim for a in axes]))
+        found = f(moved.reshape(*[x.shape[d] for d in kept], -1), q, dim=-1, interpolation=method)
+        for a in sorted(a % x.ndim for a in axes) if keepdims else []:
+            found = found.unsqueeze(a + q.ndim)
+        return found
+    return f(x, q, dim=None if axes is None else axes[0], keepdim=keepdims, interpolation=method)
+
+
+@symbolic
+def quantile(
+    x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False
+) -> Any:
+    """The values below which shares ``q`` of the elements lie."""
+    return _quantile(x, q, axis, method, keepdims, fovea.quantile)
+
+
+@symbolic
+def percentile(
+    x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False
+) -> Any:
+    """``quantile``, in percent."""
+    return _quantile(x, tensor(q) / 100, axis, method, keepdims, fovea.quantile)
+
+
+# -- without NaN ---------------------------------------------------------------------------------
+
+
+def _filled(x: Any, value: float) -> Any:
+    x = tensor(x)
+    return fovea.where(fovea.isnan(x), value, x) if x.dtype.is_floating_point else x
+
+
+@symbolic
+def nansum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The sum of what is not NaN."""
+    return knp.sum(_filled(x, 0.0), axis, keepdims)
+
+
+@symbolic
+def nanprod(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The product of what is not NaN."""
+    return knp.prod(_filled(x, 1.0), axis, keepdims)
+
+
+@symbolic
+def nancumsum(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
+    """Running sums; NaN counts 0."""
+    return knp.cumsum(_filled(x, 0.0), axis, dtype)
+
+
+@symbolic
+def nancumprod(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
+    """Running products; NaN counts 1."""
+    return knp.cumprod(_filled(x, 1.0), axis, dtype)
+
+
+def _count(x: Any, axis: Any, keepdims: bool) -> Any:
+    return knp.sum(fovea.logical_not(fovea.isnan(x)).to(x.dtype), axis, keepdims)
+
+
+@symbolic
+def nanmean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The mean of what is not NaN."""
+    x = floating(x)
+    return nansum(x, axis, keepdims) / _count(x, axis, keepdims)
+
+
+@symbolic
+def nanvar(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The variance of what is not NaN."""
+    x = floating(x)
+    gap = x - nanmean(x, axis, True)
+    return nanmean(gap * gap, axis, keepdims)
+
+
+@symbolic
+def nanstd(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The root of ``nanvar``."""
+    return nanvar(x, axis, keepdims).sqrt()
+
+
+def _nan_extreme(f: Any, x: Any, worst: float, axis: Any, keepdims: bool) -> Any:
+    x = floating(x)
+    found = f(_filled(x, worst), axis, keepdims)
+    return fovea.where(_count(x, axis, keepdims) == 0, float("nan"), found)
+
+
+@symbolic
+def nanmax(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The largest that is not NaN."""
+    return _nan_extreme(knp.max, x, -float("inf"), axis, keepdims)
+
+
+@symbolic
+def nanmin(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The smallest that is not NaN."""
+    return _nan_extreme(knp.min, x, float("inf"), axis, keepdims)
+
+
+@symbolic
+def nanargmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+    """Where the largest that is not NaN is; -1 where all are."""
+    x = floating(x)
+    found = knp.argmax(_filled(x, -float("inf")), axis, keepdims)
+    return fovea.where(_count(x, axis, keepdims) == 0, -1, found)
+
+
+@symbolic
+def nanargmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+    """Where the smallest that is not NaN is; -1 where all are."""
+    x = floating(x)
+    found = knp.argmin(_filled(x, float("inf")), axis, keepdims)
+    return fovea.where(_count(x, axis, keepdims) == 0, -1, found)
+
+
+@symbolic
+def nanquantile(
+    x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False
+) -> Any:
+    """``quantile`` of what is not NaN."""
+    return _quantile(x, q, axis, method, keepdims, fovea.nanquantile)
+
+
+@symbolic
+def nanpercentile(
+    x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False
+) -> Any:
+    """``percentile`` of what is not NaN."""
+    return _quantile(x, tensor(q) / 100, axis, method, keepdims, fovea.nanquantile)
+
+
+@symbolic
+def nanmedian(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The middle value of what is not NaN."""
+    return _quantile(x, 0.5, axis, "linear", keepdims, fovea.nanquantile)
+
+
+# -- order and counts ----------------------------------------------------------------------------
+
+
+@symbolic
+def argpartition(x: Any, kth: int, axis: int = -1) -> Any:
+    """Places in an order in which the ``kth`` is right: all are."""
+    return tensor(x).argsort(axis).to(fovea.int32)
+
+
+@symbolic
+def searchsorted(sorted_sequence: Any, values: Any, side: str = "left") -> Any:
+    """Where values would stand in an ordered row, in int32."""
+    if tensor(sorted_sequence).ndim != 1:
+        raise ArgumentError("searchsorted: the sequence must be one row.")
+    row = tensor(sorted_sequence)
+    return fovea.searchsorted(row, tensor(values).to(row.dtype), side=side).to(fovea.int32)
+
+
+@symbolic
+def digitize(x: Any, bins: Any) -> Any:
+    """The number of the bin of each value: ``bins[i - 1] <= x < bins[i]``, in int32."""
+    edges = floating(bins)
+    found = fovea.searchsorted(edges, floating(x).to(edges.dtype), side="right")
+    return found.to(fovea.int32)
+
+
+@symbolic
+def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = False) -> Any:
+    """How often each number from 0 occurs (or the sums of its weights); of rows, row by row."""
+    x = tensor(x).to(fovea.int64)
+    w = None if weights is None else tensor(weights)
+    if x.ndim == 1:
+        found = fovea.bincount(x, w, minlength)
+        return found.to(fovea.int32) if w is None else found
+    length = max(minlength, int(x.max()) + 1)
+    rows = [
+        fovea.bincount(row, None if w is None else w[i], length)
+        for i, row in enumerate(x.unbind(0))
+    ]
+    found = fovea.stack(rows)
+    return found.to(fovea.int32) if w is None else found
+
+
+@symbolic
+def histogram(x: Any, bins: int = 10, range: Any = None) -> Any:
+    """How many values lie in each of equal bins, and the bins' edges."""
+    x = floating(x)
+    low, high = (float(x.min()), float(x.max())) if range is None else range
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    counts = fovea.histc(x, bins, low, high)
+    return counts, fovea.linspace(low, high, bins + 1, dtype=x.dtype)
+
+
+def unique(
+    x: Any,
+    sorted: bool = True,
+    return_index: bool = False,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    axis: int | None = None,
+    size: int | None = None,
+    fill_value: Any = None,
+) -> Any:
+    """The different values, in order; their first places, the way back and counts, if asked for.
+
+    Args:
+        axis: different slices along it.
+        size: exactly so many: cut, or filled with ``fill_value`` (default: the smallest).
+    """
+    x = tensor(x)
+    found, inverse, counts = fovea.unique(
+        x, sorted=True, return_inverse=True, return_counts=True, dim=axis
+    )
+    n = counts.shape[0]
+    flat = inverse.reshape(-1)
+    places = fovea.arange(flat.shape[0])
+    first = fovea.full((n,), flat.shape[0], dtype=fovea.int64)
+    first = first.scatter_reduce(0, flat, places, "amin")
+    along = 0 if axis is None else axis % x.ndim
+    if size is not None:
+        found, first, counts = _sized(found, first, counts, size, fill_value, along)
+    parts = [found]
+    shape = inverse.shape if axis is None else (x.shape[along],)
+    for wanted, value in (
+        (return_index, first),
+        (return_inverse, inverse.reshape(shape)),
+        (return_counts, counts),
+    ):
+        if wanted:
+            parts.append(value.to(fovea.int32))
+    return tuple(parts) if len(parts) > 1 else found
+
+
+def _sized(found: Any, first: Any, counts: Any, size: int, fill: Any, along: int) -> Any:
+    n = counts.shape[0]
+    if size <= n:
+        return found.narrow(along, 0, size), first[:size], counts[:size]
+    more = size - n
+    shape = [more if d == along else m for d, m in enumerate(found.shape)]
+    filler = fovea.full(shape, 0, dtype=found.dtype)
+    filler = filler + (found.min() if fill is None else fill)
+    zeros = fovea.zeros(more, dtype=fovea.int64)
+    return (
+        fovea.cat([found, filler.to(found.dtype)], along),
+        fovea.cat([first, zeros]),
+        fovea.cat([counts, zeros]),
+    )
+
+
+def _segments(name: str, data: Any, ids: Any, count: int | None, reduce: str, start: float) -> Any:
+    data, ids = tensor(data), tensor(ids).to(fovea.int64)
+    if ids.ndim != 1 or ids.shape[0] != data.shape[0]:
+        raise ArgumentError(f"{name}: one segment a row of the data is needed.")
+    n = int(ids.max()) + 1 if count is None and ids.numel() else count or 0
+    index = ids.reshape(-1, *(1,) * (data.ndim - 1)).expand(data.shape)
+    inside = index < n
+    begin = fovea.full((n + 1, *data.shape[1:]), start, dtype=data.dtype)
+    index = fovea.where(inside, index, n)
+    return begin.scatter_reduce(0, index, data, reduce)[:n]
+
+
+@symbolic
+def segment_sum(
+    data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False
+) -> Any:
+    """The sums of the rows of each segment."""
+    return _segments("segment_sum", data, segment_ids, num_segments, "sum", 0)
+
+
+@symbolic
+def segment_prod(
+    data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False
+) -> Any:
+    """The products of the rows of each segment."""
+    return _segments("segment_prod", data, segment_ids, num_segments, "prod", 1)
+
+
+def _least(data: Any) -> float:
+    kind = tensor(data).dtype
+    return -float("inf") if kind.is_floating_point else fovea.iinfo(kind).min
+
+
+def _most(data: Any) -> float:
+    kind = tensor(data).dtype
+    return float("inf") if kind.is_floating_point else fovea.iinfo(kind).max
+
+
+@symbolic
+def segment_max(
+    data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False
+) -> Any:
+    """The largest of the rows of each segment."""
+    return _segments("segment_max", data, segment_ids, num_segments, "amax", _least(data))
+
+
+@symbolic
+def segment_min(
+    data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False
+) -> Any:
+    """The smallest of the rows of each segment."""
+    return _segments("segment_min", data, segment_ids, num_segments, "amin", _most(data))
+
+
+# -- sums over neighbors -------------------------------------------------------------------------
+
+
+@symbolic
+def corrcoef(x: Any) -> Any:
+    """Correlation coefficients of the rows."""
+    return fovea.corrcoef(floating(x))
+
+
+@symbolic
+def correlate(x1: Any, x2: Any, mode: str = "valid") -> Any:
+    """The sums of products of a row with another, moved along it.
+
+    Args:
+        mode: ``"valid"`` (where they overlap whole), ``"same"`` or ``"full"``.
+    """
+    a, b = floating(x1), floating(x2)
+    if mode not in ("valid", "same", "full"):
+        raise ArgumentError(f"correlate: mode is 'valid', 'same' or 'full', got {mode!r}.")
+    swapped = a.shape[0] < b.shape[0]
+    long, short = (b, a) if swapped else (a, b)
+    m, n = long.shape[0], short.shape[0]
+    full = fovea.nn.functional.conv1d(
+        long.reshape(1, 1, m), short.reshape(1, 1, n), padding=n - 1
+    ).reshape(-1)
+    start, length = {
+        "full": (0, m + n - 1),
+        "same": (n - 1 - n // 2, m),
+        "valid": (n - 1, m - n + 1),
+    }[mode]
+    part = full[start : start + length]
+    return part.flip((0,)) if swapped else part
+
+
+@symbolic
+def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
+    """The integral along an axis by the trapezoidal rule."""
+    y = floating(y)
+    if x is not None:
+        return fovea.trapezoid(y, floating(x), dim=axis)
+    return fovea.trapezoid(y, dx=dx, dim=axis)
