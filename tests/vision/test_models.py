@@ -120,6 +120,14 @@ def test_the_registry() -> None:
         models.register_model("resnet18")(models.resnet18)
 
 
+def test_older_arguments_of_torchvision() -> None:
+    assert models.mobilenet_v2(pretrained=False, num_classes=3).classifier[1].out_features == 3
+    with pytest.raises(ArgumentError, match="do not come with fovea"):
+        models.get_model("mobilenet_v2", pretrained=True)
+    with pytest.raises(ArgumentError, match="do not come with fovea"):
+        models.segmentation.lraspp_mobilenet_v3_large(pretrained_backbone=True)
+
+
 def test_weights_that_do_not_come_with_fovea_are_said_to(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="do not come with fovea"):
         models.resnet18(weights="DEFAULT")

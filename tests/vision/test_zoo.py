@@ -129,17 +129,33 @@ def test_every_network_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_parameters_are_as_many_as_documented(name: str, undrawn: None) -> None:
-    model = models.get_model(name)
-    assert sum(p.numel() for p in model.parameters()) == PARAMETERS[name]
-
-
-@pytest.mark.parametrize("name", PARAMETERS)
 def test_names_and_layers_are_torchvision_s(name: str, torchvision: Any, undrawn: None) -> None:
-    theirs = reference(torchvision, name)
     ours = models.get_model(name)
+    assert sum(p.numel() for p in ours.parameters()) == PARAMETERS[name]
+    theirs = reference(torchvision, name)
     assert facts(ours.state_dict()) == facts(theirs.state_dict())
     assert structure(ours) == structure(theirs)
+
+
+# Those that are quick to run.
+QUICK = [name for name, count in PARAMETERS.items() if count < 9_000_000]
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_logits_in_single_precision_are_torchvision_s(name: str, torchvision: Any) -> None:
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    config: dict[str, Any] = {"num_classes": 11}
+    if name.startswith("vit"):
+        config["image_size"] = 64
+    theirs = reference(torchvision, name, **config).eval()
+    ours = models.get_model(name, **config).eval()
+    ours.load_state_dict({k: fovea.tensor(v.numpy()) for k, v in theirs.state_dict().items()})
+    x = np.random.default_rng(0).standard_normal((2, 3, 64, 64)).astype(np.float32)
+    with torch.no_grad(), fovea.no_grad():
+        expected, found = theirs(torch.from_numpy(x)).numpy(), ours(fovea.from_numpy(x)).numpy()
+    assert found.dtype == np.float32
+    assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
 def bottlenecks(m: Any, **config: Any) -> Any:

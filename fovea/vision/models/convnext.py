@@ -6,7 +6,6 @@ Source: Z. Liu, H. Mao, C.-Y. Wu, C. Feichtenhofer, T. Darrell and S. Xie, "A Co
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fovea import nn
 from fovea.errors import ArgumentError
 from fovea.functions.creation import full
-from fovea.vision.models.registry import load_weights, register_model
+from fovea.vision.models.registry import variant
 from fovea.vision.ops.misc import Conv2dNormActivation, Layer, Permute
 from fovea.vision.ops.stochastic_depth import StochasticDepth
 
@@ -192,56 +191,42 @@ def _initialize(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def _convnext(
-    channels: tuple[int, ...],
-    layers: tuple[int, ...],
-    weights: str | os.PathLike[str] | None,
-    **config: Any,
-) -> ConvNeXt:
+def _convnext(channels: Sequence[int], layers: Sequence[int], **config: Any) -> ConvNeXt:
+    """The network of these stages; other arguments as ``ConvNeXt``."""
     following = (*channels[1:], None)
     stages = [CNBlockConfig(*stage) for stage in zip(channels, following, layers, strict=True)]
-    model = ConvNeXt(stages, **config)
-    load_weights(model, weights)
-    return model
+    return ConvNeXt(stages, **config)
 
 
-@register_model()
-def convnext_tiny(
-    *, weights: str | os.PathLike[str] | None = None, progress: bool = True, **config: Any
-) -> ConvNeXt:
-    """ConvNeXt-T (28.6 million parameters).
-
-    Args:
-        weights: a file of weights, torchvision's for example.
-        progress: accepted for compatibility.
-        **config: arguments of ``ConvNeXt`` other than the stages.
-    """
-    config = {"stochastic_depth_prob": 0.1, **config}
-    return _convnext((96, 192, 384, 768), (3, 3, 9, 3), weights, **config)
-
-
-@register_model()
-def convnext_small(
-    *, weights: str | os.PathLike[str] | None = None, progress: bool = True, **config: Any
-) -> ConvNeXt:
-    """ConvNeXt-S (50 million parameters); arguments as ``convnext_tiny``."""
-    config = {"stochastic_depth_prob": 0.4, **config}
-    return _convnext((96, 192, 384, 768), (3, 3, 27, 3), weights, **config)
-
-
-@register_model()
-def convnext_base(
-    *, weights: str | os.PathLike[str] | None = None, progress: bool = True, **config: Any
-) -> ConvNeXt:
-    """ConvNeXt-B (89 million parameters); arguments as ``convnext_tiny``."""
-    config = {"stochastic_depth_prob": 0.5, **config}
-    return _convnext((128, 256, 512, 1024), (3, 3, 27, 3), weights, **config)
-
-
-@register_model()
-def convnext_large(
-    *, weights: str | os.PathLike[str] | None = None, progress: bool = True, **config: Any
-) -> ConvNeXt:
-    """ConvNeXt-L (198 million parameters); arguments as ``convnext_tiny``."""
-    config = {"stochastic_depth_prob": 0.5, **config}
-    return _convnext((192, 384, 768, 1536), (3, 3, 27, 3), weights, **config)
+convnext_tiny = variant(
+    "convnext_tiny",
+    _convnext,
+    "ConvNeXt-T (28.6 million parameters), for images of 224.",
+    channels=(96, 192, 384, 768),
+    layers=(3, 3, 9, 3),
+    stochastic_depth_prob=0.1,
+)
+convnext_small = variant(
+    "convnext_small",
+    _convnext,
+    "ConvNeXt-S (50 million parameters), for images of 224.",
+    channels=(96, 192, 384, 768),
+    layers=(3, 3, 27, 3),
+    stochastic_depth_prob=0.4,
+)
+convnext_base = variant(
+    "convnext_base",
+    _convnext,
+    "ConvNeXt-B (89 million parameters), for images of 224.",
+    channels=(128, 256, 512, 1024),
+    layers=(3, 3, 27, 3),
+    stochastic_depth_prob=0.5,
+)
+convnext_large = variant(
+    "convnext_large",
+    _convnext,
+    "ConvNeXt-L (198 million parameters), for images of 224.",
+    channels=(192, 384, 768, 1536),
+    layers=(3, 3, 27, 3),
+    stochastic_depth_prob=0.5,
+)

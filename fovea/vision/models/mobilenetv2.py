@@ -6,14 +6,13 @@ and Linear Bottlenecks", 2018. Names, first values and the order of layers are t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fovea import nn
 from fovea.errors import ArgumentError
 from fovea.vision.models.initial import small_normal
-from fovea.vision.models.registry import load_weights, register_model
+from fovea.vision.models.registry import variant
 from fovea.vision.models.sizes import make_divisible
 from fovea.vision.ops.misc import Conv2dNormActivation, Layer
 
@@ -174,17 +173,8 @@ class MobileNetV2(nn.Module):
         return self.classifier(x.flatten(1))
 
 
-@register_model()
-def mobilenet_v2(
-    *, weights: str | os.PathLike[str] | None = None, progress: bool = True, **config: Any
-) -> MobileNetV2:
-    """MobileNetV2 (3.5 million parameters).
-
-    Args:
-        weights: a file of weights, torchvision's for example.
-        progress: accepted for compatibility.
-        **config: arguments of ``MobileNetV2``.
-    """
-    model = MobileNetV2(**config)
-    load_weights(model, weights)
-    return model
+mobilenet_v2 = variant(
+    "mobilenet_v2",
+    MobileNetV2,
+    "MobileNetV2 (3.5 million parameters), for images of 224.",
+)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import inspect
 import os
 from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from fovea.errors import ArgumentError
 from fovea.nn import Module
@@ -24,11 +25,15 @@ __all__ = [
 Builder = TypeVar("Builder", bound=Callable[..., Module])
 Network = TypeVar("Network", bound=Module)
 
+_OLDER = {"pretrained": "weights", "pretrained_backbone": "weights_backbone"}
 _builders: dict[str, Callable[..., Module]] = {}
 
 
 def register_model(name: str | None = None) -> Callable[[Builder], Builder]:
     """Decorate a function that makes a model, so that ``get_model`` finds it.
+
+    The function also takes torchvision's older arguments ``pretrained`` and
+    ``pretrained_backbone``: False is no weights, True ``"DEFAULT"``.
 
     Args:
         name: its name (default: the function's).
@@ -41,8 +46,16 @@ def register_model(name: str | None = None) -> Callable[[Builder], Builder]:
         chosen = name or builder.__name__
         if chosen in _builders:
             raise ArgumentError(f"register_model: there is already a model named {chosen!r}.")
-        _builders[chosen] = builder
-        return builder
+
+        @functools.wraps(builder)
+        def build(*args: Any, **config: Any) -> Module:
+            for old, new in _OLDER.items():
+                if config.pop(old, False):
+                    config[new] = "DEFAULT"
+            return builder(*args, **config)
+
+        _builders[chosen] = build
+        return cast(Builder, build)
 
     return register
 

@@ -7,14 +7,13 @@ normalization.
 
 from __future__ import annotations
 
-import os
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fovea import nn
 from fovea.errors import ArgumentError
 from fovea.functions.shaping import cat
-from fovea.vision.models.registry import load_weights, register_model
+from fovea.vision.models.registry import variant
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -100,17 +99,8 @@ def _initialize(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-@register_model()
-def unet(
-    *, weights: str | os.PathLike[str] | None = None, progress: bool = True, **config: Any
-) -> UNet:
-    """U-Net (31 million parameters with 64 channels at full size).
-
-    Args:
-        weights: a file of weights.
-        progress: accepted for compatibility.
-        **config: arguments of ``UNet``.
-    """
-    model = UNet(**config)
-    load_weights(model, weights)
-    return model
+unet = variant(
+    "unet",
+    UNet,
+    "U-Net (31 million parameters with 64 channels at full size), for images of any size.",
+)

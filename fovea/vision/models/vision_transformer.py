@@ -9,7 +9,6 @@ weights fit.
 from __future__ import annotations
 
 import math
-import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
@@ -19,7 +18,7 @@ from fovea import nn
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.functions.creation import empty, zeros
 from fovea.functions.shaping import cat
-from fovea.vision.models.registry import load_weights, register_model
+from fovea.vision.models.registry import variant
 from fovea.vision.ops.misc import MLP, Conv2dNormActivation, Layer
 
 if TYPE_CHECKING:
@@ -317,90 +316,76 @@ def _heads(features: int, representation_size: int | None, classes: int) -> nn.S
 
 
 def _vision_transformer(
-    sizes: tuple[int, int, int, int, int],
-    weights: str | os.PathLike[str] | None,
-    image_size: int,
-    **config: Any,
-) -> VisionTransformer:
-    model = VisionTransformer(image_size, *sizes, **config)
-    load_weights(model, weights)
-    return model
-
-
-@register_model()
-def vit_ti_16(
-    *,
-    weights: str | os.PathLike[str] | None = None,
-    progress: bool = True,
+    patch_size: int,
+    num_layers: int,
+    num_heads: int,
+    hidden_dim: int,
+    mlp_dim: int,
     image_size: int = 224,
     **config: Any,
 ) -> VisionTransformer:
-    """ViT-Ti with patches of 16 (5.7 million parameters).
-
-    Args:
-        weights: a file of weights.
-        progress: accepted for compatibility.
-        image_size: height and width of images.
-        **config: arguments of ``VisionTransformer`` other than sizes.
-    """
-    return _vision_transformer((16, 12, 3, 192, 768), weights, image_size, **config)
+    """The network of these sizes; arguments as ``VisionTransformer``."""
+    sizes = (patch_size, num_layers, num_heads, hidden_dim, mlp_dim)
+    return VisionTransformer(image_size, *sizes, **config)
 
 
-@register_model()
-def vit_b_16(
-    *,
-    weights: str | os.PathLike[str] | None = None,
-    progress: bool = True,
-    image_size: int = 224,
-    **config: Any,
-) -> VisionTransformer:
-    """ViT-B with patches of 16 (87 million parameters); arguments as ``vit_ti_16``."""
-    return _vision_transformer((16, 12, 12, 768, 3072), weights, image_size, **config)
-
-
-@register_model()
-def vit_b_32(
-    *,
-    weights: str | os.PathLike[str] | None = None,
-    progress: bool = True,
-    image_size: int = 224,
-    **config: Any,
-) -> VisionTransformer:
-    """ViT-B with patches of 32 (88 million parameters); arguments as ``vit_ti_16``."""
-    return _vision_transformer((32, 12, 12, 768, 3072), weights, image_size, **config)
-
-
-@register_model()
-def vit_l_16(
-    *,
-    weights: str | os.PathLike[str] | None = None,
-    progress: bool = True,
-    image_size: int = 224,
-    **config: Any,
-) -> VisionTransformer:
-    """ViT-L with patches of 16 (304 million parameters); arguments as ``vit_ti_16``."""
-    return _vision_transformer((16, 24, 16, 1024, 4096), weights, image_size, **config)
-
-
-@register_model()
-def vit_l_32(
-    *,
-    weights: str | os.PathLike[str] | None = None,
-    progress: bool = True,
-    image_size: int = 224,
-    **config: Any,
-) -> VisionTransformer:
-    """ViT-L with patches of 32 (307 million parameters); arguments as ``vit_ti_16``."""
-    return _vision_transformer((32, 24, 16, 1024, 4096), weights, image_size, **config)
-
-
-@register_model()
-def vit_h_14(
-    *,
-    weights: str | os.PathLike[str] | None = None,
-    progress: bool = True,
-    image_size: int = 224,
-    **config: Any,
-) -> VisionTransformer:
-    """ViT-H with patches of 14 (632 million parameters); arguments as ``vit_ti_16``."""
-    return _vision_transformer((14, 32, 16, 1280, 5120), weights, image_size, **config)
+vit_ti_16 = variant(
+    "vit_ti_16",
+    _vision_transformer,
+    "ViT-Ti with patches of 16 (5.7 million parameters), for images of ``image_size``.",
+    patch_size=16,
+    num_layers=12,
+    num_heads=3,
+    hidden_dim=192,
+    mlp_dim=768,
+)
+vit_b_16 = variant(
+    "vit_b_16",
+    _vision_transformer,
+    "ViT-B with patches of 16 (87 million parameters), for images of ``image_size``.",
+    patch_size=16,
+    num_layers=12,
+    num_heads=12,
+    hidden_dim=768,
+    mlp_dim=3072,
+)
+vit_b_32 = variant(
+    "vit_b_32",
+    _vision_transformer,
+    "ViT-B with patches of 32 (88 million parameters), for images of ``image_size``.",
+    patch_size=32,
+    num_layers=12,
+    num_heads=12,
+    hidden_dim=768,
+    mlp_dim=3072,
+)
+vit_l_16 = variant(
+    "vit_l_16",
+    _vision_transformer,
+    "ViT-L with patches of 16 (304 million parameters), for images of ``image_size``.",
+    patch_size=16,
+    num_layers=24,
+    num_heads=16,
+    hidden_dim=1024,
+    mlp_dim=4096,
+)
+vit_l_32 = variant(
+    "vit_l_32",
+    _vision_transformer,
+    "ViT-L with patches of 32 (307 million parameters), for images of ``image_size``.",
+    patch_size=32,
+    num_layers=24,
+    num_heads=16,
+    hidden_dim=1024,
+    mlp_dim=4096,
+)
+vit_h_14 = variant(
+    "vit_h_14",
+    _vision_transformer,
+    "ViT-H with patches of 14 (632 million parameters), for images of ``image_size``.",
+    patch_size=14,
+    num_layers=32,
+    num_heads=16,
+    hidden_dim=1280,
+    mlp_dim=5120,
+)
