@@ -24,7 +24,7 @@ from bench.nets import NETS
 from bench.networks import race_cases, race_starts
 from bench.parity import compare
 from bench.peers import PEERS, Peer, installed
-from bench.programs import race_programs
+from bench.programs import EXAMPLE_PEERS, race_examples, race_programs
 from bench.race import Result, Timing, compete
 from bench.shapes import CONVOLUTIONS
 from bench.small_ops import time_small_ops
@@ -75,6 +75,19 @@ def programs(report: Report, options: Options) -> None:
         record = {"program": style, "contestant": name, "seconds": seconds}
         cells = (style, name, f"{seconds:.2f}", f"{seconds / warm[style]:.2f}")
         report.row("programs", record, cells)
+
+
+def examples(report: Report, options: Options) -> None:
+    """The programs of ``examples/programs``."""
+    modules = {"keras": "tensorflow"}
+    peers = [
+        replace(peer.on(options.threads[0]), patience=options.patience)
+        for peer in EXAMPLE_PEERS
+        if installed(modules.get(peer.module, peer.module))
+        and (not options.peer or peer.name in options.peer)
+        and peer.name not in options.skip
+    ]
+    race_examples(report, peers, _timing(options), options.program)
 
 
 def startup(report: Report, options: Options) -> None:
@@ -182,6 +195,7 @@ RACES: dict[str, Callable[[Report, Options], None]] = {
     for race in (
         peak,
         programs,
+        examples,
         small_ops,
         transforms,
         startup,
@@ -204,6 +218,7 @@ def _options() -> Options:
     add = parser.add_argument
     add("races", nargs="*", choices=[*RACES, []], help="default: all")
     add("--net", nargs="+", choices=list(NETS), default=[], help="networks (all)")
+    add("--program", nargs="+", default=[], help="of examples/programs (all)")
     add("--batch", nargs="+", type=int, default=[], help="images (each network's own)")
     add("--size", nargs="+", type=int, default=[], help="pixels a side (each network's own)")
     add("--dtype", nargs="+", choices=["float32", "bfloat16"], default=[], help="(float32)")

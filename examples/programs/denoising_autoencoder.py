@@ -82,7 +82,7 @@ def psnr(mse):
     return -10 * torch.log10(torch.tensor(mse))
 
 
-def main(num_epochs=15, latent_dim=12):
+def main(num_epochs=15, latent_dim=12, compile=False):
     torch.manual_seed(0)
     digits = load_digits()
     x = torch.from_numpy(digits.images.astype("float32") / 16).unsqueeze(1)
@@ -90,6 +90,8 @@ def main(num_epochs=15, latent_dim=12):
     train_loader = DataLoader(TensorDataset(x[:1400], y[:1400]), batch_size=64, shuffle=True)
     test_loader = DataLoader(TensorDataset(x[1400:], y[1400:]), batch_size=128)
     encoder, decoder = Encoder(latent_dim), Decoder(latent_dim)
+    if compile:
+        encoder, decoder = torch.compile(encoder), torch.compile(decoder)
     params_to_optimize = [{"params": encoder.parameters()}, {"params": decoder.parameters()}]
     optimizer = torch.optim.Adam(params_to_optimize, lr=3e-3, weight_decay=1e-5)
     loss_fn = nn.MSELoss()

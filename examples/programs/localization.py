@@ -73,11 +73,13 @@ class Locator(nn.Module):
         return {"label": self.heads["label"](x), "box": corners}
 
 
-def main(epochs=8):
+def main(epochs=8, compile=False):
     torch.manual_seed(0)
     images, labels, boxes = scenes(800)
     loader = DataLoader(TensorDataset(images, labels, boxes), batch_size=40, shuffle=True)
     model = Locator()
+    if compile:
+        model = torch.compile(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=1e-4)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=epochs * len(loader))
     for epoch in range(epochs):

@@ -63,7 +63,9 @@ class ByHand(nn.Module):
         return self.fc(state[0])
 
 
-def train(model, loader, epochs, lengths=False):
+def train(model, loader, epochs, lengths=False, compile=False):
+    if compile:
+        model = torch.compile(model)
     criterion = nn.CrossEntropyLoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=8e-3)
     for epoch in range(epochs):
@@ -80,7 +82,7 @@ def train(model, loader, epochs, lengths=False):
     return model.eval()
 
 
-def main(epochs=4):
+def main(epochs=4, compile=False):
     torch.manual_seed(0)
     digits = load_digits()
     x = torch.tensor(digits.images / 16, dtype=torch.float32)
@@ -89,9 +91,9 @@ def main(epochs=4):
     for i, rows in enumerate(n.tolist()):
         x[i, rows:] = 0
     loader = DataLoader(TensorDataset(x[:1400], y[:1400], n[:1400]), 64, shuffle=True)
-    rnn = train(RNN(input_size, hidden_size, num_layers, num_classes), loader, epochs)
+    rnn = train(RNN(input_size, hidden_size, num_layers, num_classes), loader, epochs, compile=compile)
     packed = train(Packed(), loader, epochs, lengths=True)
-    by_hand = train(ByHand(), loader, epochs)
+    by_hand = train(ByHand(), loader, epochs, compile=compile)
     test, labels, lengths = x[1400:], y[1400:], n[1400:]
     found = {}
     with torch.no_grad():

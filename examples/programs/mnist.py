@@ -94,7 +94,7 @@ def test(model, device, test_loader):
     return test_loss, correct / len(test_loader.dataset)
 
 
-def main(argv=()):
+def main(argv=(), compile=False):
     parser = argparse.ArgumentParser(description="Handwritten digits")
     parser.add_argument("--batch-size", type=int, default=64, metavar="N")
     parser.add_argument("--test-batch-size", type=int, default=1000, metavar="N")
@@ -127,6 +127,8 @@ def main(argv=()):
     test_loader = torch.utils.data.DataLoader(Digits(False, transform), **test_kwargs)
 
     model = Net().to(device)
+    if compile:
+        model = torch.compile(model)
     optimizer = optim.Adadelta(model.parameters(), lr=args.lr)
     scheduler = StepLR(optimizer, step_size=1, gamma=args.gamma)
     for epoch in range(1, args.epochs + 1):

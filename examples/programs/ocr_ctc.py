@@ -36,11 +36,13 @@ def decode(log_probs):
     return [[c for c, before in zip(row, [0, *row]) if c and c != before] for row in best]
 
 
-def main(steps=450):
+def main(steps=450, compile=False):
     torch.manual_seed(0)
     rng, digits = np.random.default_rng(0), load_digits()
     images, labels = (digits.images / 16).astype("float32"), digits.target
     model, criterion = CRNN(), nn.CTCLoss(blank=0, zero_infinity=True)
+    if compile:
+        model = torch.compile(model)
     optimizer = optim.Adam(model.parameters(), lr=5e-3)
     for step in range(steps):
         x, y = rows(rng, images[:1400], labels[:1400], 32)

@@ -129,7 +129,7 @@ def accuracy(output, target, topk=(1,)):
         return [correct[:k].reshape(-1).float().sum(0).mul_(1 / len(target)) for k in topk]
 
 
-def main(epochs=4):
+def main(epochs=4, compile=False):
     torch.manual_seed(0)
     mean, std = (0.4, 0.4, 0.4), (0.25, 0.25, 0.25)
     train_transform = transforms.Compose([
@@ -143,6 +143,8 @@ def main(epochs=4):
     test_loader = DataLoader(Shapes(256, 1, test_transform), 128)
 
     model = ResNet(BasicBlock, [1, 1, 1], len(CLASSES))
+    if compile:
+        model = torch.compile(model)
     criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     scheduler = OneCycleLR(

@@ -34,12 +34,14 @@ class Net(nn.Module):
         return F.log_softmax(self.fc2(x), dim=1)
 
 
-def main(epochs=6):
+def main(epochs=6, compile=False):
     torch.manual_seed(0)
     digits = load_digits()
     x = torch.tensor(digits.images / 16, dtype=torch.float32)[:, None]
     y = torch.tensor(digits.target, dtype=torch.long)
     model = Net()
+    if compile:
+        model = torch.compile(model)
     optimizer = optim.Adam(model.parameters(), lr=3e-3)
     for epoch in range(epochs):
         model.train()

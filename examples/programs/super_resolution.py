@@ -25,11 +25,13 @@ class Net(nn.Module):
         return self.pixel_shuffle(self.conv3(x))
 
 
-def main(epochs=8):
+def main(epochs=8, compile=False):
     torch.manual_seed(0)
     large = torch.tensor(load_digits().images / 16, dtype=torch.float32).unsqueeze(1)
     small = F.interpolate(large, scale_factor=0.5, mode="bilinear", align_corners=False)
     model, criterion = Net(2), nn.MSELoss()
+    if compile:
+        model = torch.compile(model)
     optimizer = optim.Adam(model.parameters(), lr=3e-3)
     for epoch in range(epochs):
         for batch in torch.randperm(1400).split(32):

@@ -137,7 +137,7 @@ def evaluate(net, dataloader):
     return (dice_score / max(len(dataloader), 1)).item(), (inter / union).item()
 
 
-def train(n_classes, bilinear, epochs):
+def train(n_classes, bilinear, epochs, compile):
     torch.manual_seed(0)
     dataset = BlobDataset(200)
     n_val = int(len(dataset) * 0.2)
@@ -146,6 +146,8 @@ def train(n_classes, bilinear, epochs):
     train_loader = DataLoader(train_set, shuffle=True, batch_size=8)
     val_loader = DataLoader(val_set, shuffle=False, drop_last=True, batch_size=8)
     model = UNet(1, n_classes, bilinear=bilinear).to(memory_format=torch.channels_last)
+    if compile:
+        model = torch.compile(model)
     optimizer = torch.optim.RMSprop(
         model.parameters(), lr=1e-3, weight_decay=1e-8, momentum=0.9, foreach=True
     )
@@ -174,9 +176,9 @@ def train(n_classes, bilinear, epochs):
     return val_score, iou
 
 
-def main():
-    binary, iou = train(1, bilinear=True, epochs=4)
-    several, _ = train(2, bilinear=False, epochs=4)
+def main(compile=False):
+    binary, iou = train(1, bilinear=True, epochs=4, compile=compile)
+    several, _ = train(2, bilinear=False, epochs=4, compile=compile)
     return {"dice": binary, "iou": iou, "dice of classes": several}
 
 

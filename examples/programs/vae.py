@@ -36,11 +36,13 @@ def loss_function(recon, x, mu, logvar):
     return bce + kld
 
 
-def main(epochs=12):
+def main(epochs=12, compile=False):
     torch.manual_seed(1)
     images = torch.tensor(load_digits().images / 16, dtype=torch.float32)
     loader = DataLoader(TensorDataset(images), batch_size=64, shuffle=True)
     model = VAE()
+    if compile:
+        model = torch.compile(model)
     optimizer = optim.Adam(model.parameters(), lr=3e-3)
     for epoch in range(1, epochs + 1):
         model.train()

@@ -51,12 +51,14 @@ class ViT(nn.Module):
         return self.head(self.norm(x)[:, 0])
 
 
-def main(epochs=10):
+def main(epochs=10, compile=False):
     torch.manual_seed(0)
     digits = load_digits()
     x = torch.as_tensor(digits.images, dtype=torch.float32).div(16).unsqueeze(1)
     y = torch.as_tensor(digits.target)
     model = ViT()
+    if compile:
+        model = torch.compile(model)
     optimizer = optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.05)
     scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)
     for epoch in range(epochs):

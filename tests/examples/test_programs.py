@@ -5,11 +5,12 @@ in PyTorch and in Keras. Draws differ, so numbers are compared as far as seeds m
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from bench.programs import in_pytorch
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 torch = pytest.importorskip("torch")
@@ -151,18 +152,43 @@ REPORTS: dict[str, dict[str, tuple[bool, float]]] = {
         "patch": (False, 0.0),
         "weights": (False, 0.0),
     },
+    "keras_mixed_precision": {
+        "float32": (True, 0.06),
+        "mixed": (True, 0.06),
+        "scaled": (True, 0.12),
+        "gap": (False, 4.0),
+        "as expected": (True, 0.0),
+        "configured": (True, 0.0),
+    },
+    "keras_augmentation": {
+        "accuracy": (True, 0.1),
+        "weighted": (True, 0.1),
+        "agreement": (True, 0.0),
+        "reshuffled": (True, 0.0),
+        "history": (True, 0.0),
+        "moved": (True, 0.0),
+        "still": (False, 0.0),
+    },
+    "keras_subclassing": {
+        "accuracy": (True, 0.05),
+        "confidence": (True, 0.08),
+        "counted": (False, 0.0),
+        "losses": (False, 0.0),
+        "gap": (False, 0.0),
+        "weights": (False, 0.0),
+        "named w": (False, 0.0),
+        "copied": (False, 0.0),
+        "falls": (True, 0.0),
+    },
+    "keras_autoencoder": {
+        "error": (False, 0.15),
+        "noise": (False, 1e-5),
+        "found": (True, 0.02),
+        "code": (False, 0.0),
+        "measured": (False, 0.0),
+    },
     "keras_unet": {"dice": (True, 0.15), "iou": (True, 0.15), "parameters": (False, 0.0)},
 }
-
-
-def in_pytorch(text: str) -> str:
-    """The program with PyTorch's (and Keras's) import lines."""
-    text = text.replace("import fovea as torch", "import torch")
-    text = text.replace("import fovea.vision as torchvision", "import torchvision")
-    text = re.sub(r"\bfovea\.vision\b", "torchvision", text)
-    text = text.replace("from fovea import keras", "import keras")
-    text = text.replace("from fovea.keras", "from keras")
-    return re.sub(r"^(import|from) fovea\b", r"\1 torch", text, flags=re.MULTILINE)
 
 
 def run(text: str, name: str) -> dict[str, float]:

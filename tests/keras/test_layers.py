@@ -381,3 +381,29 @@ def test_kernels_lie_as_the_op_wants_them() -> None:
     layer.build((None, 5, 5, 4))
     assert layer.kernel.shape == (3, 3, 4, 8)
     assert layer.kernel.permute(3, 2, 0, 1).is_contiguous()
+
+
+def test_each_call_forgets_the_losses_of_the_one_before() -> None:
+    """As loops of one's own rely on: ``loss + sum(model.losses)``."""
+    keras = pytest.importorskip("keras")
+    counts: list[list[int]] = []
+    for k in (fk, keras):
+
+        class Penalty(k.layers.Layer):  # type: ignore[name-defined,misc]
+            def call(self, x: Any) -> Any:
+                self.add_loss((x * x).mean())
+                return x
+
+        inner = k.Sequential([k.Input((3,)), k.layers.Dense(3, kernel_regularizer="l2"), Penalty()])
+        model = k.Sequential([k.Input((3,)), inner, Penalty()])
+        alone, x = Penalty(), np.ones((2, 3), "float32")
+        found = []
+        for called in (model, model, inner, model, alone, alone):
+            called(x, training=True) if called is not alone else called(k.ops.convert_to_tensor(x))
+            found += [len(model.losses), len(inner.losses), len(alone.losses)]
+        model.compile("sgd", "mse")
+        model.fit(x, x, verbose=0)
+        model.evaluate(x, x, verbose=0)
+        model(x)
+        counts.append([*found, len(model.losses)])
+    assert counts[0] == counts[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import threading
+import weakref
 from typing import Any, ClassVar
 
 import numpy as np
@@ -44,6 +45,9 @@ class _CallContext(threading.local):
 
 
 context = _CallContext()
+
+# Layers that hold losses of a call: where there are none, no call looks for some to forget.
+_with_losses: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 class Layer(Weights):
@@ -304,6 +308,8 @@ class Layer(Weights):
     def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """``call`` with hooks, within the context that tells inner layers of ``training``."""
         outer = context.training
+        if outer is None and _with_losses:
+            self._clear_losses()
         training = kwargs.pop("training", None) if kwargs else None
         if training is None:
             training = outer
@@ -476,6 +482,7 @@ class Layer(Weights):
             if is_tensor(part) and part.numel() != 1:
                 raise GradientError(f"add_loss: one number is needed, got shape {part.shape}.")
             self._losses.append(part)
+            _with_losses.add(self)
 
     def _penalize(self, outputs: Any) -> None:
         for output in flatten(outputs):
@@ -498,8 +505,14 @@ class Layer(Weights):
         return found
 
     def _clear_losses(self) -> None:
+        """Forget the losses of the call before, here and within."""
         for module in self.modules():
-            module.__dict__.get("_losses", []).clear()
+            if module in _with_losses:
+                module._forget_losses()
+
+    def _forget_losses(self) -> None:
+        self._losses.clear()
+        _with_losses.discard(self)
 
     # -- writing down -------------------------------------------------------------------------
 

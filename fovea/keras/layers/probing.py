@@ -37,7 +37,8 @@ def _run(layer: Any, shapes: Any, size: int) -> Any:
         losses = list(layer._losses)
         with fork_rng():
             out = layer(zeros(shapes), training=False)
-        layer._losses[:] = losses
+        layer._forget_losses()
+        layer.add_loss(losses)
         return map_structure(lambda t: tuple(t.shape), out)
 
     return without_gradients(run)

@@ -190,7 +190,7 @@ class Stepper(Layer):
     def _clear_step_losses(self) -> None:
         for layer in self._layers_with_losses:
             if layer._losses:
-                layer._losses.clear()
+                layer._forget_losses()
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Look at one batch; may be overridden. Returns values by name."""

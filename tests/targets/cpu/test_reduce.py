@@ -95,6 +95,27 @@ def test_the_first_of_equals_is_found() -> None:
         assert x.argmax(1).tolist() == [0, n // 2, 0]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "int8", "int64", "bool"])
+@pytest.mark.parametrize(
+    ("shape", "dim"),
+    [((9216, 3), 1), ((37, 2), 1), ((3, 5, 67, 21), 3), ((2, 50, 4), -1), ((5, 16, 47), 2)],
+)
+def test_short_rows(shape: tuple[int, ...], dim: int, dtype: str) -> None:
+    """As the classes of pixels lie in a segmentation's logits; also as a view of longer rows."""
+    rng = np.random.default_rng(2)
+    array = rng.integers(0, 3 if dtype != "bool" else 2, shape)
+    x = fovea.from_numpy(array).to(dtype)
+    wide = fovea.from_numpy(np.concatenate([array, array], -1)).to(dtype)[..., : shape[-1]]
+    turned = (
+        fovea.from_numpy(np.ascontiguousarray(array[::-1].T))
+        .to(dtype)
+        .permute(*range(len(shape) - 1, -1, -1))
+    )
+    for t, a in ((x, array), (wide, array), (turned, array[::-1])):
+        assert np.array_equal(t.argmax(dim).numpy(), a.argmax(dim))
+        assert np.array_equal(t.argmin(dim, keepdim=True).numpy(), a.argmin(dim, keepdims=True))
+
+
 def test_of_nothing() -> None:
     x = fovea.zeros(3, 0, 2)
     assert x.sum().item() == 0 and x.prod().item() == 1
