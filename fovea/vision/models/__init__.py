@@ -8,7 +8,7 @@
 10
 """
 
-from fovea.vision.models import segmentation
+from fovea.vision.models import detection, segmentation
 from fovea.vision.models.alexnet import AlexNet, alexnet
 from fovea.vision.models.cifar_resnet import (
     CifarBlock,
@@ -200,6 +200,7 @@ __all__ = [
     "densenet161",
     "densenet169",
     "densenet201",
+    "detection",
     "efficientnet_b0",
     "efficientnet_b1",
     "efficientnet_b2",

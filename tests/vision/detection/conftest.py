@@ -22,7 +22,7 @@ def suppressed(boxes: Any, scores: Any, threshold: float) -> Any:
             (boxes[best, 2:] - boxes[best, :2]).prod(),
             (boxes[order, 2:] - boxes[order, :2]).prod(1),
         )
-        order = order[common / (area + areas - common) <= threshold]
+        order = order[~(common / (area + areas - common) > threshold)]  # boxes without area stay
     return torch.stack(kept) if kept else torch.zeros(0, dtype=torch.int64)
 
 

@@ -4,3 +4,11 @@ In training they take images (C, H, W), values from 0 to 1, of any sizes, and fo
 of ``boxes`` (K, 4) and ``labels`` (K,), and return a dictionary of losses. In evaluation they take
 images and return for each a dictionary of ``boxes``, ``labels`` and ``scores``.
 """
+
+from fovea.vision.models.detection.retinanet import (
+    RetinaNet,
+    retinanet_resnet50_fpn,
+    retinanet_resnet50_fpn_v2,
+)
+
+__all__ = ["RetinaNet", "retinanet_resnet50_fpn", "retinanet_resnet50_fpn_v2"]

@@ -11,6 +11,8 @@ from fovea import nn
 from fovea.errors import ArgumentError
 from fovea.vision.models import mobilenetv2, mobilenetv3, resnet
 from fovea.vision.models._utils import IntermediateLayerGetter
+from fovea.vision.models.detection._utils import overwrite_eps
+from fovea.vision.models.registry import load_weights
 from fovea.vision.ops.fpn import ExtraFPNBlock, FeaturePyramidNetwork, LastLevelMaxPool
 from fovea.vision.ops.misc import FrozenBatchNorm2d, Layer
 
@@ -18,11 +20,14 @@ if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
 __all__ = [
+    "COCO",
     "BackboneWithFPN",
     "frozen_below",
     "halving_layers",
+    "load_detector",
     "mobilenet_backbone",
     "mobilenet_features",
+    "resnet50_fpn",
     "resnet_features",
     "resnet_fpn_backbone",
     "trainable_layers_of",
@@ -30,6 +35,7 @@ __all__ = [
 
 Weights = str | os.PathLike[str] | None
 CHANNELS = 256  # of the maps that come out
+COCO = 91  # its classes, the background among them
 
 
 class BackboneWithFPN(nn.Module):
@@ -215,3 +221,38 @@ def trainable_layers_of(trained: bool, wanted: int | None, most: int, usual: int
     if not 0 <= layers <= most:
         raise ArgumentError(f"trainable_backbone_layers lies between 0 and {most}, got {layers}.")
     return layers
+
+
+def resnet50_fpn(
+    weights: Weights,
+    weights_backbone: Weights,
+    trainable_layers: int | None,
+    *,
+    frozen: bool = True,
+    **config: Any,
+) -> BackboneWithFPN:
+    """ResNet-50 with a feature pyramid, for a detector whose weights are still to be loaded.
+
+    Args:
+        weights: of the whole detector; those of the backbone are then not read.
+        weights_backbone: a file of weights of the ResNet.
+        trainable_layers: parts that learn if there are weights of either kind; None: 3.
+        frozen: whether normalizations keep their statistics if there are weights.
+        **config: further arguments of ``resnet_features``.
+    """
+    trained = weights is not None or weights_backbone is not None
+    layers = trainable_layers_of(trained, trainable_layers, 5, 3)
+    norm: Layer = FrozenBatchNorm2d if trained and frozen else nn.BatchNorm2d
+    own = weights_backbone if weights is None else None
+    return resnet_features(resnet.resnet50(weights=own, norm_layer=norm), layers, **config)
+
+
+def load_detector(model: nn.Module, weights: Weights, name: str) -> None:
+    """Fill a detector from a file of weights; None leaves it as it is.
+
+    torchvision's files of the first versions, ``NAME_coco-....pth``, were trained with nothing
+    added to the variance in frozen normalizations; with them it is so again.
+    """
+    load_weights(model, weights)
+    if weights is not None and os.path.basename(weights).startswith(f"{name}_coco"):
+        overwrite_eps(model, 0.0)
