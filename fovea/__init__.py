@@ -142,17 +142,21 @@ from fovea.functions.joining import (
     vstack,
 )
 from fovea.functions.linalg import addmm, baddbmm, bmm, dot, einsum, matmul, mm, mv, outer
-from fovea.functions.matrices import (
-    cholesky_inverse,
-    cholesky_solve,
+from fovea.functions.matrices import cholesky_inverse, cholesky_solve, matrix_exp
+from fovea.functions.old_names import (
+    chain_matmul,
+    concat,
+    concatenate,
     det,
+    inverse,
     logdet,
-    matrix_exp,
     matrix_power,
+    pinverse,
     slogdet,
+    swapaxes,
+    swapdims,
+    true_divide,
 )
-from fovea.functions.matrices import inv as inverse
-from fovea.functions.matrices import pinv as pinverse
 from fovea.functions.ordering import (
     argsort,
     argwhere,
@@ -249,7 +253,6 @@ from fovea.functions.products import (
     addmv,
     addr,
     cdist,
-    chain_matmul,
     cross,
     dist,
     inner,
@@ -428,9 +431,9 @@ from fovea.version import __version__
 if TYPE_CHECKING:
     from fovea import keras, nn, optim, utils, vision
 
-absolute, subtract, multiply, divide, true_divide, negative = abs, sub, mul, div, div, neg
-clip, concat, concatenate, swapaxes, moveaxis = clamp, cat, cat, transpose, movedim
-swapdims, row_stack, trapz, ger, fix = transpose, vstack, trapezoid, outer, trunc
+absolute, subtract, multiply, divide, negative = abs, sub, mul, div, neg
+clip, moveaxis = clamp, movedim
+row_stack, trapz, ger, fix = vstack, trapezoid, outer, trunc
 split_with_sizes, greater, greater_equal, less, less_equal, not_equal = split, gt, ge, lt, le, ne
 arccos, arccosh, arcsin, arcsinh, arctan, arctanh = acos, acosh, asin, asinh, atan, atanh
 arctan2 = atan2

@@ -138,10 +138,10 @@ def get_default_dtype() -> DType:
     return _default
 
 
-def set_default_dtype(dtype: Any) -> None:
-    """Set the float type that Python floats become; ``TypeError`` if ``dtype`` is no float type."""
+def set_default_dtype(d: Any) -> None:
+    """Set the float type that Python floats become; ``TypeError`` if ``d`` is no float type."""
     global _default
-    chosen = as_dtype(dtype)
+    chosen = as_dtype(d)
     if not chosen.is_floating_point:
         raise TypeError(f"set_default_dtype: a floating-point type is needed, got {chosen}.")
     _default = chosen
@@ -184,12 +184,13 @@ def of_scalar(value: bool | int | float | complex) -> DType:
 _INT_RANK: Final = {int8: 0, int16: 1, int32: 2, int64: 3}
 
 
-def promote_types(a: DType, b: DType) -> DType:
+def promote_types(type1: DType, type2: DType) -> DType:
     """The smallest type that holds values of both, by PyTorch's rules.
 
     >>> promote_types(uint8, int8), promote_types(float16, bfloat16), promote_types(int64, float16)
     (fovea.int16, fovea.float32, fovea.float16)
     """
+    a, b = type1, type2
     if a is b:
         return a
     if COMPLEX in (a.category, b.category):
@@ -225,14 +226,14 @@ def result_type(dimensioned: DType | None, zero_d: DType | None, scalar: DType |
     return result
 
 
-def can_cast(source: Any, target: Any) -> bool:
-    """Whether in-place results of type ``source`` may be stored as ``target`` (category must not
+def can_cast(from_: Any, to: Any) -> bool:
+    """Whether in-place results of type ``from_`` may be stored as ``to`` (category must not
     fall).
 
     >>> can_cast(float32, float16), can_cast(float32, int32), can_cast(complex64, float32)
     (True, False, False)
     """
-    return as_dtype(source).category <= as_dtype(target).category
+    return as_dtype(from_).category <= as_dtype(to).category
 
 
 class finfo:  # noqa: N801 - the field's name

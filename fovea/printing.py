@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fovea import dtypes
+from fovea.errors import ArgumentError
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -21,7 +22,14 @@ class _Options:
     threshold = 1000
     edgeitems = 3
     linewidth = 80
+    sci_mode: bool | None = None
 
+
+_PROFILES: dict[str, dict[str, Any]] = {
+    "default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80},
+    "short": {"precision": 2, "threshold": 1000, "edgeitems": 2, "linewidth": 80},
+    "full": {"precision": 4, "threshold": math.inf, "edgeitems": 3, "linewidth": 80},
+}
 
 _options = _Options()
 
@@ -31,10 +39,28 @@ def set_printoptions(
     threshold: int | None = None,
     edgeitems: int | None = None,
     linewidth: int | None = None,
+    profile: str | None = None,
+    sci_mode: bool | None = None,
 ) -> None:
-    """Set the digits shown, from how many elements on a tensor is summarized, and the width of a
-    line.
+    """Set how tensors print.
+
+    Args:
+        precision: digits after the point.
+        threshold: tensors with more elements are summarized.
+        edgeitems: how many elements at each end a summary shows.
+        linewidth: characters of a line.
+        profile: ``"default"``, ``"short"`` or ``"full"``: what the arguments before are unless
+            given.
+        sci_mode: whether numbers are in scientific notation; None: where it is shorter.
+
+    Raises:
+        ArgumentError: an unknown profile.
     """
+    if profile is not None and profile not in _PROFILES:
+        raise ArgumentError(f"set_printoptions: profile is one of {[*_PROFILES]}, got {profile!r}.")
+    for name, value in _PROFILES.get(profile or "", {}).items():
+        setattr(_options, name, value)
+    _options.sci_mode = sci_mode
     given = {
         "precision": precision,
         "threshold": threshold,
@@ -119,12 +145,16 @@ def _float_writer(values: np.ndarray[Any, Any]) -> Callable[[float], str]:
         return lambda v: f"{v:.0f}." if math.isfinite(v) else _special(v)
     high, low = float(finite.max()), float(finite.min())
     if bool((finite == np.ceil(finite)).all()):
-        if high / low > 1000.0 or high > 1.0e8:
+        if _scientific(high / low > 1000.0 or high > 1.0e8):
             return lambda v: f"{v:.{digits}e}" if math.isfinite(v) else _special(v)
         return lambda v: f"{v:.0f}." if math.isfinite(v) else _special(v)
-    if high / low > 1000.0 or high > 1.0e8 or low < 1.0e-4:
+    if _scientific(high / low > 1000.0 or high > 1.0e8 or low < 1.0e-4):
         return lambda v: f"{v:.{digits}e}" if math.isfinite(v) else _special(v)
     return lambda v: f"{v:.{digits}f}" if math.isfinite(v) else _special(v)
+
+
+def _scientific(shorter: bool) -> bool:
+    return shorter if _options.sci_mode is None else _options.sci_mode
 
 
 def _special(v: float) -> str:

@@ -62,11 +62,11 @@ def from_array(array: np.ndarray[Any, Any], dtype: DType | None = None) -> Tenso
     return out
 
 
-def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
+def from_numpy(ndarray: np.ndarray[Any, Any]) -> Tensor:
     """A tensor over the array's own memory: changes to one show in the other.
 
     Args:
-        array: any strides that are not negative; a dtype that fovea has; native byte order.
+        ndarray: any strides that are not negative; a dtype that fovea has; native byte order.
 
     Raises:
         TypeError: no NumPy array, or a dtype that fovea does not have.
@@ -76,6 +76,7 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
     >>> from_numpy(np.arange(3))
     tensor([0, 1, 2])
     """
+    array = ndarray
     watching.foreign(array)
     if not isinstance(array, np.ndarray):
         raise TypeError(f"from_numpy: expected a NumPy array, got {type(array).__name__}.")
@@ -249,7 +250,8 @@ def _float_or(dtype: Any) -> DType:
 
 
 def empty(
-    *size: Any,
+    *shape: Any,
+    size: Any = None,
     out: Tensor | None = None,
     dtype: Any = None,
     device: Any = None,
@@ -262,11 +264,15 @@ def empty(
     fovea.Size([2, 3])
     """
     devices.as_device(device)
-    return finish(_allocate(Spec(parse_size(*size), _float_or(dtype))), requires_grad)
+    return finish(
+        _allocate(Spec(parse_size(*(shape if size is None else (size,))), _float_or(dtype))),
+        requires_grad,
+    )
 
 
 def zeros(
-    *size: Any,
+    *shape: Any,
+    size: Any = None,
     out: Tensor | None = None,
     dtype: Any = None,
     device: Any = None,
@@ -278,7 +284,7 @@ def zeros(
     tensor([0., 0.])
     """
     return full(
-        parse_size(*size),
+        parse_size(*(shape if size is None else (size,))),
         0,
         out=out,
         dtype=_float_or(dtype),
@@ -288,7 +294,8 @@ def zeros(
 
 
 def ones(
-    *size: Any,
+    *shape: Any,
+    size: Any = None,
     out: Tensor | None = None,
     dtype: Any = None,
     device: Any = None,
@@ -300,7 +307,7 @@ def ones(
     tensor([1., 1.])
     """
     return full(
-        parse_size(*size),
+        parse_size(*(shape if size is None else (size,))),
         1,
         out=out,
         dtype=_float_or(dtype),
@@ -419,7 +426,7 @@ def ones_like(
 
 
 def arange(
-    start: float,
+    start: Any = 0,
     end: float | None = None,
     step: float = 1,
     *,

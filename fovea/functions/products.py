@@ -107,11 +107,6 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
     return reshape(mul(spread_a, spread_b), shape)
 
 
-def chain_matmul(*matrices: Tensor) -> Tensor:
-    """The product of several matrices, in the cheapest order."""
-    return multi_dot(matrices)
-
-
 def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     """The product of several matrices (the first and last may be vectors), in the cheapest order.
 

@@ -43,14 +43,23 @@ def _source(name: str, input: Tensor, index: Tensor, src: Any) -> tuple[Tensor, 
 
 
 def scatter(
-    input: Tensor, dim: int, index: Tensor, src: Any, *, reduce: str | None = None
+    input: Tensor,
+    dim: int,
+    index: Tensor,
+    src: Any = None,
+    *,
+    value: float | None = None,
+    reduce: str | None = None,
 ) -> Tensor:
     """A copy with ``src`` (a tensor or a number) written at ``index`` along ``dim``.
 
     Args:
+        value: a number, instead of ``src``.
         reduce: ``"add"`` sums to what is there, ``"multiply"`` multiplies.
     """
-    index, src = _source("scatter", input, index, src)
+    if (src is None) == (value is None):
+        raise ArgumentError("scatter: either src or value must be given.")
+    index, src = _source("scatter", input, index, value if src is None else src)
     if reduce is None:
         return ops.scatter.bind((input, index, src), _index_dim("scatter", input, dim))
     if reduce not in ("add", "multiply"):

@@ -52,7 +52,7 @@ def _resolve(t: Tensor, shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     """The same elements in another shape: a view where the memory allows it, else a copy.
 
     >>> import fovea
@@ -60,7 +60,8 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     tensor([[0, 1, 2],
             [3, 4, 5]])
     """
-    target = shape[0] if len(shape) == 1 and shape[0].__class__ in (tuple, Size) else _ints(shape)
+    given = sizes if shape is None else (shape,)
+    target = given[0] if len(given) == 1 and given[0].__class__ in (tuple, Size) else _ints(given)
     how = _reshaping(input.shape, input.strides, target)
     if how is None:
         how = _plan_reshape(input, target)
@@ -125,9 +126,9 @@ def clone(input: Tensor, *, memory_format: str = preserve_format) -> Tensor:
     return ops.clone.bind((input,), ops.LayoutAttrs.of(memory_format))
 
 
-def permute(input: Tensor, *dims: Any) -> Tensor:
-    """A view with the dimensions in another order."""
-    order = _ints(dims)
+def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
+    """A view with the dimensions in another order (ints, or one sequence of them)."""
+    order = _ints(order if dims is None else (dims,))
     if len(order) != input.ndim:
         raise ShapeError(
             f"permute: {describe(input)} has {input.ndim} dimensions, got the order {order}."
@@ -468,14 +469,17 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     return ops.diagonal.bind((input,), ops.DiagonalAttrs.of(offset, a, b))
 
 
-def diag(input: Tensor, diagonal_: int = 0) -> Tensor:
+def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     """The diagonal of a matrix, or the matrix with this diagonal."""
     if input.ndim == 2:
-        return diagonal(input, diagonal_).clone()
-    n = input.shape[0] + abs(diagonal_)
+        return _diagonal(input, diagonal).clone()
+    n = input.shape[0] + abs(diagonal)
     out = input.new_zeros((n, n))
-    diagonal(out, diagonal_).copy_(input)
+    _diagonal(out, diagonal).copy_(input)
     return out
+
+
+_diagonal = diagonal  # which is an argument of `diag`
 
 
 def as_strided(
