@@ -44,6 +44,12 @@ KERAS: dict[str, dict[str, Any]] = {
             "does not move bounding boxes",
             "RandomSaturation": "saturation stays below 1",
             **dict.fromkeys(
+                ("AveragePooling1D", "AveragePooling2D", "AveragePooling3D"),
+                "where `same` pads unevenly, means are over what is there, as in TensorFlow and JAX",
+            ),
+            **dict.fromkeys(("LSTM", "GRU"), "`use_cudnn=True` is refused"),
+            "SeparableConv1D": "`causal` padding works",
+            **dict.fromkeys(
                 (
                     "RandomFlip",
                     "RandomRotation",

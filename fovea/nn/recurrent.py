@@ -13,6 +13,7 @@ from fovea.nn import functional as F
 from fovea.nn import init
 from fovea.nn.module import Module
 from fovea.nn.parameter import Parameter
+from fovea.nn.parts import steps
 from fovea.nn.recurrent_cells import gru_step, lstm_step, rnn_step
 from fovea.nn.utils.rnn import PackedSequence, mask_of, pack_padded_sequence, pad_packed_sequence
 from fovea.tensor import Tensor
@@ -202,9 +203,9 @@ class RNNBase(Module):
         """One layer in one direction. The inputs' part of all steps is one product."""
         own = self._weights(suffix)  # once: some may be computed (`nn.utils.parametrize`)
         gates = F.linear(x, own["weight_ih"], own.get("bias_ih"))
-        steps, out = list(range(x.shape[0])), []
-        for t in reversed(steps) if reverse else steps:
-            after = self._step(gates[t], states, own)
+        order, inputs, out = list(range(x.shape[0])), steps(gates), []
+        for t in reversed(order) if reverse else order:
+            after = self._step(inputs[t], states, own)
             if mask is not None:
                 after = tuple(
                     new.where(mask[t], old) for new, old in zip(after, states, strict=True)

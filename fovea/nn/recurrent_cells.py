@@ -11,6 +11,7 @@ from fovea.nn import functional as F
 from fovea.nn import init
 from fovea.nn.module import Module
 from fovea.nn.parameter import Parameter
+from fovea.nn.parts import chunks
 from fovea.tensor import Tensor
 
 __all__ = [
@@ -42,15 +43,15 @@ def lstm_update(
     gates: Tensor, cell: Tensor, gate: Any, inner: Any, dim: int = -1
 ) -> tuple[Tensor, Tensor]:
     """The next hidden and cell states from whole gates, with any two activations."""
-    i, f, g, o = gates.chunk(4, dim)
+    i, f, g, o = chunks(gates, 4, dim)
     cell = gate(f) * cell + gate(i) * inner(g)
     return gate(o) * inner(cell), cell
 
 
 def gru_step(gates: Tensor, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The next hidden state; gates are reset, update, new."""
-    r, z, n = gates.chunk(3, -1)
-    hr, hz, hn = F.linear(hidden, weight, bias).chunk(3, -1)
+    r, z, n = chunks(gates, 3)
+    hr, hz, hn = chunks(F.linear(hidden, weight, bias), 3)
     update = (z + hz).sigmoid()
     new = (n + (r + hr).sigmoid() * hn).tanh()
     return new + update * (hidden - new)

@@ -9,6 +9,7 @@ from fovea.keras.layers.lstm import refuse_cudnn
 from fovea.keras.layers.recurrent import CellNetwork, cell_kwargs
 from fovea.keras.layers.recurrent_cells import RecurrentCell, States, by_gate
 from fovea.keras.layers.spec import InputSpec
+from fovea.nn.parts import chunks
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -109,15 +110,15 @@ class GRUCell(RecurrentCell):
     def advance(self, z: Tensor, states: States, recurrence: Any) -> States:
         weight, bias, scales = recurrence
         (h,) = states
-        input_z, input_r, input_n = z.chunk(3, -1)
+        input_z, input_r, input_n = chunks(z, 3)
         if self.reset_after:
-            state_z, state_r, state_n = by_gate(h, weight, bias, scales).chunk(3, -1)
+            state_z, state_r, state_n = chunks(by_gate(h, weight, bias, scales), 3)
             update, reset = self._gates(input_z + state_z, input_r + state_r)
             state_n = reset * state_n
         else:
             last = [scales[2]] if scales and len(scales) == 3 else scales
             first = scales[:2] if scales and len(scales) == 3 else scales
-            state_z, state_r = by_gate(h, weight[0], None, first).chunk(2, -1)
+            state_z, state_r = chunks(by_gate(h, weight[0], None, first), 2)
             update, reset = self._gates(input_z + state_z, input_r + state_r)
             state_n = by_gate(reset * h, weight[1], None, last)
         new = self.activation(input_n + state_n)

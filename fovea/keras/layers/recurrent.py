@@ -20,6 +20,7 @@ from fovea.keras.layers.recurrent_cells import (
 from fovea.keras.objects import deserialize_keras_object
 from fovea.keras.tree import flatten, map_structure, pack_as
 from fovea.keras.variables import Variable, assign
+from fovea.nn.parts import steps
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -185,19 +186,19 @@ class RNN(Layer):
         cell = self.cell
         if isinstance(cell, RecurrentCell) and type(cell).call is RecurrentCell.call:
             return cell.with_cast_weights(self._run_split, cell, sequences, states, mask, training)
-        steps = sequences.unbind(1)
+        inputs = steps(sequences, 1)
 
         def step(t: int, now: list[Any]) -> tuple[Tensor, list[Any]]:
-            output, after = run_cell(cell, steps[t], now, training)
+            output, after = run_cell(cell, inputs[t], now, training)
             return output, list(after) if isinstance(after, list | tuple) else [after]
 
-        return self._walk(step, len(steps), states, mask)
+        return self._walk(step, len(inputs), states, mask)
 
     def _run_split(
         self, cell: RecurrentCell, sequences: Tensor, states: list[Any], mask: Any, training: bool
     ) -> tuple[list[Tensor], list[Any]]:
         """With a cell in two parts: the inputs' part of all steps is one product."""
-        gates = cell.project(sequences, training).unbind(1)
+        gates = steps(cell.project(sequences, training), 1)
         recurrence = cell.recurrence(states[0], training)
 
         def step(t: int, now: list[Any]) -> tuple[Tensor, list[Any]]:
