@@ -31,6 +31,7 @@ from bench.small_ops import time_small_ops
 from bench.tables import Report
 from bench.transforms import time_transforms
 from bench.worker import CLOCKS
+from bench.zoo import time_zoo
 
 Options = argparse.Namespace
 
@@ -179,6 +180,12 @@ def transforms(report: Report, options: Options) -> None:
         time_transforms(report)
 
 
+def zoo(report: Report, options: Options) -> None:
+    """The other networks of the zoo beside PyTorch's."""
+    if installed("torch") and installed("torchvision"):
+        time_zoo(report)
+
+
 def parity(report: Report, options: Options) -> None:
     """Eager and compiled training side by side: no race."""
     compare(report, options.net or list(NETS), options.steps)
@@ -203,6 +210,7 @@ RACES: dict[str, Callable[[Report, Options], None]] = {
         inference,
         fit,
         conv,
+        zoo,
         parity,
     )
 }

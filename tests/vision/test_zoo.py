@@ -128,6 +128,14 @@ def test_every_network_is_looked_at() -> None:
     assert set(models.list_models(models)) == set(PARAMETERS) | OWN
 
 
+def test_every_network_of_torchvision_is_here(torchvision: Any) -> None:
+    for ours, theirs in (
+        (models, torchvision.models),
+        (models.segmentation, torchvision.models.segmentation),
+    ):
+        assert set(torchvision.models.list_models(theirs)) <= set(models.list_models(ours))
+
+
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_names_and_layers_are_torchvision_s(name: str, torchvision: Any, undrawn: None) -> None:
     ours = models.get_model(name)
