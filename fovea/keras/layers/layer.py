@@ -14,11 +14,11 @@ from fovea.errors import ArgumentError, FoveaError, GradientError
 from fovea.functions import creation
 from fovea.keras import config, dtype_policies, masking, regularizers
 from fovea.keras.dtype_policies import DTypePolicy
-from fovea.keras.keras_tensor import KerasTensor, Node, any_symbolic, is_shape, shape_of
+from fovea.keras.keras_tensor import KerasTensor, Node, any_symbolic, is_shape
 from fovea.keras.layers.arguments import constructor_config, unknown_arguments
+from fovea.keras.layers.building import Building, as_shape
 from fovea.keras.layers.spec import check_input
 from fovea.keras.layers.tracking import follow_mode, tracked
-from fovea.keras.layers.weights import Weights
 from fovea.keras.naming import auto_name
 from fovea.keras.objects import serialize_keras_object
 from fovea.keras.tree import flatten, map_structure
@@ -26,7 +26,7 @@ from fovea.keras.variables import Variable
 from fovea.tensor import Tensor
 from fovea.tensorbase import is_tensor
 
-__all__ = ["Layer"]
+__all__ = ["Layer", "as_shape"]
 
 _TRAINING_ONLY = frozenset({"training"})
 
@@ -50,7 +50,7 @@ context = _CallContext()
 _with_losses: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
-class Layer(Weights):
+class Layer(Building):
     """Base of Keras layers. A subclass gives ``call``, and ``build`` if it has weights.
 
     It is a ``fovea.nn.Module``: it may hold other modules and be held by them.
@@ -85,7 +85,6 @@ class Layer(Weights):
     is_operation: ClassVar[bool] = False  # a call of a function of ``keras.ops``
     training: Any
     built: bool
-    _call_arguments: ClassVar[tuple[str, ...]] = ()
     _takes_training: ClassVar[bool] = False
     _training_default: ClassVar[Any] = None
     _makes_masks: ClassVar[bool] = False  # whether ``compute_mask`` is more than the base's
@@ -240,10 +239,6 @@ class Layer(Weights):
 
     # -- what subclasses give -----------------------------------------------------------------
 
-    def build(self, input_shape: Any) -> None:
-        """Make the weights for inputs of this shape (batch first, None where sizes may vary)."""
-        self.built = True
-
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the output; every subclass defines it."""
         raise ArgumentError(f"{type(self).__name__} defines no call(self, x).")
@@ -386,61 +381,6 @@ class Layer(Weights):
             masking.attach_mask(value, mask)
         return value
 
-    # -- building -----------------------------------------------------------------------------
-
-    def _build_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Make the weights if that has not been done."""
-        if self.built:
-            return
-        shapes = self._shapes_for("build", args, kwargs)
-        if self.input_spec is not None and shapes and is_shape(next(iter(shapes.values()))):
-            check_input(self, self.input_spec, next(iter(shapes.values())))
-        self.build_with(shapes)
-
-    def _shapes_for(
-        self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> dict[str, Any]:
-        """The arguments of ``build`` and its like: ``x_shape`` for each argument ``x`` of the call
-        that they name so, else the first argument's shape.
-        """
-        parameters = inspect.signature(getattr(self, method)).parameters.values()
-        names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
-        bound = {**dict(zip(self._call_arguments, args, strict=False)), **kwargs}
-        named = {n: bound.get(n.removesuffix("_shape")) for n in names if n.endswith("_shape")}
-        found = {n: shape_of(value) for n, value in named.items() if value is not None}
-        if found or not names:
-            return found
-        first = args[0] if args else next(iter(kwargs.values()), None)
-        return {names[0]: shape_of(first)}
-
-    def build_with(self, shapes: dict[str, Any]) -> None:
-        """Run ``build`` with these arguments, once."""
-        if self.built:
-            return
-        if len(shapes) == 1:
-            self.build(next(iter(shapes.values())))
-        else:
-            self.build(**shapes)
-        own = self.__dict__
-        own["_build_shapes"], own["built"] = shapes, True
-
-    def get_build_config(self) -> dict[str, Any] | None:
-        """What ``build`` was given."""
-        shapes = self._build_shapes
-        if not shapes:
-            return None
-        if len(shapes) == 1:
-            return {"input_shape": next(iter(shapes.values()))}
-        return {"shapes_dict": dict(shapes)}
-
-    def build_from_config(self, config: dict[str, Any]) -> None:
-        """Make the weights as ``get_build_config`` says."""
-        if "input_shape" in config and len(config) == 1:
-            self.build_with({"input_shape": as_shape(config["input_shape"])})
-        elif config:
-            shapes = config.get("shapes_dict", config)
-            self.build_with({k: as_shape(v) for k, v in shapes.items()})
-
     # -- graphs -------------------------------------------------------------------------------
 
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
@@ -552,15 +492,6 @@ def as_tensor(array: Any) -> Tensor:
     else:
         wanted = None
     return creation.from_array(array, wanted)
-
-
-def as_shape(value: Any) -> Any:
-    """Lists of sizes, as files hold them, as tuples."""
-    if is_shape(value):
-        return tuple(value)
-    if isinstance(value, dict):
-        return {k: as_shape(v) for k, v in value.items()}
-    return [as_shape(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def note_path(error: FoveaError, layer: Any) -> None:
