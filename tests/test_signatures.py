@@ -174,3 +174,56 @@ def test_how_tensors_print() -> None:
             fovea.set_printoptions(profile="long")
     finally:
         fovea.set_printoptions(profile="default"), torch.set_printoptions(profile="default")
+
+
+NUMPY = [
+    "sum",
+    "mean",
+    "prod",
+    "amax",
+    "amin",
+    "any",
+    "all",
+    "argmax",
+    "argmin",
+    "var",
+    "std",
+    "median",
+    "max",
+    "min",
+]
+
+
+@pytest.mark.parametrize("name", NUMPY)
+def test_numpys_names(name: str) -> None:
+    """``axis`` and ``keepdims`` are ``dim`` and ``keepdim``, in functions and methods."""
+    x = torch.tensor([[1.0, 5.0, 2.0], [7.0, 0.0, 3.0]])
+    ours = fovea.tensor(x.tolist())
+    for options in ({"axis": 1}, {"axis": 0, "keepdims": True}, {"dim": -1, "keepdims": False}):
+        expected = getattr(torch, name)(x, **options)
+        for got in (getattr(fovea, name)(ours, **options), getattr(ours, name)(**options)):
+            pairs = (
+                zip(got, expected, strict=True)
+                if isinstance(expected, tuple)
+                else [(got, expected)]
+            )
+            for a, b in pairs:
+                assert a.shape == tuple(b.shape)
+                assert fovea.allclose(a.double(), fovea.tensor(b.tolist(), dtype=fovea.float64))
+
+
+def test_axes_of_shapes_and_orders() -> None:
+    x, ours = torch.arange(6.0).reshape(1, 2, 3), fovea.arange(6.0).reshape(1, 2, 3)
+    calls: dict[str, Any] = {
+        "squeeze": lambda lib, t: lib.squeeze(t, axis=0),
+        "cat": lambda lib, t: lib.cat([t, t], axis=1),
+        "stack": lambda lib, t: lib.stack([t, t], axis=2),
+        "chunk": lambda lib, t: lib.chunk(t, 2, axis=1)[1],
+        "unbind": lambda lib, t: lib.unbind(t, axis=1)[1],
+        "sort": lambda lib, t: lib.sort(t, axis=1, descending=True)[0],
+        "argsort": lambda lib, t: lib.argsort(t, axis=1),
+        "topk": lambda lib, t: lib.topk(t, 1, axis=2)[0],
+    }
+    for name, call in calls.items():
+        assert call(fovea, ours).tolist() == call(torch, x).tolist(), name
+    assert ours.squeeze(axis=0).shape == (2, 3) and len(ours.chunk(2, axis=1)) == 2

@@ -1,4 +1,4 @@
-"""Sorting, ranks, distinct elements and counting."""
+"""Sorting, ranks, distinct elements and counting. ``axis`` is ``dim`` under NumPy's name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def sort(
-    input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True
+    input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True, *, axis: Any = None
 ) -> ValuesIndices:
     """Values in order along ``dim``, and where they stood; always stable, NaN last.
 
@@ -31,13 +31,17 @@ def sort(
     >>> sort(fovea.tensor([3, 1, 2])).values
     tensor([1, 2, 3])
     """
+    dim = dim if axis is None else axis
     d = normalize_dim("sort", dim, input.ndim)
     attrs = index_ops.SortAttrs.of(d, bool(descending))
     return ValuesIndices(*index_ops.sort.bind((input,), attrs))
 
 
-def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
+def argsort(
+    input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True, *, axis: Any = None
+) -> Tensor:
     """The indices that sort a tensor along ``dim``."""
+    dim = dim if axis is None else axis
     return sort(input, dim, descending).indices
 
 
@@ -47,9 +51,16 @@ def msort(input: Tensor) -> Tensor:
 
 
 def topk(
-    input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
+    input: Tensor,
+    k: int,
+    dim: int = -1,
+    largest: bool = True,
+    sorted: bool = True,
+    *,
+    axis: Any = None,
 ) -> ValuesIndices:
     """The ``k`` largest (or smallest) values along ``dim``, in order, and their indices."""
+    dim = dim if axis is None else axis
     d = normalize_dim("topk", dim, input.ndim)
     size = input.shape[d] if input.ndim else 1
     if not 0 <= k <= size:

@@ -1,4 +1,7 @@
-"""Sums, means, extrema and what is built from them, with PyTorch's ``dim`` and ``keepdim``."""
+"""Sums, means, extrema and what is built from them, with PyTorch's ``dim`` and ``keepdim``.
+
+As there, ``axis`` and ``keepdims`` are the same under NumPy's names.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +45,8 @@ def sum_(
     *,
     dtype: Any = None,
     out: Tensor | None = None,
+    axis: Any = None,
+    keepdims: bool | None = None,
 ) -> Tensor:
     """The sum of all elements, or along ``dim``. Booleans and integers sum to int64.
 
@@ -49,6 +54,8 @@ def sum_(
     >>> sum_(fovea.ones(2, 3), 1)
     tensor([3., 3.])
     """
+    dim = dim if axis is None else axis
+    keepdim = keepdim if keepdims is None else keepdims
     if dtype is not None:
         input = to_dtype(input, dtypes.as_dtype(dtype))
     elif not input.dtype.is_inexact:
@@ -63,8 +70,12 @@ def mean(
     *,
     dtype: Any = None,
     out: Tensor | None = None,
+    axis: Any = None,
+    keepdims: bool | None = None,
 ) -> Tensor:
     """The mean of all elements, or along ``dim``; the tensor must be floating point."""
+    dim = dim if axis is None else axis
+    keepdim = keepdim if keepdims is None else keepdims
     if dtype is not None:
         input = to_dtype(input, dtypes.as_dtype(dtype))
     return finish(_reduce(ops.mean, input, dim, keepdim), out)
@@ -72,9 +83,17 @@ def mean(
 
 @autocasts(FLOAT32)
 def prod(
-    input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None
+    input: Tensor,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    axis: Any = None,
+    keepdims: bool | None = None,
 ) -> Tensor:
     """The product of all elements, or along ``dim``."""
+    dim = dim if axis is None else axis
+    keepdim = keepdim if keepdims is None else keepdims
     if dtype is not None:
         input = to_dtype(input, dtypes.as_dtype(dtype))
     elif not input.dtype.is_inexact:
@@ -82,13 +101,31 @@ def prod(
     return _reduce(ops.prod, input, dim, keepdim)
 
 
-def amax(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+def amax(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: bool = False,
+    *,
+    axis: Any = None,
+    keepdims: bool | None = None,
+) -> Tensor:
     """The largest value along ``dim``; ties share the gradient."""
+    dim = dim if axis is None else axis
+    keepdim = keepdim if keepdims is None else keepdims
     return _reduce(ops.amax, input, dim, keepdim)
 
 
-def amin(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+def amin(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: bool = False,
+    *,
+    axis: Any = None,
+    keepdims: bool | None = None,
+) -> Tensor:
     """The smallest value along ``dim``; ties share the gradient."""
+    dim = dim if axis is None else axis
+    keepdim = keepdim if keepdims is None else keepdims
     return _reduce(ops.amin, input, dim, keepdim)
 
 
@@ -101,13 +138,31 @@ def _truth(result: Tensor, input: Tensor) -> Tensor:
     return to_dtype(result, dtypes.uint8) if input.dtype is dtypes.uint8 else result
 
 
-def any_(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+def any_(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: bool = False,
+    *,
+    axis: Any = None,
+    keepdims: bool | None = None,
+) -> Tensor:
     """Whether any element (along ``dim``) is not zero."""
+    dim = dim if axis is None else axis
+    keepdim = keepdim if keepdims is None else keepdims
     return _truth(_reduce(ops.any_, _boolean(input), dim, keepdim), input)
 
 
-def all_(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+def all_(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: bool = False,
+    *,
+    axis: Any = None,
+    keepdims: bool | None = None,
+) -> Tensor:
     """Whether all elements (along ``dim``) are not zero."""
+    dim = dim if axis is None else axis
+    keepdim = keepdim if keepdims is None else keepdims
     return _truth(_reduce(ops.all_, _boolean(input), dim, keepdim), input)
 
 
@@ -118,18 +173,46 @@ def _arg(op: Op, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     return op.bind((input,), ops.ArgAttrs.of(normalize_dim(op.name, dim, input.ndim), keepdim))
 
 
-def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+def argmax(
+    input: Tensor,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    axis: Any = None,
+    keepdims: bool | None = None,
+) -> Tensor:
     """The index of the (first) largest element, in the flattened tensor or along ``dim``."""
+    dim = dim if axis is None else axis
+    keepdim = keepdim if keepdims is None else keepdims
     return _arg(ops.argmax, input, dim, keepdim)
 
 
-def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+def argmin(
+    input: Tensor,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    axis: Any = None,
+    keepdims: bool | None = None,
+) -> Tensor:
     """The index of the (first) smallest element, in the flattened tensor or along ``dim``."""
+    dim = dim if axis is None else axis
+    keepdim = keepdim if keepdims is None else keepdims
     return _arg(ops.argmin, input, dim, keepdim)
 
 
 def _extremum(name: str, arg: Op, both: Any, whole: Op) -> Any:
-    def call(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:
+    def call(
+        input: Tensor,
+        dim: Any = None,
+        keepdim: bool = False,
+        *,
+        out: Any = None,
+        axis: Any = None,
+        keepdims: bool | None = None,
+    ) -> Any:
+        dim = dim if axis is None else axis
+        keepdim = keepdim if keepdims is None else keepdims
         if dim is None:
             if input.numel() == 0:
                 raise ShapeError(f"{name}: an empty tensor has no {name}.")
@@ -196,8 +279,12 @@ def var(
     keepdim: bool = False,
     *,
     correction: Any = None,
+    axis: Any = None,
+    keepdims: bool | None = None,
 ) -> Tensor:
     """The variance along ``dim``; ``correction`` (default 1) is subtracted from the count."""
+    dim = dim if axis is None else axis
+    keepdim = keepdim if keepdims is None else keepdims
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     less = correction if correction is not None else 1 if unbiased is None else int(unbiased)
@@ -219,8 +306,12 @@ def std(
     keepdim: bool = False,
     *,
     correction: Any = None,
+    axis: Any = None,
+    keepdims: bool | None = None,
 ) -> Tensor:
     """The standard deviation: the root of ``var``."""
+    dim = dim if axis is None else axis
+    keepdim = keepdim if keepdims is None else keepdims
     return sqrt(var(input, dim, unbiased, keepdim, correction=correction))
 
 
@@ -304,8 +395,17 @@ def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
     return sum_(input != 0, dim)
 
 
-def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+def median(
+    input: Tensor,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    axis: Any = None,
+    keepdims: bool | None = None,
+) -> Any:
     """The lower median of all elements, or values and indices along ``dim``."""
+    dim = dim if axis is None else axis
+    keepdim = keepdim if keepdims is None else keepdims
     from fovea.functions.ordering import sort
 
     if dim is None:

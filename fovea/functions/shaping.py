@@ -1,4 +1,4 @@
-"""Reshaping, joining and splitting."""
+"""Reshaping, joining and splitting. ``axis`` is ``dim`` under NumPy's name."""
 
 from __future__ import annotations
 
@@ -202,8 +202,9 @@ def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(expand(t, *shape) for t in tensors)
 
 
-def squeeze(input: Tensor, dim: Any = None) -> Tensor:
+def squeeze(input: Tensor, dim: Any = None, *, axis: Any = None) -> Tensor:
     """A view without dimensions of size 1 (all of them, or those in ``dim`` that are)."""
+    dim = dim if axis is None else axis
     if dim is None:
         drop = {i for i, n in enumerate(input.shape) if n == 1}
     else:
@@ -288,13 +289,16 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     return _viewed(part, (*part.shape[:d], *part.shape[d + 1 :]))
 
 
-def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+def cat(
+    tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, axis: Any = None
+) -> Tensor:
     """Join tensors along a dimension; types are promoted.
 
     >>> import fovea
     >>> cat([fovea.zeros(2), fovea.ones(1)])
     tensor([0., 0., 1.])
     """
+    dim = dim if axis is None else axis
     parts = tuple(tensors)
     if not parts or not all(is_tensor(p) for p in parts):
         raise TypeError("cat: expected a non-empty sequence of tensors.")
@@ -308,8 +312,11 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
     return result if out is None else out.copy_(result)
 
 
-def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+def stack(
+    tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, axis: Any = None
+) -> Tensor:
     """Join tensors of one shape along a new dimension."""
+    dim = dim if axis is None else axis
     parts = list(tensors)
     if not parts:
         raise TypeError("stack: expected a non-empty sequence of tensors.")
@@ -340,16 +347,18 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
     return tuple(out)
 
 
-def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+def chunk(input: Tensor, chunks: int, dim: int = 0, *, axis: Any = None) -> tuple[Tensor, ...]:
     """At most ``chunks`` views of equal size (the last may be smaller)."""
+    dim = dim if axis is None else axis
     if chunks <= 0:
         raise ArgumentError(f"chunk: the number of chunks must be positive, got {chunks}.")
     size = input.shape[normalize_dim("chunk", dim, input.ndim)]
     return split(input, max(1, -(-size // chunks)), dim)
 
 
-def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+def unbind(input: Tensor, dim: int = 0, *, axis: Any = None) -> tuple[Tensor, ...]:
     """Views of each index of a dimension."""
+    dim = dim if axis is None else axis
     return tuple(
         select(input, dim, i) for i in range(input.shape[normalize_dim("unbind", dim, input.ndim)])
     )
