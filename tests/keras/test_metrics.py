@@ -58,6 +58,18 @@ CLASSES = [
     ("F1Score", one_hot(LABELS, 4), P, {"average": "weighted"}),
     ("FBetaScore", one_hot(LABELS, 4), P, {"average": "macro", "beta": 2.0, "threshold": 0.3}),
     ("FBetaScore", one_hot(LABELS, 4), P, {"average": "micro"}),
+    ("SensitivityAtSpecificity", BITS, SCORES, {"specificity": 0.4}),
+    ("SpecificityAtSensitivity", BITS, SCORES, {"sensitivity": 0.6, "num_thresholds": 50}),
+    ("PrecisionAtRecall", BITS, SCORES, {"recall": 0.5}),
+    ("PrecisionAtRecall", BITS, SCORES, {"recall": 0.5, "num_thresholds": 1}),
+    ("RecallAtPrecision", BITS, SCORES, {"precision": 0.6}),
+    ("RecallAtPrecision", one_hot(LABELS, 4), P, {"precision": 0.3, "class_id": 1}),
+    ("PearsonCorrelation", REAL, REAL[::-1].copy(), {}),
+    ("ConcordanceCorrelation", REAL, REAL[::-1].copy(), {"axis": -1}),
+    ("R2Score", REAL, REAL * 0.7 + 0.1, {}),
+    ("R2Score", REAL, REAL * 0.7 + 0.1, {"class_aggregation": None}),
+    ("R2Score", REAL, SCORES, {"class_aggregation": "variance_weighted_average"}),
+    ("R2Score", REAL, SCORES, {"num_regressors": 1}),
 ]
 UNWEIGHTED = {"F1Score", "FBetaScore"}
 OVERLAP = [

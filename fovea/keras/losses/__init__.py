@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fovea.keras.losses.circle import Circle, circle
 from fovea.keras.losses.classes import (
     BinaryCrossentropy,
     BinaryFocalCrossentropy,
@@ -27,6 +28,7 @@ from fovea.keras.losses.classes import (
     SquaredHinge,
     Tversky,
 )
+from fovea.keras.losses.ctc import CTC, ctc
 from fovea.keras.losses.functions import (
     binary_crossentropy,
     binary_focal_crossentropy,
@@ -48,6 +50,10 @@ from fovea.keras.losses.functions import (
     squared_hinge,
     tversky,
 )
+from fovea.keras.losses.generalized import (
+    CategoricalGeneralizedCrossEntropy,
+    categorical_generalized_cross_entropy,
+)
 from fovea.keras.objects import lookup, serialize_keras_object
 
 _CLASSES: dict[str, Any] = {
@@ -62,8 +68,11 @@ _FUNCTIONS: dict[str, Any] = {
         binary_focal_crossentropy,
         categorical_crossentropy,
         categorical_focal_crossentropy,
+        categorical_generalized_cross_entropy,
         categorical_hinge,
+        circle,
         cosine_similarity,
+        ctc,
         dice,
         hinge,
         huber,

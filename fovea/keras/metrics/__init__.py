@@ -46,6 +46,19 @@ from fovea.keras.metrics.confusion import (
     TrueNegatives,
     TruePositives,
 )
+from fovea.keras.metrics.constrained import (
+    PrecisionAtRecall,
+    RecallAtPrecision,
+    SensitivityAtSpecificity,
+    SpecificityAtSensitivity,
+)
+from fovea.keras.metrics.correlation import (
+    ConcordanceCorrelation,
+    PearsonCorrelation,
+    R2Score,
+    concordance_correlation,
+    pearson_correlation,
+)
 from fovea.keras.metrics.overlap import (
     BinaryIoU,
     F1Score,
