@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
-from fovea import dtypes
-from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
+from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.functions.creation import empty
-from fovea.functions.shaping import cat
 from fovea.nn import functional as F
 from fovea.nn import init
 from fovea.nn.dropout import Dropout
-from fovea.nn.functional.attention import attention_weights
+from fovea.nn.functional.multihead import Heads
 from fovea.nn.linear import Linear
 from fovea.nn.module import Module
 from fovea.nn.normalization import LayerNorm
@@ -160,22 +157,11 @@ class MultiheadAttention(Module):
                 "MultiheadAttention: is_causal describes attn_mask, which is missing."
             )
         batched = query.ndim == 3
-        first = [self._batch_first(t, batched) for t in (query, key, value)]
-        self._check(*first)
-        n, length = first[0].shape[:2]
+        q, k, v = (self._batch_first(t, batched) for t in (query, key, value))
         if key_padding_mask is not None and not batched:
             key_padding_mask = key_padding_mask.unsqueeze(0)
-        mask = self._mask(attn_mask, key_padding_mask, (n, length, first[1].shape[1]), first[0])
-        q, k, v = (self._heads(t) for t in self._project(*first))
-        k, v, mask = self._extended(k, v, mask)
-        rate = self.dropout if self.training else 0.0
-        weights = None
-        if need_weights:
-            weights = F.dropout(attention_weights(q, k, mask), rate)
-            y = weights.matmul(v)
-        else:
-            y = F.scaled_dot_product_attention(q, k, v, mask, rate)
-        y = self.out_proj(y.transpose(1, 2).reshape(n, length, self.embed_dim))
+        y, weights = self._projections().attend(q, k, v, attn_mask, key_padding_mask, need_weights)
+        y = self.out_proj(y)
         if weights is not None and average_attn_weights:
             weights = weights.mean(1)
         if not batched:
@@ -192,93 +178,17 @@ class MultiheadAttention(Module):
             return t.unsqueeze(0)
         return t if self.batch_first else t.transpose(0, 1)
 
-    def _check(self, query: Tensor, key: Tensor, value: Tensor) -> None:
-        fits = (
-            query.shape[0] == key.shape[0] == value.shape[0]
-            and key.shape[1] == value.shape[1]
-            and query.shape[2] == self.embed_dim
-            and key.shape[2] == self.kdim
-            and value.shape[2] == self.vdim
+    def _projections(self) -> Heads:
+        fused, bias = self.in_proj_weight, self.in_proj_bias
+        return Heads(
+            self.num_heads,
+            tuple(self._input_weights() if fused is None else fused.chunk(3)),
+            (None, None, None) if bias is None else bias.chunk(3),
+            self.bias_k,
+            self.bias_v,
+            self.add_zero_attn,
+            self.dropout if self.training else 0.0,
         )
-        if not fits:
-            raise ShapeError(
-                f"MultiheadAttention: query must have {self.embed_dim} features, key {self.kdim}, "
-                f"value {self.vdim}; key and value are equally long, and all have one batch size.",
-                {"query": describe(query), "key": describe(key), "value": describe(value)},
-            )
-
-    def _project(self, query: Tensor, key: Tensor, value: Tensor) -> list[Tensor]:
-        """Queries, keys and values, (N, L, E).
-
-        Three products, though the weights are fused: the gradient of one product's three parts
-        would have to be put together again.
-        """
-        fused = self.in_proj_weight
-        weights = self._input_weights() if fused is None else fused.chunk(3)
-        bias = self.in_proj_bias
-        biases = (None, None, None) if bias is None else bias.chunk(3)
-        inputs = (query, key, value)
-        return [F.linear(x, w, b) for x, w, b in zip(inputs, weights, biases, strict=True)]
-
-    def _heads(self, t: Tensor) -> Tensor:
-        """(N, L, E) as (N, heads, L, E / heads)."""
-        n, length, _ = t.shape
-        return t.reshape(n, length, self.num_heads, self.head_dim).transpose(1, 2)
-
-    def _mask(
-        self,
-        attn_mask: Tensor | None,
-        key_padding_mask: Tensor | None,
-        sizes: tuple[int, int, int],
-        like: Tensor,
-    ) -> Tensor | None:
-        """What is added to the products, broadcasting to (N, H, L, S)."""
-        n, queries, keys = sizes
-        mask = None
-        if attn_mask is not None:
-            allowed = ((queries, keys), (n * self.num_heads, queries, keys))
-            _require("attn_mask", attn_mask, allowed)
-            mask = _added(attn_mask, like)
-            if mask.ndim == 3:
-                mask = mask.reshape(n, self.num_heads, queries, keys)
-        if key_padding_mask is not None:
-            _require("key_padding_mask", key_padding_mask, ((n, keys),))
-            padding = _added(key_padding_mask, like).reshape(n, 1, 1, keys)
-            mask = padding if mask is None else mask + padding
-        return mask
-
-    def _extended(
-        self, k: Tensor, v: Tensor, mask: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Keys and values with the learned ones and the zeros added at the end."""
-        n = k.shape[0]
-        if self.bias_k is not None and self.bias_v is not None:
-            k, v = (
-                cat([t, self._heads(extra).expand(n, -1, -1, -1)], 2)
-                for t, extra in ((k, self.bias_k), (v, self.bias_v))
-            )
-        if self.add_zero_attn:
-            k, v = (F.pad(t, (0, 0, 0, 1)) for t in (k, v))
-        extra = (self.bias_k is not None) + self.add_zero_attn
-        return k, v, F.pad(mask, (0, extra)) if mask is not None and extra else mask
-
-
-def _require(name: str, mask: Tensor, shapes: tuple[tuple[int, ...], ...]) -> None:
-    if tuple(mask.shape) not in shapes:
-        wanted = " or ".join(str(s) for s in shapes)
-        raise ShapeError(f"MultiheadAttention: {name} must be {wanted}, got {describe(mask)}.")
-
-
-def _added(mask: Tensor, like: Tensor) -> Tensor:
-    """A mask as numbers to add: -inf where a boolean one is true."""
-    if mask.dtype.is_floating_point:
-        return mask.to(like.dtype)
-    if mask.dtype is not dtypes.bool_:
-        raise DTypeError(
-            f"MultiheadAttention: masks hold booleans or numbers to add, got {describe(mask)}.",
-            fix="mask.bool()",
-        )
-    return like.new_zeros(mask.shape).masked_fill(mask, -math.inf)
 
 
 class TransformerEncoderLayer(Module):

@@ -222,3 +222,126 @@ def test_transformer_encoder_layer(options: dict[str, Any], batch_first: bool) -
 def test_transformer_encoder_layer_refuses_other_activations() -> None:
     with pytest.raises(ArgumentError, match="'relu', 'gelu' or a function"):
         nn.TransformerEncoderLayer(E, H, activation="tanh")
+
+
+FORWARD: list[dict[str, Any]] = [
+    {},
+    {"add_bias_kv": True, "add_zero_attn": True},
+    {"kdim": 5, "vdim": 7, "bias": False},
+]
+
+
+@pytest.mark.parametrize("options", FORWARD)
+@pytest.mark.parametrize("lone", [False, True])
+@pytest.mark.parametrize("average", [False, True])
+def test_attention_as_a_function(options: Any, lone: bool, average: bool) -> None:
+    """``F.multi_head_attention_forward`` of a PyTorch layer's weights, called as PyTorch's is."""
+    torch.manual_seed(0)
+    layer = torch.nn.MultiheadAttention(6, 2, dtype=torch.float64, **options)
+    for p in layer.parameters():
+        torch.nn.init.normal_(p)
+    names = (
+        "in_proj_weight",
+        "in_proj_bias",
+        "bias_k",
+        "bias_v",
+        "q_proj_weight",
+        "k_proj_weight",
+        "v_proj_weight",
+    )
+    held = {n: getattr(layer, n) for n in names} | {
+        "out_proj_weight": layer.out_proj.weight,
+        "out_proj_bias": layer.out_proj.bias,
+    }
+    held = {n: None if t is None else t.detach().numpy() for n, t in held.items()}
+    features = (6, options.get("kdim", 6), options.get("vdim", 6))
+    arrays = [
+        rng(i).standard_normal((n, *(() if lone else (2,)), f))
+        for i, (n, f) in enumerate(zip((3, 4, 4), features, strict=True))
+    ]
+    padding = np.array([False, True, False, False]) if lone else np.eye(2, 4) > 0
+    results = []
+    for lib in (fovea, torch):
+        inputs = [lib.tensor(a).requires_grad_() for a in arrays]
+        weights = {
+            n: None if a is None else lib.tensor(a).requires_grad_() for n, a in held.items()
+        }
+        y, w = lib.nn.functional.multi_head_attention_forward(
+            *inputs,
+            6,
+            2,
+            add_zero_attn=options.get("add_zero_attn", False),
+            dropout_p=0.5,
+            training=False,
+            key_padding_mask=lib.tensor(padding),
+            attn_mask=lib.tensor(np.triu(np.ones((3, 4)), 2) > 0),
+            use_separate_proj_weight="kdim" in options,
+            average_attn_weights=average,
+            **weights,
+        )
+        ((y * y).sum() + w.square().sum()).backward()
+        leaves = [*inputs, *(t for t in weights.values() if t is not None)]
+        results.append([y.detach(), w.detach(), *(t.grad for t in leaves)])
+    for a, b in zip(*results, strict=True):
+        close(a, b, "float64")
+
+
+def test_attention_as_a_function_with_static_keys() -> None:
+    arrays = [
+        rng(i).standard_normal(s)
+        for i, s in enumerate([(3, 2, 6), (18, 6), (18,), (6, 6), (4, 5, 3), (4, 5, 3)])
+    ]
+
+    def call(lib: Any) -> Any:
+        def run(x: Any, w: Any, b: Any, o: Any, k: Any, v: Any) -> Any:
+            return lib.nn.functional.multi_head_attention_forward(
+                x,
+                x,
+                x,
+                6,
+                2,
+                w,
+                b,
+                None,
+                None,
+                False,
+                0.0,
+                o,
+                None,
+                static_k=k,
+                static_v=v,
+                need_weights=False,
+            )[0]
+
+        return run
+
+    def ours(*t: Any) -> Any:
+        return call(fovea)(*t)
+
+    compare(ours, call(torch), *arrays, dtypes=("float64",), grads=False)
+    x = fovea.zeros(3, 2, 6)
+    with pytest.raises(ValueError, match="which 4 heads share"):
+        fovea.nn.functional.multi_head_attention_forward(
+            x, x, x, 6, 4, None, None, None, None, False, 0.0, fovea.zeros(6, 6), None
+        )
+    with pytest.raises(ValueError, match="weights of projections are missing"):
+        fovea.nn.functional.multi_head_attention_forward(
+            x, x, x, 6, 2, None, None, None, None, False, 0.0, fovea.zeros(6, 6), None
+        )
+    with pytest.raises(ValueError, match="attn_mask, which is missing"):
+        fovea.nn.functional.multi_head_attention_forward(
+            x,
+            x,
+            x,
+            6,
+            2,
+            None,
+            None,
+            None,
+            None,
+            False,
+            0.0,
+            fovea.zeros(6, 6),
+            None,
+            is_causal=True,
+        )

@@ -86,6 +86,7 @@ from fovea.nn.functional.margins import (
     poisson_nll_loss,
     triplet_margin_with_distance_loss,
 )
+from fovea.nn.functional.multihead import multi_head_attention_forward
 from fovea.nn.functional.normalization import (
     batch_norm,
     group_norm,
