@@ -13,7 +13,8 @@ import fovea
 from tests.vision.zoo import agree
 
 FILES = (
-    "_utils", "anchor_utils", "backbone_utils", "detector", "image_list", "retinanet", "transform",
+    "_utils", "anchor_utils", "backbone_utils", "detector", "faster_rcnn", "generalized_rcnn",
+    "image_list", "retinanet", "roi_heads", "rpn", "transform",
 )  # fmt: skip
 
 
@@ -23,11 +24,12 @@ def files(package: str, fits: Any) -> Any:
     for file in FILES:
         if importlib.util.find_spec(f"{package}.{file}"):
             modules[file] = importlib.import_module(f"{package}.{file}")
-    return SimpleNamespace(lib=fits, **modules)
+    pooler = importlib.import_module(package.replace("models.detection", "ops")).MultiScaleRoIAlign
+    return SimpleNamespace(lib=fits, MultiScaleRoIAlign=pooler, **modules)
 
 
-def small_backbone(m: Any, strides: tuple[int, ...] = (8, 16), channels: int = 8) -> Any:
-    """Maps of so many channels at these strides."""
+def small_backbone(m: Any, strides: tuple[int, ...] = (8, 16), channels: int = 16) -> Any:
+    """Maps of so many channels at these strides; of fewer, places would be all zeros and tie."""
     nn = m.lib.nn
 
     class Maps(nn.Module):  # type: ignore[misc, name-defined]
@@ -71,11 +73,14 @@ def fan(array: Any) -> float:
     return float(np.sqrt(np.prod(array.shape[1:]) if array.ndim > 1 else 1))
 
 
-def scene(classes: int, counts: tuple[int, ...] = (3, 1, 0)) -> tuple[Any, Any]:
-    """Images of several sizes and their objects, as arrays."""
+def scene(classes: int, square: bool = False) -> tuple[Any, Any]:
+    """Images of several sizes and their objects, as arrays; square ones become a batch without
+    borders, where many scores would be equal.
+    """
+    sizes = ((64, 64), (72, 72), (60, 60)) if square else ((64, 80), (72, 50), (60, 64))
     rng = np.random.default_rng(5)
     images, targets = [], []
-    for count, (h, w) in zip(counts, ((64, 80), (72, 50), (60, 64)), strict=False):
+    for count, (h, w) in zip((3, 1, 0), sizes, strict=True):
         images.append(rng.random((3, h, w)))
         corner = rng.uniform(0, 0.5, (count, 2)) * (w, h)
         side = rng.uniform(0.2, 0.5, (count, 2)) * (w, h)

@@ -36,7 +36,7 @@ def test_names_and_layers_are_torchvision_s(name: str, detection: Any, undrawn: 
 def retinanet(m: Any, loss: str = "l1", norm: bool = False, **config: Any) -> Any:
     anchors = m.anchor_utils.AnchorGenerator(((16, 24), (32, 48)), ((0.5, 1.0, 2.0),) * 2)
     layer = (lambda channels: m.lib.nn.GroupNorm(2, channels)) if norm else None
-    head = m.retinanet.RetinaNetHead(8, 6, 4, norm_layer=layer)
+    head = m.retinanet.RetinaNetHead(16, 6, 4, norm_layer=layer)
     head.regression_head._loss_type = loss
     sizes = {"min_size": 56, "max_size": 90}
     return m.retinanet.RetinaNet(

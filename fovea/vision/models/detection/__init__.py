@@ -5,10 +5,26 @@ of ``boxes`` (K, 4) and ``labels`` (K,), and return a dictionary of losses. In e
 images and return for each a dictionary of ``boxes``, ``labels`` and ``scores``.
 """
 
+from fovea.vision.models.detection.faster_rcnn import (
+    FasterRCNN,
+    fasterrcnn_mobilenet_v3_large_320_fpn,
+    fasterrcnn_mobilenet_v3_large_fpn,
+    fasterrcnn_resnet50_fpn,
+    fasterrcnn_resnet50_fpn_v2,
+)
 from fovea.vision.models.detection.retinanet import (
     RetinaNet,
     retinanet_resnet50_fpn,
     retinanet_resnet50_fpn_v2,
 )
 
-__all__ = ["RetinaNet", "retinanet_resnet50_fpn", "retinanet_resnet50_fpn_v2"]
+__all__ = [
+    "FasterRCNN",
+    "RetinaNet",
+    "fasterrcnn_mobilenet_v3_large_320_fpn",
+    "fasterrcnn_mobilenet_v3_large_fpn",
+    "fasterrcnn_resnet50_fpn",
+    "fasterrcnn_resnet50_fpn_v2",
+    "retinanet_resnet50_fpn",
+    "retinanet_resnet50_fpn_v2",
+]
