@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from fovea import dtypes
+from fovea.autograd import no_grad
 from fovea.errors import ShapeError, describe
-from fovea.functions.creation import empty, ones, tensor, zeros
+from fovea.functions.creation import empty, ones, tensor, zeros, zeros_like
 from fovea.nn import functional as F
 from fovea.nn import init
 from fovea.nn.module import Module
@@ -145,9 +146,22 @@ class _BatchNorm(_RunningNorm):
             mean = var = None
         elif self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
-            if self.momentum is None:
-                momentum = 1.0 / self.num_batches_tracked.item()
+            if self.momentum is None and mean is not None and var is not None:
+                return self._averaging(input, mean, var, 1.0 / self.num_batches_tracked)
         return F.batch_norm(input, mean, var, self.weight, self.bias, True, momentum, self.eps)
+
+    def _averaging(self, input: Tensor, mean: Tensor, var: Tensor, share: Tensor) -> Tensor:
+        """In training, the running statistics as means over all batches, of which this is a share.
+
+        That is a tensor, so that captured programs compute it anew.
+        """
+        batch = zeros_like(mean), zeros_like(var)
+        y = F.batch_norm(input, *batch, self.weight, self.bias, True, 1.0, self.eps)
+        with no_grad():
+            share = share.to(mean.dtype)
+            for running, now in zip((mean, var), batch, strict=True):
+                running.copy_(running * (1 - share) + now * share)
+        return y
 
 
 class BatchNorm2d(_BatchNorm):

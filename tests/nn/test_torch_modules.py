@@ -70,6 +70,30 @@ def test_captured(name: str) -> None:
                 np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if table()[n].train_and_eval_differ])
+def test_captured_in_training(name: str) -> None:
+    """In training, too: the same draws from the same seed, the same running statistics after."""
+    if f"{name}:captured" in EXCEPTIONS:
+        pytest.skip(EXCEPTIONS[f"{name}:captured"])
+    for sample in samples(name, torch.float32, True, False)[:3]:
+        (_, module), (_, other) = (pair(name, sample, torch.float32, True) for _ in range(2))
+        args, kwargs = as_ours(sample.forward_input.args), as_ours(sample.forward_input.kwargs)
+        other.load_state_dict(module.state_dict())
+        program = fovea.compile(other, strict=True)
+        for seed in range(3):
+            results = []
+            for call in (module, program):
+                fovea.manual_seed(seed)
+                results.append(list(tensors(call(*args, **kwargs))))
+            for eager, mine in zip(*results, strict=True):
+                a, b = mine.detach().numpy(), eager.detach().numpy()
+                np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+        for (key, value), after in zip(
+            module.state_dict().items(), other.state_dict().values(), strict=True
+        ):
+            np.testing.assert_allclose(after.numpy(), value.numpy(), rtol=1e-5, err_msg=key)
+
+
 def test_exceptions_name_entries_of_the_table() -> None:
     assert {k.partition(":")[0] for k in EXCEPTIONS} <= set(NAMES)
     assert sorted(ABSENT) == sorted(absent())

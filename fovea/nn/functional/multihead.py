@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Heads", "multi_head_attention_forward"]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Heads:
     """The projections of queries, keys and values, and what is added to the sequences.
 
