@@ -237,3 +237,107 @@ def test_what_is_refused() -> None:
             make()
     with pytest.raises(ShapeError):
         layers.CenterCrop(2, 2)(fovea.zeros(2, 2))
+
+
+@pytest.mark.parametrize("value_range", [(0, 255), (0, 1)])
+@pytest.mark.parametrize("bins", [256, 16])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_equalization_is_keras_s(value_range: Any, bins: int, data_format: str) -> None:
+    """Image by image: Keras counts the values of the whole batch."""
+    options = {"value_range": value_range, "bins": bins, "data_format": data_format}
+    ours, theirs = layers.Equalization(**options), keras.layers.Equalization(**options)
+    x = np.round(images(3, 8, 7, 3)) * (value_range[1] / 255)
+    x[1, :, :, 2] = 0.4 * value_range[1]  # one value only
+    x = x.transpose(0, 3, 1, 2).copy() if data_format == "channels_first" else x
+    expected = [np.asarray(theirs(x[i : i + 1], training=True)) for i in range(3)]
+    found = ours(fovea.tensor(x), training=True)
+    np.testing.assert_allclose(found.numpy(), np.concatenate(expected), rtol=1e-5, atol=1e-4)
+    assert ours(fovea.tensor(x), training=False).tolist() == x.tolist()
+
+
+def test_perspective_is_keras_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws from a table, the same in both."""
+    import torch
+
+    table = np.random.default_rng(3).uniform(size=(2, 4, 2))
+
+    def numbers(shape: Any, low: float, high: float) -> Any:
+        share = np.full(shape, 0.5) if len(shape) == 1 else table
+        return (low + (high - low) * share).astype(np.float32)
+
+    monkeypatch.setattr(
+        RandomImageLayer,
+        "uniform",
+        lambda self, shape, low, high, images: fovea.tensor(numbers(tuple(shape), low, high)),
+    )
+    monkeypatch.setattr(
+        keras.src.backend.random,
+        "uniform",
+        lambda shape, minval=0.0, maxval=1.0, **kwargs: torch.tensor(
+            numbers(tuple(shape), minval, maxval)
+        ),
+    )
+    x = images(2, 8, 7, 3)
+    for options in (
+        {"factor": (0.9, 1.0), "scale": 0.6},
+        {"factor": (0.9, 1.0), "interpolation": "nearest", "fill_value": 4.0},
+        {"factor": (0.0, 0.5)},
+    ):
+        expected = keras.layers.RandomPerspective(**options)(x, training=True)
+        found = layers.RandomPerspective(**options)(fovea.tensor(x), training=True)
+        np.testing.assert_allclose(found.numpy(), np.asarray(expected), rtol=1e-3, atol=2e-2)
+
+
+class TestPolicies:
+    """RandAugment and AugMix: each image has its own changes, and each change is the layer's."""
+
+    def test_one_step_is_one_of_the_layers(self) -> None:
+        layer = layers.RandAugment(num_ops=1, factor=(0.3, 0.3), seed=2)
+        x = fovea.tensor(images(24, 8, 7, 3))
+        drawn = layer.draw(x)
+        found, step = layer.change(x, drawn), drawn["steps"][0]
+        which = step["which"].flatten().tolist()
+        assert len(set(which)) > 5
+        for i, index in enumerate(which):
+            part, numbers = layer._parts[int(index)], step["parts"][int(index)]
+            assert found[i].tolist() == part.change(x, numbers)[i].tolist()
+
+    def test_masks_move_as_images_do(self) -> None:
+        layer = layers.RandAugment(num_ops=3, factor=(0.3, 0.3), interpolation="nearest", seed=2)
+        masks = np.random.default_rng(0).integers(0, 5, (16, 8, 8, 1)).astype(np.float32)
+        batch = {"images": fovea.zeros(16, 8, 8, 3), "segmentation_masks": fovea.tensor(masks)}
+        found = layer(batch, training=True)["segmentation_masks"].numpy()
+        assert set(np.unique(found)) <= set(range(5))
+        same = (found == masks).all((1, 2, 3))
+        assert same.any() and not same.all()
+
+    def test_no_change_mixes_into_itself(self) -> None:
+        x = fovea.tensor(images(4, 8, 7, 3))
+        found = layers.AugMix(chain_depth=0)(x, training=True)
+        np.testing.assert_allclose(found.numpy(), x.numpy(), rtol=1e-5)
+
+    def test_mixtures_are_the_layers(self) -> None:
+        layer = layers.AugMix(num_chains=2, chain_depth=2, factor=(0.2, 0.4), seed=5)
+        x = fovea.tensor(images(4, 8, 7, 3))
+        drawn = layer.draw(x)
+        np.testing.assert_allclose(drawn["shares"].sum(0).numpy(), 1, rtol=1e-5)
+        ends = [layer.step(layer.step(x, a), b) for a, b in drawn["chains"]]
+        mixed = sum(s * e for s, e in zip(drawn["shares"], ends, strict=True))
+        expected = drawn["kept"] * x + (1 - drawn["kept"]) * mixed
+        np.testing.assert_allclose(
+            layer.change(x, drawn).numpy(), expected.numpy().clip(0, 255), rtol=1e-5, atol=1e-3
+        )
+
+    @pytest.mark.parametrize("name", ["RandAugment", "AugMix"])
+    def test_compiled(self, name: str) -> None:
+        layer = getattr(layers, name)(value_range=(0, 1))
+        step = fovea.compile(lambda x: layer(x, training=True))
+        x = fovea.tensor(images(4, 8, 7, 3) / 255)
+        results = [step(x) for _ in range(5)]
+        assert all(bool(((r >= -1e-3) & (r <= 1.001)).all()) for r in results)
+        assert any(r.tolist() != results[0].tolist() for r in results[1:])
+        theirs = getattr(keras.layers, name)(value_range=(0, 1)).get_config()
+        assert theirs.keys() - layer.get_config().keys() <= {"data_format", "bounding_box_format"}
+        twin = type(layer).from_config({**layer.get_config(), "seed": 4})
+        again = type(layer).from_config(twin.get_config())
+        assert twin(x).tolist() == again(x).tolist()

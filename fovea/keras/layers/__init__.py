@@ -3,10 +3,13 @@
 from fovea.keras.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from fovea.keras.layers.attention import AdditiveAttention, Attention
 from fovea.keras.layers.augmentation import (
+    AugMix,
     AutoContrast,
     CenterCrop,
     CutMix,
+    Equalization,
     MixUp,
+    RandAugment,
     RandomBrightness,
     RandomColorDegeneration,
     RandomColorJitter,
@@ -18,6 +21,7 @@ from fovea.keras.layers.augmentation import (
     RandomGrayscale,
     RandomHue,
     RandomInvert,
+    RandomPerspective,
     RandomPosterization,
     RandomRotation,
     RandomSaturation,

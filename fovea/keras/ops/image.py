@@ -133,30 +133,8 @@ def perspective_transform(
     batch = _Batch(images, data_format)
     starts, ends = (floating(p) for p in (start_points, end_points))
     starts, ends = (p.unsqueeze(0) if p.ndim == 2 else p for p in (starts, ends))
-    n, h, w, _ = batch.images.shape
-    maps = _perspective(starts, ends).expand(n, 8)
-    a0, a1, a2, b0, b1, b2, c0, c1 = (m.reshape(n, 1, 1) for m in maps.unbind(1))
-    x = fovea.arange(w, dtype=maps.dtype).reshape(1, 1, w)
-    y = fovea.arange(h, dtype=maps.dtype).reshape(1, h, 1)
-    scale = c0 * x + c1 * y + 1
-    across, down = (a0 * x + a1 * y + a2) / scale, (b0 * x + b1 * y + b2) / scale
-    found = warping.sample(batch.images, down, across, interpolation, "constant", fill_value)
-    return batch.back(found)
-
-
-def _perspective(starts: Any, ends: Any) -> Any:
-    """The eight numbers of the maps from ``ends`` back to ``starts``."""
-    x, y = ends.unbind(-1)
-    u, v = starts.unbind(-1)
-    one, none = x * 0 + 1, x * 0
-    rows = fovea.cat(
-        [
-            fovea.stack([x, y, one, none, none, none, -u * x, -u * y], -1),
-            fovea.stack([none, none, none, x, y, one, -v * x, -v * y], -1),
-        ],
-        1,
-    )
-    return fovea.linalg.solve(rows, fovea.cat([u, v], 1))
+    maps = warping.homographies(starts, ends).expand(batch.images.shape[0], 8)
+    return batch.back(warping.project(batch.images, maps, interpolation, fill_value))
 
 
 @symbolic

@@ -13,6 +13,7 @@ from fovea.keras.layers.augmentation.color import (
     RandomSaturation,
     Solarization,
 )
+from fovea.keras.layers.augmentation.equalizing import Equalization
 from fovea.keras.layers.augmentation.filtering import (
     RandomErasing,
     RandomGaussianBlur,
@@ -21,19 +22,24 @@ from fovea.keras.layers.augmentation.filtering import (
 from fovea.keras.layers.augmentation.geometry import (
     RandomCrop,
     RandomFlip,
+    RandomPerspective,
     RandomRotation,
     RandomShear,
     RandomTranslation,
     RandomZoom,
 )
 from fovea.keras.layers.augmentation.mixing import CutMix, MixUp
+from fovea.keras.layers.augmentation.policies import AugMix, RandAugment
 from fovea.keras.layers.augmentation.sizing import CenterCrop, Resizing
 
 __all__ = [
+    "AugMix",
     "AutoContrast",
     "CenterCrop",
     "CutMix",
+    "Equalization",
     "MixUp",
+    "RandAugment",
     "RandomBrightness",
     "RandomColorDegeneration",
     "RandomColorJitter",
@@ -45,6 +51,7 @@ __all__ = [
     "RandomGrayscale",
     "RandomHue",
     "RandomInvert",
+    "RandomPerspective",
     "RandomPosterization",
     "RandomRotation",
     "RandomSaturation",

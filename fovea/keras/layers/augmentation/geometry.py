@@ -12,7 +12,7 @@ from fovea.functions.pointwise import cos, sin, where
 from fovea.functions.shaping import flip
 from fovea.keras.layers.augmentation.base import Drawn, RandomImageLayer, factor_pair
 from fovea.keras.layers.augmentation.sizing import centered, resized, with_size
-from fovea.keras.layers.augmentation.warping import check_warp, warp
+from fovea.keras.layers.augmentation.warping import check_warp, homographies, project, warp
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RandomCrop",
     "RandomFlip",
+    "RandomPerspective",
     "RandomRotation",
     "RandomShear",
     "RandomTranslation",
@@ -314,3 +315,52 @@ class RandomCrop(RandomImageLayer):
 
     def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
         return with_size(input_shape, self.height, self.width, self.data_format)
+
+
+class RandomPerspective(RandomImageLayer):
+    """Show images as seen from the side, at random; only in training.
+
+    Args:
+        factor: how likely an image is changed, drawn from at most that, or (least, most).
+        scale: how far the corners move, from 0 to 1, where half the image is the farthest.
+        interpolation: ``"bilinear"`` or ``"nearest"``.
+        fill_value: what comes in at the edges.
+        seed: for draws of its own.
+
+    >>> import fovea
+    >>> RandomPerspective(seed=1)(fovea.rand(2, 8, 8, 3)).shape
+    fovea.Size([2, 8, 8, 3])
+    """
+
+    def __init__(
+        self,
+        factor: Any = 1.0,
+        scale: float = 1.0,
+        interpolation: str = "bilinear",
+        fill_value: float = 0.0,
+        seed: int | None = None,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(seed=seed, data_format=data_format, **kwargs)
+        check_warp("RandomPerspective", "constant", interpolation)
+        if not 0 <= scale <= 1:
+            raise ArgumentError(f"RandomPerspective: scale must lie in [0, 1], got {scale}.")
+        self.factor = factor_pair("RandomPerspective: factor", factor, 0.0, 1.0)
+        self.scale, self.interpolation, self.fill_value = scale, interpolation, fill_value
+
+    def draw(self, images: Tensor) -> Drawn:
+        n, h, w, _ = images.shape
+        hit = self.chosen(n, self.factor, images)
+        moves = self.uniform((n, 4, 2), -0.5 * self.scale, 0.5 * self.scale, images)
+        x, y = float(w - 1), float(h - 1)
+        corners = moves.new_tensor([[[0.0, 0.0], [x, 0.0], [0.0, y], [x, y]]])
+        return {"hit": hit, "maps": homographies(corners.expand(n, 4, 2), corners * (1 + moves))}
+
+    def change(self, images: Tensor, drawn: Drawn) -> Tensor:
+        changed = project(images, drawn["maps"], self.interpolation, self.fill_value)
+        return where(drawn["hit"], changed, images)
+
+    def change_masks(self, masks: Tensor, drawn: Drawn) -> Tensor:
+        changed = project(masks, drawn["maps"], "nearest", self.fill_value)
+        return where(drawn["hit"], changed, masks)

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from fovea import dtypes
 from fovea.errors import ArgumentError
 from fovea.functions.creation import arange
+from fovea.functions.joining import cat, stack
+from fovea.functions.matrices import solve
 from fovea.functions.pointwise import abs_, clamp, floor, floor_divide, remainder, round_, where
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["FILL_MODES", "between", "check_warp", "sample", "warp"]
+__all__ = ["FILL_MODES", "between", "check_warp", "homographies", "project", "sample", "warp"]
 
 
 def _mirror(index: Tensor, size: int) -> Tensor:
@@ -70,6 +72,36 @@ def warp(
     x, y = arange(w, dtype=kind).reshape(1, 1, w), arange(h, dtype=kind).reshape(1, h, 1)
     across, down = a0 * x + a1 * y + a2, b0 * x + b1 * y + b2
     return sample(images, down, across, interpolation, fill_mode, fill_value)
+
+
+def project(
+    images: Tensor, maps: Tensor, interpolation: str = "bilinear", fill_value: float = 0.0
+) -> Tensor:
+    """Images (N, H, W, C) read where projective maps (N, 8) say; `homographies` makes them."""
+    n, h, w, _ = images.shape
+    a0, a1, a2, b0, b1, b2, c0, c1 = (m.reshape(n, 1, 1) for m in maps.unbind(1))
+    x = arange(w, dtype=maps.dtype).reshape(1, 1, w)
+    y = arange(h, dtype=maps.dtype).reshape(1, h, 1)
+    scale = c0 * x + c1 * y + 1
+    across, down = (a0 * x + a1 * y + a2) / scale, (b0 * x + b1 * y + b2) / scale
+    return sample(images, down, across, interpolation, "constant", fill_value)
+
+
+def homographies(starts: Tensor, ends: Tensor) -> Tensor:
+    """The eight numbers of the projective maps from four points ``ends`` (N, 4, 2), as (x, y),
+    back to ``starts``.
+    """
+    x, y = ends.unbind(-1)
+    u, v = starts.unbind(-1)
+    one, none = x * 0 + 1, x * 0
+    rows = cat(
+        [
+            stack([x, y, one, none, none, none, -u * x, -u * y], -1),
+            stack([none, none, none, x, y, one, -v * x, -v * y], -1),
+        ],
+        1,
+    )
+    return solve(rows, cat([u, v], 1))
 
 
 def sample(
