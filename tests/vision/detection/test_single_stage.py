@@ -1,23 +1,33 @@
-"""RetinaNet against torchvision's."""
+"""RetinaNet, SSD and SSDlite against torchvision's."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import fovea
 from fovea import nn
 from fovea.errors import ArgumentError, ShapeError
 from fovea.vision import models
-from tests.vision.detection.nets import find_alike, pair, scene, small_backbone, train_alike
-from tests.vision.zoo import facts, structure
+from fovea.vision.models.detection.anchor_utils import DefaultBoxGenerator
+from tests.vision.detection.nets import files, find_alike, pair, scene, small_backbone, train_alike
+from tests.vision.zoo import agree, facts, structure
 
 torch = pytest.importorskip("torch")
 
-PARAMETERS = {"retinanet_resnet50_fpn": 34_014_999, "retinanet_resnet50_fpn_v2": 38_198_935}
-LEARNED_NORMS = {"retinanet_resnet50_fpn_v2"}  # the others' are frozen once there are weights
+PARAMETERS = {
+    "retinanet_resnet50_fpn": 34_014_999,
+    "retinanet_resnet50_fpn_v2": 38_198_935,
+    "ssd300_vgg16": 35_641_826,
+    "ssdlite320_mobilenet_v3_large": 3_440_060,
+}
+LEARNED_NORMS = {
+    "retinanet_resnet50_fpn_v2",
+    "ssdlite320_mobilenet_v3_large",
+}  # the others' are frozen once there are weights
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -56,14 +66,71 @@ def test_retinanet_finds_what_torchvision_s_does(config: Any, detection: Any) ->
     find_alike(theirs, ours, scene(4)[0])
 
 
+def ssd(m: Any, **config: Any) -> Any:
+    boxes = m.anchor_utils.DefaultBoxGenerator([[2], [2, 3]], min_ratio=0.2, max_ratio=0.5)
+    backbone = small_backbone(m)
+    del backbone.out_channels
+    return m.ssd.SSD(backbone, boxes, (72, 64), 4, **config)
+
+
+@pytest.mark.parametrize("config", [{}, {"positive_fraction": 0.5, "iou_thresh": 0.4}])
+def test_ssd_trains_as_torchvision_s(config: Any, detection: Any) -> None:
+    theirs, ours = pair(detection, lambda m: ssd(m, **config))
+    train_alike(theirs, ours, *scene(4))
+
+
+@pytest.mark.parametrize("config", [{}, {"topk_candidates": 20, "detections_per_img": 7}])
+def test_ssd_finds_what_torchvision_s_does(config: Any, detection: Any) -> None:
+    theirs, ours = pair(detection, lambda m: ssd(m, **config))
+    find_alike(theirs, ours, scene(4)[0])
+
+
+def lite(m: Any) -> Any:
+    return m.ssdlite.ssdlite320_mobilenet_v3_large(weights_backbone=None, num_classes=3)
+
+
+def features(m: Any, highres: bool = False) -> Any:
+    """Those of SSD, without the rest."""
+    vgg = m.ssd.vgg.vgg16 if hasattr(m.ssd, "vgg") else m.ssd.vgg16
+    return m.ssd.SSDFeatureExtractorVGG(vgg().features, highres)
+
+
+def test_maps_of_the_networks_are_torchvision_s(detection: Any) -> None:
+    for build, size in ((features, 300), (lite, 96)):
+        theirs, ours = pair(detection, build)
+        theirs, ours = (getattr(net.eval(), "backbone", net) for net in (theirs, ours))
+        x = np.random.default_rng(0).random((1, 3, size, size))
+        with torch.no_grad(), fovea.no_grad():
+            expected, found = theirs(torch.tensor(x)), ours(fovea.tensor(x))
+        assert list(found) == list(expected) and len(found) == 6
+        for key, value in expected.items():
+            agree(found[key], value, key, 1e-6)
+
+
+def test_features_of_larger_images(detection: Any, undrawn: None) -> None:
+    ours, theirs = (
+        features(files(package, lib), highres=True)
+        for package, lib in (("fovea.vision.models.detection", fovea), (detection.__name__, torch))
+    )
+    assert structure(ours) == structure(theirs)
+    assert facts(ours.state_dict()) == facts(theirs.state_dict())
+
+
+def test_a_given_size_is_not_taken() -> None:
+    with pytest.warns(UserWarning, match="the size is 320"):
+        model = models.detection.ssdlite320_mobilenet_v3_large(size=(64, 64))
+    assert model.transform.fixed_size == (320, 320)
+    with pytest.raises(ArgumentError, match="makes 1 maps"):
+        boxes = DefaultBoxGenerator([[2], [2]])
+        models.detection.SSD(nn.Sequential(nn.Conv2d(3, 3, 1)), boxes, (8, 8), 3)
+
+
 def test_nothing_is_found_above_a_threshold_of_one() -> None:
     found = retinanet_of_ours(score_thresh=1.0).eval()([fovea.rand(3, 40, 50)])[0]
     assert found["boxes"].shape == (0, 4) and found["labels"].dtype is fovea.int64
 
 
 def retinanet_of_ours(**config: Any) -> Any:
-    from tests.vision.detection.nets import files
-
     return retinanet(files("fovea.vision.models.detection", fovea), **config)
 
 

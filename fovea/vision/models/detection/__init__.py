@@ -17,8 +17,11 @@ from fovea.vision.models.detection.retinanet import (
     retinanet_resnet50_fpn,
     retinanet_resnet50_fpn_v2,
 )
+from fovea.vision.models.detection.ssd import SSD, ssd300_vgg16
+from fovea.vision.models.detection.ssdlite import ssdlite320_mobilenet_v3_large
 
 __all__ = [
+    "SSD",
     "FasterRCNN",
     "RetinaNet",
     "fasterrcnn_mobilenet_v3_large_320_fpn",
@@ -27,4 +30,6 @@ __all__ = [
     "fasterrcnn_resnet50_fpn_v2",
     "retinanet_resnet50_fpn",
     "retinanet_resnet50_fpn_v2",
+    "ssd300_vgg16",
+    "ssdlite320_mobilenet_v3_large",
 ]
