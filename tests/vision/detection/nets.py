@@ -14,7 +14,7 @@ from tests.vision.zoo import agree
 
 FILES = (
     "_utils", "anchor_utils", "backbone_utils", "detector", "faster_rcnn", "generalized_rcnn",
-    "image_list", "retinanet", "roi_heads", "rpn", "ssd", "ssdlite", "transform",
+    "fcos", "image_list", "retinanet", "roi_heads", "rpn", "ssd", "ssdlite", "transform",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""RetinaNet, SSD and SSDlite against torchvision's."""
+"""RetinaNet, FCOS, SSD and SSDlite against torchvision's."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tests.vision.zoo import agree, facts, structure
 torch = pytest.importorskip("torch")
 
 PARAMETERS = {
+    "fcos_resnet50_fpn": 32_269_600,
     "retinanet_resnet50_fpn": 34_014_999,
     "retinanet_resnet50_fpn_v2": 38_198_935,
     "ssd300_vgg16": 35_641_826,
@@ -64,6 +65,26 @@ def test_retinanet_trains_as_torchvision_s(loss: str, norm: bool, detection: Any
 def test_retinanet_finds_what_torchvision_s_does(config: Any, detection: Any) -> None:
     theirs, ours = pair(detection, lambda m: retinanet(m, **config))
     find_alike(theirs, ours, scene(4)[0])
+
+
+def fcos(m: Any, **config: Any) -> Any:
+    anchors = m.anchor_utils.AnchorGenerator(((4,), (8,)), ((1.0,),) * 2)
+    head = m.fcos.FCOSHead(32, 1, 4, num_convs=2)
+    sizes = {"min_size": 64, "max_size": 64, "score_thresh": 0.05}
+    backbone = small_backbone(m, channels=32)
+    return m.fcos.FCOS(backbone, 4, anchor_generator=anchors, head=head, **{**sizes, **config})
+
+
+@pytest.mark.parametrize("radius", [1.5, 3.0])
+def test_fcos_trains_as_torchvision_s(radius: float, detection: Any) -> None:
+    theirs, ours = pair(detection, lambda m: fcos(m, center_sampling_radius=radius))
+    train_alike(theirs, ours, *scene(4, square=True))
+
+
+@pytest.mark.parametrize("config", [{}, {"topk_candidates": 20, "detections_per_img": 7}])
+def test_fcos_finds_what_torchvision_s_does(config: Any, detection: Any) -> None:
+    theirs, ours = pair(detection, lambda m: fcos(m, **config))
+    find_alike(theirs, ours, scene(4, square=True)[0])
 
 
 def ssd(m: Any, **config: Any) -> Any:

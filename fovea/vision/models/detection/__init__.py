@@ -12,6 +12,7 @@ from fovea.vision.models.detection.faster_rcnn import (
     fasterrcnn_resnet50_fpn,
     fasterrcnn_resnet50_fpn_v2,
 )
+from fovea.vision.models.detection.fcos import FCOS, fcos_resnet50_fpn
 from fovea.vision.models.detection.retinanet import (
     RetinaNet,
     retinanet_resnet50_fpn,
@@ -21,6 +22,7 @@ from fovea.vision.models.detection.ssd import SSD, ssd300_vgg16
 from fovea.vision.models.detection.ssdlite import ssdlite320_mobilenet_v3_large
 
 __all__ = [
+    "FCOS",
     "SSD",
     "FasterRCNN",
     "RetinaNet",
@@ -28,6 +30,7 @@ __all__ = [
     "fasterrcnn_mobilenet_v3_large_fpn",
     "fasterrcnn_resnet50_fpn",
     "fasterrcnn_resnet50_fpn_v2",
+    "fcos_resnet50_fpn",
     "retinanet_resnet50_fpn",
     "retinanet_resnet50_fpn_v2",
     "ssd300_vgg16",

@@ -223,7 +223,60 @@ class RetinaNetHead(nn.Module):
         }
 
 
-class RetinaNet(SingleStage):
+class Dense(SingleStage):
+    """Finds the most likely classes on each map, then suppresses across maps.
+
+    Attributes:
+        score_thresh, nms_thresh, detections_per_img, topk_candidates: as of ``RetinaNet``.
+    """
+
+    box_coder: Any
+    score_thresh: float
+    nms_thresh: float
+    detections_per_img: int
+    topk_candidates: int
+
+    def postprocess_detections(
+        self,
+        head_outputs: dict[str, list[Tensor]],
+        anchors: list[list[Tensor]],
+        image_shapes: list[tuple[int, int]],
+    ) -> Found:
+        names, levels = list(head_outputs), zip(*head_outputs.values(), strict=True)
+        scores = [self.likely(dict(zip(names, level, strict=True))) for level in levels]
+        found = []
+        for i, size in enumerate(image_shapes):
+            parts = [
+                self._of_map(x[i], y[i], boxes, size)
+                for x, y, boxes in zip(
+                    scores, head_outputs["bbox_regression"], anchors[i], strict=True
+                )
+            ]
+            boxes, score, label = (cat(list(each), 0) for each in zip(*parts, strict=True))
+            keep = batched_nms(boxes, score, label, self.nms_thresh)[: self.detections_per_img]
+            found.append({"boxes": boxes[keep], "scores": score[keep], "labels": label[keep]})
+        return found
+
+    def likely(self, outputs: dict[str, Tensor]) -> Tensor:
+        """How likely each class is (N, boxes, classes) in each box of a map."""
+        return outputs["cls_logits"].sigmoid()
+
+    def read(self, codes: Tensor, anchors: Tensor) -> Tensor:
+        """The boxes (K, 4) that the network means by numbers (K, 4) at anchors (K, 4)."""
+        return self.box_coder.decode_single(codes, anchors)
+
+    def _of_map(
+        self, scores: Tensor, codes: Tensor, anchors: Tensor, size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Boxes, scores and classes of the most likely on one map of one image."""
+        flat, classes = scores.flatten(), scores.shape[-1]
+        best = best_of(flat.detach().numpy(), self.score_thresh, self.topk_candidates)
+        place = from_array(best // classes)
+        boxes = clip_boxes_to_image(self.read(codes[place], anchors[place]), size)
+        return boxes, flat[from_array(best)], from_array(best % classes)
+
+
+class RetinaNet(Dense):
     """Classes and boxes of anchors on a pyramid.
 
     In training ``model(images, targets)`` returns the losses ``classification`` and
@@ -303,35 +356,6 @@ class RetinaNet(SingleStage):
                 matches.append(zeros(boxes.shape[0]).long() - 1)
         found: dict[str, Tensor] = self.head.compute_loss(targets, head_outputs, anchors, matches)
         return found
-
-    def postprocess_detections(
-        self,
-        head_outputs: dict[str, list[Tensor]],
-        anchors: list[list[Tensor]],
-        image_shapes: list[tuple[int, int]],
-    ) -> Found:
-        logits, codes = head_outputs["cls_logits"], head_outputs["bbox_regression"]
-        found = []
-        for i, size in enumerate(image_shapes):
-            parts = [
-                self._of_map(x[i], y[i], boxes, size)
-                for x, y, boxes in zip(logits, codes, anchors[i], strict=True)
-            ]
-            boxes, scores, labels = (cat(list(each), 0) for each in zip(*parts, strict=True))
-            keep = batched_nms(boxes, scores, labels, self.nms_thresh)[: self.detections_per_img]
-            found.append({"boxes": boxes[keep], "scores": scores[keep], "labels": labels[keep]})
-        return found
-
-    def _of_map(
-        self, logits: Tensor, codes: Tensor, anchors: Tensor, size: tuple[int, int]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Boxes, scores and classes of the most likely on one map of one image."""
-        scores = logits.sigmoid().flatten()
-        best = best_of(scores.detach().numpy(), self.score_thresh, self.topk_candidates)
-        anchor = from_array(best // logits.shape[-1])
-        boxes = self.box_coder.decode_single(codes[anchor], anchors[anchor])
-        labels = from_array(best % logits.shape[-1])
-        return clip_boxes_to_image(boxes, size), scores[from_array(best)], labels
 
 
 def _anchors() -> AnchorGenerator:
