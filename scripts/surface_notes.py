@@ -35,6 +35,7 @@ _DIFFER_TORCH = {
 
 _UNUSED = "vision does not use them"
 _BACKENDS = "for other backends"
+_NOT_OFFERED = {"eigenvalues of general matrices, and LU factors, are not offered": "eig lu_factor"}
 KERAS: dict[str, dict[str, Any]] = {
     "layers": {
         "types": True,
@@ -94,8 +95,14 @@ KERAS: dict[str, dict[str, Any]] = {
             "take": "-1 is the last of all elements, as NumPy's; not so in Keras on PyTorch",
             "scatter_update": 'reduction: None or "add"',
         },
-        "absent": {
-            "eigenvalues of general matrices, and LU factors, are not offered": "eig lu_factor"
+        "absent": _NOT_OFFERED,
+    },
+    "ops.linalg": {"absent": _NOT_OFFERED},
+    **{f"ops.{part}": {} for part in ("nn", "numpy")},
+    "ops.image": {
+        "differ": {
+            "gaussian_blur": "kernels that are not square are not mixed up",
+            "ssim": "of integers, too, a float",
         },
     },
     "utils": {},

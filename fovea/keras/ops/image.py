@@ -7,39 +7,27 @@ from typing import Any
 
 import fovea
 import fovea.nn.functional as F
-from fovea.errors import ArgumentError, ShapeError
+from fovea.errors import ArgumentError
 from fovea.keras import config
-from fovea.keras.layers.augmentation import color, sizing, warping
-from fovea.keras.ops.elementwise import floating, tensor
+from fovea.keras.layers.augmentation import color, sizing
+from fovea.keras.ops.elementwise import floating
+from fovea.keras.ops.image_batches import Batch
+from fovea.keras.ops.image_filters import gaussian_blur, sobel_edges, ssim
+from fovea.keras.ops.image_warps import (
+    affine_transform,
+    elastic_transform,
+    map_coordinates,
+    perspective_transform,
+    scale_and_translate,
+)
 from fovea.keras.ops.symbolic import symbolic
 
 __all__ = [
-    "affine_transform", "crop_images", "extract_patches", "extract_patches_3d", "gaussian_blur",
-    "hsv_to_rgb", "map_coordinates", "pad_images", "perspective_transform", "resize",
-    "rgb_to_grayscale", "rgb_to_hsv", "sobel_edges",
+    "affine_transform", "crop_images", "elastic_transform", "extract_patches",
+    "extract_patches_3d", "gaussian_blur", "hsv_to_rgb", "map_coordinates", "pad_images",
+    "perspective_transform", "resize", "rgb_to_grayscale", "rgb_to_hsv", "scale_and_translate",
+    "sobel_edges", "ssim",
 ]  # fmt: skip
-
-
-class _Batch:
-    """Images as (N, H, W, C) floats, and the way back."""
-
-    def __init__(self, images: Any, data_format: str | None) -> None:
-        x = tensor(images)
-        if x.ndim not in (3, 4):
-            raise ShapeError(f"images have 3 or 4 dimensions, got {tuple(x.shape)}.")
-        self.single, self.dtype = x.ndim == 3, x.dtype
-        self.first = config.standardize_data_format(data_format) == "channels_first"
-        x = x.unsqueeze(0) if self.single else x
-        x = fovea.permute(x, (0, 2, 3, 1)) if self.first else x
-        self.images = floating(x)
-
-    def back(self, images: Any, keep: bool = True) -> Any:
-        """The layout and (with ``keep``) the dtype that came in; integers are rounded."""
-        y = images
-        if keep and y.dtype is not self.dtype:
-            y = (y if self.dtype.is_floating_point else y.round()).to(self.dtype)
-        y = fovea.permute(y, (0, 3, 1, 2)) if self.first else y
-        return y.squeeze(0) if self.single else y
 
 
 @symbolic
@@ -61,7 +49,7 @@ def resize(
         )
     if crop_to_aspect_ratio and pad_to_aspect_ratio:
         raise ArgumentError("resize: crop to the aspect ratio, or pad to it; not both.")
-    batch = _Batch(images, data_format)
+    batch = Batch(images, data_format)
     height, width = size
     y = sizing.resized(
         batch.images, height, width, interpolation, crop=crop_to_aspect_ratio,
@@ -73,95 +61,22 @@ def resize(
 @symbolic
 def rgb_to_grayscale(images: Any, data_format: str | None = None) -> Any:
     """Luminance, in one channel."""
-    batch = _Batch(images, data_format)
+    batch = Batch(images, data_format)
     return batch.back(color.gray(batch.images))
 
 
 @symbolic
 def rgb_to_hsv(images: Any, data_format: str | None = None) -> Any:
     """Hue, saturation and value."""
-    batch = _Batch(images, data_format)
+    batch = Batch(images, data_format)
     return batch.back(fovea.stack(list(color.to_hsv(batch.images)), -1))
 
 
 @symbolic
 def hsv_to_rgb(images: Any, data_format: str | None = None) -> Any:
     """Red, green and blue."""
-    batch = _Batch(images, data_format)
+    batch = Batch(images, data_format)
     return batch.back(color.from_hsv(*batch.images.unbind(-1)))
-
-
-@symbolic
-def affine_transform(
-    images: Any,
-    transform: Any,
-    interpolation: str = "bilinear",
-    fill_mode: str = "constant",
-    fill_value: float = 0,
-    data_format: str | None = None,
-) -> Any:
-    """Images read where maps say: the result's pixel (x, y) is that at
-    (a0 x + a1 y + a2, b0 x + b1 y + b2).
-
-    Args:
-        transform: (8,) or (N, 8): a0, a1, a2, b0, b1, b2 and two zeros.
-        interpolation: ``"bilinear"`` or ``"nearest"``.
-        fill_mode: ``"constant"``, ``"nearest"``, ``"wrap"``, ``"mirror"`` or ``"reflect"``.
-    """
-    warping.check_warp("affine_transform", fill_mode, interpolation)
-    batch = _Batch(images, data_format)
-    maps = floating(transform)
-    maps = (maps.unsqueeze(0) if maps.ndim == 1 else maps)[:, :6]
-    maps = maps.expand(batch.images.shape[0], 6)
-    y = warping.warp(batch.images, maps, interpolation, fill_mode, float(fill_value))
-    return batch.back(y)
-
-
-@symbolic
-def perspective_transform(
-    images: Any,
-    start_points: Any,
-    end_points: Any,
-    interpolation: str = "bilinear",
-    fill_value: float = 0,
-    data_format: str | None = None,
-) -> Any:
-    """Images seen from elsewhere: ``start_points`` (4, 2) or (N, 4, 2), as (x, y), come to lie at
-    ``end_points``.
-    """
-    warping.check_warp("perspective_transform", "constant", interpolation)
-    batch = _Batch(images, data_format)
-    starts, ends = (floating(p) for p in (start_points, end_points))
-    starts, ends = (p.unsqueeze(0) if p.ndim == 2 else p for p in (starts, ends))
-    maps = warping.homographies(starts, ends).expand(batch.images.shape[0], 8)
-    return batch.back(warping.project(batch.images, maps, interpolation, fill_value))
-
-
-@symbolic
-def map_coordinates(
-    inputs: Any,
-    coordinates: Any,
-    order: int,
-    fill_mode: str = "constant",
-    fill_value: float = 0.0,
-) -> Any:
-    """Values between elements.
-
-    Args:
-        coordinates: for each axis of ``inputs`` a tensor of places.
-        order: 0 reads the nearest element, 1 between neighbors.
-        fill_mode: ``"constant"``, ``"nearest"``, ``"wrap"``, ``"mirror"`` or ``"reflect"``.
-    """
-    if order not in (0, 1):
-        raise ArgumentError(f"map_coordinates: order is 0 or 1, got {order}.")
-    warping.check_warp("map_coordinates", fill_mode, "bilinear")
-    x = tensor(inputs)
-    given = tensor(coordinates) if not isinstance(coordinates, list | tuple) else coordinates
-    places = [tensor(c) for c in given]
-    if len(places) != x.ndim:
-        raise ShapeError(f"map_coordinates: {x.ndim} axes, but {len(places)} coordinates.")
-    y = warping.between(x, places, order, fill_mode, fill_value)
-    return (y.round() if not x.dtype.is_floating_point else y).to(x.dtype)
 
 
 @symbolic
@@ -178,7 +93,7 @@ def pad_images(
     """Images with zeros around: two of top, bottom and target height are given, and of left, right
     and target width.
     """
-    batch = _Batch(images, data_format)
+    batch = Batch(images, data_format)
     h, w = batch.images.shape[1:3]
     top, bottom = _sides("pad_images", h, top_padding, bottom_padding, target_height, 1)
     left, right = _sides("pad_images", w, left_padding, right_padding, target_width, 1)
@@ -199,7 +114,7 @@ def crop_images(
     """Images cut at the sides: two of top, bottom and target height are given, and of left, right
     and target width.
     """
-    batch = _Batch(images, data_format)
+    batch = Batch(images, data_format)
     h, w = batch.images.shape[1:3]
     top, bottom = _sides("crop_images", h, top_cropping, bottom_cropping, target_height, -1)
     left, right = _sides("crop_images", w, left_cropping, right_cropping, target_width, -1)
@@ -286,41 +201,3 @@ def _patches(
 
 def _each(value: Any, rank: int) -> tuple[int, ...]:
     return (value,) * rank if isinstance(value, int) else tuple(value)
-
-
-def _filtered(images: Any, kernels: Any) -> Any:
-    """Each channel of (N, H, W, C) convolved with each of (K, KH, KW): (N, H, W, C, K)."""
-    n, h, w, c = images.shape
-    k, kh, kw = kernels.shape
-    x = fovea.permute(images, (0, 3, 1, 2)).reshape(n * c, 1, h, w)
-    y = F.conv2d(x, kernels.unsqueeze(1).to(x.dtype), padding=(kh // 2, kw // 2))
-    return fovea.permute(y.reshape(n, c, k, h, w), (0, 3, 4, 1, 2))
-
-
-@symbolic
-def gaussian_blur(
-    images: Any, kernel_size: Any = (3, 3), sigma: Any = (1.0, 1.0), data_format: str | None = None
-) -> Any:
-    """Images blurred by a bell; zeros lie outside."""
-    batch = _Batch(images, data_format)
-    sigmas = tensor(sigma) if not isinstance(sigma, list | tuple) else fovea.tensor(list(sigma))
-    bells = []
-    for size, width in zip(kernel_size, sigmas.unbind(0), strict=True):
-        place = fovea.arange(int(size), dtype=fovea.float32) - (int(size) - 1) / 2
-        bell = fovea.exp(-0.5 * (place / width) ** 2)
-        bells.append(bell / bell.sum())
-    kernel = fovea.outer(bells[1], bells[0]) if len(bells) == 2 else bells[0]
-    kernel = kernel.reshape(1, int(kernel_size[0]), int(kernel_size[1]))
-    return batch.back(_filtered(batch.images, kernel).squeeze(-1))
-
-
-@symbolic
-def sobel_edges(images: Any, data_format: str | None = None) -> Any:
-    """How values change downwards and to the right, in a last axis of two; zeros lie outside."""
-    x = floating(images)
-    first = config.standardize_data_format(data_format) == "channels_first"
-    x = fovea.permute(x, (0, 2, 3, 1)) if first else x
-    across = fovea.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
-    kernels = fovea.stack([across.t(), across])
-    y = _filtered(x, kernels)
-    return fovea.permute(y, (0, 3, 1, 2, 4)) if first else y

@@ -6,6 +6,7 @@ from typing import Any
 
 import fovea
 import fovea.nn.functional as F
+from fovea.errors import ArgumentError
 from fovea.keras import activations, config
 from fovea.keras.losses import functions as losses
 from fovea.keras.ops.elementwise import floating, tensor
@@ -140,11 +141,23 @@ def multi_hot(
     axis: int = -1,
     dtype: Any = None,
     sparse: bool = False,
+    **kwargs: Any,
 ) -> Any:
-    """A one at each class that occurs along the last axis of indices."""
-    count = num_classes or 0
-    y = one_hot(inputs, count, -1, dtype)
-    return fovea.amax(y, -2) if tensor(inputs).ndim > 1 else fovea.amax(y, 0)
+    """A one at each class that occurs in a row of indices.
+
+    Args:
+        inputs: (N, indices, ...), or (indices,).
+        num_classes: how many there are; ``num_tokens`` is its older name.
+        axis: where classes stand.
+
+    Raises:
+        ArgumentError: no number of classes.
+    """
+    count = kwargs.pop("num_tokens", None) if num_classes is None else num_classes
+    if count is None:
+        raise ArgumentError("multi_hot: num_classes must be given.")
+    y = one_hot(inputs, count, axis, dtype)
+    return fovea.amax(y, 1 if tensor(inputs).ndim > 1 else 0)
 
 
 @symbolic
@@ -197,14 +210,41 @@ def batch_normalization(
 
 @symbolic
 def layer_normalization(
-    x: Any, gamma: Any = None, beta: Any = None, axis: int = -1, epsilon: float | None = None
+    x: Any,
+    gamma: Any = None,
+    beta: Any = None,
+    axis: Any = -1,
+    epsilon: float | None = None,
+    **kwargs: Any,
 ) -> Any:
-    """Mean 0 and variance 1 along an axis, then scaled and shifted."""
-    x = floating(x)
-    center, spread = mean(x, axis, True), var(x, axis, True)
-    y = (x - center) * fovea.rsqrt(spread + (1e-7 if epsilon is None else epsilon))
-    y = y if gamma is None else y * floating(gamma)
-    return y if beta is None else y + floating(beta)
+    """Mean 0 and variance 1 over axes, then scaled and shifted; halves are computed in float32.
+
+    Args:
+        gamma, beta: of the sizes of these axes, or of all.
+        axis: one, or several.
+        rms_scaling: (older) only divided by the standard deviation, and scaled.
+    """
+    given = floating(x)
+    x = given.float() if given.dtype.itemsize < 4 else given
+    axes = sorted(a % x.ndim for a in ([axis] if isinstance(axis, int) else axis))
+    sizes = [n if d in axes else 1 for d, n in enumerate(x.shape)]
+    gamma, beta = (None if v is None else floating(v).to(x.dtype) for v in (gamma, beta))
+    eps = config.epsilon() if epsilon is None else epsilon
+    if kwargs.pop("rms_scaling", False):
+        y = x * fovea.rsqrt(var(x, axes, True) + eps)
+        return (y if gamma is None else y * _along(gamma, sizes)).to(given.dtype)
+    if axes == [*range(axes[0], x.ndim)]:
+        kept = tuple(x.shape[axes[0] :])
+        gamma, beta = (None if v is None else v.expand(kept) for v in (gamma, beta))
+        return F.layer_norm(x, kept, gamma, beta, eps).to(given.dtype)
+    y = (x - mean(x, axes, True)) * fovea.rsqrt(var(x, axes, True) + eps)
+    y = y if gamma is None else y * _along(gamma, sizes)
+    return (y if beta is None else y + _along(beta, sizes)).to(given.dtype)
+
+
+def _along(weights: Any, sizes: list[int]) -> Any:
+    """Weights of some axes in the shape of all, unless they have it."""
+    return weights if weights.ndim == len(sizes) else weights.reshape(sizes)
 
 
 @symbolic

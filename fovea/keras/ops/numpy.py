@@ -202,8 +202,8 @@ def outer(x1: Any, x2: Any) -> Any:
 
 
 @symbolic
-def einsum(subscripts: str, *operands: Any) -> Any:
-    """Sums of products, by Einstein's notation."""
+def einsum(subscripts: str, *operands: Any, **kwargs: Any) -> Any:
+    """Sums of products, by Einstein's notation; hints of how to compute them are not needed."""
     return fovea.einsum(subscripts, *map(tensor, operands))
 
 
