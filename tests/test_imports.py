@@ -26,7 +26,7 @@ ROOMS: list[tuple[str, ...]] = [
     ("tensor",),
     ("special", "linalg", "fft", "defaults", "accelerator"),
     ("nn", "optim", "amp", "utils", "interop", "data", "summaries", "profiler", "finite"),
-    ("compiler", "func"),
+    ("compiler", "func", "array_api"),
     ("vision", "training"),
     ("keras",),
     ("cli", "cpu", "cuda", "testing", "backends"),

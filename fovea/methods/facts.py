@@ -131,6 +131,18 @@ class FactMethods:
     __dlpack__, __dlpack_device__ = exchange.to_capsule, exchange.device_of
     __reversed__ = reversed_rows
 
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """The functions of the array API standard."""
+        from fovea import array_api
+
+        if api_version not in (None, "2021.12", "2022.12", "2023.12", "2024.12"):
+            raise ArgumentError(f"the array API of version {api_version!r} is not known.")
+        return array_api
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Any:
+        """The array API standard's name of ``to(device)``."""
+        return self.to(device)  # type: ignore[attr-defined]
+
     def ndimension(self) -> int:
         """The number of dimensions."""
         return len(self.shape)  # type: ignore[attr-defined]
