@@ -86,6 +86,7 @@ LEFT_OUT: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "nn.functional.batch_norm": ("1-D inputs of no elements", lambda s: s.input.ndim < 2),
     "nn.functional.conv_transpose2d": _PADDED,
     "nn.functional.conv_transpose3d": _PADDED,
+    "nn.functional.multi_head_attention_forward": ("random dropout", lambda s: s.args[9] > 0),
     "nn.functional.multi_margin_loss": _NO_CLASSES,
     "nn.functional.multilabel_margin_loss": _NO_CLASSES,
     "nn.functional.feature_alpha_dropout/without_train": ("1-D inputs", lambda s: s.input.ndim < 2),

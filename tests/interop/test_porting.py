@@ -115,7 +115,9 @@ def test_pytorch_to_keras_layers() -> None:
 
 @pytest.mark.parametrize("theirs", [True, False])
 def test_keras_to_modules(keras: Any, theirs: bool) -> None:
-    source = chain(keras if theirs else fk)
+    front = keras if theirs else fk
+    front.utils.clear_session()  # names count from the first again
+    source = chain(front)
     source.set_weights(
         [w + 0.1 * np.abs(RNG.standard_normal(w.shape)) for w in source.get_weights()]
     )

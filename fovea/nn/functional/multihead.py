@@ -75,18 +75,20 @@ class Heads:
         return y.transpose(1, 2).reshape(n, length, self.weights[0].shape[0]), weights
 
     def _check(self, query: Tensor, key: Tensor, value: Tensor) -> None:
-        inputs = (query, key, value)
-        features = [w.shape[1] for w in self.weights]
-        fits = (
-            query.shape[0] == key.shape[0] == value.shape[0]
-            and key.shape[1] == value.shape[1]
-            and [t.shape[2] for t in inputs] == features
-        )
-        if not fits:
+        tensors = {"query": query, "key": key, "value": value}
+        wrong = [
+            f"{name} must have {w.shape[1]} features"
+            for (name, t), w in zip(tensors.items(), self.weights, strict=True)
+            if t.shape[2] != w.shape[1]
+        ]
+        if not query.shape[0] == key.shape[0] == value.shape[0]:
+            wrong.append("all must have one batch size")
+        if key.shape[1] != value.shape[1]:
+            wrong.append("key and value must be equally long")
+        if wrong:
             raise ShapeError(
-                f"MultiheadAttention: query has {features[0]} features, key {features[1]}, value "
-                f"{features[2]}; key and value are equally long, and all have one batch size.",
-                {"query": describe(query), "key": describe(key), "value": describe(value)},
+                f"MultiheadAttention: {', '.join(wrong)}.",
+                {name: describe(t) for name, t in tensors.items()},
             )
 
     def _projected(self, *inputs: Tensor) -> list[Tensor]:
@@ -197,7 +199,7 @@ def multi_head_attention_forward(
         in_proj_weight: (3 E, E), or with ``use_separate_proj_weight`` ``q_proj_weight`` (E, E),
             ``k_proj_weight`` and ``v_proj_weight`` (E, features).
         in_proj_bias: (3 E) or None.
-        bias_k, bias_v: (1, 1, E) or None.
+        bias_k, bias_v: (1, 1, E) or (E), or None.
         dropout_p, training: which part of the weights training leaves out.
         out_proj_weight, out_proj_bias: (E, E) and (E), of the output.
         static_k, static_v: (N H, S, E / H) instead of projections of key and value.
@@ -226,8 +228,8 @@ def multi_head_attention_forward(
         num_heads,
         tuple(w for w in weights if w is not None),
         (None, None, None) if in_proj_bias is None else in_proj_bias.chunk(3),
-        bias_k,
-        bias_v,
+        None if bias_k is None else bias_k.reshape(1, 1, -1),
+        None if bias_v is None else bias_v.reshape(1, 1, -1),
         add_zero_attn,
         dropout_p if training else 0.0,
     )
