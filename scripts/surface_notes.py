@@ -87,9 +87,13 @@ KERAS: dict[str, dict[str, Any]] = {
     "ops": {
         "differ": {
             "argpartition": "sorts all",
+            "pad": "one number pads every axis, as NumPy's; Keras's on PyTorch the last one; `edge` and `wrap` work",
+            **dict.fromkeys(
+                ("linspace", "logspace", "geomspace"), "between tensors, too, along any axis"
+            ),
+            **dict.fromkeys(("top_k", "unique"), "places and counts are int32, as Keras documents"),
             "cross": "is NumPy's; Keras's on PyTorch is not",
             "nonzero": "a tuple, an index for each axis, as NumPy's",
-            "pad": "one number pads every axis, as NumPy's; Keras's on PyTorch the last one",
             "space_to_depth": "channels first, too, it is the inverse of depth_to_space",
             "sparsemax": "is the paper's; Keras's on PyTorch does not sum to one",
             "take": "-1 is the last of all elements, as NumPy's; not so in Keras on PyTorch",

@@ -33,7 +33,7 @@ def functional_config(model: Any) -> dict[str, Any]:
         if known is None:
             entry = serialize_keras_object(layer)
         else:
-            entry, calls = known[0], [(known[1], {})]
+            entry, calls = known[0], [known[1:]]
         entry["name"] = layer.name
         entry["inbound_nodes"] = [_node_config(*call, numbers) for call in calls]
         entries.append(entry)

@@ -15,6 +15,8 @@ from fovea.keras.ops import (
     neural,
     nn,
     numpy,
+    products,
+    reductions,
     signals,
     statistics,
     transforms,
@@ -26,6 +28,8 @@ from fovea.keras.ops.linalg import *  # noqa: F403
 from fovea.keras.ops.neural import *  # noqa: F403
 from fovea.keras.ops.nn import *  # noqa: F403
 from fovea.keras.ops.numpy import *  # noqa: F403
+from fovea.keras.ops.products import *  # noqa: F403
+from fovea.keras.ops.reductions import *  # noqa: F403
 from fovea.keras.ops.signals import *  # noqa: F403
 from fovea.keras.ops.statistics import *  # noqa: F403
 from fovea.keras.ops.transforms import *  # noqa: F403
@@ -39,6 +43,8 @@ for _source, _target in (
     (arrangement, numpy),
     (statistics, numpy),
     (linalg, numpy),
+    (products, numpy),
+    (reductions, numpy),
     (transforms, core),
 ):
     for _name in _source.__all__:
@@ -60,6 +66,8 @@ __all__ = sorted(
         *neural.__all__,
         *nn.__all__,
         *numpy.__all__,
+        *products.__all__,
+        *reductions.__all__,
         *signals.__all__,
         *statistics.__all__,
         *transforms.__all__,

@@ -12,9 +12,11 @@ import numpy as np
 import fovea
 from fovea.errors import ArgumentError
 from fovea.keras import config
-from fovea.keras.ops.elementwise import floating, pair, tensor
+from fovea.keras.keras_tensor import KerasTensor
+from fovea.keras.ops.elementwise import common, floating, numeric, pair, tensor
 from fovea.keras.ops.elementwise import tensor as as_tensor
-from fovea.keras.ops.symbolic import symbolic
+from fovea.keras.ops.numpy import linspace
+from fovea.keras.ops.symbolic import shapes_of, symbolic
 
 __all__ = [
     "allclose", "append", "array", "array_split", "bartlett", "blackman", "diagflat", "diagonal",
@@ -34,10 +36,7 @@ def array(x: Any, dtype: Any = None) -> Any:
 @symbolic
 def append(x1: Any, x2: Any, axis: int | None = None) -> Any:
     """One behind the other along an axis; all in one row without."""
-    a, b = pair(x1, x2)
-    a, b = tensor(a), tensor(b)
-    kind = fovea.promote_types(a.dtype, b.dtype)
-    a, b = a.to(kind), b.to(kind)
+    a, b = common(x1, x2)
     if axis is None:
         return fovea.cat([a.reshape(-1), b.reshape(-1)])
     return fovea.cat([a, b], axis)
@@ -75,7 +74,7 @@ def dsplit(x: Any, indices_or_sections: Any) -> Any:
 @symbolic
 def dstack(xs: Any) -> Any:
     """Several tensors one behind the other."""
-    return fovea.dstack([tensor(x) for x in xs])
+    return fovea.dstack(common(*xs))
 
 
 @symbolic
@@ -117,7 +116,7 @@ def rot90(array: Any, k: int = 1, axes: Sequence[int] = (0, 1)) -> Any:
 @symbolic
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:  # noqa: N803
     """Powers of each element in a row."""
-    x = tensor(x)
+    x = numeric(x)
     n = x.shape[0] if N is None else N
     powers = fovea.arange(n, dtype=x.dtype)
     powers = powers if increasing else powers.flip((0,))
@@ -136,8 +135,8 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 
 @symbolic
 def unravel_index(indices: Any, shape: Any) -> Any:
-    """Numbers of elements as indices for each axis."""
-    flat = tensor(indices)
+    """Numbers of elements as indices for each axis, in int32."""
+    flat = tensor(indices).to(fovea.int32)
     found = []
     for size in reversed(list(shape)):
         found.append(fovea.remainder(flat, size))
@@ -145,10 +144,16 @@ def unravel_index(indices: Any, shape: Any) -> Any:
     return tuple(reversed(found))
 
 
+@symbolic
 def nonzero(x: Any) -> Any:
     """The indices of what is not 0, in int32, an axis each."""
     found = fovea.nonzero(tensor(x), as_tuple=True)
     return tuple(i.to(fovea.int32) for i in found)
+
+
+@shapes_of(nonzero)
+def _(x: Any) -> Any:
+    return tuple(KerasTensor((None,), "int32") for _ in x.shape)
 
 
 @symbolic
@@ -252,6 +257,7 @@ def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Any:  # 
     return fovea.tril(ones, k)
 
 
+@symbolic
 def logspace(
     start: Any,
     stop: Any,
@@ -262,20 +268,21 @@ def logspace(
     axis: int = 0,
 ) -> Any:
     """Powers of ``base`` with exponents at equal distances."""
-    from fovea.keras.ops.numpy import linspace
-
     exponents = linspace(start, stop, num, endpoint, axis=axis)
     return (base**exponents).to(config.as_dtype(dtype))
 
 
+@symbolic
 def geomspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
 ) -> Any:
-    """Numbers of equal ratios."""
-    first, last = (np.log10(np.abs(np.asarray(v, np.float64))) for v in (start, stop))
-    sign = np.sign(np.asarray(start, np.float64))
-    found = np.logspace(first, last, num, endpoint, axis=axis) * sign
-    return fovea.tensor(found, dtype=config.as_dtype(dtype))
+    """Numbers of equal ratios, between two of one sign."""
+    kind = config.as_dtype(dtype)
+    if isinstance(start, int | float) and isinstance(stop, int | float):
+        return fovea.tensor(np.geomspace(start, stop, num, endpoint)).to(kind)
+    first, last = fovea.broadcast_tensors(*common(floating(start), floating(stop)))
+    shares = linspace(0.0, 1.0, num, endpoint).to(first.dtype).reshape(-1, *(1,) * first.ndim)
+    return fovea.movedim(first * (last / first) ** shares, 0, axis).to(kind)
 
 
 def bartlett(x: Any) -> Any:

@@ -11,7 +11,6 @@ import fovea
 from fovea.errors import ArgumentError
 from fovea.keras import config
 from fovea.keras.keras_tensor import KerasTensor
-from fovea.keras.layers.layer import as_tensor
 from fovea.keras.ops.elementwise import tensor
 from fovea.keras.ops.symbolic import symbolic
 from fovea.keras.tree import map_structure
@@ -24,11 +23,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+@symbolic
 def convert_to_tensor(x: Any, dtype: Any = None, sparse: Any = None, ragged: Any = None) -> Any:
     """A tensor: floats in ``floatx()`` unless a dtype is given."""
-    if isinstance(x, KerasTensor):
-        return x
-    t = x if _is_tensor(x) else as_tensor(x)
+    t = tensor(x)
     return t if dtype is None else t.to(config.as_dtype(dtype))
 
 

@@ -2,22 +2,52 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 import fovea
 from fovea.keras import config
 from fovea.keras.keras_tensor import KerasTensor
 from fovea.keras.layers.layer import as_tensor
 from fovea.keras.ops.symbolic import symbolic
+from fovea.keras.tree import flatten
 from fovea.tensorbase import is_tensor
 
-__all__ = ["BINARY", "UNARY", "clip", "nan_to_num", "pair", "round", "tensor", "where"]
+__all__ = [
+    "BINARY", "UNARY", "clip", "common", "floating", "nan_to_num", "numeric", "pair", "round",
+    "tensor", "where", "wide",
+]  # fmt: skip
+
+_INTEGERS = fovea.iinfo(fovea.int32)
 
 
 def tensor(x: Any) -> Any:
-    """``x`` as a tensor; plain numbers and arrays of floats in ``floatx()``."""
-    return x if is_tensor(x) or isinstance(x, KerasTensor) else as_tensor(x)
+    """``x`` as a tensor: floats in ``floatx()`` (but halves), plain integers in int32; lists may
+    hold tensors.
+    """
+    if is_tensor(x) or isinstance(x, KerasTensor):
+        return x
+    if not isinstance(x, list | tuple):
+        if getattr(x, "dtype", None) == np.float16:
+            return fovea.tensor(x)
+        return _small(as_tensor(x)) if isinstance(x, int) else as_tensor(x)
+    leaves = flatten(x)
+    if any(is_tensor(leaf) for leaf in leaves):
+        return fovea.stack([tensor(item) for item in x])
+    t = as_tensor(x)
+    return t if any(hasattr(leaf, "dtype") for leaf in leaves) else _small(t)
+
+
+def _small(t: Any) -> Any:
+    """Python's integers in int32, if they fit."""
+    if t.dtype is not fovea.int64:
+        return t
+    values = t.numpy()
+    fits = not values.size or (values.min() >= _INTEGERS.min and values.max() <= _INTEGERS.max)
+    return t.to(fovea.int32) if fits else t
 
 
 def floating(x: Any) -> Any:
@@ -26,14 +56,70 @@ def floating(x: Any) -> Any:
     return x if x.dtype.is_inexact else x.to(config.as_dtype(None))
 
 
+def wide(x: Any) -> Any:
+    """A tensor of floats of at least 32 bits."""
+    x = floating(x)
+    return x.float() if x.dtype.itemsize < 4 else x
+
+
+def numeric(x: Any) -> Any:
+    """A tensor of numbers: booleans in int32."""
+    x = tensor(x)
+    return x.to(fovea.int32) if x.dtype is fovea.bool else x
+
+
+def common(*values: Any) -> list[Any]:
+    """Tensors of one dtype, which can hold what all of them hold."""
+    found = [tensor(v) for v in values]
+    kind = functools.reduce(fovea.promote_types, (t.dtype for t in found))
+    return [t.to(kind) for t in found]
+
+
 def pair(a: Any, b: Any) -> tuple[Any, Any]:
-    """Two operands of which one is a tensor: a plain number stays one."""
+    """Two operands, one of them a tensor. A plain number follows the other's dtype, if that can
+    hold its kind.
+    """
     if not is_tensor(a) and not is_tensor(b):
         a, b = tensor(a), tensor(b)
-    return (
-        a if isinstance(a, int | float | bool) else tensor(a),
-        b if isinstance(b, int | float | bool) else tensor(b),
-    )
+    if isinstance(a, int | float):
+        return _number(a, b.dtype), b
+    if isinstance(b, int | float):
+        return tensor(a), _number(b, a.dtype)
+    return tensor(a), tensor(b)
+
+
+def _number(value: float, other: Any) -> Any:
+    """A plain number beside a tensor of a dtype: as it is, where PyTorch's rules are Keras's."""
+    if isinstance(value, bool) or other.is_inexact:
+        return value
+    if isinstance(value, float):
+        return fovea.as_tensor(value, dtype=config.as_dtype(None))
+    return fovea.as_tensor(value, dtype=fovea.int32) if other is fovea.bool else value
+
+
+def _operands(x1: Any, x2: Any) -> tuple[Any, Any]:
+    """Two operands, the first a tensor."""
+    a, b = pair(x1, x2)
+    return a if is_tensor(a) else fovea.as_tensor(a, dtype=b.dtype), b
+
+
+def _numbers(x1: Any, x2: Any) -> tuple[Any, Any]:
+    """Two operands, the first a tensor; booleans become what the other is, or int32."""
+    a, b = _operands(x1, x2)
+    if a.dtype is fovea.bool:
+        a = a.to(b.dtype if is_tensor(b) and b.dtype is not fovea.bool else fovea.int32)
+    if is_tensor(b) and b.dtype is fovea.bool:
+        b = b.to(a.dtype)
+    return a, b
+
+
+def _floats(x1: Any, x2: Any) -> tuple[Any, Any]:
+    """Two tensors of floats, of one dtype."""
+    a, b = _operands(x1, x2)
+    b = b if is_tensor(b) else fovea.as_tensor(b, dtype=a.dtype)
+    kind = fovea.promote_types(a.dtype, b.dtype)
+    kind = kind if kind.is_inexact else config.as_dtype(None)
+    return a.to(kind), b.to(kind)
 
 
 def _divide_no_nan(a: Any, b: Any) -> Any:
@@ -41,23 +127,31 @@ def _divide_no_nan(a: Any, b: Any) -> Any:
     return fovea.where(zero, 0.0, a / fovea.where(zero, 1, b))
 
 
-def _unary(name: str, f: Callable[[Any], Any], floats: bool = False) -> Callable[..., Any]:
+def _ldexp(a: Any, b: Any) -> Any:
+    x = floating(a)
+    return fovea.ldexp(x, b).to(x.dtype)
+
+
+def _unless_bool(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda x: x if x.dtype is fovea.bool else f(x)
+
+
+def _unary(name: str, f: Callable[[Any], Any], taken: Callable[[Any], Any]) -> Callable[..., Any]:
     def function(x: Any) -> Any:
-        return f(floating(x) if floats else tensor(x))
+        return f(taken(x))
 
     return _named(function, name)
 
 
-def _binary(name: str, f: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+def _binary(name: str, f: Callable[[Any, Any], Any], taken: Any) -> Callable[..., Any]:
     def function(x1: Any, x2: Any) -> Any:
-        a, b = pair(x1, x2)
-        return f(a if is_tensor(a) else fovea.as_tensor(a, dtype=b.dtype), b)
+        return f(*taken(x1, x2))
 
     if not name.startswith(("bitwise", "left_", "right_")):
         return _named(function, name)
 
     def bits(x: Any, y: Any) -> Any:
-        return function(x, y)
+        return f(*taken(x, y))
 
     return _named(bits, name)
 
@@ -69,9 +163,9 @@ def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 
 _PLAIN = {
-    "abs": fovea.abs, "absolute": fovea.abs, "negative": fovea.neg, "sign": fovea.sign,
-    "square": fovea.square, "ceil": fovea.ceil, "floor": fovea.floor, "trunc": fovea.trunc,
-    "isnan": fovea.isnan, "isinf": fovea.isinf, "isfinite": fovea.isfinite,
+    "abs": _unless_bool(fovea.abs), "absolute": _unless_bool(fovea.abs), "negative": fovea.neg,
+    "sign": fovea.sign, "trunc": _unless_bool(fovea.trunc), "isnan": fovea.isnan,
+    "isinf": fovea.isinf, "isfinite": fovea.isfinite,
     "logical_not": fovea.logical_not, "bitwise_not": fovea.bitwise_not,
     "isposinf": fovea.isposinf, "isneginf": fovea.isneginf, "signbit": fovea.signbit,
     "bitwise_invert": fovea.bitwise_not, "conj": fovea.conj, "conjugate": fovea.conj,
@@ -85,30 +179,41 @@ _FLOATS = {
     "sinh": fovea.sinh, "cosh": fovea.cosh, "tanh": fovea.tanh, "arcsinh": fovea.asinh,
     "arccosh": fovea.acosh, "arctanh": fovea.atanh, "erf": fovea.erf, "erfinv": fovea.erfinv,
     "sigmoid": fovea.sigmoid, "deg2rad": fovea.deg2rad, "rad2deg": fovea.rad2deg,
-    "sinc": fovea.sinc, "erfc": fovea.erfc, "i0": fovea.i0, "angle": fovea.angle,
+    "ceil": fovea.ceil, "floor": fovea.floor, "sinc": fovea.sinc, "erfc": fovea.erfc,
+    "i0": fovea.i0, "angle": fovea.angle,
     "fabs": fovea.abs, "cbrt": lambda x: fovea.copysign(fovea.abs(x) ** (1 / 3), x),
 }  # fmt: skip
 _PAIRS = {
-    "add": fovea.add, "subtract": fovea.sub, "multiply": fovea.mul, "divide": fovea.true_divide,
-    "true_divide": fovea.true_divide, "floor_divide": fovea.floor_divide, "mod": fovea.remainder,
-    "power": fovea.pow, "maximum": fovea.maximum, "minimum": fovea.minimum,
+    "add": fovea.add, "multiply": fovea.mul, "divide": fovea.true_divide,
+    "true_divide": fovea.true_divide, "maximum": fovea.maximum, "minimum": fovea.minimum,
     "equal": fovea.eq, "not_equal": fovea.ne, "greater": fovea.gt, "greater_equal": fovea.ge,
     "less": fovea.lt, "less_equal": fovea.le, "logical_and": fovea.logical_and,
-    "logical_or": fovea.logical_or, "logical_xor": fovea.logical_xor, "arctan2": fovea.atan2,
-    "logaddexp": fovea.logaddexp, "hypot": fovea.hypot, "bitwise_and": fovea.bitwise_and,
-    "bitwise_or": fovea.bitwise_or, "bitwise_xor": fovea.bitwise_xor,
+    "logical_or": fovea.logical_or, "logical_xor": fovea.logical_xor,
+    "bitwise_and": fovea.bitwise_and, "bitwise_or": fovea.bitwise_or,
+    "bitwise_xor": fovea.bitwise_xor, "fmax": fovea.fmax, "fmin": fovea.fmin, "ldexp": _ldexp,
+}  # fmt: skip
+_NUMBERS = {
+    "subtract": fovea.sub, "floor_divide": fovea.floor_divide, "mod": fovea.remainder,
+    "power": fovea.pow, "fmod": fovea.fmod, "gcd": fovea.gcd, "lcm": fovea.lcm,
     "bitwise_left_shift": fovea.bitwise_left_shift, "left_shift": fovea.bitwise_left_shift,
     "bitwise_right_shift": fovea.bitwise_right_shift, "right_shift": fovea.bitwise_right_shift,
-    "fmax": fovea.fmax, "fmin": fovea.fmin, "fmod": fovea.fmod, "gcd": fovea.gcd, "lcm": fovea.lcm,
-    "heaviside": fovea.heaviside, "ldexp": fovea.ldexp, "nextafter": fovea.nextafter,
-    "logaddexp2": fovea.logaddexp2, "divide_no_nan": _divide_no_nan,
+}  # fmt: skip
+_FLOAT_PAIRS = {
+    "arctan2": fovea.atan2, "logaddexp": fovea.logaddexp, "logaddexp2": fovea.logaddexp2,
+    "hypot": fovea.hypot, "heaviside": fovea.heaviside, "nextafter": fovea.nextafter,
+    "divide_no_nan": _divide_no_nan,
 }  # fmt: skip
 
 UNARY = {
-    **{name: _unary(name, f) for name, f in _PLAIN.items()},
-    **{name: _unary(name, f, True) for name, f in _FLOATS.items()},
+    **{name: _unary(name, f, tensor) for name, f in _PLAIN.items()},
+    **{name: _unary(name, f, floating) for name, f in _FLOATS.items()},
+    "square": _unary("square", fovea.square, numeric),
 }
-BINARY = {name: _binary(name, f) for name, f in _PAIRS.items()}
+BINARY = {
+    **{name: _binary(name, f, _operands) for name, f in _PAIRS.items()},
+    **{name: _binary(name, f, _numbers) for name, f in _NUMBERS.items()},
+    **{name: _binary(name, f, _floats) for name, f in _FLOAT_PAIRS.items()},
+}
 globals().update(UNARY)
 globals().update(BINARY)
 
@@ -122,7 +227,8 @@ def clip(x: Any, x_min: Any, x_max: Any) -> Any:
 @symbolic
 def round(x: Any, decimals: int = 0) -> Any:
     """To so many decimals, ties to even."""
-    return fovea.round(tensor(x), decimals=decimals)
+    x = numeric(x)
+    return fovea.round(x, decimals=decimals).to(x.dtype)
 
 
 @symbolic

@@ -10,7 +10,7 @@ import fovea.nn.functional as F
 from fovea.errors import ArgumentError
 from fovea.keras import config
 from fovea.keras.layers.augmentation import color, sizing
-from fovea.keras.ops.elementwise import floating
+from fovea.keras.ops.elementwise import tensor
 from fovea.keras.ops.image_batches import Batch
 from fovea.keras.ops.image_filters import gaussian_blur, sobel_edges, ssim
 from fovea.keras.ops.image_warps import (
@@ -175,7 +175,7 @@ def extract_patches_3d(
 def _patches(
     images: Any, size: Any, strides: Any, dilation: Any, padding: str, data_format: Any, rank: int
 ) -> Any:
-    x = floating(images)
+    x = tensor(images)
     if padding not in ("valid", "same"):
         raise ArgumentError(f"padding is 'valid' or 'same', got {padding!r}.")
     single, first = x.ndim == rank + 1, config.standardize_data_format(data_format)

@@ -8,7 +8,7 @@ import fovea
 import fovea.nn.functional as F
 from fovea.errors import ShapeError
 from fovea.functions.shaping import permute
-from fovea.keras.ops.elementwise import tensor
+from fovea.keras.ops.elementwise import tensor, wide
 from fovea.keras.ops.image_batches import Batch
 from fovea.keras.ops.symbolic import symbolic
 
@@ -101,7 +101,7 @@ def ssim(
     """
     first, second = Batch(image1, data_format), Batch(image2, data_format)
     kind = first.images.dtype
-    a, b = (t.float() if t.dtype.itemsize < 4 else t for t in (first.images, second.images))
+    a, b = (wide(t) for t in (first.images, second.images))
     if a.shape != b.shape:
         raise ShapeError(f"ssim: images of two shapes, {tuple(a.shape)} and {tuple(b.shape)}.")
     if min(a.shape[1:3]) < filter_size:

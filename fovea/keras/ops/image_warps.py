@@ -8,11 +8,12 @@ from typing import Any
 import fovea
 from fovea.errors import ArgumentError, ShapeError
 from fovea.keras import random
+from fovea.keras.keras_tensor import KerasTensor
 from fovea.keras.layers.augmentation import warping
-from fovea.keras.ops.elementwise import floating, tensor
+from fovea.keras.ops.elementwise import floating, numeric, tensor, wide
 from fovea.keras.ops.image_batches import Batch
 from fovea.keras.ops.image_filters import bell, weighted
-from fovea.keras.ops.symbolic import symbolic
+from fovea.keras.ops.symbolic import shapes_of, symbolic
 
 __all__ = [
     "affine_transform", "elastic_transform", "map_coordinates", "perspective_transform",
@@ -39,7 +40,7 @@ def affine_transform(
     """
     warping.check_warp("affine_transform", fill_mode, interpolation)
     batch = Batch(images, data_format)
-    maps = floating(transform)
+    maps = wide(transform)
     maps = (maps.unsqueeze(0) if maps.ndim == 1 else maps)[:, :6]
     maps = maps.expand(batch.images.shape[0], 6)
     y = warping.warp(batch.images, maps, interpolation, fill_mode, float(fill_value))
@@ -60,10 +61,21 @@ def perspective_transform(
     """
     warping.check_warp("perspective_transform", "constant", interpolation)
     batch = Batch(images, data_format)
-    starts, ends = (floating(p) for p in (start_points, end_points))
+    starts, ends = (wide(p) for p in (start_points, end_points))
     starts, ends = (p.unsqueeze(0) if p.ndim == 2 else p for p in (starts, ends))
     maps = warping.homographies(starts, ends).expand(batch.images.shape[0], 8)
     return batch.back(warping.project(batch.images, maps, interpolation, fill_value))
+
+
+def _places(coordinates: Any) -> Any:
+    t = numeric(coordinates)
+    return t if t.dtype.is_floating_point else t.to(fovea.int64)
+
+
+@shapes_of(perspective_transform)
+def _(images: Any, *args: Any, **kwargs: Any) -> Any:
+    x = tensor(images)
+    return KerasTensor(x.shape, x.dtype if isinstance(x, KerasTensor) else x.dtype.name)
 
 
 @symbolic
@@ -86,11 +98,13 @@ def map_coordinates(
     warping.check_warp("map_coordinates", fill_mode, "bilinear")
     x = tensor(inputs)
     given = tensor(coordinates) if not isinstance(coordinates, list | tuple) else coordinates
-    places = [tensor(c) for c in given]
+    places = [_places(c) for c in given]
+    kind = x.dtype
+    x = numeric(x)
     if len(places) != x.ndim:
         raise ShapeError(f"map_coordinates: {x.ndim} axes, but {len(places)} coordinates.")
     y = warping.between(x, places, order, fill_mode, fill_value)
-    return (y.round() if not x.dtype.is_floating_point else y).to(x.dtype)
+    return (y if kind.is_floating_point else y.round()).to(kind)
 
 
 @symbolic

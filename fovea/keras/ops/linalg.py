@@ -1,4 +1,4 @@
-"""``keras.ops.linalg``: matrices, and products of vectors."""
+"""``keras.ops.linalg``: systems of equations, factors and other things of matrices."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Any
 
 import fovea
 from fovea.errors import ArgumentError
-from fovea.keras.ops.elementwise import floating, pair, tensor
-from fovea.keras.ops.numpy import norm
+from fovea.keras.ops.elementwise import floating
+from fovea.keras.ops.reductions import norm
 from fovea.keras.ops.symbolic import symbolic
 
 __all__ = [
-    "cdist", "cholesky", "cholesky_inverse", "cross", "det", "eigh", "inner", "inv", "jvp", "kron",
+    "cdist", "cholesky", "cholesky_inverse", "det", "eigh", "inv", "jvp",
     "logdet", "lstsq", "matrix_rank", "norm", "pinv", "qr", "slogdet", "solve", "solve_triangular",
-    "svd", "vdot",
+    "svd",
 ]  # fmt: skip
 
 
@@ -113,52 +113,6 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
 def matrix_rank(x: Any, tol: float | None = None) -> Any:
     """How many singular values are larger than ``tol``, in int32."""
     return fovea.linalg.matrix_rank(floating(x), atol=tol).to(fovea.int32)
-
-
-@symbolic
-def cross(
-    x1: Any,
-    x2: Any,
-    axisa: int = -1,
-    axisb: int = -1,
-    axisc: int = -1,
-    axis: int | None = None,
-) -> Any:
-    """The vector product; of vectors of the plane its height."""
-    a, b = pair(x1, x2)
-    a, b = tensor(a), tensor(b)
-    if axis is not None:
-        axisa = axisb = axisc = axis
-    a, b = fovea.movedim(a, axisa, -1), fovea.movedim(b, axisb, -1)
-    if a.shape[-1] == 2 and b.shape[-1] == 2:
-        return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
-    a, b = (_in_space(v) for v in (a, b))
-    a, b = fovea.broadcast_tensors(a, b)
-    return fovea.movedim(fovea.linalg.cross(a, b), -1, axisc)
-
-
-def _in_space(v: Any) -> Any:
-    if v.shape[-1] == 3:
-        return v
-    return fovea.cat([v, fovea.zeros_like(v[..., :1])], -1)
-
-
-@symbolic
-def inner(x1: Any, x2: Any) -> Any:
-    """Sums of products over the last axes."""
-    return fovea.inner(tensor(x1), tensor(x2))
-
-
-@symbolic
-def vdot(x1: Any, x2: Any) -> Any:
-    """The sum of products of all elements."""
-    return fovea.vdot(tensor(x1).reshape(-1), tensor(x2).reshape(-1))
-
-
-@symbolic
-def kron(x1: Any, x2: Any) -> Any:
-    """All products of elements, as blocks."""
-    return fovea.kron(tensor(x1), tensor(x2))
 
 
 @symbolic

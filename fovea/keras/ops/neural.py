@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import fovea
 import fovea.nn.functional as F
 from fovea.errors import ArgumentError, ShapeError
 from fovea.keras import activations, config
-from fovea.keras.ops.elementwise import floating, tensor
+from fovea.keras.ops.elementwise import common, floating, numeric, tensor, wide
 from fovea.keras.ops.symbolic import symbolic
 
 __all__ = [
@@ -40,7 +41,7 @@ def soft_shrink(x: Any, threshold: float = 0.5) -> Any:
 @symbolic
 def hard_tanh(x: Any) -> Any:
     """x cut to [-1, 1]."""
-    return activations.hard_tanh(floating(x))
+    return fovea.clamp(numeric(x), -1, 1)
 
 
 @symbolic
@@ -274,8 +275,8 @@ def rms_normalization(
     x = floating(x)
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
     eps = config.epsilon() if epsilon is None else epsilon
-    wide = x if x.dtype.itemsize >= 4 else x.float()
-    y = wide * (wide.square().mean(axes, keepdim=True) + eps).rsqrt()
+    precise = wide(x)
+    y = precise * (precise.square().mean(axes, keepdim=True) + eps).rsqrt()
     if scale is not None:
         s = floating(scale)
         kept = [a % x.ndim for a in axes]
@@ -335,9 +336,8 @@ def dot_product_attention(
 @symbolic
 def psnr(x1: Any, x2: Any, max_val: float) -> Any:
     """The ratio of the largest value to the error, in decibels."""
-    a, b = floating(x1), floating(x2)
-    error = (a - b).square().mean()
-    return 20 * fovea.log10(fovea.as_tensor(float(max_val))) - 10 * fovea.log10(error)
+    a, b = common(floating(x1), floating(x2))
+    return 20 * math.log10(max_val) - 10 * fovea.log10((a - b).square().mean())
 
 
 # -- sequences of labels -------------------------------------------------------------------------
@@ -348,7 +348,7 @@ def ctc_loss(
     target: Any, output: Any, target_length: Any, output_length: Any, mask_index: int = 0
 ) -> Any:
     """The CTC loss (N,) of logits (N, T, classes) for labels (N, L)."""
-    logits = floating(output)
+    logits = wide(output)
     log_probs = fovea.transpose(F.log_softmax(logits, -1), 0, 1)
     labels, counts, steps = (
         tensor(v).to(fovea.int64) for v in (target, target_length, output_length)
@@ -377,7 +377,7 @@ def ctc_decode(
     Returns:
         Labels, int32 (paths, N, most labels), filled up with -1; and scores (N, paths).
     """
-    logits = floating(inputs)
+    logits = wide(inputs)
     lengths = tensor(sequence_lengths).to(fovea.int64)
     if strategy == "greedy":
         return _greedy(logits, lengths, merge_repeated, mask_index)

@@ -9,8 +9,8 @@ import fovea.nn.functional as F
 from fovea.errors import ArgumentError
 from fovea.keras import activations, config
 from fovea.keras.losses import functions as losses
-from fovea.keras.ops.elementwise import floating, tensor
-from fovea.keras.ops.numpy import mean, var
+from fovea.keras.ops.elementwise import floating, numeric, tensor, wide
+from fovea.keras.ops.reductions import mean, var
 from fovea.keras.ops.symbolic import symbolic
 
 __all__ = [
@@ -31,7 +31,7 @@ def relu(x: Any) -> Any:
 @symbolic
 def relu6(x: Any) -> Any:
     """``min(max(x, 0), 6)``."""
-    return F.relu6(tensor(x))
+    return fovea.clamp(numeric(x), 0, 6)
 
 
 @symbolic
@@ -224,8 +224,7 @@ def layer_normalization(
         axis: one, or several.
         rms_scaling: (older) only divided by the standard deviation, and scaled.
     """
-    given = floating(x)
-    x = given.float() if given.dtype.itemsize < 4 else given
+    given, x = floating(x), wide(x)
     axes = sorted(a % x.ndim for a in ([axis] if isinstance(axis, int) else axis))
     sizes = [n if d in axes else 1 for d, n in enumerate(x.shape)]
     gamma, beta = (None if v is None else floating(v).to(x.dtype) for v in (gamma, beta))
@@ -283,7 +282,7 @@ def _pooled(f: Any, inputs: Any, size: Any, strides: Any, padding: str, data_for
     x = floating(inputs)
     pool = getattr(layers, f"{f}{x.ndim - 2}D")
     options = {"strides": strides, "padding": padding, "data_format": data_format}
-    return pool(size, **options)(x)
+    return pool(size, dtype=x.dtype.name, **options)(x)
 
 
 @symbolic
@@ -295,7 +294,8 @@ def max_pool(
     data_format: Any = None,
 ) -> Any:
     """The largest of each window."""
-    return _pooled("MaxPooling", inputs, pool_size, strides, padding, data_format)
+    y = _pooled("MaxPooling", inputs, pool_size, strides, padding, data_format)
+    return y.to(tensor(inputs).dtype)
 
 
 @symbolic

@@ -1,219 +1,32 @@
-"""``keras.ops``: NumPy's functions on whole tensors, with Keras's names and arguments."""
+"""``keras.ops``: NumPy's functions on shapes, and new tensors, with Keras's names and arguments."""
 
 from __future__ import annotations
 
+import builtins
+import math
 from typing import Any
 
+import numpy as np
+
 import fovea
+from fovea.errors import ArgumentError
 from fovea.keras import config
-from fovea.keras.ops.elementwise import floating, tensor
+from fovea.keras.ops.elementwise import common, floating, tensor
 from fovea.keras.ops.symbolic import symbolic
 
 __all__ = [
-    "all", "any", "arange", "argmax", "argmin", "argsort", "average", "broadcast_to",
-    "concatenate", "count_nonzero", "cumprod", "cumsum", "diag", "dot", "einsum", "expand_dims",
-    "eye", "flip", "full", "full_like", "get_item", "hstack", "identity", "linspace", "logsumexp",
-    "matmul", "max", "mean", "median", "meshgrid", "min", "moveaxis", "norm", "ones", "ones_like",
-    "outer", "pad", "prod", "ravel", "repeat", "reshape", "roll", "shape", "size", "sort", "split",
-    "squeeze", "stack", "std", "sum", "swapaxes", "take", "take_along_axis", "tensordot", "tile",
-    "trace", "transpose", "tril", "triu", "unstack", "var", "vstack", "zeros", "zeros_like",
+    "arange", "broadcast_to", "concatenate", "diag", "expand_dims", "eye", "flip", "full",
+    "full_like", "get_item", "hstack", "identity", "linspace", "meshgrid", "moveaxis", "ones",
+    "ones_like", "pad", "ravel", "repeat", "reshape", "roll", "shape", "size", "split", "squeeze",
+    "stack", "swapaxes", "take", "take_along_axis", "tile", "transpose", "tril", "triu", "unstack",
+    "vstack", "zeros", "zeros_like",
 ]  # fmt: skip
-
-
-def _reduced(f: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    """A reduction over some axes, or over all."""
-    axes = tuple(range(x.ndim)) if axis is None else axis
-    axes = (axes,) if isinstance(axes, int) else tuple(axes)
-    return f(x, axes, keepdim=keepdims) if axes else f(x)
 
 
 @symbolic
 def get_item(x: Any, key: Any) -> Any:
     """``x[key]``; a list of indices stands for a tuple of them, as in files."""
     return tensor(x)[tuple(key) if isinstance(key, list) else key]
-
-
-@symbolic
-def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The sum over axes; over all unless given."""
-    return _reduced(fovea.sum, tensor(x), axis, keepdims)
-
-
-@symbolic
-def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The mean over axes; integers become floats."""
-    return _reduced(fovea.mean, floating(x), axis, keepdims)
-
-
-@symbolic
-def max(x: Any, axis: Any = None, keepdims: bool = False, initial: Any = None) -> Any:
-    """The largest over axes, at least ``initial``."""
-    y = _reduced(fovea.amax, tensor(x), axis, keepdims)
-    return y if initial is None else y.clamp(min=initial)
-
-
-@symbolic
-def min(x: Any, axis: Any = None, keepdims: bool = False, initial: Any = None) -> Any:
-    """The smallest over axes, at most ``initial``."""
-    y = _reduced(fovea.amin, tensor(x), axis, keepdims)
-    return y if initial is None else y.clamp(max=initial)
-
-
-@symbolic
-def var(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The mean square of the distance from the mean."""
-    x = floating(x)
-    center = _reduced(fovea.mean, x, axis, True)
-    return _reduced(fovea.mean, (x - center) ** 2, axis, keepdims)
-
-
-@symbolic
-def std(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The root of ``var``."""
-    return var(x, axis, keepdims).sqrt()
-
-
-@symbolic
-def prod(x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
-    """The product over axes."""
-    x = tensor(x) if dtype is None else tensor(x).to(config.as_dtype(dtype))
-    axes = range(x.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
-    for d in sorted((a % x.ndim for a in axes), reverse=True):
-        x = fovea.prod(x, d, keepdim=keepdims)
-    return x
-
-
-@symbolic
-def all(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Whether all hold."""
-    return _reduced(fovea.amin, tensor(x).to(fovea.bool), axis, keepdims)
-
-
-@symbolic
-def any(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """Whether one holds."""
-    return _reduced(fovea.amax, tensor(x).to(fovea.bool), axis, keepdims)
-
-
-@symbolic
-def count_nonzero(x: Any, axis: Any = None) -> Any:
-    """How many are not 0."""
-    return _reduced(fovea.sum, (tensor(x) != 0).to(fovea.int32), axis, False).to(fovea.int32)
-
-
-@symbolic
-def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The logarithm of the sum of exponentials."""
-    return _reduced(fovea.logsumexp, floating(x), axis, keepdims)
-
-
-@symbolic
-def average(x: Any, axis: Any = None, weights: Any = None) -> Any:
-    """The mean, weighted if weights are given."""
-    if weights is None:
-        return mean(x, axis)
-    x, w = floating(x), floating(weights)
-    return sum(x * w, axis) / sum(w.expand(x.shape), axis)
-
-
-@symbolic
-def median(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The middle value; the mean of two for an even number."""
-    x = floating(x)
-    return fovea.quantile(x, 0.5, dim=axis, keepdim=keepdims)
-
-
-@symbolic
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """The norm of vectors or matrices, as NumPy's."""
-    return fovea.linalg.norm(floating(x), ord, axis, keepdims)
-
-
-@symbolic
-def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
-    """Where the largest is, in int32."""
-    return fovea.argmax(tensor(x), axis, keepdim=keepdims).to(fovea.int32)
-
-
-@symbolic
-def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
-    """Where the smallest is, in int32."""
-    return fovea.argmin(tensor(x), axis, keepdim=keepdims).to(fovea.int32)
-
-
-@symbolic
-def argsort(x: Any, axis: int | None = -1) -> Any:
-    """The places in order of the values, in int32."""
-    x = tensor(x)
-    return (
-        (x.reshape(-1) if axis is None else x).argsort(-1 if axis is None else axis).to(fovea.int32)
-    )
-
-
-@symbolic
-def sort(x: Any, axis: int | None = -1) -> Any:
-    """The values in order."""
-    x = tensor(x)
-    return fovea.sort(x.reshape(-1) if axis is None else x, -1 if axis is None else axis)[0]
-
-
-@symbolic
-def cumsum(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
-    """Running sums."""
-    x = tensor(x) if dtype is None else tensor(x).to(config.as_dtype(dtype))
-    return fovea.cumsum(x.reshape(-1) if axis is None else x, 0 if axis is None else axis)
-
-
-@symbolic
-def cumprod(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
-    """Running products."""
-    x = tensor(x) if dtype is None else tensor(x).to(config.as_dtype(dtype))
-    return fovea.cumprod(x.reshape(-1) if axis is None else x, 0 if axis is None else axis)
-
-
-# -- products ------------------------------------------------------------------------------------
-
-
-@symbolic
-def matmul(x1: Any, x2: Any) -> Any:
-    """The product of matrices, or of batches of them."""
-    return fovea.matmul(tensor(x1), tensor(x2))
-
-
-@symbolic
-def dot(x1: Any, x2: Any) -> Any:
-    """NumPy's ``dot``: over the last axis of the first and the second last of the second."""
-    a, b = tensor(x1), tensor(x2)
-    if a.ndim == 0 or b.ndim == 0:
-        return a * b
-    return fovea.tensordot(a, b, ([a.ndim - 1], [b.ndim - 2 if b.ndim > 1 else 0]))
-
-
-@symbolic
-def tensordot(x1: Any, x2: Any, axes: Any = 2) -> Any:
-    """The sum of products over axes."""
-    return fovea.tensordot(tensor(x1), tensor(x2), axes)
-
-
-@symbolic
-def outer(x1: Any, x2: Any) -> Any:
-    """All products of two vectors' elements."""
-    return fovea.outer(tensor(x1).reshape(-1), tensor(x2).reshape(-1))
-
-
-@symbolic
-def einsum(subscripts: str, *operands: Any, **kwargs: Any) -> Any:
-    """Sums of products, by Einstein's notation; hints of how to compute them are not needed."""
-    return fovea.einsum(subscripts, *map(tensor, operands))
-
-
-@symbolic
-def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    """The sum of a diagonal."""
-    return fovea.diagonal(tensor(x), offset, axis1, axis2).sum(-1)
-
-
-# -- shapes --------------------------------------------------------------------------------------
 
 
 def shape(x: Any) -> tuple[Any, ...]:
@@ -225,6 +38,7 @@ def shape(x: Any) -> tuple[Any, ...]:
     return tuple(tensor(x).shape)
 
 
+@symbolic
 def size(x: Any) -> Any:
     """How many elements there are."""
     return fovea.tensor(tensor(x).numel())
@@ -287,25 +101,25 @@ def broadcast_to(x: Any, shape: Any) -> Any:
 @symbolic
 def concatenate(xs: Any, axis: int = 0) -> Any:
     """Several tensors one after the other."""
-    return fovea.cat([tensor(x) for x in xs], axis)
+    return fovea.cat(common(*xs), axis)
 
 
 @symbolic
 def stack(x: Any, axis: int = 0) -> Any:
     """Several tensors along a new axis."""
-    return fovea.stack([tensor(v) for v in x], axis)
+    return fovea.stack(common(*x), axis)
 
 
 @symbolic
 def hstack(xs: Any) -> Any:
     """Several tensors side by side."""
-    return fovea.hstack([tensor(x) for x in xs])
+    return fovea.hstack(common(*xs))
 
 
 @symbolic
 def vstack(xs: Any) -> Any:
     """Several tensors below one another."""
-    return fovea.vstack([tensor(x) for x in xs])
+    return fovea.vstack(common(*xs))
 
 
 @symbolic
@@ -329,8 +143,9 @@ def tile(x: Any, repeats: Any) -> Any:
 
 @symbolic
 def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
-    """Each element repeated."""
-    return fovea.repeat_interleave(tensor(x), repeats, axis)
+    """Each element repeated, ``repeats`` times or as often as each of them says."""
+    counts = repeats if isinstance(repeats, int) else tensor(repeats).to(fovea.int64)
+    return fovea.repeat_interleave(tensor(x), counts, axis)
 
 
 @symbolic
@@ -348,26 +163,32 @@ def roll(x: Any, shift: Any, axis: Any = None) -> Any:
 
 
 @symbolic
-def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Any:
-    """Bordered; ``pad_width`` is a number, or pairs for the axes."""
+def pad(x: Any, pad_width: Any, mode: Any = "constant", constant_values: Any = None) -> Any:
+    """Bordered.
+
+    Args:
+        pad_width: a number, a pair, or a pair for each axis: how much before and behind.
+        mode: ``"constant"``; or with x's own elements: ``"reflect"`` and ``"symmetric"`` turn back
+            at the edge (which comes once, or twice), ``"edge"`` repeats it, ``"wrap"`` begins anew.
+    """
     x = tensor(x)
     if isinstance(pad_width, int):
         pad_width = [(pad_width, pad_width)] * x.ndim
     elif isinstance(pad_width[0], int):
         pad_width = [tuple(pad_width)] * x.ndim
-    flat = [n for low_high in reversed(list(pad_width)) for n in low_high]
+    pairs = [(int(low), int(high)) for low, high in pad_width]
     if mode == "constant":
+        flat = [n for low_high in reversed(pairs) for n in low_high]
         return fovea.nn.functional.pad(x, flat, value=constant_values or 0)
-    kind = {"reflect": "reflect", "edge": "replicate", "wrap": "circular"}.get(mode, mode)
-    extra = 4 - x.ndim  # the other modes pad the last axes of images
-    for _ in range(extra):
-        x = x.unsqueeze(0)
-    while len(flat) > 2 and flat[-2:] == [0, 0]:
-        flat = flat[:-2]
-    y = fovea.nn.functional.pad(x, flat, mode=kind)
-    for _ in range(extra):
-        y = y.squeeze(0)
-    return y
+    if mode not in ("reflect", "symmetric", "edge", "wrap"):
+        raise ArgumentError(
+            "pad: mode is 'constant', 'reflect', 'symmetric', 'edge' or 'wrap', got " + repr(mode)
+        )
+    for d, low_high in enumerate(pairs):
+        if low_high != (0, 0):
+            order = np.pad(np.arange(x.shape[d]), low_high, mode=mode)
+            x = fovea.index_select(x, d, fovea.tensor(order))
+    return x
 
 
 @symbolic
@@ -406,9 +227,10 @@ def triu(x: Any, k: int = 0) -> Any:
     return fovea.triu(tensor(x), k)
 
 
+@symbolic
 def meshgrid(*x: Any, indexing: str = "xy") -> Any:
     """Coordinates of a grid."""
-    return list(fovea.meshgrid(*[tensor(v) for v in x], indexing=indexing))
+    return list(fovea.meshgrid(*[tensor(v).reshape(-1) for v in x], indexing=indexing))
 
 
 # -- new ones ------------------------------------------------------------------------------------
@@ -479,6 +301,7 @@ def _any_float(*numbers: Any) -> bool:
     return not {type(n) for n in numbers} <= {int}
 
 
+@symbolic
 def linspace(
     start: Any,
     stop: Any,
@@ -489,10 +312,15 @@ def linspace(
     axis: int = 0,
 ) -> Any:
     """So many numbers at equal distances, along an axis where the ends are tensors."""
-    step = (stop - start) / (num - 1 if endpoint else num) if num > 1 else 0.0 * (stop - start)
-    steps = [start + step * i for i in range(num)]
-    if num > 1 and endpoint:
-        steps[-1] = stop
     kind = config.as_dtype(dtype)
-    y = fovea.stack([tensor(v).to(kind) for v in steps], axis) if num else zeros((0,), dtype)
-    return (y, step) if retstep else y
+    parts = num - 1 if endpoint else num
+    shares = np.arange(num) / builtins.max(parts, 1)
+    if isinstance(start, int | float) and isinstance(stop, int | float):
+        step: Any = (stop - start) / parts if parts > 0 else math.nan
+        y = fovea.tensor(start * (1 - shares) + stop * shares).to(kind)
+        return (y, step) if retstep else y
+    a, b = common(floating(start), floating(stop))
+    a, b = fovea.broadcast_tensors(a, b)
+    place = fovea.tensor(shares, dtype=a.dtype).reshape(-1, *(1,) * a.ndim)
+    y = fovea.movedim(a * (1 - place) + b * place, 0, axis).to(kind)
+    return (y, (b - a) / parts if parts > 0 else (b - a) * math.nan) if retstep else y

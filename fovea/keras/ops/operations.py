@@ -53,6 +53,8 @@ _CALLS: dict[str, dict[str, str]] = {
         "y": "trapezoid",
         "indices": "unravel_index",
         "operands": "einsum",
+        "a": "diff",
+        "start stop": "geomspace linspace logspace",
     },
     "nn": {
         "x": "celu depth_to_space elu fold gelu glu hard_shrink hard_sigmoid hard_silu hard_tanh "
@@ -85,13 +87,23 @@ _CALLS: dict[str, dict[str, str]] = {
         "a b": "lstsq solve solve_triangular",
     },
     "core": {
-        "x": "cast unstack",
+        "x": "cast convert_to_tensor saturate_cast unstack",
         "variable": "stop_gradient",
         "inputs start_indices": "slice",
         "inputs indices updates": "scatter_update",
         "inputs start_indices updates": "slice_update",
         "indices values": "scatter",
     },
+    "image": {
+        "images": "crop_images elastic_transform extract_patches gaussian_blur hsv_to_rgb "
+        "pad_images resize rgb_to_grayscale rgb_to_hsv sobel_edges",
+        "images transform": "affine_transform",
+        "images start_points end_points": "perspective_transform",
+        "images output_shape scale translation": "scale_and_translate",
+        "inputs coordinates": "map_coordinates",
+        "image1 image2": "ssim",
+    },
+    "einops": {"tensor pattern": "rearrange"},
 }
 _IRREGULAR = {
     "allclose": "AllClose",
@@ -101,6 +113,7 @@ _IRREGULAR = {
     "ctc_loss": "CTCLoss",
     "fft": "FFT",
     "fft2": "FFT2",
+    "hsv_to_rgb": "HSVToRGB",
     "ifft2": "IFFT2",
     "irfft": "IRFFT",
     "isin": "IsIn",
@@ -108,8 +121,11 @@ _IRREGULAR = {
     "layer_normalization": "LayerNorm",
     "psnr": "PSNR",
     "rfft": "RFFT",
+    "rgb_to_grayscale": "RGBToGrayscale",
+    "rgb_to_hsv": "RGBToHSV",
     "rms_normalization": "RMSNorm",
     "searchsorted": "SearchSorted",
+    "ssim": "SSIM",
     "stft": "STFT",
     "svd": "SVD",
 }
@@ -139,7 +155,9 @@ _BY_CLASS = {(module, class_name(name)): name for name, (module, _) in _BY_FUNCT
 # -- writing ----------------------------------------------------------------------------------
 
 
-def operation_entry(layer: Any) -> tuple[dict[str, Any], tuple[Any, ...]] | None:
+def operation_entry(
+    layer: Any,
+) -> tuple[dict[str, Any], tuple[Any, ...], dict[str, Any]] | None:
     """A call as Keras describes it: class and config, and the arguments of its node.
 
     None if Keras has no such operation: the call is then described as fovea's own.
@@ -153,22 +171,25 @@ def operation_entry(layer: Any) -> tuple[dict[str, Any], tuple[Any, ...]] | None
     bound.apply_defaults()
     given = dict(bound.arguments)
     args: list[Any] = []
+    further: dict[str, Any] = {}
     for parameter in bound.signature.parameters.values():
         if parameter.kind is parameter.VAR_POSITIONAL:
             args.extend(given.pop(parameter.name))
         elif parameter.kind is parameter.VAR_KEYWORD:
-            given.pop(parameter.name, None)
+            further = given.pop(parameter.name, {})
         elif parameter.name in places:
             args.append(given.pop(parameter.name))
     if any(isinstance(v, KerasTensor) for v in given.values()):
         return None
+    if module != "einops" and name != "einsum":
+        given, further = {**given, **further}, {}
     described = {
         "module": f"keras.src.ops.{module}",
         "class_name": class_name(name),
         "config": {"name": layer.name, **given},
         "registered_name": class_name(name),
     }
-    return described, tuple(args)
+    return described, tuple(args), further if module == "einops" else {}
 
 
 # -- reading ----------------------------------------------------------------------------------
@@ -216,11 +237,16 @@ class Operation:
     def _arguments(self, args: tuple[Any, ...]) -> tuple[list[Any], dict[str, Any]]:
         """The function's arguments: a node's and what stands before them by place, others named."""
         places = _BY_FUNCTION[self.function][1]
-        placed, named, left = [], {}, list(args)
-        for parameter in inspect.signature(FUNCTIONS[self.function]).parameters.values():
+        placed: list[Any] = []
+        named: dict[str, Any] = {}
+        left = list(args)
+        parameters = inspect.signature(FUNCTIONS[self.function]).parameters
+        for parameter in parameters.values():
             if parameter.kind is parameter.VAR_POSITIONAL:
                 placed.extend(left)
                 left = []
+            elif parameter.kind is parameter.VAR_KEYWORD:
+                named.update((k, v) for k, v in self.config.items() if k not in parameters)
             elif left:
                 own = parameter.name in places
                 held = self.config.get(parameter.name, parameter.default)

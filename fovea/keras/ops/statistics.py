@@ -6,9 +6,10 @@ from typing import Any
 
 import fovea
 from fovea.errors import ArgumentError
-from fovea.keras.ops import numpy as knp
-from fovea.keras.ops.elementwise import floating, tensor
-from fovea.keras.ops.symbolic import symbolic
+from fovea.keras.keras_tensor import KerasTensor
+from fovea.keras.ops import reductions as knp
+from fovea.keras.ops.elementwise import common, floating, numeric, tensor, wide
+from fovea.keras.ops.symbolic import shapes_of, symbolic
 
 __all__ = [
     "amax", "amin", "argpartition", "bincount", "corrcoef", "correlate", "digitize",
@@ -38,17 +39,21 @@ def ptp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def _quantile(x: Any, q: Any, axis: Any, method: str, keepdims: bool, f: Any) -> Any:
-    x, q = floating(x), tensor(q)
-    q = q.to(x.dtype)
-    axes = None if axis is None else [axis] if isinstance(axis, int) else list(axis)
-    if axes is not None and len(axes) > 1:
-        kept = [d for d in range(x.ndim) if d not in [a % x.ndim for a in axes]]
-        moved = fovea.permute(x, (*kept, *[a % x.ndim for a in axes]))
-        found = f(moved.reshape(*[x.shape[d] for d in kept], -1), q, dim=-1, interpolation=method)
-        for a in sorted(a % x.ndim for a in axes) if keepdims else []:
-            found = found.unsqueeze(a + q.ndim)
-        return found
-    return f(x, q, dim=None if axes is None else axes[0], keepdim=keepdims, interpolation=method)
+    given, x = floating(x), wide(x)
+    q = tensor(q).to(x.dtype)
+    axes = (
+        None if axis is None else [a % x.ndim for a in ([axis] if isinstance(axis, int) else axis)]
+    )
+    options = {"interpolation": method}
+    if axes is None or len(axes) == 1:
+        found = f(x, q, dim=None if axes is None else axes[0], keepdim=keepdims, **options)
+        return found.to(given.dtype)
+    kept = [d for d in range(x.ndim) if d not in axes]
+    moved = fovea.permute(x, (*kept, *axes)).reshape(*[x.shape[d] for d in kept], -1)
+    found = f(moved, q, dim=-1, **options)
+    for a in sorted(axes) if keepdims else []:
+        found = found.unsqueeze(a + q.ndim)
+    return found.to(given.dtype)
 
 
 @symbolic
@@ -64,7 +69,7 @@ def percentile(
     x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False
 ) -> Any:
     """``quantile``, in percent."""
-    return _quantile(x, tensor(q) / 100, axis, method, keepdims, fovea.quantile)
+    return _quantile(x, floating(q) / 100, axis, method, keepdims, fovea.quantile)
 
 
 # -- without NaN ---------------------------------------------------------------------------------
@@ -114,8 +119,9 @@ def nanmean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 def nanvar(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The variance of what is not NaN."""
     x = floating(x)
-    gap = x - nanmean(x, axis, True)
-    return nanmean(gap * gap, axis, keepdims)
+    unknown = fovea.isnan(x)
+    gap = fovea.where(unknown, 0.0, _filled(x, 0.0) - nanmean(x, axis, True))
+    return knp.sum(gap * gap, axis, keepdims) / _count(x, axis, keepdims)
 
 
 @symbolic
@@ -125,7 +131,9 @@ def nanstd(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def _nan_extreme(f: Any, x: Any, worst: float, axis: Any, keepdims: bool) -> Any:
-    x = floating(x)
+    x = tensor(x)
+    if not x.dtype.is_floating_point:
+        return f(x, axis, keepdims)
     found = f(_filled(x, worst), axis, keepdims)
     return fovea.where(_count(x, axis, keepdims) == 0, float("nan"), found)
 
@@ -171,7 +179,7 @@ def nanpercentile(
     x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False
 ) -> Any:
     """``percentile`` of what is not NaN."""
-    return _quantile(x, tensor(q) / 100, axis, method, keepdims, fovea.nanquantile)
+    return _quantile(x, floating(q) / 100, axis, method, keepdims, fovea.nanquantile)
 
 
 @symbolic
@@ -194,16 +202,15 @@ def searchsorted(sorted_sequence: Any, values: Any, side: str = "left") -> Any:
     """Where values would stand in an ordered row, in int32."""
     if tensor(sorted_sequence).ndim != 1:
         raise ArgumentError("searchsorted: the sequence must be one row.")
-    row = tensor(sorted_sequence)
-    return fovea.searchsorted(row, tensor(values).to(row.dtype), side=side).to(fovea.int32)
+    row, sought = common(sorted_sequence, values)
+    return fovea.searchsorted(row, sought, side=side).to(fovea.int32)
 
 
 @symbolic
 def digitize(x: Any, bins: Any) -> Any:
     """The number of the bin of each value: ``bins[i - 1] <= x < bins[i]``, in int32."""
-    edges = floating(bins)
-    found = fovea.searchsorted(edges, floating(x).to(edges.dtype), side="right")
-    return found.to(fovea.int32)
+    edges, values = common(floating(bins), x)
+    return fovea.searchsorted(edges, values, side="right").to(fovea.int32)
 
 
 @symbolic
@@ -223,6 +230,12 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = Fal
     return found.to(fovea.int32) if w is None else found
 
 
+@shapes_of(bincount)
+def _(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = False) -> Any:
+    kind = "int32" if weights is None else tensor(weights).dtype
+    return KerasTensor((*x.shape[:-1], None), str(getattr(kind, "name", kind)))
+
+
 @symbolic
 def histogram(x: Any, bins: int = 10, range: Any = None) -> Any:
     """How many values lie in each of equal bins, and the bins' edges."""
@@ -234,6 +247,7 @@ def histogram(x: Any, bins: int = 10, range: Any = None) -> Any:
     return counts, fovea.linspace(low, high, bins + 1, dtype=x.dtype)
 
 
+@symbolic
 def unique(
     x: Any,
     sorted: bool = True,
@@ -274,6 +288,31 @@ def unique(
     return tuple(parts) if len(parts) > 1 else found
 
 
+@shapes_of(unique)
+def _(
+    x: Any,
+    sorted: bool = True,
+    return_index: bool = False,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    axis: int | None = None,
+    size: int | None = None,
+    fill_value: Any = None,
+) -> Any:
+    along = 0 if axis is None else axis % len(x.shape)
+    found = (size,) if axis is None else (*x.shape[:along], size, *x.shape[along + 1 :])
+    back = x.shape if axis is None else (x.shape[along],)
+    parts = [KerasTensor(found, x.dtype)]
+    for wanted, shape in (
+        (return_index, (size,)),
+        (return_inverse, back),
+        (return_counts, (size,)),
+    ):
+        if wanted:
+            parts.append(KerasTensor(shape, "int32"))
+    return tuple(parts) if len(parts) > 1 else parts[0]
+
+
 def _sized(found: Any, first: Any, counts: Any, size: int, fill: Any, along: int) -> Any:
     n = counts.shape[0]
     if size <= n:
@@ -291,7 +330,8 @@ def _sized(found: Any, first: Any, counts: Any, size: int, fill: Any, along: int
 
 
 def _segments(name: str, data: Any, ids: Any, count: int | None, reduce: str, start: float) -> Any:
-    data, ids = tensor(data), tensor(ids).to(fovea.int64)
+    given, ids = tensor(data), tensor(ids).to(fovea.int64)
+    data = numeric(given)
     if ids.ndim != 1 or ids.shape[0] != data.shape[0]:
         raise ArgumentError(f"{name}: one segment a row of the data is needed.")
     n = int(ids.max()) + 1 if count is None and ids.numel() else count or 0
@@ -299,7 +339,7 @@ def _segments(name: str, data: Any, ids: Any, count: int | None, reduce: str, st
     inside = index < n
     begin = fovea.full((n + 1, *data.shape[1:]), start, dtype=data.dtype)
     index = fovea.where(inside, index, n)
-    return begin.scatter_reduce(0, index, data, reduce)[:n]
+    return begin.scatter_reduce(0, index, data, reduce)[:n].to(given.dtype)
 
 
 @symbolic
@@ -319,12 +359,12 @@ def segment_prod(
 
 
 def _least(data: Any) -> float:
-    kind = tensor(data).dtype
+    kind = numeric(data).dtype
     return -float("inf") if kind.is_floating_point else fovea.iinfo(kind).min
 
 
 def _most(data: Any) -> float:
-    kind = tensor(data).dtype
+    kind = numeric(data).dtype
     return float("inf") if kind.is_floating_point else fovea.iinfo(kind).max
 
 
@@ -344,6 +384,17 @@ def segment_min(
     return _segments("segment_min", data, segment_ids, num_segments, "amin", _most(data))
 
 
+for _reduction in (segment_sum, segment_prod, segment_max, segment_min):
+
+    @shapes_of(_reduction)
+    def _(
+        data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False
+    ) -> Any:
+        data = tensor(data)
+        kind = data.dtype if isinstance(data, KerasTensor) else data.dtype.name
+        return KerasTensor((num_segments, *data.shape[1:]), kind)
+
+
 # -- sums over neighbors -------------------------------------------------------------------------
 
 
@@ -360,7 +411,7 @@ def correlate(x1: Any, x2: Any, mode: str = "valid") -> Any:
     Args:
         mode: ``"valid"`` (where they overlap whole), ``"same"`` or ``"full"``.
     """
-    a, b = floating(x1), floating(x2)
+    a, b = common(floating(x1), floating(x2))
     if mode not in ("valid", "same", "full"):
         raise ArgumentError(f"correlate: mode is 'valid', 'same' or 'full', got {mode!r}.")
     swapped = a.shape[0] < b.shape[0]

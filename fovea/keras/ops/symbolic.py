@@ -13,9 +13,10 @@ from fovea.keras.layers.probing import probed_symbols
 from fovea.keras.naming import uniquify
 from fovea.keras.objects import register_keras_serializable
 
-__all__ = ["FUNCTIONS", "FunctionCall", "symbolic"]
+__all__ = ["FUNCTIONS", "FunctionCall", "shapes_of", "symbolic"]
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
+_SHAPES: dict[str, Callable[..., Any]] = {}
 _Call = TypeVar("_Call", bound=Callable[..., Any])
 
 
@@ -31,6 +32,18 @@ def symbolic(function: _Call) -> _Call:
         return function(*args, **kwargs)
 
     return call  # type: ignore[return-value]
+
+
+def shapes_of(function: Callable[..., Any]) -> Callable[[_Call], _Call]:
+    """Say what a function gives for symbolic tensors, where values decide on it or zeros and ones
+    are no arguments to try it with.
+    """
+
+    def say(rule: _Call) -> _Call:
+        _SHAPES[function.__name__] = rule
+        return rule
+
+    return say
 
 
 @register_keras_serializable("fovea", "FunctionCall")
@@ -66,6 +79,8 @@ class FunctionCall(Layer):
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """What comes out, found by trying: sizes that differ with the batch vary."""
+        if self.function in _SHAPES:
+            return _SHAPES[self.function](*args, **kwargs)
         return probed_symbols(self.call, args, kwargs)
 
     def get_config(self) -> dict[str, Any]:
