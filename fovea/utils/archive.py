@@ -21,6 +21,8 @@ from fovea.errors import FileFormatError
 
 __all__ = ["extract_archive"]
 
+MOST_UNPACKED = 1 << 38  # bytes that an archive may hold: 256 GB
+RATIO = 1000  # and no more than so many times its own size, where that is above 1 MiB
 Opener = Callable[[], AbstractContextManager[IO[bytes] | None]]
 Member = tuple[str, int, bool, Opener]  # name, bytes, whether a folder, how to open it
 
@@ -42,7 +44,8 @@ def extract_archive(
     to_path: str | os.PathLike[str] | None = None,
     remove_finished: bool = False,
 ) -> str:
-    """Unpack a ``.zip``, a ``.tar`` (also ``.gz``, ``.bz2``, ``.xz``) or a single compressed file.
+    """Unpack a ``.zip``, a ``.tar`` (also ``.gz``, ``.bz2``, ``.xz``) or a single compressed file;
+    where the name does not tell which, the contents do.
 
     Every file is written beside its place and then renamed, so a file that is there is whole.
 
@@ -56,7 +59,8 @@ def extract_archive(
 
     Raises:
         FileFormatError: the archive is missing, damaged or of an unknown kind; a member is a link
-            or a device or would land outside the folder; or its contents do not fit on the disk.
+            or a device or would land outside the folder; or its contents do not fit on the disk,
+            or are more than an honest archive of its size holds.
 
     >>> import tempfile, zipfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -86,10 +90,11 @@ def extract_archive(
 
 def _extract(source: Path, target: Path) -> Path:
     name = source.name.lower()
-    if name.endswith(".zip"):
+    single = name.endswith(tuple(_SINGLE)) and not name.endswith(_TAR)
+    if name.endswith(".zip") or (not single and zipfile.is_zipfile(source)):
         with zipfile.ZipFile(source) as archive:
             return _unpack(source, target, list(_zip_members(archive)))
-    if name.endswith(_TAR):
+    if name.endswith(_TAR) or (not single and tarfile.is_tarfile(source)):
         with tarfile.open(source) as tar:
             return _unpack(source, target, list(_tar_members(source, tar)))
     for suffix, opener in _SINGLE.items():
@@ -138,6 +143,12 @@ def _unpack(source: Path, target: Path, members: list[Member]) -> Path:
     places = [_place(source, target, name) for name, *_ in members]
     target.mkdir(parents=True, exist_ok=True)
     needed, free = sum(size for _, size, *_ in members), shutil.disk_usage(target).free
+    most = min(MOST_UNPACKED, max(source.stat().st_size, 1 << 20) * RATIO)
+    if needed > most:
+        raise FileFormatError(
+            f"extract_archive: {source} would unpack to {needed:,} bytes, more than an honest "
+            "archive of its size does."
+        )
     if needed > free:
         raise FileFormatError(
             f"extract_archive: {source} unpacks to {needed:,} bytes, {free:,} are free at {target}."

@@ -74,6 +74,7 @@ def download_file(
     sha256: str | None = None,
     progress: bool | Progress = True,
     timeout: float = 30.0,
+    again: bool = False,
 ) -> Path:
     """Fetch a file unless it is there already with the right checksum.
 
@@ -89,6 +90,7 @@ def download_file(
         progress: show progress on a terminal, or a function that takes bytes so far and bytes in
             all (or None).
         timeout: seconds without any byte before a connection is given up.
+        again: fetch it even if it is there; the old file stays until the new one is whole.
 
     Returns:
         The path.
@@ -102,13 +104,13 @@ def download_file(
         if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
             raise ArgumentError(f"download_file: {url!r} is neither an http nor an https address.")
     place, checksum = Path(path), Checksum(md5, sha256)
-    if place.is_file() and checksum.difference(place) is None:
+    if not again and place.is_file() and checksum.difference(place) is None:
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
     report = _Bar(place.name) if progress is True else progress or (lambda done, total: None)
     failures: dict[str, str] = {}
     with _part_file(place) as part:
-        if place.is_file() and checksum and checksum.difference(place) is None:
+        if not again and place.is_file() and checksum and checksum.difference(place) is None:
             return place  # another process fetched it while this one waited
         for url in mirrors:
             failure = _fetch_from(url, part, checksum, report, timeout)

@@ -349,7 +349,7 @@ def test_downloads(server: Any, tmp_path: Path) -> None:
         Path(utils.get_file("data.bin", f"{address}/data.bin", cache_dir=kept)).read_bytes()
         == b"hello"
     )
-    with pytest.raises(DownloadError, match="digest"):
+    with pytest.raises(DownloadError, match="could not be fetched"):
         utils.get_file(
             "data.bin", f"{address}/data.bin", cache_dir=kept, file_hash=digest, force_download=True
         )
@@ -387,10 +387,16 @@ def test_archives(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for name in ("good.tar.gz", "good.zip"):
         folder = utils.get_file(origin=f"{address}/{name}", cache_dir=kept, extract=True)
         assert (Path(folder) / "folder" / "a.txt").read_text() == "inside"
-    monkeypatch.setattr("fovea.keras.utils.downloads._MOST_UNPACKED", 1 << 20)
+    monkeypatch.setattr("fovea.utils.archive.MOST_UNPACKED", 1 << 20)
     for name in ("climbs.tar", "climbs.zip", "bomb.zip", "broken.zip"):
-        with pytest.raises(DownloadError):
+        with pytest.raises(FileFormatError):
             utils.get_file(origin=f"{address}/{name}", cache_dir=kept, extract=True)
+    (root / "unnamed").write_bytes((root / "good.tar.gz").read_bytes())
+    for kind in ("zip", ["zip"]):
+        with pytest.raises(FileFormatError, match="kind"):
+            utils.get_file(
+                origin=f"{address}/unnamed", cache_dir=kept, extract=True, archive_format=kind
+            )
     assert not list(tmp_path.rglob("evil.txt"))
     left = [p.name for p in (kept / "datasets").iterdir() if p.is_dir()]
     assert sorted(left) == ["good.tar.gz_extracted", "good.zip_extracted"]

@@ -56,6 +56,23 @@ PACKING = {
 
 
 @pytest.mark.parametrize("kind", ["zip", *PACKING])
+def test_contents_tell_the_kind(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"archive.{kind}"
+    make_zip(path, GOOD) if kind == "zip" else make_tar(path, GOOD, PACKING[kind])
+    nameless = path.rename(tmp_path / "download")
+    extract_archive(nameless, tmp_path / "out")
+    assert everything(tmp_path / "out") == GOOD
+
+
+def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_zip(tmp_path / "bomb.zip", {"zeros": bytes(4 << 20)})
+    monkeypatch.setattr("fovea.utils.archive.RATIO", 3)
+    with pytest.raises(FileFormatError, match="honest"):
+        extract_archive(path, tmp_path / "out")
+    assert not everything(tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", ["zip", *PACKING])
 def test_kinds(kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"archive.{kind}"
     if kind == "zip":

@@ -56,6 +56,17 @@ def test_a_right_file_is_not_fetched_again(web: Files, tmp_path: Path) -> None:
     assert target.read_bytes() == DATA
 
 
+@pytest.mark.parametrize("md5", [None, MD5])
+def test_again(web: Files, tmp_path: Path, md5: str | None) -> None:
+    target = tmp_path / "data.bin"
+    target.write_bytes(DATA if md5 else b"older")
+    download_file(web.url("data.bin"), target, md5=md5, again=True)
+    assert target.read_bytes() == DATA and len(web.requests) == 1
+    with pytest.raises(DownloadError):
+        download_file(web.url("missing.bin"), target, md5=md5, again=True)
+    assert target.read_bytes() == DATA and os.listdir(tmp_path) == ["data.bin"]
+
+
 def test_a_broken_connection_is_resumed(web: Files, tmp_path: Path) -> None:
     web.cut = [300_000, 200_000]
     download_file(web.url("data.bin"), tmp_path / "data.bin", sha256=SHA)
