@@ -42,7 +42,7 @@ KERAS: dict[str, dict[str, Any]] = {
         "differ": {
             "RandomContrast": "one factor f is from 1 - f to 1 + f, as its documentation says; in Keras from 1",
             "RandomCrop": "what is too small keeps the ratio of sides, and inference cuts the middle out, as documented; "
-            "does not move bounding boxes",
+            "bounding boxes follow the pixels",
             "RandomSaturation": "saturation stays below 1",
             **dict.fromkeys(
                 ("AveragePooling1D", "AveragePooling2D", "AveragePooling3D"),
@@ -55,14 +55,14 @@ KERAS: dict[str, dict[str, Any]] = {
                     "RandomFlip",
                     "RandomRotation",
                     "RandomZoom",
-                    "RandomTranslation",
                     "RandomShear",
-                    "Resizing",
-                    "CenterCrop",
                     "MixUp",
+                    "RandomPerspective",
                 ),
-                "does not move bounding boxes",
+                "bounding boxes follow the pixels; Keras's do not in all formats, and lie up to a pixel beside",
             ),
+            "ContrastLimitedAdaptiveHistogramEqualization": "edges are mirrored and limits are not whole numbers, as "
+            "documented; Keras's on PyTorch repeats the last row and rounds down",
         },
         "absent": {_BACKENDS: "FlaxLayer JaxLayer TFSMLayer"},
     },
@@ -110,6 +110,9 @@ KERAS: dict[str, dict[str, Any]] = {
         },
     },
     "utils": {},
+    "utils.bounding_boxes": {},
+    "preprocessing.image": {"differ": {"smart_resize": "without Lanczos's interpolation"}},
+    "random": {"types": True},
 }
 
 SECTIONS: list[dict[str, Any]] = [

@@ -255,6 +255,62 @@ def test_equalization_is_keras_s(value_range: Any, bins: int, data_format: str) 
     assert ours(fovea.tensor(x), training=False).tolist() == x.tolist()
 
 
+@pytest.mark.parametrize("value_range", [(0, 255), (-1, 1)])
+@pytest.mark.parametrize(("grid", "pixels"), [((5, 7), 8), ((2, 3), 50), ((1, 1), 266)])
+@pytest.mark.parametrize("most", [0, 1, 3])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_clahe_is_keras_s(
+    value_range: Any, grid: Any, pixels: int, most: int, data_format: str
+) -> None:
+    """On PyTorch, Keras rounds down what a bin may hold, and fills up more than a row unlike what
+    it says: here a bin holds whole numbers, and at most a row is missing.
+    """
+    clip_limit = most * 256 / pixels
+    config = {"value_range": value_range, "tile_grid_size": grid, "clip_limit": clip_limit}
+    name = "ContrastLimitedAdaptiveHistogramEqualization"
+    ours, theirs = (
+        getattr(room, name)(**config, data_format=data_format) for room in (layers, keras.layers)
+    )
+    x = images(2, 19, 14, 3)
+    x = np.floor(x) if value_range == (0, 255) else np.floor(x) * (2 / 255) - 1 + 1e-4
+    x = x.astype(np.float32)
+    x = x.transpose(0, 3, 1, 2).copy() if data_format == "channels_first" else x
+    expected = np.asarray(theirs(x))
+    found = ours(x, training=False).numpy()
+    scale = 255 if value_range == (0, 255) else 2
+    np.testing.assert_allclose(found, expected, atol=1e-4 * scale)
+    np.testing.assert_allclose(ours(x[0]).numpy(), expected[0], atol=1e-4 * scale)
+    assert ours.from_config(ours.get_config()).tile_grid_size == grid
+
+
+def test_elastic_transforms() -> None:
+    """Pixels come from near by, neighbors from alike places; what is not hit stays."""
+    h, w = 32, 40
+    places = np.stack(np.meshgrid(np.arange(h), np.arange(w), indexing="ij"), -1).astype("float32")
+    x = fovea.tensor(np.stack([places] * 3))
+    layer = layers.RandomElasticTransform(scale=(0.6, 0.6), fill_mode="nearest", seed=2)
+    found = layer(x, training=True)
+    moves = (found - x).numpy()
+    # White noise of width s, smoothed by a bell of width s, has deviation 1 / (2 sqrt(pi)).
+    expected = 0.1 * 0.6 * w / (2 * np.sqrt(np.pi))
+    assert 0.5 * expected < moves[:, 8:-8, 8:-8].std() < 1.5 * expected
+    apart = np.abs(np.diff(moves[:, 4:-4, 4:-4], axis=1))
+    assert apart.max() < 2.5  # no folds, no tears
+    assert (moves[0] != moves[1]).any()
+    assert layers.RandomElasticTransform(factor=0.0)(x, training=True).tolist() == x.tolist()
+    assert layer(x, training=False).tolist() == x.tolist()
+    a, b = (layers.RandomElasticTransform(seed=3)(x, training=True) for _ in range(2))
+    assert a.tolist() == b.tolist()
+    masks = {"images": x, "segmentation_masks": (x[..., :1] > 16).float() * 3}
+    bent = layer(masks, training=True)["segmentation_masks"]
+    assert set(np.unique(bent.numpy())) == {0.0, 3.0}
+    theirs = keras.layers.RandomElasticTransform(factor=0.3, scale=(0.1, 0.2)).get_config()
+    ours = layers.RandomElasticTransform(factor=0.3, scale=(0.1, 0.2)).get_config()
+    assert theirs.keys() <= ours.keys()
+    for key in ("scale", "fill_mode", "interpolation", "fill_value", "value_range"):
+        assert list(np.ravel(ours[key])) == list(np.ravel(theirs[key]))
+
+
 def test_perspective_is_keras_s(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draws from a table, the same in both."""
     import torch

@@ -425,3 +425,33 @@ def test_drawings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MissingExtraError, match="Graphviz"):
         utils.plot_model(model, tmp_path / "model.png")
     assert not (tmp_path / "model.png").exists()
+
+
+def test_sources_of_a_tensor() -> None:
+    from fovea.keras import Input, layers, utils
+
+    a, b, c = Input((4,)), Input((4,)), Input((4,))
+    x = layers.Add()([a, layers.Dense(4)(b)])
+    y = layers.Concatenate()([layers.Multiply()([x, x]), a])
+    found = utils.get_source_inputs(y)
+    assert [id(t) for t in found] == [id(a), id(b)]
+    assert utils.get_source_inputs(c)[0] is c
+    assert utils.get_source_inputs(3) == 3
+
+
+@pytest.mark.parametrize("size", [(4, 4), (9, 3), (12, 20)])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_smart_resize(size: Any, data_format: str) -> None:
+    from fovea.keras.preprocessing.image import smart_resize
+
+    x = np.random.default_rng(0).uniform(0, 255, (2, 10, 13, 3)).astype(np.float32)
+    x = x.transpose(0, 3, 1, 2).copy() if data_format == "channels_first" else x
+    theirs = keras.preprocessing.image.smart_resize
+    for given in (x, x[0]):
+        found = smart_resize(given, size, data_format=data_format)
+        assert isinstance(found, np.ndarray)
+        if data_format == "channels_last" or given.ndim == 4:
+            expected = np.asarray(theirs(given, size, data_format=data_format))
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-2)
+    with pytest.raises(ArgumentError):
+        smart_resize(x, (3,))

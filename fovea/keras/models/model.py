@@ -170,7 +170,11 @@ class Model(Trainer):
                     f"{self.name}: the input {missing[0]!r} is missing.",
                     fix=f"the inputs are {names}",
                 )
-            return [inputs[n] for n in names]
+            found = []
+            for n in names:
+                nested = isinstance(wanted, dict) and not isinstance(wanted[n], KerasTensor)
+                found += flatten(inputs[n]) if nested else [inputs[n]]
+            return found
         if isinstance(inputs, list | tuple) and isinstance(self._graph.inputs, dict):
             order = [t.name for t in symbols]
             return list(inputs) if len(inputs) == len(order) else flatten(inputs)

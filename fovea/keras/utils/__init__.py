@@ -20,6 +20,7 @@ from fovea.keras.objects import (
     register_keras_serializable,
     serialize_keras_object,
 )
+from fovea.keras.utils import bounding_boxes
 from fovea.keras.utils.downloads import get_file
 from fovea.keras.utils.folders import (
     image_dataset_from_directory,
@@ -36,6 +37,7 @@ from fovea.keras.utils.labels import (
 from fovea.keras.utils.pipeline import Dataset
 from fovea.keras.utils.plotting import model_to_dot, plot_model
 from fovea.keras.utils.session import clear_session, set_random_seed
+from fovea.keras.utils.sources import get_source_inputs
 from fovea.training.progress import Progbar
 
 Sequence = PyDataset
@@ -47,6 +49,7 @@ __all__ = [
     "PyDataset",
     "Sequence",
     "array_to_img",
+    "bounding_boxes",
     "clear_session",
     "custom_object_scope",
     "deserialize_keras_object",
@@ -56,6 +59,7 @@ __all__ = [
     "get_file",
     "get_registered_name",
     "get_registered_object",
+    "get_source_inputs",
     "image_dataset_from_directory",
     "img_to_array",
     "is_interactive_logging_enabled",

@@ -1,5 +1,6 @@
 """Layers that change images: Keras's preprocessing and augmentation layers."""
 
+from fovea.keras.layers.augmentation.bending import RandomElasticTransform
 from fovea.keras.layers.augmentation.color import (
     AutoContrast,
     RandomBrightness,
@@ -13,7 +14,11 @@ from fovea.keras.layers.augmentation.color import (
     RandomSaturation,
     Solarization,
 )
-from fovea.keras.layers.augmentation.equalizing import Equalization
+from fovea.keras.layers.augmentation.counting import MaxNumBoundingBoxes
+from fovea.keras.layers.augmentation.equalizing import (
+    ContrastLimitedAdaptiveHistogramEqualization,
+    Equalization,
+)
 from fovea.keras.layers.augmentation.filtering import (
     RandomErasing,
     RandomGaussianBlur,
@@ -36,8 +41,10 @@ __all__ = [
     "AugMix",
     "AutoContrast",
     "CenterCrop",
+    "ContrastLimitedAdaptiveHistogramEqualization",
     "CutMix",
     "Equalization",
+    "MaxNumBoundingBoxes",
     "MixUp",
     "RandAugment",
     "RandomBrightness",
@@ -45,6 +52,7 @@ __all__ = [
     "RandomColorJitter",
     "RandomContrast",
     "RandomCrop",
+    "RandomElasticTransform",
     "RandomErasing",
     "RandomFlip",
     "RandomGaussianBlur",

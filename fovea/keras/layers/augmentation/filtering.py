@@ -16,10 +16,18 @@ from fovea.keras.layers.augmentation.color import _Colored
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["RandomErasing", "RandomGaussianBlur", "RandomSharpness", "block", "spans"]
+__all__ = [
+    "RandomErasing",
+    "RandomGaussianBlur",
+    "RandomSharpness",
+    "bell",
+    "block",
+    "filtered",
+    "spans",
+]
 
 
-def _filtered(images: Tensor, kernel: Tensor) -> Tensor:
+def filtered(images: Tensor, kernel: Tensor) -> Tensor:
     """Each channel of (N, H, W, C) convolved with (KH, KW); zeros outside."""
     c, (kh, kw) = images.shape[-1], kernel.shape
     weight = kernel.to(images.dtype).reshape(1, 1, kh, kw).expand(c, 1, kh, kw)
@@ -39,7 +47,7 @@ class RandomSharpness(_Colored):
 
     def change(self, images: Tensor, drawn: Drawn) -> Tensor:
         a, b = 1 / 13, 5 / 13
-        smooth = _filtered(images, tensor([[a, a, a], [a, b, a], [a, a, a]]))
+        smooth = filtered(images, tensor([[a, a, a], [a, b, a], [a, a, a]]))
         share = (1 - 2 * drawn["factor"]).to(images.dtype)
         return self.cut(images + share * (smooth - images))
 
@@ -83,12 +91,15 @@ class RandomGaussianBlur(RandomImageLayer):
 
     def change(self, images: Tensor, drawn: Drawn) -> Tensor:
         across, down = drawn["sigma"].unbind()
-        bell = _bell(self.kernel_size[0], down).reshape(-1, 1) * _bell(self.kernel_size[1], across)
+        tall, wide = bell(self.kernel_size[0], down), bell(self.kernel_size[1], across)
         low, high = self.value_range
-        return clamp(where(drawn["chosen"], _filtered(images, bell), images), low, high)
+        return clamp(
+            where(drawn["chosen"], filtered(images, tall.reshape(-1, 1) * wide), images), low, high
+        )
 
 
-def _bell(size: int, sigma: Tensor) -> Tensor:
+def bell(size: int, sigma: Tensor) -> Tensor:
+    """Weights of a Gaussian bell of a width, that add up to one."""
     x = (arange(size, dtype=sigma.dtype) - (size - 1) / 2) / sigma
     weights = exp(-0.5 * x * x)
     return weights / weights.sum()

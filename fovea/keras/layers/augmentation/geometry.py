@@ -11,8 +11,14 @@ from fovea.functions.joining import stack
 from fovea.functions.pointwise import cos, sin, where
 from fovea.functions.shaping import flip
 from fovea.keras.layers.augmentation.base import Drawn, RandomImageLayer, factor_pair
-from fovea.keras.layers.augmentation.sizing import centered, resized, with_size
-from fovea.keras.layers.augmentation.warping import check_warp, homographies, project, warp
+from fovea.keras.layers.augmentation.sizing import centered, centered_boxes, resized, with_size
+from fovea.keras.layers.augmentation.warping import (
+    check_warp,
+    homographies,
+    moved_boxes,
+    project,
+    warp,
+)
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -66,6 +72,15 @@ class RandomFlip(RandomImageLayer):
     def change_masks(self, masks: Tensor, drawn: Drawn) -> Tensor:
         return self.change(masks, drawn)
 
+    def change_boxes(self, boxes: Tensor, drawn: Drawn, size: Any) -> Tensor:
+        h, w = size
+        x1, y1, x2, y2 = boxes.unbind(-1)
+        if "horizontal" in self.mode:
+            x1, x2 = w - x2, w - x1
+        if "vertical" in self.mode:
+            y1, y2 = h - y2, h - y1
+        return where(drawn["flips"].squeeze(-1), stack([x1, y1, x2, y2], -1), boxes)
+
 
 class _Warped(RandomImageLayer):
     """Images read through random affine maps; masks at the nearest pixel."""
@@ -96,6 +111,9 @@ class _Warped(RandomImageLayer):
 
     def change_masks(self, masks: Tensor, drawn: Drawn) -> Tensor:
         return warp(masks, drawn["matrices"], "nearest", self.fill_mode, self.fill_value)
+
+    def change_boxes(self, boxes: Tensor, drawn: Drawn, size: Any) -> Tensor:
+        return moved_boxes(boxes, drawn["matrices"])
 
 
 class RandomRotation(_Warped):
@@ -301,20 +319,28 @@ class RandomCrop(RandomImageLayer):
         h, w = images.shape[1:3]
         if "shares" not in drawn:
             return centered(images, self.height, self.width)
-        top, left = (
-            drawn["shares"] * images.new_tensor([h - self.height + 1, w - self.width + 1])
-        ).unbind()
-        rows = top.floor().long() + arange(self.height)
-        columns = left.floor().long() + arange(self.width)
+        top, left = self._start(drawn, h, w).long()
+        rows, columns = top + arange(self.height), left + arange(self.width)
         return images.index_select(1, rows).index_select(2, columns)
+
+    def _start(self, drawn: Drawn, h: int, w: int) -> Tensor:
+        """The window's first row and column."""
+        shares: Tensor = drawn["shares"]
+        return (shares * shares.new_tensor([h - self.height + 1, w - self.width + 1])).floor()
 
     def change_masks(self, masks: Tensor, drawn: Drawn) -> Tensor:
         if "shares" in drawn:
             return self.change(masks, drawn)
         return resized(masks, self.height, self.width, "nearest", crop=True)
 
-    def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
-        return with_size(input_shape, self.height, self.width, self.data_format)
+    def change_boxes(self, boxes: Tensor, drawn: Drawn, size: Any) -> Tensor:
+        if "shares" not in drawn:
+            return centered_boxes(boxes, size, self.height, self.width)
+        top, left = self._start(drawn, *size).to(boxes.dtype)
+        return boxes - stack([left, top, left, top])
+
+    def image_shape(self, shape: Any) -> Any:
+        return with_size(shape, self.height, self.width, self.data_format)
 
 
 class RandomPerspective(RandomImageLayer):
@@ -364,3 +390,6 @@ class RandomPerspective(RandomImageLayer):
     def change_masks(self, masks: Tensor, drawn: Drawn) -> Tensor:
         changed = project(masks, drawn["maps"], "nearest", self.fill_value)
         return where(drawn["hit"], changed, masks)
+
+    def change_boxes(self, boxes: Tensor, drawn: Drawn, size: Any) -> Tensor:
+        return where(drawn["hit"].squeeze(-1), moved_boxes(boxes, drawn["maps"]), boxes)

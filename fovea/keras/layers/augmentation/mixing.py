@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fovea.errors import ArgumentError
+from fovea.functions.joining import cat
 from fovea.functions.pointwise import sqrt, where
 from fovea.functions.random import randperm
 from fovea.keras.layers.augmentation.base import Drawn, RandomImageLayer, factor_pair
@@ -24,6 +26,7 @@ class _Mixing(RandomImageLayer):
         return randperm(images.shape[0], generator=self._generator)
 
     def change_labels(self, labels: Tensor, drawn: Drawn) -> Tensor:
+        labels = labels if labels.is_floating_point() else labels.to(self._dtype)
         share = drawn["share"].reshape(-1, *(1,) * (labels.ndim - 1)).to(labels.dtype)
         return share * labels + (1 - share) * labels[drawn["order"]]
 
@@ -36,7 +39,8 @@ class MixUp(_Mixing):
             nearer to one of both.
         seed: for draws of its own.
 
-    Give it ``{"images": ..., "labels": ...}`` with one-hot labels.
+    Give it ``{"images": ..., "labels": ...}`` with one-hot labels. Bounding boxes become those of
+    both images.
 
     Source: Zhang et al., "mixup: beyond empirical risk minimization", ICLR 2018.
 
@@ -66,6 +70,10 @@ class MixUp(_Mixing):
 
     def change_masks(self, masks: Tensor, drawn: Drawn) -> Tensor:
         return self.change(masks, drawn)
+
+    def change_bounding_boxes(self, found: Drawn, drawn: Drawn, before: Any, after: Any) -> Drawn:
+        both = {k: cat([found[k], found[k][drawn["order"]]], 1) for k in ("boxes", "labels")}
+        return {**found, **both}
 
 
 class CutMix(_Mixing):
@@ -109,3 +117,9 @@ class CutMix(_Mixing):
 
     def change_masks(self, masks: Tensor, drawn: Drawn) -> Tensor:
         return self.change(masks, drawn)
+
+    def change_bounding_boxes(self, found: Drawn, drawn: Drawn, before: Any, after: Any) -> Drawn:
+        raise ArgumentError(
+            f"{self.name}: what a block hides of bounding boxes cannot be told.",
+            fix="use MixUp, or keep boxes out of the dictionary",
+        )

@@ -84,12 +84,11 @@ class _Choosing(RandomImageLayer):
         which = floor(self.uniform((images.shape[0], 1, 1, 1), 0.0, count, images))
         return {"which": which, "parts": [part.draw(images) for part in self._parts]}
 
-    def step(self, images: Tensor, drawn: Drawn, masks: bool = False) -> Tensor:
-        """Images, or their masks, after the change drawn for each."""
-        found = images
+    def step(self, x: Tensor, drawn: Drawn, method: str = "change", *more: Any) -> Tensor:
+        """Images (or masks, or boxes, by the method) after the change drawn for each."""
+        found, which = x, drawn["which"].reshape(-1, *(1,) * (x.ndim - 1))
         for index, (part, numbers) in enumerate(zip(self._parts, drawn["parts"], strict=True)):
-            change = part.change_masks if masks else part.change
-            found = where(drawn["which"] == index, change(images, numbers), found)
+            found = where(which == index, getattr(part, method)(x, numbers, *more), found)
         return found
 
 
@@ -135,8 +134,13 @@ class RandAugment(_Choosing):
 
     def change_masks(self, masks: Tensor, drawn: Drawn) -> Tensor:
         for drawn_step in drawn["steps"]:
-            masks = self.step(masks, drawn_step, masks=True)
+            masks = self.step(masks, drawn_step, "change_masks")
         return masks
+
+    def change_boxes(self, boxes: Tensor, drawn: Drawn, size: Any) -> Tensor:
+        for drawn_step in drawn["steps"]:
+            boxes = self.step(boxes, drawn_step, "change_boxes", size)
+        return boxes
 
 
 class AugMix(_Choosing):
@@ -152,7 +156,7 @@ class AugMix(_Choosing):
         interpolation: of turned and moved images, ``"bilinear"`` or ``"nearest"``.
         seed: for draws of its own.
 
-    Masks stay as they are: a mixture of the places of pixels has no labels.
+    Masks and bounding boxes stay as they are: a mixture of the places of pixels has no labels.
 
     Source: Hendrycks et al., "AugMix: a simple data processing method to improve robustness and
     uncertainty", ICLR 2020.

@@ -11,7 +11,15 @@ from fovea.keras.layers.augmentation.base import Drawn, ImageLayer
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["CenterCrop", "Resizing", "centered", "resized", "with_size"]
+__all__ = [
+    "CenterCrop",
+    "Resizing",
+    "centered",
+    "centered_boxes",
+    "resized",
+    "resized_boxes",
+    "with_size",
+]
 
 _MODES = ("nearest", "bilinear", "bicubic")
 
@@ -67,6 +75,35 @@ def resized(
         antialias=antialias and smooth,
     )
     return permute(y.to(kind), (0, 2, 3, 1))
+
+
+def resized_boxes(
+    boxes: Tensor,
+    size: Any,
+    height: int,
+    width: int,
+    *,
+    crop: bool = False,
+    pad: bool = False,
+) -> Tensor:
+    """Where corners (N, M, 4) in pixels come to lie when `resized` changes images of a size."""
+    (h, w), (top, left) = size, (0, 0)
+    th, tw = h, w
+    if crop or pad:
+        th, tw = _aspect(h, w, height, width, min if crop else max)
+        top, left = (abs(h - th) // 2, abs(w - tw) // 2)
+        top, left = (top, left) if crop else (-top, -left)
+    shift = boxes.new_tensor([left, top, left, top])
+    return (boxes - shift) * boxes.new_tensor([width / tw, height / th] * 2)
+
+
+def centered_boxes(boxes: Tensor, size: Any, height: int, width: int) -> Tensor:
+    """Where corners (N, M, 4) in pixels come to lie when `centered` cuts images of a size."""
+    h, w = size
+    if h < height or w < width:
+        return resized_boxes(boxes, size, height, width, crop=True)
+    top, left = (h - height) // 2, (w - width) // 2
+    return boxes - boxes.new_tensor([left, top, left, top])
 
 
 def centered(images: Tensor, height: int, width: int) -> Tensor:
@@ -128,6 +165,10 @@ class Resizing(ImageLayer):
     def change_masks(self, masks: Tensor, drawn: Drawn) -> Tensor:
         return self._resized(masks, "nearest")
 
+    def change_boxes(self, boxes: Tensor, drawn: Drawn, size: Any) -> Tensor:
+        crop, pad = self.crop_to_aspect_ratio, self.pad_to_aspect_ratio
+        return resized_boxes(boxes, size, self.height, self.width, crop=crop, pad=pad)
+
     def _resized(self, images: Tensor, interpolation: str) -> Tensor:
         return resized(
             images,
@@ -140,8 +181,8 @@ class Resizing(ImageLayer):
             antialias=self.antialias,
         )
 
-    def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
-        return with_size(input_shape, self.height, self.width, self.data_format)
+    def image_shape(self, shape: Any) -> Any:
+        return with_size(shape, self.height, self.width, self.data_format)
 
 
 class CenterCrop(ImageLayer):
@@ -164,5 +205,8 @@ class CenterCrop(ImageLayer):
     def change_masks(self, masks: Tensor, drawn: Drawn) -> Tensor:
         return self.change(masks, drawn)
 
-    def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
-        return with_size(input_shape, self.height, self.width, self.data_format)
+    def change_boxes(self, boxes: Tensor, drawn: Drawn, size: Any) -> Tensor:
+        return centered_boxes(boxes, size, self.height, self.width)
+
+    def image_shape(self, shape: Any) -> Any:
+        return with_size(shape, self.height, self.width, self.data_format)

@@ -12,11 +12,22 @@ from fovea.functions.creation import arange
 from fovea.functions.joining import cat, stack
 from fovea.functions.matrices import solve
 from fovea.functions.pointwise import abs_, clamp, floor, floor_divide, remainder, round_, where
+from fovea.keras.bounding_boxes import around, corner_points
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["FILL_MODES", "between", "check_warp", "homographies", "project", "sample", "warp"]
+__all__ = [
+    "FILL_MODES",
+    "between",
+    "check_warp",
+    "homographies",
+    "moved_boxes",
+    "project",
+    "reflected",
+    "sample",
+    "warp",
+]
 
 
 def _mirror(index: Tensor, size: int) -> Tensor:
@@ -25,7 +36,7 @@ def _mirror(index: Tensor, size: int) -> Tensor:
     return abs_(remainder(index + s, 2 * s) - s) if s else index * 0
 
 
-def _reflect(index: Tensor, size: int) -> Tensor:
+def reflected(index: Tensor, size: int) -> Tensor:
     """Turning back at the edges, whose pixels come twice."""
     return floor_divide(_mirror(2 * index + 1, 2 * size + 1) - 1, 2)
 
@@ -35,7 +46,7 @@ _PLACES: dict[str, Callable[[Any, int], Any]] = {
     "nearest": lambda index, size: clamp(index, 0, size - 1),
     "wrap": lambda index, size: remainder(index, size),
     "mirror": _mirror,
-    "reflect": _reflect,
+    "reflect": reflected,
 }
 FILL_MODES = tuple(_PLACES)
 
@@ -85,6 +96,28 @@ def project(
     scale = c0 * x + c1 * y + 1
     across, down = (a0 * x + a1 * y + a2) / scale, (b0 * x + b1 * y + b2) / scale
     return sample(images, down, across, interpolation, "constant", fill_value)
+
+
+def moved_boxes(boxes: Tensor, maps: Tensor) -> Tensor:
+    """The boxes (N, M, 4), corners in pixels, around what is shown of boxes after `warp` (maps
+    (N, 6)) or `project` (maps (N, 8)).
+
+    Maps lead from pixels of the result to those of the image, so that boxes go the other way.
+    """
+    none = maps[:, 0] * 0
+    entries = [*maps[:, :6].unbind(1), *(maps[:, 6:].unbind(1) or (none, none))]
+    a0, a1, a2, b0, b1, b2, c0, c1 = (m.reshape(-1, 1, 1).to(boxes.dtype) for m in entries)
+    columns = (  # of the inverse, times the determinant
+        (b1 - b2 * c1, b2 * c0 - b0, b0 * c1 - b1 * c0),
+        (a2 * c1 - a1, a0 - a2 * c0, a1 * c0 - a0 * c1),
+        (a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0),
+    )
+    det = a0 * columns[0][0] + b0 * columns[1][0] + c0 * columns[2][0]
+    det = where(det == 0, 1.0, det)
+    px, py = (p - 0.5 for p in corner_points(boxes))  # maps count from the middle of a pixel
+    x, y, scale = ((u * px + v * py + w) / det for u, v, w in zip(*columns, strict=True))
+    scale = where(scale > 1e-6, scale, 1e-6)  # behind the viewer: as far away as can be
+    return around(x / scale + 0.5, y / scale + 0.5)
 
 
 def homographies(starts: Tensor, ends: Tensor) -> Tensor:
