@@ -347,6 +347,8 @@ def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     if not input.dtype.is_inexact:
         input = to_dtype(input, dtypes.get_default_dtype())
     dims = normalize_dims("logsumexp", dim, input.ndim)
+    if not all(input.shape[d] for d in dims):
+        return sum_(input.exp(), dims, keepdim).log()  # of no elements: -inf
     sizes = real(input)
     peak = amax(sizes, dims, keepdim=True).detach()
     peak = peak.masked_fill(peak.isinf(), 0.0)

@@ -77,7 +77,14 @@ CASES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
       for o in ({}, {"padding": "same"}, {"strides": 2, "padding": "same"}, {"dilation_rate": 2})),
     ("conv", (X2, K2[..., :2, :4]), {}), ("conv", (X2.transpose(0, 3, 1, 2), K2), {"data_format": "channels_first"}),
     *(("conv_transpose", (x, k.swapaxes(-1, -2)), o) for x, k in ((X1, K1), (X2, K2), (X3, K3)) for o in ({}, {"strides": 2, "padding": "same"})),
-    ("separable_conv", (X2, D2, P2), {"padding": "same"}),
+    ("separable_conv", (X2, D2, P2), {"padding": "same"}), ("conv_transpose", (X2, K2.swapaxes(-1, -2)), {"strides": 2, "output_padding": 1}),
+    *((n, (x, k), {"strides": 2, "dilation_rate": 2, "padding": "valid", "data_format": f}) for n, k in
+      (("conv", K2), ("depthwise_conv", D2), ("conv_transpose", K2.swapaxes(-1, -2))) for x, f in
+      ((X2, "channels_last"), (np.moveaxis(X2, -1, 1), "channels_first"))), ("conv", (X2, K2), {"strides": (2, 1), "dilation_rate": 2, "padding": "same"}),
+    *((n, (A,), {"axis": None}) for n in ("softmax", "log_softmax")),
+    ("in_top_k", (np.array([0, 1, 0]), np.array([[1, np.nan, 0], [2, np.inf, 2], [np.nan, 1, 2]], "f4")), {"k": 1}),
+    *((n, (x, w), {"padding": p}) for n in ("max_pool",) for x, w in ((X1, 2), (X2, (3, 2)), (X3, 2)) for p in ("valid", "same")),
+    *(("average_pool", (x, w), {"strides": 1}) for x, w in ((X1, 2), (X2, [3, 2]), (X3, 2))),
     *((f"adaptive_{n}_pool", (x, s), {}) for n in ("average", "max") for x, s in ((X1, 3), (X2, (2, 4)), (X3, 2))),
     ("depth_to_space", (X2, 2), {}), ("space_to_depth", (X2[:, :6, :6], 2), {}),
     ("depth_to_space", (X2[:, :4, :4].transpose(0, 3, 1, 2), 2), {"data_format": "channels_first"}),
@@ -326,6 +333,15 @@ def test_gradients_flow() -> None:
         assert x.grad is not None and bool(x.grad.isfinite().all())
 
 
+def test_convolutions_leave_names_alone() -> None:
+    """The next layer has the name that it would have without."""
+    ops.conv(X2, K2)
+    ops.conv_transpose(X2, K2.swapaxes(-1, -2))
+    ops.max_pool(X2, 2)
+    assert fk.layers.Conv2D(3, 3).name == "conv2d"
+    assert fk.layers.MaxPooling2D(2).name == "max_pooling2d"
+
+
 def test_submodules_have_their_functions(keras: Any) -> None:
     for part in ("nn", "numpy", "linalg"):
         theirs = getattr(keras.ops, part)
@@ -356,6 +372,14 @@ def test_what_is_refused() -> None:
         lambda: ops.image.scale_and_translate(IMG, IMG.shape, S2, T2, (1, 2), "other"),
         lambda: ops.image.scale_and_translate(IMG, IMG.shape, S2, T2, (1,), "cubic"),
         lambda: ops.multi_hot(I),
+        lambda: ops.conv(X2, K2, padding="causal"),
+        lambda: ops.conv(X2, K1),
+        lambda: ops.conv(X2, K2[:, :, :3]),
+        lambda: ops.depthwise_conv(X2, D2[:, :, :3]),
+        lambda: ops.conv_transpose(X2, K2),
+        lambda: ops.conv(X2, K2, strides=(1, 2, 3)),
+        lambda: ops.max_pool(V, 2),
+        lambda: ops.pad(A, 1, mode="other"),
         lambda: ops.image.crop_images(IMG, 9, 0, 9, 0),
         lambda: ops.image.map_coordinates(IMG, IMG, 2),
     ):

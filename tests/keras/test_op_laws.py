@@ -256,6 +256,9 @@ def test_no_elements_and_no_axes() -> None:
     assert ops.min(empty, initial=2).tolist() == 2
     assert ops.all(empty, axis=0).tolist() == [True] * 3 and not ops.any(empty).item()
     assert ops.sum(empty, axis=0).tolist() == [0] * 3 and ops.prod(empty).item() == 1
+    assert ops.logsumexp(empty, axis=0).tolist() == [-np.inf] * 3
+    assert ops.nanmedian(empty, axis=()).shape == (0, 3)
+    assert [t.tolist() for t in ops.histogram(empty, bins=2)] == [[0, 0], [0, 0.5, 1]]
     x = np.arange(6, dtype="f4").reshape(2, 3)
     for name in ("sum", "mean", "max", "prod"):
         assert getattr(ops, name)(x, axis=()).tolist() == x.tolist()

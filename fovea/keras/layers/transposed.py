@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 from fovea.keras import constraints, initializers, regularizers
 from fovea.keras.layers.arguments import several, single, with_defaults
 from fovea.keras.layers.convolutional import BaseConv
-from fovea.keras.layers.images import padded, spatial_sizes, to_channels_first, with_channels
-from fovea.keras.layers.windows import KERNELS_FIRST, as_image
+from fovea.keras.layers.images import spatial_sizes, to_channels_first, with_channels
+from fovea.keras.layers.windows import KERNELS_FIRST, TransposedWindows
 from fovea.keras.variables import store_as
-from fovea.nn.functional import conv_transpose3d
-from fovea.ops.conv import ConvInputGradAttrs, conv2d_input_grad
 from fovea.ops.shape import permute
 
 if TYPE_CHECKING:
@@ -73,6 +71,9 @@ class Conv2DTranspose(BaseConv):
             bias_regularizer,
             bias_constraint,
         )
+        self._lies = TransposedWindows(
+            self.kernel_size, self.strides, self.padding, self.dilation_rate, self.output_padding
+        )
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.kernel_constraint = constraints.get(kernel_constraint)
@@ -93,56 +94,14 @@ class Conv2DTranspose(BaseConv):
     def call(self, inputs: Tensor) -> Tensor:
         x = to_channels_first(inputs, self.data_format)
         kernel = permute.bind((self.kernel,), KERNELS_FIRST[self.rank])
-        sides = [n for i, size in enumerate(x.shape[2:]) for n in self._crop(size, i)]
-        y = padded(self._spread(x, kernel), [-n for n in sides])
+        y = self._lies.convolve(x, kernel)
         if self.use_bias:
             y = y + self.bias.reshape((1, -1, *(1,) * self.rank))
         return self._finish(y)
 
-    def _spread(self, x: Tensor, kernel: Tensor) -> Tensor:
-        """All that the kernels touch, (N, filters, ...); kernels are (C, filters, ...)."""
-        if self.rank == 3:
-            return conv_transpose3d(x, kernel, None, self.strides, dilation=self.dilation_rate)
-        if self.rank == 1:
-            x, kernel = x.unsqueeze(2), kernel.unsqueeze(2)
-        whole = as_image(tuple(self._whole(n, i) for i, n in enumerate(x.shape[-self.rank :])))
-        stride, dilation = as_image(self.strides), as_image(self.dilation_rate)
-        attrs = ConvInputGradAttrs.of(stride, (0, 0, 0, 0), dilation, 1, whole)
-        y = conv2d_input_grad.bind((x, kernel), attrs)
-        return y.squeeze(2) if self.rank == 1 else y
-
-    def _reach(self, i: int) -> int:
-        return self.dilation_rate[i] * (self.kernel_size[i] - 1) + 1
-
-    def _whole(self, size: int, i: int) -> int:
-        """Rows (or columns) that the kernels touch."""
-        return (size - 1) * self.strides[i] + self._reach(i)
-
-    def _crop(self, size: int, i: int) -> tuple[int, int]:
-        """What to take off at both ends; negative amounts add zeros."""
-        reach, stride = self._reach(i), self.strides[i]
-        extra = self._whole(size, i) - self._output_size(size, i)
-        if self.padding == "valid":
-            return 0, extra
-        if self.output_padding is None:
-            room = stride + reach - 2
-        else:
-            room = reach + reach % 2 - 2 + self.output_padding[i]
-        before = reach - 1 - min((room + 1) // 2, reach - 1)
-        return before, extra - before
-
-    def _output_size(self, size: int, i: int) -> int:
-        reach, stride = self._reach(i), self.strides[i]
-        given = None if self.output_padding is None else self.output_padding[i]
-        if self.padding == "valid":
-            return (
-                (size - 1) * stride + reach + (max(stride - reach, 0) if given is None else given)
-            )
-        return size * stride if given is None else (size - 1) * stride + reach % 2 + given
-
     def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
         sizes = spatial_sizes(input_shape, self.data_format)
-        out = [None if n is None else self._output_size(n, i) for i, n in enumerate(sizes)]
+        out = [None if n is None else self._lies.output_size(n, i) for i, n in enumerate(sizes)]
         return with_channels(input_shape, out, self.filters, self.data_format)
 
 

@@ -8,6 +8,7 @@ tensor([[0.5000, 0.5000]])
 
 from fovea.keras.ops import (
     arrangement,
+    convolutions,
     core,
     elementwise,
     image,
@@ -22,6 +23,7 @@ from fovea.keras.ops import (
     transforms,
 )
 from fovea.keras.ops.arrangement import *  # noqa: F403
+from fovea.keras.ops.convolutions import *  # noqa: F403
 from fovea.keras.ops.core import *  # noqa: F403
 from fovea.keras.ops.elementwise import BINARY, UNARY, clip, nan_to_num, round, where
 from fovea.keras.ops.linalg import *  # noqa: F403
@@ -40,6 +42,7 @@ globals().update(BINARY)
 # As in Keras, functions stand in submodules, too.
 for _source, _target in (
     (neural, nn),
+    (convolutions, nn),
     (arrangement, numpy),
     (statistics, numpy),
     (linalg, numpy),
@@ -61,6 +64,7 @@ __all__ = sorted(
         *BINARY,
         *UNARY,
         *arrangement.__all__,
+        *convolutions.__all__,
         *core.__all__,
         *linalg.__all__,
         *neural.__all__,

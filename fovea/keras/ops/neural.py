@@ -15,9 +15,9 @@ from fovea.keras.ops.elementwise import common, floating, numeric, tensor, wide
 from fovea.keras.ops.symbolic import symbolic
 
 __all__ = [
-    "adaptive_average_pool", "adaptive_max_pool", "conv", "conv_transpose", "ctc_decode",
-    "ctc_loss", "depth_to_space", "depthwise_conv", "dot_product_attention", "fold", "hard_shrink",
-    "hard_tanh", "psnr", "rms_normalization", "separable_conv", "soft_shrink", "space_to_depth",
+    "adaptive_average_pool", "adaptive_max_pool", "ctc_decode",
+    "ctc_loss", "depth_to_space", "dot_product_attention", "fold", "hard_shrink",
+    "hard_tanh", "psnr", "rms_normalization", "soft_shrink", "space_to_depth",
     "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus", "tanh_shrink", "threshold",
     "unfold",
 ]  # fmt: skip
@@ -80,126 +80,13 @@ def threshold(x: Any, threshold: float, default_value: float) -> Any:
     return activations.threshold(floating(x), threshold, default_value)
 
 
-# -- convolutions --------------------------------------------------------------------------------
-
-
-def _convolved(kind: str, inputs: Any, weights: dict[str, Any], **options: Any) -> Any:
-    """What a layer of this kind computes with these weights."""
-    from fovea.keras import layers
-
-    x = floating(inputs)
-    rank = x.ndim - 2
-    names = {"Conv": f"Conv{rank}D", "ConvTranspose": f"Conv{rank}DTranspose"}
-    name = names.get(kind, f"{kind}{rank}D")
-    made = getattr(layers, name, None)
-    if made is None:
-        raise ShapeError(f"{kind}: images have 1 to 3 dimensions beside two, got {tuple(x.shape)}.")
-    layer = made(use_bias=False, dtype=x.dtype.name, **options)
-    for key, value in weights.items():
-        layer._parameters[key] = floating(value).to(x.dtype)
-    layer.__dict__["built"] = True
-    return layer.call(x)
-
-
-def _data_format(data_format: str | None) -> str:
-    return config.standardize_data_format(data_format)
-
-
-def _options(
-    kernel: Any, strides: Any, padding: str, data_format: Any, dilation: Any
-) -> dict[str, Any]:
-    return {
-        "kernel_size": tuple(kernel.shape[:-2]),
-        "strides": strides,
-        "padding": padding,
-        "data_format": _data_format(data_format),
-        "dilation_rate": dilation,
-    }
-
-
-@symbolic
-def conv(
-    inputs: Any,
-    kernel: Any,
-    strides: Any = 1,
-    padding: str = "valid",
-    data_format: str | None = None,
-    dilation_rate: Any = 1,
-) -> Any:
-    """Convolution of sequences, images or volumes.
-
-    Args:
-        inputs: (N, ..., C), or (N, C, ...).
-        kernel: (..., C / groups, filters).
-        padding: ``"valid"`` or ``"same"``.
-    """
-    x, kernel = floating(inputs), floating(kernel)
-    options = _options(kernel, strides, padding, data_format, dilation_rate)
-    channels = x.shape[1 if options["data_format"] == "channels_first" else -1]
-    if channels % kernel.shape[-2]:
-        raise ShapeError(
-            f"conv: {channels} channels are no multiple of the kernel's {kernel.shape[-2]}."
-        )
-    groups = channels // kernel.shape[-2]
-    made = {"filters": kernel.shape[-1], "groups": groups, **options}
-    return _convolved("Conv", x, {"kernel": kernel}, **made)
-
-
-@symbolic
-def conv_transpose(
-    inputs: Any,
-    kernel: Any,
-    strides: Any = 1,
-    padding: str = "valid",
-    output_padding: Any = None,
-    data_format: str | None = None,
-    dilation_rate: Any = 1,
-) -> Any:
-    """Transposed convolution; the kernel is (..., filters, C)."""
-    kernel = floating(kernel)
-    options = _options(kernel, strides, padding, data_format, dilation_rate)
-    made = {"filters": kernel.shape[-2], "output_padding": output_padding, **options}
-    return _convolved("ConvTranspose", inputs, {"kernel": kernel}, **made)
-
-
-@symbolic
-def depthwise_conv(
-    inputs: Any,
-    kernel: Any,
-    strides: Any = 1,
-    padding: str = "valid",
-    data_format: str | None = None,
-    dilation_rate: Any = 1,
-) -> Any:
-    """A convolution of each channel; the kernel is (..., C, multiplier)."""
-    kernel = floating(kernel)
-    options = _options(kernel, strides, padding, data_format, dilation_rate)
-    made = {"depth_multiplier": kernel.shape[-1], **options}
-    return _convolved("DepthwiseConv", inputs, {"kernel": kernel}, **made)
-
-
-@symbolic
-def separable_conv(
-    inputs: Any,
-    depthwise_kernel: Any,
-    pointwise_kernel: Any,
-    strides: Any = 1,
-    padding: str = "valid",
-    data_format: str | None = None,
-    dilation_rate: Any = 1,
-) -> Any:
-    """``depthwise_conv``, and a convolution over the channels of what comes out."""
-    y = depthwise_conv(inputs, depthwise_kernel, strides, padding, data_format, dilation_rate)
-    return conv(y, pointwise_kernel, 1, "valid", data_format)
-
-
 # -- pools and blocks ----------------------------------------------------------------------------
 
 
 def _adaptive(f: tuple[Any, ...], inputs: Any, size: Any, data_format: Any) -> Any:
     x = floating(inputs)
     rank = x.ndim - 2
-    last = _data_format(data_format) == "channels_last"
+    last = config.standardize_data_format(data_format) == "channels_last"
     x = fovea.movedim(x, -1, 1) if last else x
     y = f[rank - 1](x, (size,) * rank if isinstance(size, int) else tuple(size))
     return fovea.movedim(y, 1, -1) if last else y
@@ -223,7 +110,7 @@ def adaptive_max_pool(inputs: Any, output_size: Any, data_format: str | None = N
 def depth_to_space(x: Any, block_size: int, data_format: str | None = "channels_last") -> Any:
     """Channels as blocks of pixels: (N, H, W, C) to (N, H b, W b, C / b^2)."""
     x, b = tensor(x), block_size
-    if _data_format(data_format) == "channels_first":
+    if config.standardize_data_format(data_format) == "channels_first":
         n, c, h, w = x.shape
         y = x.reshape(n, b, b, c // b**2, h, w)
         return fovea.permute(y, (0, 3, 4, 1, 5, 2)).reshape(n, c // b**2, h * b, w * b)
@@ -236,7 +123,7 @@ def depth_to_space(x: Any, block_size: int, data_format: str | None = "channels_
 def space_to_depth(x: Any, block_size: int, data_format: str | None = "channels_last") -> Any:
     """Blocks of pixels as channels: the inverse of ``depth_to_space``."""
     x, b = tensor(x), block_size
-    if _data_format(data_format) == "channels_first":
+    if config.standardize_data_format(data_format) == "channels_first":
         n, c, h, w = x.shape
         y = x.reshape(n, c, h // b, b, w // b, b)
         return fovea.permute(y, (0, 3, 5, 1, 2, 4)).reshape(n, c * b**2, h // b, w // b)

@@ -14,9 +14,9 @@ from fovea.keras.ops.reductions import mean, var
 from fovea.keras.ops.symbolic import symbolic
 
 __all__ = [
-    "average_pool", "batch_normalization", "binary_crossentropy", "categorical_crossentropy",
+    "batch_normalization", "binary_crossentropy", "categorical_crossentropy",
     "celu", "elu", "gelu", "glu", "hard_sigmoid", "hard_silu", "hard_swish", "in_top_k",
-    "layer_normalization", "leaky_relu", "log_sigmoid", "log_softmax", "max_pool", "moments",
+    "layer_normalization", "leaky_relu", "log_sigmoid", "log_softmax", "moments",
     "multi_hot", "normalize", "one_hot", "relu", "relu6", "selu", "silu", "softmax", "softplus",
     "softsign", "sparse_categorical_crossentropy", "swish", "top_k",
 ]  # fmt: skip
@@ -115,13 +115,21 @@ hard_swish = hard_silu
 @symbolic
 def softmax(x: Any, axis: Any = -1) -> Any:
     """Shares that sum to 1 over an axis."""
-    return activations.softmax(floating(x), -1 if axis is None else axis)
+    x = floating(x)
+    return _over_all(activations.softmax, x) if axis is None else activations.softmax(x, axis)
 
 
 @symbolic
 def log_softmax(x: Any, axis: Any = -1) -> Any:
     """The logarithms of ``softmax``."""
-    return activations.log_softmax(floating(x), -1 if axis is None else axis)
+    x = floating(x)
+    if axis is None:
+        return _over_all(activations.log_softmax, x)
+    return activations.log_softmax(x, axis)
+
+
+def _over_all(f: Any, x: Any) -> Any:
+    return f(x.reshape(-1), -1).reshape(x.shape)
 
 
 @symbolic
@@ -169,10 +177,11 @@ def top_k(x: Any, k: int, sorted: bool = True) -> Any:
 
 @symbolic
 def in_top_k(targets: Any, predictions: Any, k: int) -> Any:
-    """Whether each target's prediction is among the ``k`` largest."""
+    """Whether each target's prediction is among the ``k`` largest; NaN is the largest."""
     p, t = tensor(predictions), tensor(targets).to(fovea.int64)
     own = fovea.take_along_dim(p, t.unsqueeze(-1), -1)
-    return (p > own).to(fovea.int32).sum(-1) < k
+    above = (p > own) | fovea.isnan(p)
+    return (above.to(fovea.int32).sum(-1) < k) & ~fovea.isnan(own).squeeze(-1)
 
 
 @symbolic
@@ -274,37 +283,3 @@ def sparse_categorical_crossentropy(
     return losses.sparse_categorical_crossentropy(
         tensor(target), floating(output), from_logits, axis=axis
     )
-
-
-def _pooled(f: Any, inputs: Any, size: Any, strides: Any, padding: str, data_format: Any) -> Any:
-    from fovea.keras import layers
-
-    x = floating(inputs)
-    pool = getattr(layers, f"{f}{x.ndim - 2}D")
-    options = {"strides": strides, "padding": padding, "data_format": data_format}
-    return pool(size, dtype=x.dtype.name, **options)(x)
-
-
-@symbolic
-def max_pool(
-    inputs: Any,
-    pool_size: Any,
-    strides: Any = None,
-    padding: str = "valid",
-    data_format: Any = None,
-) -> Any:
-    """The largest of each window."""
-    y = _pooled("MaxPooling", inputs, pool_size, strides, padding, data_format)
-    return y.to(tensor(inputs).dtype)
-
-
-@symbolic
-def average_pool(
-    inputs: Any,
-    pool_size: Any,
-    strides: Any = None,
-    padding: str = "valid",
-    data_format: Any = None,
-) -> Any:
-    """The mean of each window."""
-    return _pooled("AveragePooling", inputs, pool_size, strides, padding, data_format)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import fovea
@@ -49,7 +50,9 @@ def _quantile(x: Any, q: Any, axis: Any, method: str, keepdims: bool, f: Any) ->
         found = f(x, q, dim=None if axes is None else axes[0], keepdim=keepdims, **options)
         return found.to(given.dtype)
     kept = [d for d in range(x.ndim) if d not in axes]
-    moved = fovea.permute(x, (*kept, *axes)).reshape(*[x.shape[d] for d in kept], -1)
+    moved = fovea.permute(x, (*kept, *axes)).reshape(
+        [*[x.shape[d] for d in kept], math.prod(x.shape[d] for d in axes)]
+    )
     found = f(moved, q, dim=-1, **options)
     for a in sorted(axes) if keepdims else []:
         found = found.unsqueeze(a + q.ndim)
@@ -240,7 +243,9 @@ def _(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = False) -> 
 def histogram(x: Any, bins: int = 10, range: Any = None) -> Any:
     """How many values lie in each of equal bins, and the bins' edges."""
     x = floating(x)
-    low, high = (float(x.min()), float(x.max())) if range is None else range
+    low, high = (0.0, 1.0) if range is None else range
+    if range is None and x.numel():
+        low, high = float(x.min()), float(x.max())
     if low == high:
         low, high = low - 0.5, high + 0.5
     counts = fovea.histc(x, bins, low, high)
