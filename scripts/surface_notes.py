@@ -50,6 +50,12 @@ KERAS: dict[str, dict[str, Any]] = {
             ),
             **dict.fromkeys(("LSTM", "GRU"), "`use_cudnn=True` is refused"),
             "SeparableConv1D": "`causal` padding works",
+            "CategoryEncoding": "classes that do not exist are an error, as documented",
+            "StringLookup": "without TensorFlow; words are Python's and NumPy's; `invert` gives an array of text",
+            **dict.fromkeys(
+                ("IntegerLookup", "TextVectorization", "Hashing", "HashedCrossing"),
+                "without TensorFlow",
+            ),
             **dict.fromkeys(
                 (
                     "RandomFlip",
