@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -61,13 +62,28 @@ class Weights(Module):
         make = initializers.get(initializer)
         name = name or "variable"
         variable = Variable(make, tuple(shape or ()), kind, trainable and self._trainable, name)
-        variable.path = f"{self.name}/{name}"
+        variable.path = f"{self._path_of_weights()}/{name}"
         variable.regularizer = regularizers.get(regularizer)
         variable.constraint = constraints.get(constraint)
         self._keep(variable, name, trainable)
         return variable
 
     add_variable = add_weight
+
+    def _path_of_weights(self) -> str:
+        """The names of the layers that are being built or called, this one last.
+
+        It is asked for while weights are made, which is rare: the stack of calls is looked through
+        then, so that calls need not keep account.
+        """
+        layers: list[Any] = [self]
+        frame = sys._getframe(1)
+        while frame is not None:
+            owner = frame.f_locals.get("self")
+            if isinstance(owner, Weights) and frame.f_code.co_name != "__init__":
+                layers = [layer for layer in layers if layer is not owner] + [owner]
+            frame = frame.f_back  # type: ignore[assignment]
+        return "/".join(layer.name for layer in reversed(layers))
 
     def _keep(self, variable: Variable, name: str, trainable: bool) -> None:
         """Register a weight under its name; assigning it to an attribute renames it."""

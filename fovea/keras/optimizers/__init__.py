@@ -14,6 +14,7 @@ from fovea.keras.optimizers.ftrl import Ftrl
 from fovea.keras.optimizers.lamb import Lamb
 from fovea.keras.optimizers.lion import Lion
 from fovea.keras.optimizers.loss_scale import LossScaleOptimizer
+from fovea.keras.optimizers.multi import MultiOptimizer, OptimizerMap
 from fovea.keras.optimizers.muon import Muon
 from fovea.keras.optimizers.schedule_free import ScheduleFreeAdamW
 
@@ -29,9 +30,11 @@ __all__ = [
     "Lamb",
     "Lion",
     "LossScaleOptimizer",
+    "MultiOptimizer",
     "Muon",
     "Nadam",
     "Optimizer",
+    "OptimizerMap",
     "RMSprop",
     "ScheduleFreeAdamW",
     "deserialize",
@@ -43,7 +46,7 @@ __all__ = [
 
 _CLASSES = (
     *(SGD, Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Ftrl, Lamb, Lion),
-    *(LossScaleOptimizer, Muon, Nadam, RMSprop, ScheduleFreeAdamW),
+    *(LossScaleOptimizer, MultiOptimizer, Muon, Nadam, RMSprop, ScheduleFreeAdamW),
 )
 _KNOWN: dict[str, Any] = {
     **{c.__name__: c for c in _CLASSES},
