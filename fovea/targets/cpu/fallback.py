@@ -45,8 +45,6 @@ FALLBACK = frozenset(
         "random_multinomial",
         "random_poisson",
         "real",
-        "resize2d",
-        "resize2d_grad",
         "scatter_reduce",
         "searchsorted",
         "slogdet",
