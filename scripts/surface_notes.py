@@ -103,7 +103,6 @@ KERAS: dict[str, dict[str, Any]] = {
             "space_to_depth": "channels first, too, it is the inverse of depth_to_space",
             "sparsemax": "is the paper's; Keras's on PyTorch does not sum to one",
             "take": "-1 is the last of all elements, as NumPy's; not so in Keras on PyTorch",
-            "scatter_update": 'reduction: None or "add"',
         },
         "absent": _NOT_OFFERED,
     },
@@ -111,6 +110,7 @@ KERAS: dict[str, dict[str, Any]] = {
     **{f"ops.{part}": {} for part in ("nn", "numpy")},
     "ops.image": {
         "differ": {
+            "map_coordinates": "between integers, the sum is rounded; Keras on PyTorch adds rounded parts",
             "gaussian_blur": "kernels that are not square are not mixed up",
             "ssim": "of integers, too, a float",
         },

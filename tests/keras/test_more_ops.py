@@ -72,7 +72,11 @@ CASES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("irfft", ((A, B),), {}), ("irfft", ((A, B),), {"fft_length": 5}), ("extract_sequences", (V, 3, 2), {}),
     ("stft", (R.normal(size=(2, 40)).astype("f4"), 8, 4, 16), {}), ("stft", (R.normal(size=40).astype("f4"), 8, 4, 8), {"center": False, "window": "hamming"}),
     *((n, (A - 0.5,), {}) for n in ("hard_shrink", "soft_shrink", "hard_tanh", "tanh_shrink", "sparse_plus", "sparse_sigmoid", "squareplus")),
-    ("threshold", (A, 0.5, -1.0), {}), ("saturate_cast", (A * 600 - 100, "uint8"), {}), ("saturate_cast", (I * 200, "int8"), {}),
+    ("threshold", (A, 0.5, -1.0), {}), *(("saturate_cast", (x, "bool"), {}) for x in (np.array([-3.0, 0, 0.4, 1, 7], "f4"), I - 1, I > 0)),
+    *(("scatter_update", (x, i, u), {"reduction": r}) for r in ("max", "min", "mul", "add") for x, i, u in
+      ((M, np.array([[0], [2], [0]]), M[:3] * 2), (M, np.array([[0, 1], [3, 2], [0, 1]]), M[0, :3]), (I, np.array([[1, 2]]), np.array([3])))),
+    *((f"segment_{n}", (x, np.array([0, 2, 2, 1, 4, 0])), {"num_segments": 3}) for n in ("sum", "max") for x in (A.reshape(6, 4), I.ravel())),
+    ("saturate_cast", (A * 600 - 100, "uint8"), {}), ("saturate_cast", (I * 200, "int8"), {}),
     *((n, (x, k), o) for x, k, n in ((X1, K1, "conv"), (X2, K2, "conv"), (X3, K3, "conv"), (X1, D1, "depthwise_conv"), (X2, D2, "depthwise_conv"))
       for o in ({}, {"padding": "same"}, {"strides": 2, "padding": "same"}, {"dilation_rate": 2})),
     ("conv", (X2, K2[..., :2, :4]), {}), ("conv", (X2.transpose(0, 3, 1, 2), K2), {"data_format": "channels_first"}),
@@ -101,7 +105,9 @@ CASES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
 IMAGES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     *(("resize", (IMG, (5, 4)), {"interpolation": m}) for m in ("bilinear", "nearest", "bicubic")), ("resize", (IMG[0], (14, 18)), {"antialias": True}),
     ("resize", (IMG, (4, 9)), {"crop_to_aspect_ratio": True}), ("resize", ((IMG * 255).astype("u1"), (4, 9)), {}),
-    *((n, (IMG,), {}) for n in ("rgb_to_grayscale", "rgb_to_hsv", "hsv_to_rgb")), ("rgb_to_hsv", (IMG.transpose(0, 3, 1, 2),), {"data_format": "channels_first"}),
+    *((n, (IMG,), {}) for n in ("rgb_to_grayscale", "rgb_to_hsv", "hsv_to_rgb")), ("rgb_to_grayscale", ((IMG * 255).astype("u1"),), {}),
+    *(("map_coordinates", ((IMG[0, ..., 0] * 200).astype("u1"), R.uniform(-1, 8, (2, 3, 4)).astype("f4"), o), {}) for o in (0, 1)),
+    ("affine_transform", ((IMG * 255).astype("u1"), MAPS), {}), ("rgb_to_hsv", (IMG.transpose(0, 3, 1, 2),), {"data_format": "channels_first"}),
     *(("affine_transform", (IMG, MAPS), {"fill_mode": m, "fill_value": 0.3})
       for m in ("constant", "nearest", "wrap", "mirror", "reflect")),
     ("affine_transform", (IMG, MAPS), {"interpolation": "nearest"}),

@@ -69,7 +69,8 @@ def test_gradients_are_keras_s(keras: Any, case: Any) -> None:
     import torch
 
     part, name, args, options = case
-    if name in NO_GRADIENT | OTHERWISE:
+    in_place = name == "scatter_update" and options.get("reduction") not in (None, "add")
+    if name in NO_GRADIENT | OTHERWISE or in_place:
         pytest.skip("looked at below")
     own = gradients(fovea, called(ops, part, name), args, options, fovea.tensor)
     theirs = gradients(torch, called(keras.ops, part, name), args, options, torch.tensor)
@@ -110,6 +111,19 @@ def test_no_gradient_is_lost_to_nan() -> None:
         x = fovea.tensor(np.array([[1.0, np.nan, 3, 5], [2, 0, 1, np.nan]]), requires_grad=True)
         getattr(ops, name)(x, axis=1).sum().backward()
         assert x.grad[0, 1] == 0 and x.grad[1, 3] == 0 and bool(x.grad.isfinite().all())
+
+
+def test_gradients_of_updates() -> None:
+    """Those that win have them; factors have the other factors."""
+    for reduction, gx, gu in (
+        ("max", [0.0, 1, 1], [1.0, 0]),
+        ("min", [1.0, 0, 1], [0.0, 1]),
+        ("mul", [3.0, 4, 1], [1.0, 5]),
+    ):
+        x = fovea.tensor([1.0, 5.0, 2.0], requires_grad=True)
+        u = fovea.tensor([3.0, 4.0], requires_grad=True)
+        ops.sum(ops.scatter_update(x, [[0], [1]], u, reduction=reduction)).backward()
+        assert x.grad.tolist() == gx and u.grad.tolist() == gu
 
 
 @pytest.mark.parametrize("case", ALL, ids=IDS)

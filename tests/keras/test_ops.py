@@ -180,4 +180,4 @@ def test_what_keras_does_otherwise_on_pytorch() -> None:
 
 def test_refusals() -> None:
     with pytest.raises(ValueError, match="reduction"):
-        ops.scatter_update(M, [[0, 0]], [1.0], reduction="max")
+        ops.scatter_update(M, [[0, 0]], [1.0], reduction="mean")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -100,14 +101,35 @@ def scatter(indices: Any, values: Any, shape: Any) -> Any:
 
 @symbolic
 def scatter_update(inputs: Any, indices: Any, updates: Any, reduction: str | None = None) -> Any:
-    """The same with other values at indices (one row of numbers each), or with them added.
+    """The same with other values at indices (one row of numbers each), or combined with them.
 
-    Raises:
-        ArgumentError: another reduction than ``"add"``.
+    Args:
+        reduction: what is there takes the ``"max"``, ``"min"``, product (``"mul"``) or sum
+            (``"add"``) with the updates; without it, they replace it.
+
+    >>> scatter_update([1.0, 5.0, 2.0], [[0], [1]], [3.0, 3.0], reduction="max")
+    tensor([3., 5., 2.])
     """
-    if reduction not in (None, "add"):
-        raise ArgumentError(f"scatter_update: reduction must be None or 'add', got {reduction!r}.")
-    return _at(tensor(inputs), indices, tensor(updates), reduction == "add")
+    x, u = tensor(inputs), tensor(updates)
+    if reduction in (None, "add"):
+        return _at(x, indices, u, reduction == "add")
+    if reduction not in _REDUCTIONS:
+        raise ArgumentError(
+            f"scatter_update: reduction is None, 'add', 'max', 'min' or 'mul', got {reduction!r}."
+        )
+    i = tensor(indices).to(fovea.int64)
+    rank = i.shape[-1]
+    place = i[..., 0]
+    for d in range(1, rank):
+        place = place * x.shape[d] + i[..., d]
+    rows = x.reshape(math.prod(x.shape[:rank]), *x.shape[rank:])
+    place = place.reshape(-1, *(1,) * (rows.ndim - 1))
+    u = u.to(x.dtype).reshape(place.shape[0], *rows.shape[1:])
+    made = rows.scatter_reduce(0, place.expand(u.shape), u, _REDUCTIONS[reduction])
+    return made.reshape(x.shape)
+
+
+_REDUCTIONS = {"max": "amax", "min": "amin", "mul": "prod"}
 
 
 def _at(x: Any, indices: Any, values: Any, accumulate: bool) -> Any:

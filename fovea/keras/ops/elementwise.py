@@ -71,7 +71,10 @@ def numeric(x: Any) -> Any:
 def common(*values: Any) -> list[Any]:
     """Tensors of one dtype, which can hold what all of them hold."""
     found = [tensor(v) for v in values]
-    kind = functools.reduce(fovea.promote_types, (t.dtype for t in found))
+    kinds = {t.dtype for t in found}
+    if len(kinds) == 1:
+        return found
+    kind = functools.reduce(fovea.promote_types, kinds)
     return [t.to(kind) for t in found]
 
 

@@ -60,9 +60,9 @@ def resize(
 
 @symbolic
 def rgb_to_grayscale(images: Any, data_format: str | None = None) -> Any:
-    """Luminance, in one channel."""
+    """Luminance, in one channel; of integers, without the fraction."""
     batch = Batch(images, data_format)
-    return batch.back(color.gray(batch.images))
+    return batch.back(color.gray(batch.images), rounded=False)
 
 
 @symbolic

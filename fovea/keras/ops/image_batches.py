@@ -25,10 +25,11 @@ class Batch:
         x = fovea.permute(x, (0, 2, 3, 1)) if self.first else x
         self.images = floating(x)
 
-    def back(self, images: Any, keep: bool = True) -> Any:
-        """The layout and (with ``keep``) the dtype that came in; integers are rounded."""
+    def back(self, images: Any, rounded: bool = True) -> Any:
+        """The layout and the dtype that came in; integers are rounded, or cut without."""
         y = images
-        if keep and y.dtype is not self.dtype:
-            y = (y if self.dtype.is_floating_point else y.round()).to(self.dtype)
+        if y.dtype is not self.dtype:
+            y = y.round() if rounded and not self.dtype.is_floating_point else y
+            y = y.to(self.dtype)
         y = fovea.permute(y, (0, 3, 1, 2)) if self.first else y
         return y.squeeze(0) if self.single else y

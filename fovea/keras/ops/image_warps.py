@@ -100,7 +100,7 @@ def map_coordinates(
     given = tensor(coordinates) if not isinstance(coordinates, list | tuple) else coordinates
     places = [_places(c) for c in given]
     kind = x.dtype
-    x = numeric(x)
+    x = floating(x) if order else numeric(x)  # between integers lie fractions
     if len(places) != x.ndim:
         raise ShapeError(f"map_coordinates: {x.ndim} axes, but {len(places)} coordinates.")
     y = warping.between(x, places, order, fill_mode, fill_value)

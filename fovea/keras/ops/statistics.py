@@ -340,6 +340,9 @@ def _segments(name: str, data: Any, ids: Any, count: int | None, reduce: str, st
     if ids.ndim != 1 or ids.shape[0] != data.shape[0]:
         raise ArgumentError(f"{name}: one segment a row of the data is needed.")
     n = int(ids.max()) + 1 if count is None and ids.numel() else count or 0
+    if reduce == "sum":
+        row = fovea.where(ids < n, ids, n)
+        return fovea.zeros((n + 1, *data.shape[1:]), dtype=data.dtype).index_add(0, row, data)[:n]
     index = ids.reshape(-1, *(1,) * (data.ndim - 1)).expand(data.shape)
     inside = index < n
     begin = fovea.full((n + 1, *data.shape[1:]), start, dtype=data.dtype)

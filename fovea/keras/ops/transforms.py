@@ -24,7 +24,7 @@ def saturate_cast(x: Any, dtype: Any) -> Any:
     if kind.is_complex or x.dtype.is_complex:
         return x.to(kind)
     if kind.name == "bool":
-        return x.to(kind)
+        return x if x.dtype.name == "bool" else x > 0
     limits = fovea.finfo(kind) if kind.is_floating_point else fovea.iinfo(kind)
     low, high = limits.min, limits.max
     if not x.dtype.is_floating_point:
