@@ -98,6 +98,7 @@ CASES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     *(("layer_normalization", (A, *w), {"axis": a}) for a, w in ((-1, ()), (-1, (M[0], M[1])),
       ((1, 2), (M[:3], M[1:])), ((0, 2), (M[:2], M[2:])))), ("layer_normalization", (A, M[0]), {"rms_scaling": True, "epsilon": 0.1}),
     ("multi_hot", (I,), {"num_tokens": 4}), ("multi_hot", (A[..., :2].astype("i4"), 3), {}), ("multi_hot", (I, 4), {"axis": 1}),
+    *(("moments", (x, axes), {"keepdims": k}) for x in (A, A.astype("f2") * 300) for axes in ((1,), (0, 2), (0, 1, 2)) for k in (True, False)),
     ("psnr", (A, B), {"max_val": 1.0}), ("ctc_loss", (LABELS, LOGITS, COUNTS, STEPS), {}),
     ("ctc_decode", (LOGITS, STEPS), {}), ("ctc_decode", (LOGITS, STEPS), {"merge_repeated": False, "mask_index": 4}),
 ]  # fmt: skip

@@ -186,8 +186,12 @@ def in_top_k(targets: Any, predictions: Any, k: int) -> Any:
 
 @symbolic
 def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = False) -> Any:
-    """The mean and the variance over axes."""
-    return mean(x, axes, keepdims), var(x, axes, keepdims)
+    """The mean and the variance over axes; halves are computed in float32."""
+    given, x = floating(x), wide(x)
+    center = mean(x, axes, True)
+    spread = mean(fovea.square(x - center), axes, keepdims)
+    center = center if keepdims else center.reshape(spread.shape)
+    return center.to(given.dtype), spread.to(given.dtype)
 
 
 @symbolic
