@@ -12,7 +12,9 @@ from fovea.keras.ops.elementwise import tensor, wide
 from fovea.keras.ops.image_batches import Batch
 from fovea.keras.ops.symbolic import symbolic
 
-__all__ = ["gaussian_blur", "sobel_edges", "ssim"]
+__all__ = ["bell", "gaussian_blur", "sobel_edges", "ssim", "weighted"]
+
+FEW = 16  # fewer channels do not fill a vector
 
 
 def bell(size: int, width: Any) -> Any:
@@ -24,15 +26,27 @@ def bell(size: int, width: Any) -> Any:
 
 def weighted(images: Any, down: Any, across: Any, padding: tuple[int, int]) -> Any:
     """Each channel of (N, H, W, C) weighted by ``down`` along columns, by ``across`` along rows."""
-    c = images.shape[-1]
-    x = permute(images, (0, 3, 1, 2))
-    for weights, shape, pad in (
-        (down, (c, 1, -1, 1), (padding[0], 0)),
-        (across, (c, 1, 1, -1), (0, padding[1])),
-    ):
-        kernel = weights.to(x.dtype).expand(c, weights.shape[0]).reshape(shape)
-        x = F.conv2d(x, kernel, padding=pad, groups=c)
-    return permute(x, (0, 2, 3, 1))
+    if images.shape[-1] >= FEW:
+        y = _depthwise(images, down.reshape(-1, 1), (padding[0], 0))
+        return _depthwise(y, across.reshape(1, -1), (0, padding[1]))
+    y = _down(images, down, padding[0])
+    if images.shape[-1] == 1:
+        return fovea.transpose(_down(fovea.transpose(y, 1, 2), across, padding[1]), 1, 2)
+    return _depthwise(y, across.reshape(1, -1), (0, padding[1]))
+
+
+def _down(images: Any, weights: Any, padding: int) -> Any:
+    """Along columns, whole rows at once: their elements as the channels of images of one column."""
+    n, h, w, c = images.shape
+    y = _depthwise(images.reshape(n, h, 1, w * c), weights.reshape(-1, 1), (padding, 0))
+    return y.reshape(n, y.shape[1], w, c)
+
+
+def _depthwise(images: Any, kernel: Any, padding: tuple[int, int]) -> Any:
+    """Every channel with one kernel."""
+    c, x = images.shape[-1], permute(images, (0, 3, 1, 2))
+    weights = kernel.to(x.dtype).expand(c, 1, *kernel.shape)
+    return permute(F.conv2d(x, weights, padding=padding, groups=c), (0, 2, 3, 1))
 
 
 @symbolic
