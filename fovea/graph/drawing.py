@@ -18,7 +18,7 @@ _FAMILIES: Final = {
     "products": ("#cfe2f8", ("conv", "linalg", "fused")),
     "normalization": ("#e3d5f3", ("norm",)),
     "elements": ("#d5efd5", ("elementwise", "activation", "fused_pointwise")),
-    "reductions, pooling": ("#fbe3c6", ("reduce", "pool", "softmax", "resize")),
+    "reductions, pooling": ("#fbe3c6", ("reduce", "pool", "softmax", "resize", "sampling")),
     "loss": ("#f8cfcf", ("loss",)),
     "copies, indices": ("#e6e6e6", ("shape", "memory", "index")),
     "changes of states": ("#f6efb5", ("update", "random")),

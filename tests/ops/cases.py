@@ -218,6 +218,13 @@ CASES: dict[str, list[Case]] = {
     "adaptive_max_pool2d": [([real(2, 3, 5, 7)], {"output_size": (2, 3)})],
     "resize2d": [([real(1, 2, 3, 4)], RESIZE)],
     "resize2d_grad": [([real(1, 2, 5, 7)], {**RESIZE, "input_size": (3, 4)})],
+    "sample2d": [
+        ([real(2, 3, 4, 5), RNG.uniform(-3, 7, (2, 3, 2, 2))], {"mode": mode, "outside": outside, "fill": 0.5})
+        for mode in ("bilinear", "nearest") for outside in ("constant", "border", "reflect", "mirror", "wrap")
+    ] + [
+        ([real(1, 17, 3, 4), RNG.uniform(-1.4, 1.4, (1, 5, 7, 2))], {"mode": "bilinear", "outside": "border", "grid": grid})
+        for grid in ("corners", "edges")
+    ],
     "softmax": [([real(3, 4, 2)], {"dim": d}) for d in (0, 1, 2)],
     "softmax_grad": [([real(3, 4), np.full((3, 4), 0.25)], {"dim": 1})],
     "log_softmax": [([real(3, 4, 2)], {"dim": d}) for d in (0, 1, 2)],

@@ -32,6 +32,7 @@ from fovea.ops import (
     order,
     reduce,
     resize,
+    sampling,
     scatter,
     shape,
     softmax,
@@ -189,6 +190,7 @@ declare(
     loss.nll_loss,
     loss.nll_loss_grad,
     *ops_of(resize),
+    *ops_of(sampling),
 )
 
 

@@ -8,8 +8,9 @@ from fovea import dtypes
 from fovea.casting import FLOAT32, autocasts
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.functions.creation import linspace
-from fovea.functions.pointwise import floor, fmod, round_, to_dtype, where
+from fovea.functions.pointwise import floor, fmod, to_dtype, where
 from fovea.functions.shaping import expand, reshape, stack
+from fovea.ops.sampling import SampleAttrs, sample2d
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -57,15 +58,22 @@ def grid_sample(
         raise ArgumentError(
             f"grid_sample: padding_mode is 'zeros', 'border' or 'reflection', got {padding_mode!r}."
         )
-    sampler = _Sampler(input, padding_mode, bool(align_corners))
-    x = sampler.position(grid[..., 0], input.shape[3])
-    y = sampler.position(grid[..., 1], input.shape[2])
-    if mode == "bicubic":
-        return _weighted(sampler, y, x, _cubic_taps)
-    x, y = sampler.inside(x, input.shape[3]), sampler.inside(y, input.shape[2])
-    if mode == "nearest":
-        return sampler.pixels(round_(y), round_(x))
-    return _weighted(sampler, y, x, _linear_taps)
+    align = bool(align_corners)
+    sampler = _Sampler(input, padding_mode, align)
+    grid = grid if grid.dtype.itemsize >= 4 else to_dtype(grid, dtypes.float32)
+    if mode == "bicubic" or (mode == "nearest" and padding_mode == "reflection"):
+        x = sampler.position(grid[..., 0], input.shape[3])
+        y = sampler.position(grid[..., 1], input.shape[2])
+        if mode == "bicubic":
+            return _weighted(sampler, y, x, _cubic_taps)
+        # PyTorch mirrors a place before it looks for the nearest pixel.
+        x, y = sampler.inside(x, input.shape[3]), sampler.inside(y, input.shape[2])
+        attrs = SampleAttrs.of(mode, "border", "pixels", 0.0)
+        return sample2d.bind((input, stack([x, y], -1)), attrs)
+    outside = {"zeros": "constant", "reflection": "mirror" if align else "reflect"}
+    kind = outside.get(padding_mode, padding_mode)
+    attrs = SampleAttrs.of(mode, kind, "corners" if align else "edges", 0.0)
+    return sample2d.bind((input, grid), attrs)
 
 
 class _Sampler:
@@ -117,10 +125,6 @@ class _Sampler:
             self.flat.gather(2, expand(index, n, c, index.shape[2])), (n, c, *x.shape[1:])
         )
         return found * to_dtype(known, found.dtype).unsqueeze(1)
-
-
-def _linear_taps(fraction: Tensor) -> list[tuple[int, Tensor]]:
-    return [(0, 1 - fraction), (1, fraction)]
 
 
 def _cubic_taps(t: Tensor) -> list[tuple[int, Tensor]]:

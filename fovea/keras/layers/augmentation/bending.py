@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from fovea.errors import ArgumentError
 from fovea.functions.creation import arange
+from fovea.functions.joining import stack
 from fovea.functions.pointwise import clamp, where
 from fovea.functions.random import randn
 from fovea.keras.layers.augmentation.base import Drawn, RandomImageLayer, factor_pair, value_pair
 from fovea.keras.layers.augmentation.filtering import bell, filtered
-from fovea.keras.layers.augmentation.warping import check_warp, sample
+from fovea.keras.layers.augmentation.warping import check_warp, sampled
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -72,10 +73,11 @@ class RandomElasticTransform(RandomImageLayer):
 
     def _bent(self, images: Tensor, drawn: Drawn, interpolation: str) -> Tensor:
         _, h, w, _ = images.shape
-        right, lower = drawn["moves"].unbind(-1)
-        across = arange(w, dtype=right.dtype) + right
-        down = arange(h, dtype=right.dtype).reshape(h, 1) + lower
-        bent = sample(images, down, across, interpolation, self.fill_mode, self.fill_value)
+        moves = drawn["moves"]
+        x = arange(w, dtype=moves.dtype).expand(h, w)
+        y = arange(h, dtype=moves.dtype).reshape(h, 1).expand(h, w)
+        places = moves + stack([x, y], -1)
+        bent = sampled(images, places, interpolation, self.fill_mode, self.fill_value)
         return where(drawn["hit"], bent.to(images.dtype), images)
 
     def change(self, images: Tensor, drawn: Drawn) -> Tensor:

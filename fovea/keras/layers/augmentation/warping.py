@@ -12,7 +12,9 @@ from fovea.functions.creation import arange
 from fovea.functions.joining import cat, stack
 from fovea.functions.matrices import solve
 from fovea.functions.pointwise import abs_, clamp, floor, floor_divide, remainder, round_, where
+from fovea.functions.shaping import permute
 from fovea.keras.bounding_boxes import around, corner_points
+from fovea.ops.sampling import SampleAttrs, sample2d
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -26,6 +28,7 @@ __all__ = [
     "project",
     "reflected",
     "sample",
+    "sampled",
     "warp",
 ]
 
@@ -77,25 +80,29 @@ def warp(
         fill_mode: what lies outside: ``"constant"`` (``fill_value``), ``"nearest"``, ``"wrap"``,
             ``"mirror"`` or ``"reflect"``.
     """
-    n, h, w, _ = images.shape
-    kind = matrices.dtype
-    a0, a1, a2, b0, b1, b2 = (m.reshape(n, 1, 1) for m in matrices.unbind(1))
-    x, y = arange(w, dtype=kind).reshape(1, 1, w), arange(h, dtype=kind).reshape(1, h, 1)
-    across, down = a0 * x + a1 * y + a2, b0 * x + b1 * y + b2
-    return sample(images, down, across, interpolation, fill_mode, fill_value)
+    x, y = _line(images, 2, matrices.dtype), _line(images, 1, matrices.dtype)
+    a0, a1, a2, b0, b1, b2 = (m.reshape(-1, 1, 1) for m in matrices.unbind(1))
+    # Rows and columns apart: only their sum is as large as the image.
+    places = stack([a0 * x, b0 * x], -1) + stack([a1 * y + a2, b1 * y + b2], -1)
+    return sampled(images, places, interpolation, fill_mode, fill_value)
+
+
+def _line(images: Tensor, dim: int, dtype: Any) -> Tensor:
+    """The numbers of rows or columns, to broadcast against (N, H, W)."""
+    shape = [1, 1, 1]
+    shape[dim] = images.shape[dim]
+    return arange(images.shape[dim], dtype=dtype).reshape(*shape)
 
 
 def project(
     images: Tensor, maps: Tensor, interpolation: str = "bilinear", fill_value: float = 0.0
 ) -> Tensor:
     """Images (N, H, W, C) read where projective maps (N, 8) say; `homographies` makes them."""
-    n, h, w, _ = images.shape
-    a0, a1, a2, b0, b1, b2, c0, c1 = (m.reshape(n, 1, 1) for m in maps.unbind(1))
-    x = arange(w, dtype=maps.dtype).reshape(1, 1, w)
-    y = arange(h, dtype=maps.dtype).reshape(1, h, 1)
-    scale = c0 * x + c1 * y + 1
-    across, down = (a0 * x + a1 * y + a2) / scale, (b0 * x + b1 * y + b2) / scale
-    return sample(images, down, across, interpolation, "constant", fill_value)
+    x, y = _line(images, 2, maps.dtype), _line(images, 1, maps.dtype)
+    a0, a1, a2, b0, b1, b2, c0, c1 = (m.reshape(-1, 1, 1) for m in maps.unbind(1))
+    places = stack([a0 * x, b0 * x], -1) + stack([a1 * y + a2, b1 * y + b2], -1)
+    places = places / (c0 * x + (c1 * y + 1)).unsqueeze(-1)
+    return sampled(images, places, interpolation, "constant", fill_value)
 
 
 def moved_boxes(boxes: Tensor, maps: Tensor) -> Tensor:
@@ -146,10 +153,18 @@ def sample(
     fill_value: float,
 ) -> Tensor:
     """Images (N, H, W, C) at places (N, H', W') in pixels."""
-    n = images.shape[0]
-    image = arange(n).reshape(n, 1, 1)
-    order = 0 if interpolation == "nearest" else 1
-    return between(images, [image, down, across], order, fill_mode, fill_value)
+    return sampled(images, stack([across, down], -1), interpolation, fill_mode, fill_value)
+
+
+def sampled(
+    images: Tensor, places: Tensor, interpolation: str, fill_mode: str, fill_value: float
+) -> Tensor:
+    """Images (N, H, W, C) at places (N, H', W', 2), which are (x, y) in pixels."""
+    outside = "border" if fill_mode == "nearest" else fill_mode
+    attrs = SampleAttrs.of(interpolation, outside, "pixels", float(fill_value))
+    places = places if places.dtype.itemsize >= 4 else places.to(dtypes.float32)
+    found = sample2d.bind((permute(images, (0, 3, 1, 2)), places), attrs)
+    return permute(found, (0, 2, 3, 1))
 
 
 def between(
