@@ -36,6 +36,7 @@ EXCEPTIONS: dict[str, str] = {
     "nn.functional.conv3d:int64": _INTEGERS,
     "nn.functional.conv_transpose3d:bfloat16": "sums of planes are rounded in between",
     "nn.functional.conv_transpose3d:int64": _INTEGERS,
+    "nn.functional.grid_sample:bfloat16": "PyTorch rounds places to bfloat16, fovea keeps float32",
     "nn.functional.triplet_margin_with_distance_loss": "the table passes PyTorch's distance",
     "nn.functional.conv1d:int64": _INTEGERS,
     "nn.functional.conv2d:int64": _INTEGERS,
