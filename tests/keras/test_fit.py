@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any
@@ -146,6 +149,26 @@ def small_model() -> Any:
 X, Y = data((20, 4)), np.arange(20) % 3
 
 
+class MadeElsewhere(fk.utils.PyDataset):
+    """Batches that neither this process (by processes) nor its main thread may make."""
+
+    def __init__(self, here: tuple[int, int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.here = here
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, i: int) -> Any:
+        if self.use_multiprocessing:
+            assert os.getpid() != self.here[0]
+        else:
+            assert threading.get_ident() != self.here[1]
+        if i == 0:
+            time.sleep(0.05)  # the first is ready last, and comes first all the same
+        return X[i * 5 : i * 5 + 5], Y[i * 5 : i * 5 + 5]
+
+
 class TestData:
     """Whatever holds the samples, the same steps are taken."""
 
@@ -215,6 +238,29 @@ class TestData:
         parts = Parts()
         self.same(self.weights_after(parts), expected)
         assert parts.ends == 2
+
+    @pytest.mark.parametrize(
+        ("workers", "processes", "queue"), [(1, True, 1), (2, False, 1), (3, False, 10), (2, True, 4)]
+    )
+    def test_workers(self, expected: Any, workers: int, processes: bool, queue: int) -> None:
+        parts = MadeElsewhere(
+            (os.getpid(), threading.get_ident()),
+            workers=workers,
+            use_multiprocessing=processes,
+            max_queue_size=queue,
+        )
+        self.same(self.weights_after(parts), expected)
+
+    def test_workers_pass_errors_on(self) -> None:
+        class Broken(fk.utils.PyDataset):
+            def __len__(self) -> int:
+                return 4
+
+            def __getitem__(self, i: int) -> Any:
+                raise KeyError("no such picture")
+
+        with pytest.raises(KeyError, match="no such picture"):
+            self.weights_after(Broken(workers=2))
 
     def test_sample_weights_in_batches(self) -> None:
         w = np.linspace(0, 2, 20)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from fovea.size import Size
 from fovea.targets.base import empty
 from fovea.tensorbase import is_tensor
 from fovea.training.batches import Batches
+from fovea.utils.data import DataLoader
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -33,8 +34,12 @@ class PyDataset:
     """A dataset that gives batches by number: override ``__getitem__`` and ``__len__``.
 
     Args:
-        workers, use_multiprocessing, max_queue_size: accepted for Keras's sake; a ``DataLoader``
-            has workers.
+        workers: more than 1: ``fit`` has so many threads make batches ahead, in the order in
+            which it takes them.
+        use_multiprocessing: have processes make them instead, even with one worker.
+        max_queue_size: how many batches are made ahead.
+
+    A subclass that does not call ``super().__init__()`` has none of these.
 
     >>> class Squares(PyDataset):
     ...     def __len__(self):
@@ -44,6 +49,10 @@ class PyDataset:
     >>> Squares().num_batches
     2
     """
+
+    workers = 1
+    use_multiprocessing = False
+    max_queue_size = 10
 
     def __init__(
         self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10
@@ -294,6 +303,10 @@ class IterableData:
             end()
 
 
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
 class _IndexedData(IterableData):
     """Batches of a ``PyDataset``."""
 
@@ -307,9 +320,27 @@ class _IndexedData(IterableData):
         return self.dataset.num_batches
 
     def __iter__(self) -> Iterator[tuple[Any, Any, Any]]:
-        order = range(len(self))
-        for i in randperm(len(order)).tolist() if self.shuffle else order:
-            yield as_batch(self.dataset[i], self.class_weight)
+        order: Sequence[int] = range(len(self))
+        if self.shuffle:
+            order = randperm(len(order)).tolist()
+        for batch in self._made(order):
+            yield as_batch(batch, self.class_weight)
+
+    def _made(self, order: Sequence[int]) -> Iterator[Any]:
+        """Batches by their numbers, made here or ahead by workers."""
+        source = self.dataset
+        if source.workers <= (0 if source.use_multiprocessing else 1):
+            yield from (source[i] for i in order)
+            return
+        yield from DataLoader(
+            source,
+            batch_size=None,
+            sampler=order,
+            num_workers=source.workers,
+            worker_type="process" if source.use_multiprocessing else "thread",
+            prefetch_factor=max(source.max_queue_size // source.workers, 1),
+            collate_fn=_as_it_is,
+        )
 
 
 class _OneShot(Iterator[Any]):
