@@ -240,7 +240,8 @@ class TestData:
         assert parts.ends == 2
 
     @pytest.mark.parametrize(
-        ("workers", "processes", "queue"), [(1, True, 1), (2, False, 1), (3, False, 10), (2, True, 4)]
+        ("workers", "processes", "queue"),
+        [(1, True, 1), (2, False, 1), (3, False, 10), (2, True, 4)],
     )
     def test_workers(self, expected: Any, workers: int, processes: bool, queue: int) -> None:
         parts = MadeElsewhere(
