@@ -6,12 +6,16 @@
 (fovea.Size([1, 8, 8]), 5)
 """
 
+from fovea.vision.datasets.boxes import wrap_dataset_for_transforms_v2
 from fovea.vision.datasets.cifar import CIFAR10, CIFAR100
+from fovea.vision.datasets.coco import CocoCaptions, CocoDetection
 from fovea.vision.datasets.digits import Digits
 from fovea.vision.datasets.fake import FakeData
 from fovea.vision.datasets.folder import IMG_EXTENSIONS, DatasetFolder, ImageFolder, default_loader
 from fovea.vision.datasets.mnist import KMNIST, MNIST, FashionMNIST
 from fovea.vision.datasets.vision import DatasetNotFoundError, VisionDataset
+from fovea.vision.datasets.voc import VOCDetection, VOCSegmentation
+from fovea.vision.datasets.yolo import YOLODetection
 
 __all__ = [
     "CIFAR10",
@@ -19,12 +23,18 @@ __all__ = [
     "IMG_EXTENSIONS",
     "KMNIST",
     "MNIST",
+    "CocoCaptions",
+    "CocoDetection",
     "DatasetFolder",
     "DatasetNotFoundError",
     "Digits",
     "FakeData",
     "FashionMNIST",
     "ImageFolder",
+    "VOCDetection",
+    "VOCSegmentation",
     "VisionDataset",
+    "YOLODetection",
     "default_loader",
+    "wrap_dataset_for_transforms_v2",
 ]
