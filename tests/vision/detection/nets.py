@@ -14,7 +14,8 @@ from tests.vision.zoo import agree
 
 FILES = (
     "_utils", "anchor_utils", "backbone_utils", "detector", "faster_rcnn", "generalized_rcnn",
-    "fcos", "image_list", "retinanet", "roi_heads", "rpn", "ssd", "ssdlite", "transform",
+    "fcos", "image_list", "keypoint_rcnn", "mask_rcnn", "retinanet", "roi_heads", "rpn", "ssd",
+    "ssdlite", "transform",
 )  # fmt: skip
 
 

@@ -2,7 +2,8 @@
 
 In training they take images (C, H, W), values from 0 to 1, of any sizes, and for each a dictionary
 of ``boxes`` (K, 4) and ``labels`` (K,), and return a dictionary of losses. In evaluation they take
-images and return for each a dictionary of ``boxes``, ``labels`` and ``scores``.
+images and return for each a dictionary of ``boxes``, ``labels`` and ``scores``. Some also learn and
+find ``masks`` or ``keypoints``.
 """
 
 from fovea.vision.models.detection.faster_rcnn import (
@@ -13,6 +14,12 @@ from fovea.vision.models.detection.faster_rcnn import (
     fasterrcnn_resnet50_fpn_v2,
 )
 from fovea.vision.models.detection.fcos import FCOS, fcos_resnet50_fpn
+from fovea.vision.models.detection.keypoint_rcnn import KeypointRCNN, keypointrcnn_resnet50_fpn
+from fovea.vision.models.detection.mask_rcnn import (
+    MaskRCNN,
+    maskrcnn_resnet50_fpn,
+    maskrcnn_resnet50_fpn_v2,
+)
 from fovea.vision.models.detection.retinanet import (
     RetinaNet,
     retinanet_resnet50_fpn,
@@ -25,12 +32,17 @@ __all__ = [
     "FCOS",
     "SSD",
     "FasterRCNN",
+    "KeypointRCNN",
+    "MaskRCNN",
     "RetinaNet",
     "fasterrcnn_mobilenet_v3_large_320_fpn",
     "fasterrcnn_mobilenet_v3_large_fpn",
     "fasterrcnn_resnet50_fpn",
     "fasterrcnn_resnet50_fpn_v2",
     "fcos_resnet50_fpn",
+    "keypointrcnn_resnet50_fpn",
+    "maskrcnn_resnet50_fpn",
+    "maskrcnn_resnet50_fpn_v2",
     "retinanet_resnet50_fpn",
     "retinanet_resnet50_fpn_v2",
     "ssd300_vgg16",

@@ -36,6 +36,7 @@ __all__ = [
 Weights = str | os.PathLike[str] | None
 CHANNELS = 256  # of the maps that come out
 COCO = 91  # its classes, the background among them
+_WITH_EPS = "keypointrcnn_resnet50_fpn_coco-9f466800"  # COCO_LEGACY
 
 
 class BackboneWithFPN(nn.Module):
@@ -251,8 +252,9 @@ def load_detector(model: nn.Module, weights: Weights, name: str) -> None:
     """Fill a detector from a file of weights; None leaves it as it is.
 
     torchvision's files of the first versions, ``NAME_coco-....pth``, were trained with nothing
-    added to the variance in frozen normalizations; with them it is so again.
+    added to the variance in frozen normalizations; with them it is so again, but for one.
     """
     load_weights(model, weights)
-    if weights is not None and os.path.basename(weights).startswith(f"{name}_coco"):
+    file = "" if weights is None else os.path.basename(weights)
+    if file.startswith(f"{name}_coco") and not file.startswith(_WITH_EPS):
         overwrite_eps(model, 0.0)

@@ -1,6 +1,6 @@
-"""What the second stage of an R-CNN does with proposals: classes and better boxes.
+"""What the second stage of an R-CNN does with proposals: classes, better boxes, masks and points.
 
-Source: R. Girshick, "Fast R-CNN", 2015.
+Source: R. Girshick, "Fast R-CNN", 2015; K. He et al., "Mask R-CNN", 2017.
 """
 
 from __future__ import annotations
@@ -11,17 +11,46 @@ import numpy as np
 
 import fovea.nn.functional as F
 from fovea import nn
-from fovea.errors import ArgumentError, DTypeError, describe
+from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
 from fovea.functions.creation import from_array
 from fovea.functions.joining import cat
 from fovea.vision.models.detection._utils import BalancedPositiveNegativeSampler, BoxCoder, Matcher
 from fovea.vision.models.detection.detector import Found
+from fovea.vision.models.detection.keypoints import (
+    heatmaps_to_keypoints,
+    keypointrcnn_inference,
+    keypointrcnn_loss,
+    keypoints_to_heatmap,
+)
+from fovea.vision.models.detection.masks import (
+    expand_boxes,
+    expand_masks,
+    maskrcnn_inference,
+    maskrcnn_loss,
+    paste_mask_in_image,
+    paste_masks_in_image,
+    project_masks_on_boxes,
+)
 from fovea.vision.ops.boxes import batched_nms, box_iou, clip_boxes_to_image, remove_small_boxes
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["RoIHeads", "fastrcnn_loss"]
+__all__ = [
+    "RoIHeads",
+    "expand_boxes",
+    "expand_masks",
+    "fastrcnn_loss",
+    "heatmaps_to_keypoints",
+    "keypointrcnn_inference",
+    "keypointrcnn_loss",
+    "keypoints_to_heatmap",
+    "maskrcnn_inference",
+    "maskrcnn_loss",
+    "paste_mask_in_image",
+    "paste_masks_in_image",
+    "project_masks_on_boxes",
+]
 
 _BETA = 1 / 9  # where the loss of boxes turns from a parabola to a line
 _LEAST = 1e-2  # width and height of what is found
@@ -67,9 +96,14 @@ class RoIHeads(nn.Module):
         score_thresh: what is less likely is not found.
         nms_thresh: of the suppression within each class.
         detections_per_img: the most that is found in an image.
+        mask_roi_pool, mask_head, mask_predictor: read maps within boxes and make logits
+            (K, classes, M, M) of masks; None: no masks.
+        keypoint_roi_pool, keypoint_head, keypoint_predictor: read maps within boxes and make maps
+            (K, points, M, M), highest where points are; None: no points.
 
     ``heads(features, proposals, image_shapes, targets)`` returns what is found in each image, and
-    in training the losses ``loss_classifier`` and ``loss_box_reg``.
+    in training the losses ``loss_classifier`` and ``loss_box_reg``, ``loss_mask``,
+    ``loss_keypoint``.
     """
 
     def __init__(
@@ -85,6 +119,12 @@ class RoIHeads(nn.Module):
         score_thresh: float,
         nms_thresh: float,
         detections_per_img: int,
+        mask_roi_pool: nn.Module | None = None,
+        mask_head: nn.Module | None = None,
+        mask_predictor: nn.Module | None = None,
+        keypoint_roi_pool: nn.Module | None = None,
+        keypoint_head: nn.Module | None = None,
+        keypoint_predictor: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.box_similarity = box_iou
@@ -97,6 +137,18 @@ class RoIHeads(nn.Module):
         self.box_predictor = box_predictor
         self.score_thresh, self.nms_thresh = score_thresh, nms_thresh
         self.detections_per_img = detections_per_img
+        self.mask_roi_pool, self.mask_head = mask_roi_pool, mask_head
+        self.mask_predictor = mask_predictor
+        self.keypoint_roi_pool, self.keypoint_head = keypoint_roi_pool, keypoint_head
+        self.keypoint_predictor = keypoint_predictor
+
+    def has_mask(self) -> bool:
+        """Whether masks are made."""
+        return None not in (self.mask_roi_pool, self.mask_head, self.mask_predictor)
+
+    def has_keypoint(self) -> bool:
+        """Whether points are made."""
+        return None not in (self.keypoint_roi_pool, self.keypoint_head, self.keypoint_predictor)
 
     def forward(
         self,
@@ -105,24 +157,72 @@ class RoIHeads(nn.Module):
         image_shapes: list[tuple[int, int]],
         targets: Found | None = None,
     ) -> tuple[Found, dict[str, Tensor]]:
-        drawn = None
         if self.training:
-            drawn = self.select_training_samples(proposals, targets)
-            proposals = drawn[0]
-        read = self.box_head(self.box_roi_pool(features, proposals, image_shapes))
-        logits, codes = self.box_predictor(read)
-        if drawn is None:
-            return self.postprocess_detections(logits, codes, proposals, image_shapes), {}
-        _, _, labels, wanted = drawn
-        classes, boxes = fastrcnn_loss(logits, codes, labels, wanted)
-        return [], {"loss_classifier": classes, "loss_box_reg": boxes}
+            return [], self._losses(features, proposals, image_shapes, self.check_targets(targets))
+        logits, codes = self._read("box", features, proposals, image_shapes)
+        found = self.postprocess_detections(logits, codes, proposals, image_shapes)
+        boxes = [each["boxes"] for each in found]
+        if self.has_mask():
+            logits = self._read("mask", features, boxes, image_shapes)
+            masks = maskrcnn_inference(logits, [each["labels"] for each in found])
+            for each, mask in zip(found, masks, strict=True):
+                each["masks"] = mask
+        if self.has_keypoint():
+            maps = self._read("keypoint", features, boxes, image_shapes)
+            points = keypointrcnn_inference(maps, boxes)
+            for each, point, score in zip(found, *points, strict=True):
+                each["keypoints"], each["keypoints_scores"] = point, score
+        return found, {}
+
+    def _losses(
+        self,
+        features: dict[str, Tensor],
+        proposals: list[Tensor],
+        sizes: list[tuple[int, int]],
+        targets: Found,
+    ) -> dict[str, Tensor]:
+        """Those of some boxes, drawn; masks and points are those of objects' boxes only."""
+        boxes, matches, labels, wanted = self.select_training_samples(proposals, targets)
+        logits, codes = self._read("box", features, boxes, sizes)
+        kind, off = fastrcnn_loss(logits, codes, labels, wanted)
+        losses = {"loss_classifier": kind, "loss_box_reg": off}
+        objects = [(label > 0).nonzero().squeeze(1) for label in labels]
+        boxes, matches = (
+            [x[own] for x, own in zip(each, objects, strict=True)] for each in (boxes, matches)
+        )
+        if self.has_mask():
+            masks, classes = ([target[key] for target in targets] for key in ("masks", "labels"))
+            logits = self._read("mask", features, boxes, sizes)
+            losses["loss_mask"] = maskrcnn_loss(logits, boxes, masks, classes, matches)
+        if self.has_keypoint():
+            points = [target["keypoints"] for target in targets]
+            maps = self._read("keypoint", features, boxes, sizes)
+            losses["loss_keypoint"] = keypointrcnn_loss(maps, boxes, points, matches)
+        return losses
+
+    def _read(
+        self,
+        kind: str,
+        features: dict[str, Tensor],
+        boxes: list[Tensor],
+        sizes: list[tuple[int, int]],
+    ) -> Any:
+        """What a kind of predictor makes of the maps within boxes."""
+        pool, head, predictor = (
+            getattr(self, f"{kind}_{part}") for part in ("roi_pool", "head", "predictor")
+        )
+        return predictor(head(pool(features, boxes, sizes)))
 
     def check_targets(self, targets: Found | None) -> Found:
-        """Raises an error unless there are targets with ``boxes`` and int64 ``labels``."""
+        """Raises an error unless there are targets with ``boxes``, int64 ``labels`` and, where they
+        are made, ``masks`` (N, H, W) and ``keypoints`` (N, K, 3).
+        """
         if targets is None:
             raise ArgumentError("RoIHeads: training needs targets.")
+        made = (("masks", self.has_mask()), ("keypoints", self.has_keypoint()))
+        more = [key for key, has in made if has]
         for i, target in enumerate(targets):
-            missing = [key for key in ("boxes", "labels") if key not in target]
+            missing = [key for key in ("boxes", "labels", *more) if key not in target]
             if missing:
                 raise ArgumentError(f"RoIHeads: targets[{i}] has no {' and no '.join(missing)}.")
             if not target["boxes"].dtype.is_floating_point:
@@ -135,6 +235,8 @@ class RoIHeads(nn.Module):
                     f"RoIHeads: targets[{i}]['labels'] must be int64, got "
                     f"{describe(target['labels'])}."
                 )
+            for key in more:
+                _check_objects(f"targets[{i}]", key, target)
         return targets
 
     def select_training_samples(
@@ -197,3 +299,13 @@ class RoIHeads(nn.Module):
         boxes, scores, labels = boxes[large], scores[large], labels[large]
         keep = batched_nms(boxes, scores, labels, self.nms_thresh)[: self.detections_per_img]
         return {"boxes": boxes[keep], "labels": labels[keep], "scores": scores[keep]}
+
+
+def _check_objects(name: str, key: str, target: dict[str, Any]) -> None:
+    value, count = target[key], target["boxes"].shape[0]
+    if value.ndim != 3 or value.shape[0] != count:
+        shape = "K, 3" if key == "keypoints" else "H, W"
+        raise ShapeError(
+            f"RoIHeads: {name}['{key}'] must be ({count}, {shape}), one a box, got "
+            f"{describe(value)}."
+        )

@@ -13,6 +13,7 @@ from fovea.functions.creation import tensor
 from fovea.functions.joining import stack
 from fovea.functions.random import randint
 from fovea.vision.models.detection.image_list import ImageList
+from fovea.vision.models.detection.masks import paste_masks_in_image
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -108,6 +109,10 @@ class GeneralizedRCNNTransform(nn.Module):
         target["boxes"] = resize_boxes(target["boxes"], (height, width), size)
         if "masks" in target:
             masks = target["masks"]
+            if masks.ndim != 3 or tuple(masks.shape[1:]) != (height, width):
+                raise ShapeError(
+                    f"masks must be (N, {height}, {width}) as their image, got {describe(masks)}."
+                )
             resized = F.interpolate(masks[:, None].float(), size=size, mode="nearest")
             target["masks"] = resized[:, 0].to(masks.dtype)
         if "keypoints" in target:
@@ -150,6 +155,8 @@ class GeneralizedRCNNTransform(nn.Module):
             return result
         for found, seen, original in zip(result, image_shapes, original_image_sizes, strict=True):
             found["boxes"] = resize_boxes(found["boxes"], seen, original)
+            if "masks" in found:
+                found["masks"] = paste_masks_in_image(found["masks"], found["boxes"], original)
             if "keypoints" in found:
                 found["keypoints"] = resize_keypoints(found["keypoints"], seen, original)
         return result
@@ -175,5 +182,7 @@ def resize_keypoints(
     keypoints: Tensor, original_size: Sequence[int], new_size: Sequence[int]
 ) -> Tensor:
     """Points (N, K, 3), x, y, visibility, of an image of ``original_size`` at ``new_size``."""
+    if keypoints.ndim != 3 or keypoints.shape[2] != 3:
+        raise ShapeError(f"keypoints must be (N, K, 3), got {describe(keypoints)}.")
     x, y = _factors(original_size, new_size)
     return keypoints * tensor([x, y, 1.0], dtype=keypoints.dtype)
