@@ -72,6 +72,7 @@ KERAS: dict[str, dict[str, Any]] = {
         },
         "absent": {_BACKENDS: "FlaxLayer JaxLayer TFSMLayer"},
     },
+    "applications": {},
     "losses": {"types": True},
     "metrics": {"types": True},
     "optimizers": {

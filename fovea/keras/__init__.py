@@ -14,6 +14,7 @@ the other.
 
 from fovea.keras import (
     activations,
+    applications,
     backend,
     callbacks,
     config,
@@ -60,6 +61,7 @@ __all__ = [
     "Sequential",
     "Variable",
     "activations",
+    "applications",
     "backend",
     "callbacks",
     "config",
