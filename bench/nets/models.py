@@ -31,7 +31,8 @@ def build(net: Net, size: int, module: str) -> Any:
     if module == "fovea":
         from fovea.vision import models
 
-        return models.get_model(net.model, **config, **({"small_input": True} if small else {}))
+        stem: dict[str, Any] = {"small_input": True} if small else {}
+        return models.get_model(net.model, **config, **stem)
     if net.model == "unet":
         return unet(importlib.import_module("torch"), **config)
     return _torchvision(net, config, small)

@@ -132,6 +132,7 @@ def test_every_network_of_torchvision_is_here(torchvision: Any) -> None:
     for ours, theirs in (
         (models, torchvision.models),
         (models.segmentation, torchvision.models.segmentation),
+        (models.detection, torchvision.models.detection),
     ):
         assert set(torchvision.models.list_models(theirs)) <= set(models.list_models(ours))
 

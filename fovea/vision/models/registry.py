@@ -6,7 +6,7 @@ import fnmatch
 import functools
 import inspect
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
@@ -149,17 +149,35 @@ def get_model_builder(name: str) -> Callable[..., Module]:
     return found
 
 
-def get_model(name: str, **config: Any) -> Module:
+def get_model(
+    name: str,
+    *,
+    features_only: bool = False,
+    out_indices: Sequence[int] | None = None,
+    **config: Any,
+) -> Module:
     """Make a model by its name.
 
     Args:
         name: one of ``list_models()``, in any case.
+        features_only: make a network that returns a list of maps instead of classes, one for each
+            size, from the finest; its ``feature_info`` tells their ``channels()`` and
+            ``reduction()``.
+        out_indices: which of these maps; None: all.
         **config: arguments of the model's function, such as ``num_classes``.
+
+    Raises:
+        ArgumentError: no such model, or one without maps of several sizes.
 
     >>> get_model("simple_cnn", num_classes=3, in_channels=1).classifier.out_features
     3
     """
-    return get_model_builder(name)(**config)
+    model = get_model_builder(name)(**config)
+    if not features_only:
+        return model
+    from fovea.vision.models.pyramids import FeatureMaps
+
+    return FeatureMaps(model, out_indices)
 
 
 def load_weights(
