@@ -80,18 +80,19 @@ class TensorBase:
         t.dtype = dtype
         return t
 
-    @classmethod
+    @staticmethod
     def _make_view(
-        cls,
         x: Any,
         shape: tuple[int, ...],
         strides: tuple[int, ...],
         offset: int,
         op: Any,
         attrs: Any,
-    ) -> Self:
-        """A view of ``x`` made by a view op; remembers how, for in-place changes."""
-        t = cls._make(x.storage, shape, strides, offset, x.dtype)
+    ) -> Tensor:
+        """A view of ``x`` made by a view op; remembers how, for in-place changes. A plain tensor,
+        whatever ``x`` is.
+        """
+        t = make_tensor(x.storage, shape, strides, offset, x.dtype)
         base = x._base
         if base is None:
             t._base, t._replay = x, ((op, attrs),)

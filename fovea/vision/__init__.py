@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__all__ = ["datasets", "io", "models", "ops", "plots", "transforms"]
+__all__ = ["datasets", "io", "models", "ops", "plots", "rle", "transforms", "tv_tensors"]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,9 +12,11 @@ import numpy as np
 
 from fovea.errors import ArgumentError
 from fovea.functions.creation import from_numpy
+from fovea.tensor import Tensor
 from fovea.utils.data.dataset import Dataset
 from fovea.vision.datasets.vision import VisionDataset
 from fovea.vision.io import open_image
+from fovea.vision.tv_tensors import BoundingBoxes, KeyPoints, Mask
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -66,16 +68,31 @@ class _Wrapped(Dataset[Any]):
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         image, raw = self.dataset[index]
         target = self.dataset.standard_target(raw, index, self.keys)
-        if self.keys is not None and isinstance(target, dict):
-            target = {name: value for name, value in target.items() if name in self.keys}
+        if isinstance(target, dict):
+            kept = self.keys or target.keys()
+            target = {n: _placed(n, v, image.size) for n, v in target.items() if n in kept}
+        elif isinstance(target, Tensor):
+            target = Mask(target)
         return (image, target) if self.transforms is None else self.transforms(image, target)
+
+
+def _placed(name: str, value: Any, size: tuple[int, int]) -> Any:
+    """An entry of a target as the kind of tensor that moves with an image (width, height)."""
+    canvas = size[1], size[0]
+    if name == "boxes":
+        return BoundingBoxes(value, format="XYXY", canvas_size=canvas)
+    if name == "masks":
+        return Mask(value)
+    return KeyPoints(value, canvas_size=canvas) if name == "keypoints" else value
 
 
 def wrap_dataset_for_transforms_v2(
     dataset: VisionDataset, target_keys: Sequence[str] | str | None = None
 ) -> Any:
-    """A data set of objects or masks whose samples' targets are tensors, or dictionaries of these,
-    before the set's transforms see them. (The set itself loses its transforms.)
+    """A data set of objects or masks whose samples' targets say what they are, so that transforms
+    of whole samples (`fovea.vision.transforms.v2`) move them: dictionaries with ``boxes``
+    (`BoundingBoxes`), ``masks`` (`Mask`), ``keypoints`` (`KeyPoints`); of segmentation a `Mask`.
+    (The set itself loses its transforms.)
 
     Args:
         dataset: one with a ``standard_target``: `VOCDetection`, `VOCSegmentation`, `CocoDetection`,

@@ -195,8 +195,8 @@ class CocoDetection(VisionDataset):
 
         Returns: ``image_id``; ``boxes`` float32 (N, 4) as (x1, y1, x2, y2) in pixels; ``labels``
         int64 (N,), the ids of categories; ``area`` float32 (N,); ``iscrowd`` bool (N,); where the
-        annotations have them ``masks`` uint8 (N, H, W) and ``keypoints`` float32 (N, K, 3): x, y
-        and whether it is seen.
+        annotations have them ``masks`` uint8 (N, H, W), and ``keypoints`` float32 (N, K, 2) with
+        ``visibility`` int64 (N, K): 0 not known, 1 hidden, 2 seen.
         """
         image_id = self.ids[index]
         boxes, labels, area, crowd = [], [], [], []
@@ -218,7 +218,8 @@ class CocoDetection(VisionDataset):
             found["masks"] = from_numpy(np.stack([self.coco.annToMask(e) for e in target]))
         if _all_have("keypoints", target) and (keys is None or "keypoints" in keys):
             points = [np.asarray(e["keypoints"], np.float32).reshape(-1, 3) for e in target]
-            found["keypoints"] = from_numpy(np.stack(points))
+            found["keypoints"] = from_numpy(np.stack(points)[..., :2].copy())
+            found["visibility"] = from_numpy(np.stack(points)[..., 2].astype(np.int64))
         return found
 
 

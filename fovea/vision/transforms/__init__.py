@@ -14,6 +14,8 @@ Random ones draw from fovea's generator: seeds make them repeatable, in a loader
 fovea.Size([3, 32, 32])
 """
 
+import importlib
+
 from fovea.vision.transforms import functional
 from fovea.vision.transforms.affine import RandomAffine, RandomRotation
 from fovea.vision.transforms.base import Transform
@@ -73,4 +75,11 @@ __all__ = [
     "ToTensor",
     "Transform",
     "functional",
+    "v2",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name == "v2":
+        return importlib.import_module("fovea.vision.transforms.v2")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

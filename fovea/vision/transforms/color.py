@@ -220,30 +220,49 @@ class RandomErasing(Transform):
         After ten boxes that did not fit: the whole image and its own values.
         """
         channels, height, width = F.get_dimensions(img)
-        for _ in range(10):
-            area = height * width * draws.uniform(scale[0], scale[1])
-            shape = math.exp(draws.uniform(math.log(ratio[0]), math.log(ratio[1])))
-            h, w = round(math.sqrt(area * shape)), round(math.sqrt(area / shape))
-            if h < height and w < width:
-                if value is None:
-                    content = randn(channels, h, w)
-                else:
-                    content = tensor(value).reshape(-1, 1, 1)
-                i, j = draws.integer(0, height - h + 1), draws.integer(0, width - w + 1)
-                return i, j, h, w, content
-        return 0, 0, height, width, img
+        found = _random_box(channels, height, width, scale, ratio, value)
+        return (0, 0, height, width, img) if found is None else found
 
-    def forward(self, img: Any) -> Any:
-        if not draws.chance(self.p):
-            return img
+    def choose(self, channels: int, height: int, width: int) -> Any:
+        """`get_params` of an image's shape and this transform's arguments; None if nothing fits."""
         value: list[float] | None = None
         if not isinstance(self.value, str):
             numbers = self.value if isinstance(self.value, Sequence) else [self.value]
             value = [float(v) for v in numbers]
-            channels = F.get_image_num_channels(img)
             if len(value) not in (1, channels):
                 raise ArgumentError(
                     f"RandomErasing: value has {len(value)} numbers, the image {channels} channels."
                 )
-        box = self.get_params(img, self.scale, self.ratio, value)
-        return F.erase(img, *box, self.inplace)
+        return _random_box(channels, height, width, self.scale, self.ratio, value)
+
+    def forward(self, img: Any) -> Any:
+        if not draws.chance(self.p):
+            return img
+        channels, height, width = F.get_dimensions(img)
+        box = self.choose(channels, height, width)
+        if box is None:
+            return img
+        i, j, h, w, content = box
+        return F.erase(img, i, j, h, w, content, self.inplace)
+
+
+def _random_box(
+    channels: int,
+    height: int,
+    width: int,
+    scale: Sequence[float],
+    ratio: Sequence[float],
+    value: Sequence[float] | None,
+) -> tuple[int, int, int, int, Any] | None:
+    """Row, column, height and width of a box, and what to write there; None after ten boxes that
+    did not fit.
+    """
+    for _ in range(10):
+        area = height * width * draws.uniform(scale[0], scale[1])
+        shape = math.exp(draws.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        h, w = round(math.sqrt(area * shape)), round(math.sqrt(area / shape))
+        if h < height and w < width:
+            content = randn(channels, h, w) if value is None else tensor(value).reshape(-1, 1, 1)
+            i, j = draws.integer(0, height - h + 1), draws.integer(0, width - w + 1)
+            return i, j, h, w, content
+    return None

@@ -127,14 +127,18 @@ class RandomChoice(_Several):
         self.p = p
         self._weights = weights
 
-    def forward(self, img: Any) -> Any:
+    def pick(self) -> int:
+        """The number of a transform, drawn by the weights."""
         mark = draws.uniform(0.0, sum(self._weights))
-        for step, weight in zip(self.transforms, self._weights, strict=True):
+        for number, weight in enumerate(self._weights):
             mark -= weight
             if mark < 0:
-                return step(img)
+                return number
         # Rounding left the mark at the very end: the last one that can be chosen.
-        return [s for s, w in zip(self.transforms, self._weights, strict=True) if w][-1](img)
+        return max(number for number, weight in enumerate(self._weights) if weight)
+
+    def forward(self, img: Any) -> Any:
+        return self.transforms[self.pick()](img)
 
     def __repr__(self) -> str:
         return f"{super().__repr__()}(p={self.p})"

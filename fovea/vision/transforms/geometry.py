@@ -250,6 +250,11 @@ class RandomResizedCrop(Transform):
         middle.
         """
         _, height, width = F.get_dimensions(img)
+        return RandomResizedCrop.choose(height, width, scale, ratio)
+
+    @staticmethod
+    def choose(height: int, width: int, scale: Sequence[float], ratio: Sequence[float]) -> Box:
+        """``get_params`` of an image's size."""
         for _ in range(10):
             area = height * width * draws.uniform(scale[0], scale[1])
             shape = math.exp(draws.uniform(math.log(ratio[0]), math.log(ratio[1])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,16 +19,26 @@ if TYPE_CHECKING:
 __all__ = [
     "adjust_brightness",
     "adjust_contrast",
+    "adjust_gamma",
     "adjust_hue",
     "adjust_saturation",
+    "adjust_sharpness",
     "affine",
+    "autocontrast",
     "channels",
     "crop",
+    "equalize",
     "gaussian_blur",
     "hflip",
+    "invert",
+    "jpeg",
     "pad",
+    "permute_channels",
+    "perspective",
+    "posterize",
     "resize",
     "rotate",
+    "solarize",
     "to_gray",
     "vflip",
 ]
@@ -118,6 +129,19 @@ def affine(
     )
 
 
+def perspective(
+    image: PILImage, coefficients: Sequence[float], mode: InterpolationMode, fill: Fill
+) -> PILImage:
+    """Map by the eight coefficients from output to input coordinates."""
+    return image.transform(
+        image.size,
+        Image.Transform.PERSPECTIVE,
+        tuple(coefficients),
+        Image.Resampling(pil_filter(mode)),
+        fillcolor=_color(image, fill),
+    )
+
+
 def adjust_brightness(image: PILImage, factor: float) -> PILImage:
     """Towards black (0) or away from it."""
     return ImageEnhance.Brightness(image).enhance(factor)
@@ -155,3 +179,56 @@ def gaussian_blur(image: PILImage, kernel_size: Sequence[int], sigma: Sequence[f
     planes = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
     blurred = spatial.gaussian_blur(planes, kernel_size, sigma)
     return Image.fromarray(blurred[0] if array.ndim == 2 else blurred.transpose(1, 2, 0).copy())
+
+
+def adjust_gamma(image: PILImage, gamma: float, gain: float) -> PILImage:
+    """``gain * value ** gamma``, where values are from 0 to 1."""
+    mode = image.mode
+    table = [int(255.999 * gain * (i / 255) ** gamma) for i in range(256)]
+    return image.convert("RGB").point(table * 3).convert(mode)
+
+
+def adjust_sharpness(image: PILImage, factor: float) -> PILImage:
+    """Towards (0) or away from a smoothed image."""
+    return ImageEnhance.Sharpness(image).enhance(factor)
+
+
+def invert(image: PILImage) -> PILImage:
+    """Bright is dark."""
+    return ImageOps.invert(image)
+
+
+def posterize(image: PILImage, bits: int) -> PILImage:
+    """Fewer levels."""
+    return ImageOps.posterize(image, bits)
+
+
+def solarize(image: PILImage, threshold: float) -> PILImage:
+    """What is as bright as a threshold is inverted."""
+    return ImageOps.solarize(image, int(threshold))
+
+
+def autocontrast(image: PILImage) -> PILImage:
+    """Values spread from 0 to 255."""
+    return ImageOps.autocontrast(image)
+
+
+def equalize(image: PILImage) -> PILImage:
+    """Levels about as frequent."""
+    return ImageOps.equalize(image)
+
+
+def permute_channels(image: PILImage, permutation: Sequence[int]) -> PILImage:
+    """Bands in another order."""
+    bands = image.split()
+    return Image.merge(image.mode, [bands[i] for i in permutation])
+
+
+def jpeg(image: PILImage, quality: int) -> PILImage:
+    """An image after it was stored as JPEG."""
+    stored = io.BytesIO()
+    image.save(stored, "JPEG", quality=quality)
+    stored.seek(0)
+    with Image.open(stored) as again:
+        again.load()
+        return again.copy()

@@ -15,6 +15,7 @@ from pycocotools.coco import COCO
 
 import fovea
 from fovea.errors import ArgumentError, FileFormatError
+from fovea.vision import tv_tensors
 from fovea.vision.datasets import (
     CocoCaptions,
     CocoDetection,
@@ -25,6 +26,7 @@ from fovea.vision.datasets import (
     wrap_dataset_for_transforms_v2,
 )
 from fovea.vision.datasets import voc as voc_module
+from fovea.vision.transforms import v2
 from tests.utils.server import serve
 
 RNG = np.random.default_rng(0)
@@ -105,9 +107,16 @@ class TestVOC:
         assert ("difficult" in ours[0][1]) == (keys == "all")
         assert keys != "all" or ours[0][1]["difficult"].tolist() == [False, True]
 
+    def test_transforms_of_whole_samples(self, root: Path) -> None:
+        steps = v2.Compose([v2.Resize((18, 24)), v2.RandomHorizontalFlip(p=1.0)])
+        image, target = wrap_dataset_for_transforms_v2(VOCDetection(root, transforms=steps))[0]
+        assert image.size == (24, 18) and target["boxes"].canvas_size == (18, 24)
+        assert target["boxes"].tolist() == [[14, 4, 22, 12], [2, 6, 18, 16]]
+
     def test_masks(self, root: Path) -> None:
         mask = wrap_dataset_for_transforms_v2(VOCSegmentation(root))[0][1]
         assert mask.dtype is fovea.uint8 and mask.shape == (9, 12)
+        assert type(mask) is tv_tensors.Mask
 
     def test_own_folder(self, tmp_path: Path) -> None:
         make_voc(tmp_path)
@@ -239,7 +248,9 @@ class TestCoco:
             for name in ("boxes", "labels", "masks"):
                 np.testing.assert_array_equal(target[name].numpy(), expected[name].numpy())
             assert target["image_id"] == expected["image_id"]
-        assert ours[1][1]["keypoints"].shape == (2, 2, 3) and "keypoints" not in ours[0][1]
+        assert ours[1][1]["keypoints"].shape == (2, 2, 2) and "keypoints" not in ours[0][1]
+        assert ours[1][1]["visibility"].tolist() == [[2, 0], [1, 2]]
+        assert type(ours[1][1]["keypoints"]) is tv_tensors.KeyPoints
         assert ours[1][1]["iscrowd"].tolist() == [False, True]
         assert ours[1][1]["area"].tolist() == [12.5, 5.0]
         nothing = ours[2][1]

@@ -35,10 +35,10 @@ __all__ = [
 Fill = float | Sequence[float] | None
 _PAD_MODES = ("constant", "edge", "reflect", "symmetric")
 _TENSOR_RESIZE = ("NEAREST", "NEAREST_EXACT", "BILINEAR", "BICUBIC")
-_TENSOR_WARP = ("NEAREST", "BILINEAR")
+TENSOR_WARP = ("NEAREST", "BILINEAR")
 
 
-def _mode_for(image: Any, interpolation: Any, known: tuple[str, ...]) -> InterpolationMode:
+def mode_for(image: Any, interpolation: Any, known: tuple[str, ...]) -> InterpolationMode:
     mode = as_mode(interpolation)
     if is_tensor(image) and mode.name not in known:
         raise ArgumentError(
@@ -47,7 +47,7 @@ def _mode_for(image: Any, interpolation: Any, known: tuple[str, ...]) -> Interpo
     return mode
 
 
-def _resized(height: int, width: int, size: Any, max_size: int | None) -> tuple[int, int]:
+def resized_size(height: int, width: int, size: Any, max_size: int | None) -> tuple[int, int]:
     """The size asked for: (height, width), or the shorter edge and as long as the picture's shape
     makes it.
     """
@@ -95,9 +95,9 @@ def resize(
     fovea.Size([3, 2, 3])
     """
     check_image("resize", img)
-    mode = _mode_for(img, interpolation, _TENSOR_RESIZE)
+    mode = mode_for(img, interpolation, _TENSOR_RESIZE)
     _, height, width = get_dimensions(img)
-    wanted = _resized(height, width, size, max_size)
+    wanted = resized_size(height, width, size, max_size)
     if wanted == (height, width):
         return img
     if is_tensor(img):
@@ -105,7 +105,7 @@ def resize(
     return pil_kernels().resize(img, wanted, mode)
 
 
-def _sides(padding: int | Sequence[int]) -> list[int]:
+def sides_of(padding: int | Sequence[int]) -> list[int]:
     """Padding as left, top, right, bottom."""
     values = [int(n) for n in padding] if isinstance(padding, Sequence) else [int(padding)]
     if len(values) not in (1, 2, 4):
@@ -137,7 +137,7 @@ def pad(
         raise ArgumentError(
             f"pad: padding_mode must be one of {', '.join(_PAD_MODES)}, got {padding_mode!r}."
         )
-    sides = _sides(padding)
+    sides = sides_of(padding)
     if is_tensor(img):
         return from_array(
             spatial.pad(to_array(img), sides, padding_mode, 0 if fill is None else fill)
@@ -229,7 +229,7 @@ def _from_center(center: Sequence[float] | None, width: int, height: int) -> tup
     return (center[0] - width * 0.5, center[1] - height * 0.5) if center is not None else (0.0, 0.0)
 
 
-def _fill_values(img: Any, fill: Fill) -> list[float] | None:
+def fill_values(img: Any, fill: Fill) -> list[float] | None:
     if fill is None:
         return None
     values = [float(v) for v in fill] if isinstance(fill, Sequence) else [float(fill)]
@@ -263,7 +263,7 @@ def rotate(
     [[[2.0, 4.0], [1.0, 3.0]]]
     """
     check_image("rotate", img)
-    mode = _mode_for(img, interpolation, _TENSOR_WARP)
+    mode = mode_for(img, interpolation, TENSOR_WARP)
     if not is_tensor(img):
         return pil_kernels().rotate(img, angle, mode, expand, center, fill)
     _, height, width = get_dimensions(img)
@@ -275,7 +275,7 @@ def rotate(
         _from_center(center, width, height), -angle, (0, 0), 1.0, (0.0, 0.0)
     )
     size = warp.rotated_size(matrix, width, height) if expand else None
-    return from_array(warp.affine(to_array(img), matrix, mode.value, _fill_values(img, fill), size))
+    return from_array(warp.affine(to_array(img), matrix, mode.value, fill_values(img, fill), size))
 
 
 def affine(
@@ -308,7 +308,7 @@ def affine(
     [[[0.0, 1.0, 2.0]]]
     """
     check_image("affine", img)
-    mode = _mode_for(img, interpolation, _TENSOR_WARP)
+    mode = mode_for(img, interpolation, TENSOR_WARP)
     shears = [float(s) for s in shear] if isinstance(shear, Sequence) else [float(shear), 0.0]
     shears = shears * 2 if len(shears) == 1 else shears
     if len(translate) != 2 or len(shears) != 2:
@@ -323,4 +323,4 @@ def affine(
     matrix = warp.inverse_affine_matrix(
         _from_center(center, width, height), angle, translate, scale, shears
     )
-    return from_array(warp.affine(to_array(img), matrix, mode.value, _fill_values(img, fill)))
+    return from_array(warp.affine(to_array(img), matrix, mode.value, fill_values(img, fill)))

@@ -9,7 +9,7 @@ import numpy as np
 
 from fovea.vision.transforms.kernels.values import Array, as_float, restore
 
-__all__ = ["affine", "inverse_affine_matrix", "rotated_size"]
+__all__ = ["affine", "inverse_affine_matrix", "perspective", "rotated_size", "sample"]
 
 Matrix = list[float]  # a, b, c, d, e, f: x' = a x + b y + c, y' = d x + e y + f
 
@@ -80,6 +80,32 @@ def affine(
     down = (np.arange(out_height) - (out_height - 1) * 0.5)[:, None]
     column = a * across + b * down + c + (width - 1) * 0.5
     row = d * across + e * down + f + (height - 1) * 0.5
+    return sample(x, row, column, mode, fill)
+
+
+def perspective(
+    x: Array, coefficients: Sequence[float], mode: str, fill: Sequence[float] | None = None
+) -> Array:
+    """Map an image: its pixel (x, y) comes from (a x + b y + c, d x + e y + f) / (g x + h y + 1).
+
+    Args:
+        x: (..., channels, height, width).
+        coefficients: a to h, of coordinates that count from the image's corner.
+        mode, fill: as for `affine`.
+    """
+    height, width = x.shape[-2:]
+    a, b, c, d, e, f, g, h = coefficients
+    across, down = np.arange(width) + 0.5, (np.arange(height) + 0.5)[:, None]
+    far = g * across + h * down + 1
+    column = (a * across + b * down + c) / far - 0.5
+    row = (d * across + e * down + f) / far - 0.5
+    return sample(x, row, column, mode, fill)
+
+
+def sample(
+    x: Array, row: Array, column: Array, mode: str, fill: Sequence[float] | None = None
+) -> Array:
+    """An image (..., channels, height, width) read at places (new height, new width)."""
     if mode == "nearest":
         return _nearest(x, row, column, fill)
     return restore(_bilinear(as_float(x), row, column, fill), x.dtype)
