@@ -225,6 +225,10 @@ CASES: dict[str, list[Case]] = {
         ([real(1, 17, 3, 4), RNG.uniform(-1.4, 1.4, (1, 5, 7, 2))], {"mode": "bilinear", "outside": "border", "grid": grid})
         for grid in ("corners", "edges")
     ],
+    "suppress": [
+        ([np.cumsum(RNG.uniform(0.5, 4, (4, 40)), 0) + RNG.uniform(0, 9, 40), np.array(starts)], {"threshold": t})
+        for starts, t in (([0, 40], 0.3), ([0, 1, 19, 19, 40], 0.1))
+    ],
     "softmax": [([real(3, 4, 2)], {"dim": d}) for d in (0, 1, 2)],
     "softmax_grad": [([real(3, 4), np.full((3, 4), 0.25)], {"dim": 1})],
     "log_softmax": [([real(3, 4, 2)], {"dim": d}) for d in (0, 1, 2)],

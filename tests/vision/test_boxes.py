@@ -144,6 +144,44 @@ def test_nms(n: int, threshold: float) -> None:
     assert ours.dtype is fovea.int64 and ours.tolist() == greedy(x, scores, threshold)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_nms_in_the_order_of_pytorch_s_sort(dtype: str) -> None:
+    """Equal scores in the order of their boxes, NaN before all others."""
+    rng = np.random.default_rng(3)
+    x = np.floor(boxes(90, 5)).astype(dtype)
+    scores = rng.integers(0, 4, 90).astype("float32")
+    scores[rng.permutation(90)[:20]] = np.repeat([np.nan, np.inf, -np.inf, -0.0], 5)
+    found = ops.nms(fovea.tensor(x), fovea.tensor(scores), 0.3)
+    order = torch.tensor(scores).sort(descending=True, stable=True)[1].numpy()
+    ranks = -np.arange(90.0)
+    assert found.tolist() == order[greedy(x[order].astype("f8"), ranks, 0.3)].tolist()
+    groups = rng.integers(-2, 2, 90)
+    found = ops.batched_nms(fovea.tensor(x), fovea.tensor(scores), fovea.tensor(groups), 0.3)
+    each = [order[groups[order] == group] for group in range(-2, 2)]
+    kept = {k for part in each for k in part[greedy(x[part].astype("f8"), ranks[: len(part)], 0.3)]}
+    assert found.tolist() == [i for i in order if i in kept]
+
+
+def test_nms_compares_in_double_precision() -> None:
+    """3 / 10 in float32 is more than 0.3, as torchvision's kernel has it."""
+    x, scores = np.array([[0, 0, 10, 1], [0, 0, 3, 1]]), fovea.tensor([1.0, 0.5])
+    for dtype, kept in ((fovea.float32, [0]), (fovea.float64, [0, 1])):
+        assert ops.nms(fovea.tensor(x, dtype=dtype), scores, 0.3).tolist() == kept
+        assert (
+            ops.batched_nms(fovea.tensor(x, dtype=dtype), scores, scores * 0, 0.3).tolist() == kept
+        )
+
+
+def test_boxes_that_are_no_numbers_stay() -> None:
+    x = fovea.tensor(
+        [[0.0, 0, 9, 9], [np.nan, 0, 9, 9], [0, 0, np.inf, 9], [1, 1, 1, 1], [1, 1, 1, 1]]
+    )
+    scores = fovea.tensor([0.1, 0.2, 0.3, 0.4, 0.4])
+    assert ops.nms(x, scores, 0.0).tolist() == [3, 4, 2, 1, 0]
+    assert ops.nms(x[:0], scores[:0], 0.5).tolist() == []
+    assert ops.batched_nms(x[:0], scores[:0], scores[:0], 0.5).dtype is fovea.int64
+
+
 def test_nms_by_category() -> None:
     x = boxes(120, 5, "float32")
     scores = np.random.default_rng(1).permutation(120).astype(np.float32)

@@ -49,6 +49,7 @@ ELSEWHERE = {
     "passes over a graph make them": "pointwise* *_fused *_pack *_packed conv2d_moments "
     "batch_norm_apply relu_max_pool2d* lay_out strided strided_scatter conv2d_bytes",
     "gradient scalers ask it of parameters": "nonfinite",
+    "how many boxes stay is another number for each sample": "suppress",
 }
 
 

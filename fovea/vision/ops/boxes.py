@@ -16,6 +16,7 @@ from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.functions.creation import empty, from_array, zeros
 from fovea.functions.joining import cat, stack
 from fovea.functions.pointwise import atan2, clamp, maximum, minimum
+from fovea.ops.suppression import SuppressAttrs, suppress
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -66,34 +67,28 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
         raise ShapeError(
             f"nms: one score a box is needed, got {describe(boxes)} and {describe(scores)}."
         )
-    corners, values = _values(boxes), _values(scores)
-    return from_array(_kept(corners, values, iou_threshold))
+    order = _from_the_best(scores)
+    kept = _kept(boxes, order, np.array([0, len(order)]), iou_threshold)
+    return from_array(order[kept])
 
 
-def _values(t: Tensor) -> Array:
-    """What NumPy computes with: half types as float32."""
-    wide = t if t.dtype in (dtypes.float32, dtypes.float64) else t.float()
-    return wide.detach().numpy()
+def _from_the_best(scores: Tensor) -> Array:
+    """Places by falling score, equal ones in their order; NaN counts as more than all others."""
+    values = _wide(scores.detach()).numpy()
+    lost = np.isnan(values)
+    if lost.any():
+        return np.lexsort((-values, ~lost))
+    return np.argsort(-values, kind="stable")
 
 
-def _kept(boxes: Array, scores: Array, threshold: float) -> Array:
-    """The numbers of the boxes that suppression leaves, by falling score."""
-    order = np.argsort(-scores, kind="stable")
-    x1, y1, x2, y2 = np.ascontiguousarray(boxes[order].T)
-    areas = (x2 - x1) * (y2 - y1)
-    gone = np.zeros(len(order), bool)
-    kept = []
-    for i in range(len(order)):
-        if gone[i]:
-            continue
-        kept.append(i)
-        rest = slice(i + 1, None)
-        width = np.minimum(x2[i], x2[rest]) - np.maximum(x1[i], x1[rest])
-        height = np.minimum(y2[i], y2[rest]) - np.maximum(y1[i], y1[rest])
-        common = np.maximum(width, 0) * np.maximum(height, 0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            gone[rest] |= common / (areas[i] + areas[rest] - common) > threshold
-    return order[np.array(kept, np.int64)].astype(np.int64)
+def _kept(boxes: Tensor, order: Array, starts: Array, threshold: float) -> Array:
+    """Which boxes, in this order, suppression leaves within groups that start at these places."""
+    wide = _wide(boxes.detach())
+    corners = (wide if wide.dtype.is_floating_point else wide.double()).numpy()[order]
+    attrs = SuppressAttrs.of(float(threshold))
+    planes = np.ascontiguousarray(corners.T)
+    kept: Array = suppress.bind((from_array(planes), from_array(starts)), attrs).numpy()
+    return kept
 
 
 def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
@@ -109,14 +104,15 @@ def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: floa
             f"batched_nms: one score and one category a box are needed, got {describe(boxes)}, "
             f"{describe(scores)} and {describe(idxs)}."
         )
-    corners, values = _values(boxes), _values(scores)
-    groups = idxs.numpy()
-    kept: list[Array] = [np.empty(0, np.int64)]
-    for group in np.unique(groups):
-        members = np.flatnonzero(groups == group)
-        kept.append(members[_kept(corners[members], values[members], iou_threshold)])
-    found = np.concatenate(kept)
-    return from_array(found[np.argsort(-values[found], kind="stable")])
+    order = _from_the_best(scores)
+    groups = idxs.detach().numpy()[order]
+    if groups.dtype.kind in "iu" and groups.size and 0 <= groups.min() <= groups.max() < 1 << 16:
+        groups = groups.astype(np.uint16)  # these are sorted in no time
+    gathered = np.argsort(groups, kind="stable")
+    changes = np.flatnonzero(np.diff(groups[gathered])) + 1
+    starts = np.concatenate([[0], changes, [len(order)]])
+    kept = gathered[_kept(boxes, order[gathered], starts, iou_threshold)]
+    return from_array(order[np.sort(kept)])
 
 
 def remove_small_boxes(boxes: Tensor, min_size: float) -> Tensor:
