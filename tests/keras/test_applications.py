@@ -14,10 +14,19 @@ import pytest
 
 import fovea
 from fovea.errors import ArgumentError, FileFormatError, ShapeError
-from fovea.keras import Input, Model, applications, config, layers
-from fovea.keras.applications import imagenet_utils
+from fovea.keras import Input, Model, applications, layers
+from fovea.keras.applications import imagenet_utils, options
 from fovea.keras.utils.downloads import DownloadError
-from tests.keras.application_cases import FILE, ROWS, Row, built, digest, structure
+from tests.keras.application_cases import (
+    FILE,
+    ROWS,
+    Row,
+    built,
+    digest,
+    published_file,
+    structure,
+    whole,
+)
 from tests.utils.server import serve
 
 EXPECTED = json.loads(FILE.read_text(encoding="utf-8"))
@@ -47,15 +56,17 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return kept / "models"
 
 
-@pytest.fixture(params=["channels_last", "channels_first"])
-def data_format(request: pytest.FixtureRequest) -> Any:
-    """The default data format, in Keras as well."""
-    keras = request.getfixturevalue("keras")
-    for settings in (config, keras.config):
-        settings.set_image_data_format(request.param)
-    yield request.param
-    for settings in (config, keras.config):
-        settings.set_image_data_format("channels_last")
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The files of weights that models ask for, which are not there: they keep what they have."""
+    files: list[Any] = []
+
+    def note(name: str, origin: str, cache_subdir: str, file_hash: str | None) -> None:
+        assert cache_subdir == "models"
+        files.append([name, origin, file_hash])
+
+    monkeypatch.setattr(options, "get_file", note)
+    return files
 
 
 # -- structure ---------------------------------------------------------------------------------
@@ -67,11 +78,15 @@ def test_the_file_is_complete() -> None:
 
 
 @by_name(ROWS)
-def test_structure(keras: Any, row: Row) -> None:
-    model = built(fovea.keras, row)
-    if digest(model) != EXPECTED[row.name]:
-        assert structure(model) == structure(built(keras, row))
+@pytest.mark.filterwarnings("ignore:`input_shape` is undefined")
+def test_structure_and_addresses(keras: Any, asked: list[Any], row: Row) -> None:
+    model = whole(fovea.keras, row, weights="imagenet")
+    expected = EXPECTED[row.name]
+    if not digest(model).items() <= expected.items():
+        assert structure(model) == structure(whole(keras, row))
         raise AssertionError(f"{FILE.name} is not what Keras builds: write it anew")
+    whole(fovea.keras, row, weights="imagenet", include_top=False)
+    assert asked == expected["files"]
 
 
 @by_name(ROWS)
@@ -96,25 +111,29 @@ def test_modules_have_keras_s_names(keras: Any, name: str) -> None:
 # -- values ------------------------------------------------------------------------------------
 
 
-def twins(keras: Any, row: Row, **more: Any) -> tuple[Any, Any]:
-    """A small model of ours and Keras's with the same weights, statistics other than 0 and 1."""
-    theirs, ours = (
-        built(package, row, **{**row.small, **more}) for package in (keras, fovea.keras)
-    )
+def drawn(model: Any) -> list[Any]:
+    """Weights for a model: kernels that keep sizes, statistics other than 0 and 1."""
     rng = np.random.default_rng(0)
     weights = []
-    for w in theirs.get_weights():
+    for w in model.get_weights():
         if w.ndim > 1:
             fan_in = math.prod(w.shape[:2] if w.shape[-1] == 1 else w.shape[:-1])
-            weights.append(rng.standard_normal(w.shape, np.float32) * math.sqrt(2 / fan_in))
+            weights.append(rng.standard_normal(w.shape, np.float32) / math.sqrt(fan_in))
         else:
             weights.append((w + 0.2 * rng.random(w.shape)).astype(w.dtype))
-    theirs.set_weights(weights)
+    return weights
+
+
+def twins(keras: Any, row: Row, **more: Any) -> tuple[Any, Any]:
+    """The small variant of ours and of Keras's, with the same weights."""
+    ours, theirs = (built(package, row, **more) for package in (fovea.keras, keras))
+    weights = drawn(ours)
     ours.set_weights(weights)
+    theirs.set_weights(weights)
     return ours, theirs
 
 
-def images(row: Row, count: int = 2) -> Any:
+def images(row: Row, count: int = 16) -> Any:
     pixels = np.random.default_rng(1).random((count, row.size, row.size, 3), np.float32)
     return pixels * 255 if row.preprocessing is None else 2 * pixels - 1
 
@@ -128,42 +147,72 @@ def close(found: Any, expected: Any, tolerance: float = 1e-4) -> None:
 
 @by_name(SMALL)
 def test_values_and_a_training_step(keras: Any, row: Row) -> None:
-    x, y = images(row), np.array([1, 3])
+    x, y = images(row), np.arange(16) % 5
     results = []
     for model in twins(keras, row, classes=5, classifier_activation=None):
+        package = keras if model.__module__.startswith("keras") else fovea.keras
         scores = model.predict(x, verbose=0)
-        loss = keras if model.__module__.startswith("keras") else fovea.keras
-        loss = loss.losses.SparseCategoricalCrossentropy(from_logits=True)
+        loss = package.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(optimizer="sgd", loss=loss)
-        results.append((scores, model.train_on_batch(x, y), model.get_weights()))
-    (ours, our_loss, our_weights), (theirs, their_loss, their_weights) = results
+        before = [w.copy() for w in model.get_weights()]
+        total = np.asarray(model.train_on_batch(x, y))
+        changes = [w - b for w, b in zip(model.get_weights(), before, strict=True)]
+        results.append((scores, total, changes))
+    (ours, our_loss, our_changes), (theirs, their_loss, their_changes) = results
     close(ours, theirs)
-    close(np.asarray(our_loss), np.asarray(their_loss), 1e-3)
-    for found, expected in zip(our_weights, their_weights, strict=True):
-        close(found, expected, 1e-3)
+    close(our_loss, their_loss)
+    # Not number by number: where rounding takes one across a ReLU's kink, many gradients change.
+    apart = [a - b for a, b in zip(our_changes, their_changes, strict=True)]
+    assert length(apart) < 0.1 * length(their_changes)
+
+
+def length(weights: list[Any]) -> float:
+    """The Euclidean norm of all numbers together."""
+    return math.hypot(*(float(np.linalg.norm(w)) for w in weights))
 
 
 @by_name(SMALL)
 def test_without_the_top(keras: Any, row: Row) -> None:
-    ours, theirs = twins(keras, row, include_top=False)
+    ours, theirs = twins(keras, row, include_top=False, pooling="max")
     assert structure(ours) == structure(theirs)
-    assert ours.output_shape == theirs.output_shape
-    x = images(row)
-    features = ours.predict(x, verbose=0)
-    close(features, theirs.predict(x, verbose=0))
-    for pooling in ("avg", "max"):
-        pooled = [
-            built(a, row, **row.small, include_top=False, pooling=pooling)
-            for a in (fovea.keras, keras)
-        ]
-        assert structure(pooled[0]) == structure(pooled[1])
-        pooled[0].set_weights(ours.get_weights())
-        by_hand = features.mean((1, 2)) if pooling == "avg" else features.max((1, 2))
-        close(pooled[0].predict(x, verbose=0), by_hand)
+    x = images(row, 2)
+    close(ours.predict(x, verbose=0), theirs.predict(x, verbose=0))
+    means = built(fovea.keras, row, include_top=False, pooling="avg")
+    assert structure(means)[len(means.layers) - 1] == EXPECTED[row.name]["averaged"]
+    means.set_weights(ours.get_weights())
+    features = Model(means.input, means.layers[-1].input).predict(x, verbose=0)
+    close(means.predict(x, verbose=0), features.mean((1, 2)))
+    bare = built(fovea.keras, row, include_top=False, pooling=None)
+    assert bare.output_shape == (None, *features.shape[1:])
+    assert [layer.name for layer in bare.layers] == [layer.name for layer in means.layers[:-1]]
+
+
+@by_name(SMALL)
+def test_channels_first(keras: Any, row: Row) -> None:
+    last = built(fovea.keras, row, include_top=False, pooling="avg")
+    last.set_weights(drawn(last))
+    x = images(row, 2)
+    means = last.predict(x, verbose=0)
+    packages = (fovea.keras, keras)
+    try:
+        for package in packages:
+            package.config.set_image_data_format("channels_first")
+        try:
+            theirs = built(keras, row, include_top=False, pooling="avg")
+        except ValueError:
+            with pytest.raises(ArgumentError, match="channels_first"):
+                built(fovea.keras, row)
+            return
+        first = built(fovea.keras, row, include_top=False, pooling="avg")
+        assert structure(first) == structure(theirs)
+        first.set_weights(last.get_weights())
+        close(first.predict(x.transpose(0, 3, 1, 2), verbose=0), means)
+    finally:
+        for package in packages:
+            package.config.set_image_data_format("channels_last")
 
 
 # -- arguments ---------------------------------------------------------------------------------
-
 
 REFUSED: dict[str, dict[str, Any]] = {
     "no file": {"weights": "no such file"},
@@ -175,25 +224,79 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 
 @by_name(SMALL)
-@pytest.mark.parametrize("what", REFUSED)
-def test_refusals_are_keras_s(keras: Any, row: Row, what: str) -> None:
-    with pytest.raises(ValueError, match="."):
-        built(keras, row, **REFUSED[what])
-    with pytest.raises(ArgumentError):
-        built(fovea.keras, row, **REFUSED[what])
+def test_what_is_refused(keras: Any, row: Row) -> None:
+    shape = (row.size, row.size, 3)
+    for name, arguments in REFUSED.items():
+        given = {"weights": None, "input_shape": shape, **arguments}
+        if row is SMALL[0]:
+            with pytest.raises(ValueError, match="."):
+                getattr(keras.applications, row.name)(**given)
+        with pytest.raises(ArgumentError):
+            getattr(applications, row.name)(**given)
+            pytest.fail(name)
 
 
 def test_what_the_arguments_do() -> None:
     row = SMALL[0]
-    assert row.small is not None
     source = Input((row.size, row.size, 4), name="source")
     rgb = layers.Conv2D(3, 1)(source)
-    model = built(fovea.keras, row, input_tensor=rgb, include_top=False, name="upon", **row.small)
+    model = built(fovea.keras, row, input_tensor=rgb, include_top=False, name="upon")
     assert model.name == "upon"
     assert [t.name for t in model.inputs] == ["source"]
     assert model(fovea.zeros(1, row.size, row.size, 4)).shape == (1, *model.output_shape[1:])
     with pytest.warns(UserWarning, match="4 input channels"):
         built(fovea.keras, row, include_top=False, input_shape=(row.size, row.size, 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("MobileNet", {"alpha": 0.25, "input_shape": (128, 128, 3)}),
+        ("MobileNetV2", {"alpha": 0.35, "input_shape": (96, 96, 3)}),
+        ("MobileNetV3Small", {"alpha": 0.75, "input_shape": (224, 224, 3)}),
+        ("MobileNetV3Large", {"minimalistic": True, "input_shape": (224, 224, 3)}),
+    ],
+)
+def test_addresses_of_variants(
+    keras: Any, asked: list[Any], name: str, arguments: dict[str, Any]
+) -> None:
+    row = next(row for row in ROWS if row.name == name)
+    whole(fovea.keras, row, weights="imagenet", include_top=False, **arguments)
+    assert asked == [published_file(keras, row, include_top=False, **arguments)]
+    for wrong in ({"alpha": 0.6}, {"depth_multiplier": 2}, {"minimalistic": True, "alpha": 0.75}):
+        if wrong.keys() <= inspect.signature(getattr(applications, name)).parameters.keys():
+            with pytest.raises(ArgumentError, match="imagenet weights"):
+                whole(fovea.keras, row, weights="imagenet", **{**arguments, **wrong})
+
+
+def test_minimalistic(keras: Any) -> None:
+    row = next(row for row in ROWS if row.name == "MobileNetV3Large")
+    ours, theirs = (whole(k, row, minimalistic=True, alpha=1.25) for k in (fovea.keras, keras))
+    assert structure(ours) == structure(theirs)
+
+
+@pytest.mark.parametrize("name", ["MobileNetV2", "MobileNetV3Small"])
+def test_an_input_of_another_size(name: str) -> None:
+    make = getattr(applications, name)
+    upon = Input((64, 64, 3))
+    with pytest.raises(ArgumentError, match="different sizes"):
+        make(weights=None, input_tensor=upon, input_shape=(96, 96, 3))
+    assert make(weights=None, input_tensor=upon, input_shape=(64, 64, 3)).inputs[0] is upon
+
+
+def test_weights_from_a_file(tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    row = next(row for row in ROWS if row.name == "MobileNetV2")
+    model = built(fovea.keras, row, classes=3)
+    model.set_weights(drawn(model))
+    path = tmp_path / "own.weights.h5"
+    model.save_weights(path)
+    for weights in (path, str(path)):
+        found = built(fovea.keras, row, classes=3, weights=weights)
+        for w, expected in zip(found.get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(w, expected)
+    with pytest.raises((ShapeError, FileFormatError)):
+        built(fovea.keras, row, classes=4, weights=path)
 
 
 # -- helpers -----------------------------------------------------------------------------------

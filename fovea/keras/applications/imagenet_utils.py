@@ -173,7 +173,7 @@ def obtain_input_shape(
             warnings.warn(
                 "This model usually expects 1 or 3 input channels. However, it was passed an "
                 f"input_shape with {channels} input channels.",
-                stacklevel=2,
+                stacklevel=4,
             )
     default = _image_shape(default_size, channels, channel)
     if published and require_flatten and given not in (None, default):

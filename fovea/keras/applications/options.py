@@ -206,16 +206,19 @@ class Options:
             return layers.GlobalMaxPooling2D(name=most)(x)
         return x
 
-    def model(self, image: KerasTensor, x: Any, files: Files | None = None) -> Functional:
+    def model(
+        self, image: KerasTensor, x: Any, files: Files | None = None, name: str | None = None
+    ) -> Functional:
         """The model from images to ``x``, with its weights.
 
         Args:
             image: what `image` returned.
             x: the output.
             files: the weights for ``"imagenet"``: with the top, and without.
+            name: if the caller gave none.
         """
         inputs = image if self.input_tensor is None else get_source_inputs(self.input_tensor)
-        model = Functional(inputs, x, name=self.name)
+        model = Functional(inputs, x, name=self.name or name)
         path = self.weights
         if self.pretrained:
             if files is None:

@@ -12,7 +12,7 @@ from fovea import nn
 from fovea.errors import ArgumentError
 from fovea.vision.models.initial import fan_out_normal
 from fovea.vision.models.registry import variant
-from fovea.vision.models.sizes import make_divisible
+from fovea.vision.sizes import make_divisible
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from fovea import nn
 from fovea.errors import ArgumentError
 from fovea.vision.models.registry import variant
-from fovea.vision.models.sizes import make_divisible
 from fovea.vision.ops.misc import Conv2dNormActivation, Layer, SqueezeExcitation
+from fovea.vision.sizes import make_divisible
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
