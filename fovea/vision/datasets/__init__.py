@@ -1,4 +1,5 @@
-"""Image datasets, with torchvision's names and arguments; ``Digits`` comes with the package.
+"""Image datasets, with torchvision's names and arguments; ``Digits`` comes with the package,
+and `Shapes` draws pictures as they are asked for.
 
 >>> from fovea.vision.datasets import Digits
 >>> image, label = Digits(train=False)[0]
@@ -13,6 +14,7 @@ from fovea.vision.datasets.digits import Digits
 from fovea.vision.datasets.fake import FakeData
 from fovea.vision.datasets.folder import IMG_EXTENSIONS, DatasetFolder, ImageFolder, default_loader
 from fovea.vision.datasets.mnist import KMNIST, MNIST, FashionMNIST
+from fovea.vision.datasets.shapes import Shapes
 from fovea.vision.datasets.vision import DatasetNotFoundError, VisionDataset
 from fovea.vision.datasets.voc import VOCDetection, VOCSegmentation
 from fovea.vision.datasets.yolo import YOLODetection
@@ -31,6 +33,7 @@ __all__ = [
     "FakeData",
     "FashionMNIST",
     "ImageFolder",
+    "Shapes",
     "VOCDetection",
     "VOCSegmentation",
     "VisionDataset",
