@@ -451,6 +451,7 @@ _LAZY = (
     "profiler",
     "fft",
     "func",
+    "hub",
     "linalg",
     "special",
     "utils",

@@ -320,6 +320,19 @@ SECTIONS: list[dict[str, Any]] = [
         "absent": {_IMPORTED: "cast deepcopy override"},
     },
     {
+        "title": "torch.hub",
+        "peer": "torch.hub",
+        "ours": "fovea.hub",
+        "differ": {
+            "download_url_to_file": "a transfer that broke off is continued if there is a digest",
+            "load_state_dict_from_url": "only plain data is read; check_hash checks a file in the cache, too",
+        },
+        "absent": {
+            "they run code from the network": "help list load",
+            _IMPORTED: "urlopen urlparse",
+        },
+    },
+    {
         "title": "torch.autograd",
         "peer": "torch.autograd",
         "ours": "fovea.autograd",

@@ -25,7 +25,7 @@ ROOMS: list[tuple[str, ...]] = [
     ("methods", "autograd"),
     ("tensor",),
     ("special", "linalg", "fft", "defaults", "accelerator"),
-    ("nn", "optim", "amp", "utils", "interop", "data", "summaries", "profiler", "finite"),
+    ("nn", "optim", "amp", "utils", "interop", "data", "summaries", "profiler", "finite", "hub"),
     ("compiler", "func", "array_api"),
     ("vision", "training"),
     ("keras",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import sys
 import time
 import urllib.error
@@ -36,10 +37,20 @@ class _WrongContentError(Exception):
 
 @dataclass(frozen=True)
 class Checksum:
-    """What a file's bytes must hash to; either may be None."""
+    """What a file's bytes must hash to; either may be None.
+
+    Of ``sha256`` the beginning is enough, as in the names of PyTorch's files: 8 digits or more.
+    """
 
     md5: str | None = None
     sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.sha256 is not None and not re.fullmatch("[0-9a-fA-F]{8,64}", self.sha256):
+            raise ArgumentError(
+                f"a SHA-256 checksum has 64 hexadecimal digits (its beginning at least 8), got "
+                f"{self.sha256!r}."
+            )
 
     def __bool__(self) -> bool:
         return self.md5 is not None or self.sha256 is not None
@@ -49,7 +60,10 @@ class Checksum:
         for name, wanted in (("md5", self.md5), ("sha256", self.sha256)):
             if wanted is not None:
                 found = _hash(path, name)
-                if found != wanted.lower():
+                same = found == wanted.lower() or (
+                    name == "sha256" and found.startswith(wanted.lower())
+                )
+                if not same:
                     return f"its {name} is {found}, expected {wanted.lower()}"
         return None
 
@@ -86,7 +100,7 @@ def download_file(
         urls: where it is, mirrors in the order to try.
         path: where it goes, file name included.
         md5: its checksum (MD5 guards against damage, not against malice).
-        sha256: its checksum.
+        sha256: its checksum, or the first 8 digits of it or more.
         progress: show progress on a terminal, or a function that takes bytes so far and bytes in
             all (or None).
         timeout: seconds without any byte before a connection is given up.

@@ -120,17 +120,11 @@ def test_the_registry() -> None:
         models.register_model("resnet18")(models.resnet18)
 
 
-def test_older_arguments_of_torchvision() -> None:
+def test_no_weights_by_torchvision_s_older_arguments() -> None:
     assert models.mobilenet_v2(pretrained=False, num_classes=3).classifier[1].out_features == 3
-    with pytest.raises(ArgumentError, match="do not come with fovea"):
-        models.get_model("mobilenet_v2", pretrained=True)
-    with pytest.raises(ArgumentError, match="do not come with fovea"):
-        models.segmentation.lraspp_mobilenet_v3_large(pretrained_backbone=True)
 
 
-def test_weights_that_do_not_come_with_fovea_are_said_to(tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match="do not come with fovea"):
-        models.resnet18(weights="DEFAULT")
+def test_weights_that_do_not_fit_are_said_to(tmp_path: Path) -> None:
     with pytest.raises(fovea.errors.FileFormatError, match="there is no file"):
         models.resnet18(weights=tmp_path / "none.pth")
     fovea.save(models.resnet18(num_classes=3).state_dict(), tmp_path / "three.pth")

@@ -6,6 +6,18 @@
 >>> net = models.get_model("resnet18", num_classes=10, small_input=True)
 >>> net.fc.out_features
 10
+
+Trained weights are torchvision's, fetched when a model asks for them by name and kept
+(``fovea.hub``): ``resnet50(weights="DEFAULT")``, ``resnet50(weights=ResNet50_Weights.DEFAULT)``. An
+enumeration tells what they are, and makes the transform that images need:
+
+>>> weights = models.ResNet50_Weights.IMAGENET1K_V2
+>>> weights.meta["_metrics"]
+{'ImageNet-1K': {'acc@1': 80.858, 'acc@5': 95.434}}
+>>> prepare = weights.transforms()
+
+For other classes, ``get_model("resnet50", weights="DEFAULT", num_classes=10)`` loads all but the
+last layer; ``replace_head`` gives a network that is there a new one.
 """
 
 from fovea.vision.models import detection, segmentation
@@ -55,14 +67,28 @@ from fovea.vision.models.efficientnet import (
     efficientnet_v2_m,
     efficientnet_v2_s,
 )
+from fovea.vision.models.enumerations import (
+    Weights,
+    WeightsEnum,
+    attribute_of,
+    get_weight,
+    names_of,
+)
 from fovea.vision.models.googlenet import GoogLeNet, GoogLeNetOutputs, googlenet
+from fovea.vision.models.heads import replace_head
 from fovea.vision.models.inception import Inception3, InceptionOutputs, inception_v3
 from fovea.vision.models.lenet import LeNet, lenet5
 from fovea.vision.models.maxvit import MaxVit, maxvit_t
 from fovea.vision.models.mnasnet import MNASNet, mnasnet0_5, mnasnet0_75, mnasnet1_0, mnasnet1_3
 from fovea.vision.models.mobilenetv2 import InvertedResidual, MobileNetV2, mobilenet_v2
 from fovea.vision.models.mobilenetv3 import MobileNetV3, mobilenet_v3_large, mobilenet_v3_small
-from fovea.vision.models.registry import get_model, get_model_builder, list_models, register_model
+from fovea.vision.models.registry import (
+    get_model,
+    get_model_builder,
+    get_model_weights,
+    list_models,
+    register_model,
+)
 from fovea.vision.models.regnet import (
     RegNet,
     regnet_x_1_6gf,
@@ -191,6 +217,8 @@ __all__ = [
     "SwinTransformerBlockV2",
     "UNet",
     "VisionTransformer",
+    "Weights",
+    "WeightsEnum",
     "alexnet",
     "convnext_base",
     "convnext_large",
@@ -214,6 +242,8 @@ __all__ = [
     "efficientnet_v2_s",
     "get_model",
     "get_model_builder",
+    "get_model_weights",
+    "get_weight",
     "googlenet",
     "inception_v3",
     "lenet5",
@@ -242,6 +272,7 @@ __all__ = [
     "regnet_y_128gf",
     "regnet_y_400mf",
     "regnet_y_800mf",
+    "replace_head",
     "resnet18",
     "resnet20",
     "resnet32",
@@ -288,3 +319,13 @@ __all__ = [
     "wide_resnet50_2",
     "wide_resnet101_2",
 ]
+__all__ += names_of(__name__)
+
+
+def __getattr__(name: str) -> type[WeightsEnum]:
+    """An enumeration of published weights."""
+    return attribute_of(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,7 +7,6 @@ filtered with 3×3.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +15,8 @@ from fovea import nn
 from fovea.errors import ArgumentError
 from fovea.functions.shaping import cat
 from fovea.vision.models.convolution import BasicConv2d, from_statistics
-from fovea.vision.models.registry import load_weights, register_model
+from fovea.vision.models.loading import WeightsLike, load_weights
+from fovea.vision.models.registry import register_model
 from fovea.vision.ops.misc import Layer
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def _initialize(module: nn.Module) -> None:
 @register_model()
 def googlenet(
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: WeightsLike = None,
     progress: bool = True,
     aux_logits: bool | None = None,
     transform_input: bool | None = None,
@@ -219,8 +219,9 @@ def googlenet(
     """GoogLeNet (6.6 million parameters, 13 with the auxiliary classifiers), for images of 224.
 
     Args:
-        weights: a file of weights, torchvision's for example.
-        progress: accepted for compatibility.
+        weights: published ones (an enumeration's member or its name, such as ``"DEFAULT"``), a
+            path, or an address.
+        progress: show progress on a terminal if they must be fetched.
         aux_logits, transform_input: as ``GoogLeNet``; None: as torchvision's weights are used:
             without auxiliary classifiers and with the transform if there are ``weights``.
         **config: other arguments of ``GoogLeNet``.

@@ -7,7 +7,6 @@ torchvision's, so its weights fit.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +15,8 @@ from fovea.errors import ArgumentError
 from fovea.functions.shaping import cat
 from fovea.nn.functional import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from fovea.vision.models.convolution import BasicConv2d, from_statistics
-from fovea.vision.models.registry import load_weights, register_model
+from fovea.vision.models.loading import WeightsLike, load_weights
+from fovea.vision.models.registry import register_model
 from fovea.vision.ops.misc import Layer
 
 if TYPE_CHECKING:
@@ -331,7 +331,7 @@ class Inception3(nn.Module):
 @register_model()
 def inception_v3(
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: WeightsLike = None,
     progress: bool = True,
     aux_logits: bool = True,
     transform_input: bool | None = None,
@@ -340,8 +340,9 @@ def inception_v3(
     """Inception v3 (27 million parameters), for images of 299.
 
     Args:
-        weights: a file of weights, torchvision's for example.
-        progress: accepted for compatibility.
+        weights: published ones (an enumeration's member or its name, such as ``"DEFAULT"``), a
+            path, or an address.
+        progress: show progress on a terminal if they must be fetched.
         aux_logits: as ``Inception3``.
         transform_input: as ``Inception3``; None: if there are ``weights``, as torchvision's expect.
         **config: other arguments of ``Inception3``.

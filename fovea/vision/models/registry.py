@@ -5,19 +5,20 @@ from __future__ import annotations
 import fnmatch
 import functools
 import inspect
-import os
 from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
 from fovea.errors import ArgumentError
 from fovea.nn import Module
+from fovea.vision.models.enumerations import WeightsEnum, enumeration_of
+from fovea.vision.models.loading import WeightsLike, load_weights, with_weights
 
 __all__ = [
     "get_model",
     "get_model_builder",
+    "get_model_weights",
     "list_models",
-    "load_weights",
     "register_model",
     "variant",
 ]
@@ -26,14 +27,16 @@ Builder = TypeVar("Builder", bound=Callable[..., Module])
 Network = TypeVar("Network", bound=Module)
 
 _OLDER = {"pretrained": "weights", "pretrained_backbone": "weights_backbone"}
+_FIRST = ("IMAGENET1K_V1", "COCO_V1", "COCO_WITH_VOC_LABELS_V1")
 _builders: dict[str, Callable[..., Module]] = {}
 
 
 def register_model(name: str | None = None) -> Callable[[Builder], Builder]:
     """Decorate a function that makes a model, so that ``get_model`` finds it.
 
+    Its argument ``weights``, if it has one, reaches the function as what ``load_weights`` takes.
     The function also takes torchvision's older arguments ``pretrained`` and
-    ``pretrained_backbone``: False is no weights, True ``"DEFAULT"``.
+    ``pretrained_backbone``: False is no weights, True the first ones published.
 
     Args:
         name: its name (default: the function's).
@@ -51,13 +54,22 @@ def register_model(name: str | None = None) -> Callable[[Builder], Builder]:
         def build(*args: Any, **config: Any) -> Module:
             for old, new in _OLDER.items():
                 if config.pop(old, False):
-                    config[new] = "DEFAULT"
-            return builder(*args, **config)
+                    config[new] = _first(builder, new)
+            return builder(*args, **with_weights(builder, config))
 
         _builders[chosen] = build
         return cast(Builder, build)
 
     return register
+
+
+def _first(builder: Callable[..., Module], argument: str) -> str:
+    """The name of the weights that ``pretrained=True`` or ``pretrained_backbone=True`` mean."""
+    if argument == "weights_backbone":
+        of_ssd = builder.__name__ == "ssd300_vgg16"
+        return "IMAGENET1K_FEATURES" if of_ssd else "IMAGENET1K_V1"
+    names = enumeration_of(builder).__members__
+    return next((name for name in _FIRST if name in names), "DEFAULT")
 
 
 def variant(
@@ -73,9 +85,7 @@ def variant(
         **fixed: arguments of ``make``; those of the function's caller take precedence.
     """
 
-    def build(
-        *, weights: str | os.PathLike[str] | None = None, progress: bool = True, **config: Any
-    ) -> Network:
+    def build(*, weights: WeightsLike = None, progress: bool = True, **config: Any) -> Network:
         model = make(**{**fixed, **config})
         load_weights(model, weights)
         return model
@@ -85,8 +95,9 @@ def variant(
     build.__doc__ = f"""{text}
 
     Args:
-        weights: a file of weights, torchvision's for example.
-        progress: accepted for compatibility.
+        weights: published ones (an enumeration's member or its name, such as ``"DEFAULT"``), a
+            path, or an address.
+        progress: show progress on a terminal if they must be fetched.
         **config: arguments of ``{make.__name__.lstrip("_")}``.
     """
     vars(build)["__signature__"] = _signature(build, make, fixed)
@@ -149,6 +160,21 @@ def get_model_builder(name: str) -> Callable[..., Module]:
     return found
 
 
+def get_model_weights(name: str | Callable[..., Module]) -> type[WeightsEnum]:
+    """The enumeration of the published weights of a model.
+
+    Args:
+        name: the model's name, or its function.
+
+    Raises:
+        ArgumentError: no such model, or none are published.
+
+    >>> list(get_model_weights("resnet50"))
+    [ResNet50_Weights.IMAGENET1K_V1, ResNet50_Weights.IMAGENET1K_V2]
+    """
+    return enumeration_of(get_model_builder(name) if isinstance(name, str) else name)
+
+
 def get_model(
     name: str,
     *,
@@ -164,7 +190,9 @@ def get_model(
             size, from the finest; its ``feature_info`` tells their ``channels()`` and
             ``reduction()``.
         out_indices: which of these maps; None: all.
-        **config: arguments of the model's function, such as ``num_classes``.
+        **config: arguments of the model's function, such as ``weights`` and ``num_classes``. With
+            both, weights of another number of classes are loaded but for the layers that count
+            them; a warning names these.
 
     Raises:
         ArgumentError: no such model, or one without maps of several sizes.
@@ -172,41 +200,11 @@ def get_model(
     >>> get_model("simple_cnn", num_classes=3, in_channels=1).classifier.out_features
     3
     """
-    model = get_model_builder(name)(**config)
+    builder = get_model_builder(name)
+    other = {"num_classes", "num_keypoints"} & config.keys()
+    model = builder(**with_weights(builder, config, new_head=bool(other)))
     if not features_only:
         return model
     from fovea.vision.models.pyramids import FeatureMaps
 
     return FeatureMaps(model, out_indices)
-
-
-def load_weights(
-    model: Module, weights: str | os.PathLike[str] | None, without: tuple[str, ...] = ()
-) -> None:
-    """Fill a new model from a file of weights; None leaves it as it is.
-
-    Args:
-        model: what is filled.
-        weights: the file: names and tensors, or a checkpoint that has them as ``state_dict``;
-            names may start with ``module.``, as those of parallel training do.
-        without: beginnings of names that the model leaves out.
-
-    Raises:
-        ArgumentError: a name such as ``"DEFAULT"``: trained weights do not come with fovea.
-    """
-    if weights is None:
-        return
-    from fovea.interop import load
-
-    if isinstance(weights, str) and not os.path.exists(weights) and "." not in weights:
-        raise ArgumentError(
-            f"weights={weights!r}: trained weights do not come with fovea.",
-            fix="give the path of a file of weights (.pth or .safetensors), torchvision's say"
-            " example",
-        )
-    state = load(weights)
-    state = state.get("state_dict", state)
-    if state and all(name.startswith("module.") for name in state):
-        state = {name.removeprefix("module."): value for name, value in state.items()}
-    kept = {name: value for name, value in state.items() if not name.startswith(without)}
-    model.load_state_dict(kept if without else state)

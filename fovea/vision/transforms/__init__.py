@@ -45,6 +45,11 @@ from fovea.vision.transforms.geometry import (
     Resize,
 )
 from fovea.vision.transforms.interpolation import InterpolationMode
+from fovea.vision.transforms.presets import (
+    ImageClassification,
+    ObjectDetection,
+    SemanticSegmentation,
+)
 
 __all__ = [
     "CenterCrop",
@@ -53,9 +58,11 @@ __all__ = [
     "ConvertImageDtype",
     "GaussianBlur",
     "Grayscale",
+    "ImageClassification",
     "InterpolationMode",
     "Lambda",
     "Normalize",
+    "ObjectDetection",
     "PILToTensor",
     "Pad",
     "RandomAffine",
@@ -70,6 +77,7 @@ __all__ = [
     "RandomRotation",
     "RandomVerticalFlip",
     "Resize",
+    "SemanticSegmentation",
     "ToDtype",
     "ToPILImage",
     "ToTensor",

@@ -27,6 +27,7 @@ from fovea.vision.models.detection.retinanet import (
 )
 from fovea.vision.models.detection.ssd import SSD, ssd300_vgg16
 from fovea.vision.models.detection.ssdlite import ssdlite320_mobilenet_v3_large
+from fovea.vision.models.enumerations import WeightsEnum, attribute_of, names_of
 
 __all__ = [
     "FCOS",
@@ -48,3 +49,13 @@ __all__ = [
     "ssd300_vgg16",
     "ssdlite320_mobilenet_v3_large",
 ]
+__all__ += names_of(__name__)
+
+
+def __getattr__(name: str) -> type[WeightsEnum]:
+    """An enumeration of published weights."""
+    return attribute_of(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

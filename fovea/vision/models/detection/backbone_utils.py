@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from fovea.errors import ArgumentError
 from fovea.vision.models import mobilenetv2, mobilenetv3, resnet
 from fovea.vision.models._utils import IntermediateLayerGetter
 from fovea.vision.models.detection._utils import overwrite_eps
-from fovea.vision.models.registry import load_weights
+from fovea.vision.models.loading import WeightsLike, load_weights, source_of
 from fovea.vision.ops.fpn import ExtraFPNBlock, FeaturePyramidNetwork, LastLevelMaxPool
 from fovea.vision.ops.misc import FrozenBatchNorm2d, Layer
 
@@ -33,7 +32,6 @@ __all__ = [
     "trainable_layers_of",
 ]
 
-Weights = str | os.PathLike[str] | None
 CHANNELS = 256  # of the maps that come out
 COCO = 91  # its classes, the background among them
 _WITH_EPS = "keypointrcnn_resnet50_fpn_coco-9f466800"  # COCO_LEGACY
@@ -81,7 +79,7 @@ class BackboneWithFPN(nn.Module):
 def resnet_fpn_backbone(
     *,
     backbone_name: str,
-    weights: Weights,
+    weights: WeightsLike,
     norm_layer: Layer = FrozenBatchNorm2d,
     trainable_layers: int = 3,
     returned_layers: list[int] | None = None,
@@ -91,7 +89,7 @@ def resnet_fpn_backbone(
 
     Args:
         backbone_name: such as ``"resnet50"``.
-        weights: a file of the ResNet's weights.
+        weights: the ResNet's, as ``resnet50`` takes them.
         norm_layer: makes the ResNet's normalizations.
         trainable_layers: parts of the ResNet that learn, counted from its end; 5: all.
         returned_layers: numbers of the stages, 1 to 4, that the pyramid sees; None: all.
@@ -138,7 +136,7 @@ def resnet_features(
 def mobilenet_backbone(
     *,
     backbone_name: str,
-    weights: Weights,
+    weights: WeightsLike,
     fpn: bool,
     norm_layer: Layer = FrozenBatchNorm2d,
     trainable_layers: int = 2,
@@ -149,7 +147,7 @@ def mobilenet_backbone(
 
     Args:
         backbone_name: ``"mobilenet_v2"``, ``"mobilenet_v3_large"`` or ``"mobilenet_v3_small"``.
-        weights: a file of the MobileNet's weights.
+        weights: the MobileNet's, as ``mobilenet_v2`` takes them.
         fpn: whether there is a pyramid.
         norm_layer: makes the MobileNet's normalizations.
         trainable_layers: stages that learn, counted from the end.
@@ -225,8 +223,8 @@ def trainable_layers_of(trained: bool, wanted: int | None, most: int, usual: int
 
 
 def resnet50_fpn(
-    weights: Weights,
-    weights_backbone: Weights,
+    weights: WeightsLike,
+    weights_backbone: WeightsLike,
     trainable_layers: int | None,
     *,
     frozen: bool = True,
@@ -236,7 +234,7 @@ def resnet50_fpn(
 
     Args:
         weights: of the whole detector; those of the backbone are then not read.
-        weights_backbone: a file of weights of the ResNet.
+        weights_backbone: the same for the ResNet.
         trainable_layers: parts that learn if there are weights of either kind; None: 3.
         frozen: whether normalizations keep their statistics if there are weights.
         **config: further arguments of ``resnet_features``.
@@ -248,13 +246,13 @@ def resnet50_fpn(
     return resnet_features(resnet.resnet50(weights=own, norm_layer=norm), layers, **config)
 
 
-def load_detector(model: nn.Module, weights: Weights, name: str) -> None:
-    """Fill a detector from a file of weights; None leaves it as it is.
+def load_detector(model: nn.Module, weights: WeightsLike, name: str) -> None:
+    """Fill a detector with weights; None leaves it as it is.
 
     torchvision's files of the first versions, ``NAME_coco-....pth``, were trained with nothing
     added to the variance in frozen normalizations; with them it is so again, but for one.
     """
     load_weights(model, weights)
-    file = "" if weights is None else os.path.basename(weights)
+    file = "" if weights is None else source_of(weights).file_name
     if file.startswith(f"{name}_coco") and not file.startswith(_WITH_EPS):
         overwrite_eps(model, 0.0)

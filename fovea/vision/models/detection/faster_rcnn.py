@@ -8,7 +8,6 @@ layers are torchvision's, so its weights fit.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ from fovea.errors import ArgumentError
 from fovea.vision.models.detection.anchor_utils import AnchorGenerator
 from fovea.vision.models.detection.backbone_utils import (
     COCO,
-    Weights,
     load_detector,
     mobilenet_features,
     resnet50_fpn,
@@ -28,8 +26,9 @@ from fovea.vision.models.detection.generalized_rcnn import GeneralizedRCNN
 from fovea.vision.models.detection.roi_heads import RoIHeads
 from fovea.vision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from fovea.vision.models.initial import fan_out_normal
+from fovea.vision.models.loading import WeightsLike, load_weights
 from fovea.vision.models.mobilenetv3 import mobilenet_v3_large
-from fovea.vision.models.registry import load_weights, register_model
+from fovea.vision.models.registry import register_model
 from fovea.vision.ops.misc import Conv2dNormActivation, FrozenBatchNorm2d, Layer
 from fovea.vision.ops.poolers import MultiScaleRoIAlign
 
@@ -247,20 +246,21 @@ def _anchors() -> AnchorGenerator:
 @register_model()
 def fasterrcnn_resnet50_fpn(
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: WeightsLike = None,
     progress: bool = True,
     num_classes: int | None = None,
-    weights_backbone: str | os.PathLike[str] | None = None,
+    weights_backbone: WeightsLike = None,
     trainable_backbone_layers: int | None = None,
     **kwargs: Any,
 ) -> FasterRCNN:
     """Faster R-CNN on ResNet-50 (42 million parameters), for images of 800 to 1333.
 
     Args:
-        weights: a file of weights, torchvision's for example.
-        progress: accepted for compatibility.
+        weights: published ones (an enumeration's member or its name, such as ``"DEFAULT"``), a
+            path, or an address.
+        progress: show progress on a terminal if they must be fetched.
         num_classes: how many there are, the background among them; None: 91, COCO's.
-        weights_backbone: a file of weights of the backbone alone.
+        weights_backbone: the same for the backbone alone.
         trainable_backbone_layers: parts of the backbone that learn, counted from its end, if there
             are weights; None: 3.
         **kwargs: arguments of ``FasterRCNN``.
@@ -274,10 +274,10 @@ def fasterrcnn_resnet50_fpn(
 @register_model()
 def fasterrcnn_resnet50_fpn_v2(
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: WeightsLike = None,
     progress: bool = True,
     num_classes: int | None = None,
-    weights_backbone: str | os.PathLike[str] | None = None,
+    weights_backbone: WeightsLike = None,
     trainable_backbone_layers: int | None = None,
     **kwargs: Any,
 ) -> FasterRCNN:
@@ -292,7 +292,7 @@ def fasterrcnn_resnet50_fpn_v2(
 
 
 def second_version(
-    weights: Weights, weights_backbone: Weights, trainable: int | None
+    weights: WeightsLike, weights_backbone: WeightsLike, trainable: int | None
 ) -> tuple[nn.Module, dict[str, Any]]:
     """A backbone with normalized pyramids, and deeper heads, as arguments of ``FasterRCNN``."""
     norm = nn.BatchNorm2d
@@ -306,9 +306,9 @@ def second_version(
 
 
 def _on_mobilenet(
-    weights: Weights,
+    weights: WeightsLike,
     num_classes: int | None,
-    weights_backbone: Weights,
+    weights_backbone: WeightsLike,
     trainable: int | None,
     config: dict[str, Any],
 ) -> FasterRCNN:
@@ -331,10 +331,10 @@ def _on_mobilenet(
 @register_model()
 def fasterrcnn_mobilenet_v3_large_fpn(
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: WeightsLike = None,
     progress: bool = True,
     num_classes: int | None = None,
-    weights_backbone: str | os.PathLike[str] | None = None,
+    weights_backbone: WeightsLike = None,
     trainable_backbone_layers: int | None = None,
     **kwargs: Any,
 ) -> FasterRCNN:
@@ -347,10 +347,10 @@ def fasterrcnn_mobilenet_v3_large_fpn(
 @register_model()
 def fasterrcnn_mobilenet_v3_large_320_fpn(
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: WeightsLike = None,
     progress: bool = True,
     num_classes: int | None = None,
-    weights_backbone: str | os.PathLike[str] | None = None,
+    weights_backbone: WeightsLike = None,
     trainable_backbone_layers: int | None = None,
     **kwargs: Any,
 ) -> FasterRCNN:

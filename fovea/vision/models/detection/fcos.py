@@ -8,7 +8,6 @@ torchvision's, so its weights fit.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,8 @@ from fovea.vision.models.detection.anchor_utils import AnchorGenerator
 from fovea.vision.models.detection.backbone_utils import COCO, resnet50_fpn
 from fovea.vision.models.detection.detector import Found, needs_channels, transform_of
 from fovea.vision.models.detection.retinanet import Dense, small_weights
-from fovea.vision.models.registry import load_weights, register_model
+from fovea.vision.models.loading import WeightsLike, load_weights
+from fovea.vision.models.registry import register_model
 from fovea.vision.ops.box_losses import generalized_box_iou_loss, sigmoid_focal_loss
 from fovea.vision.ops.fpn import LastLevelP6P7
 from fovea.vision.ops.misc import Layer
@@ -304,20 +304,21 @@ class FCOS(Dense):
 @register_model()
 def fcos_resnet50_fpn(
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: WeightsLike = None,
     progress: bool = True,
     num_classes: int | None = None,
-    weights_backbone: str | os.PathLike[str] | None = None,
+    weights_backbone: WeightsLike = None,
     trainable_backbone_layers: int | None = None,
     **kwargs: Any,
 ) -> FCOS:
     """FCOS on ResNet-50 (32 million parameters), for images of 800 to 1333.
 
     Args:
-        weights: a file of weights, torchvision's for example.
-        progress: accepted for compatibility.
+        weights: published ones (an enumeration's member or its name, such as ``"DEFAULT"``), a
+            path, or an address.
+        progress: show progress on a terminal if they must be fetched.
         num_classes: how many there are; None: 91, COCO's.
-        weights_backbone: a file of weights of the ResNet alone.
+        weights_backbone: the same for the ResNet alone.
         trainable_backbone_layers: parts of the ResNet that learn, counted from its end, if there
             are weights; None: 3.
         **kwargs: arguments of ``FCOS``.

@@ -6,7 +6,6 @@ torchvision's, so its weights fit.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from fovea.vision.models.detection.backbone_utils import load_detector, resnet50
 from fovea.vision.models.detection.detector import needs_channels
 from fovea.vision.models.detection.faster_rcnn import FasterRCNN
 from fovea.vision.models.initial import fan_out_normal
+from fovea.vision.models.loading import WeightsLike
 from fovea.vision.models.registry import register_model
 from fovea.vision.ops.poolers import MultiScaleRoIAlign
 
@@ -157,22 +157,23 @@ class KeypointRCNNPredictor(nn.Module):
 @register_model()
 def keypointrcnn_resnet50_fpn(
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: WeightsLike = None,
     progress: bool = True,
     num_classes: int | None = None,
     num_keypoints: int | None = None,
-    weights_backbone: str | os.PathLike[str] | None = None,
+    weights_backbone: WeightsLike = None,
     trainable_backbone_layers: int | None = None,
     **kwargs: Any,
 ) -> KeypointRCNN:
     """Keypoint R-CNN on ResNet-50 (59 million parameters), for images of 800 to 1333.
 
     Args:
-        weights: a file of weights, torchvision's for example.
-        progress: accepted for compatibility.
+        weights: published ones (an enumeration's member or its name, such as ``"DEFAULT"``), a
+            path, or an address.
+        progress: show progress on a terminal if they must be fetched.
         num_classes: how many there are, the background among them; None: 2, with persons.
         num_keypoints: points of an object; None: 17, a person's in COCO.
-        weights_backbone: a file of weights of the backbone alone.
+        weights_backbone: the same for the backbone alone.
         trainable_backbone_layers: parts of the backbone that learn, counted from its end, if there
             are weights; None: 3.
         **kwargs: arguments of ``KeypointRCNN``.

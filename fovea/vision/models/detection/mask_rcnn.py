@@ -7,7 +7,6 @@ layers are torchvision's, so its weights fit.
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +17,7 @@ from fovea.vision.models.detection.backbone_utils import COCO, load_detector, re
 from fovea.vision.models.detection.detector import needs_channels
 from fovea.vision.models.detection.faster_rcnn import FasterRCNN, second_version
 from fovea.vision.models.initial import fan_out_normal
+from fovea.vision.models.loading import WeightsLike
 from fovea.vision.models.registry import register_model
 from fovea.vision.ops.misc import Conv2dNormActivation, Layer
 from fovea.vision.ops.poolers import MultiScaleRoIAlign
@@ -163,20 +163,21 @@ class MaskRCNNPredictor(nn.Sequential):
 @register_model()
 def maskrcnn_resnet50_fpn(
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: WeightsLike = None,
     progress: bool = True,
     num_classes: int | None = None,
-    weights_backbone: str | os.PathLike[str] | None = None,
+    weights_backbone: WeightsLike = None,
     trainable_backbone_layers: int | None = None,
     **kwargs: Any,
 ) -> MaskRCNN:
     """Mask R-CNN on ResNet-50 (44 million parameters), for images of 800 to 1333.
 
     Args:
-        weights: a file of weights, torchvision's for example.
-        progress: accepted for compatibility.
+        weights: published ones (an enumeration's member or its name, such as ``"DEFAULT"``), a
+            path, or an address.
+        progress: show progress on a terminal if they must be fetched.
         num_classes: how many there are, the background among them; None: 91, COCO's.
-        weights_backbone: a file of weights of the backbone alone.
+        weights_backbone: the same for the backbone alone.
         trainable_backbone_layers: parts of the backbone that learn, counted from its end, if there
             are weights; None: 3.
         **kwargs: arguments of ``MaskRCNN``.
@@ -190,10 +191,10 @@ def maskrcnn_resnet50_fpn(
 @register_model()
 def maskrcnn_resnet50_fpn_v2(
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: WeightsLike = None,
     progress: bool = True,
     num_classes: int | None = None,
-    weights_backbone: str | os.PathLike[str] | None = None,
+    weights_backbone: WeightsLike = None,
     trainable_backbone_layers: int | None = None,
     **kwargs: Any,
 ) -> MaskRCNN:

@@ -8,7 +8,6 @@ first values and the order of layers are torchvision's, so its weights fit.
 from __future__ import annotations
 
 import math
-import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from fovea.vision.models.detection.detector import (
     needs_channels,
     transform_of,
 )
+from fovea.vision.models.loading import WeightsLike
 from fovea.vision.models.registry import register_model
 from fovea.vision.ops.box_losses import sigmoid_focal_loss
 from fovea.vision.ops.boxes import batched_nms, box_iou, clip_boxes_to_image
@@ -369,20 +369,21 @@ def _anchors() -> AnchorGenerator:
 @register_model()
 def retinanet_resnet50_fpn(
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: WeightsLike = None,
     progress: bool = True,
     num_classes: int | None = None,
-    weights_backbone: str | os.PathLike[str] | None = None,
+    weights_backbone: WeightsLike = None,
     trainable_backbone_layers: int | None = None,
     **kwargs: Any,
 ) -> RetinaNet:
     """RetinaNet on ResNet-50 (34 million parameters), for images of 800 to 1333.
 
     Args:
-        weights: a file of weights, torchvision's for example.
-        progress: accepted for compatibility.
+        weights: published ones (an enumeration's member or its name, such as ``"DEFAULT"``), a
+            path, or an address.
+        progress: show progress on a terminal if they must be fetched.
         num_classes: how many there are; None: 91, COCO's.
-        weights_backbone: a file of weights of the ResNet alone.
+        weights_backbone: the same for the ResNet alone.
         trainable_backbone_layers: parts of the ResNet that learn, counted from its end, if there
             are weights; None: 3.
         **kwargs: arguments of ``RetinaNet``.
@@ -402,10 +403,10 @@ def retinanet_resnet50_fpn(
 @register_model()
 def retinanet_resnet50_fpn_v2(
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: WeightsLike = None,
     progress: bool = True,
     num_classes: int | None = None,
-    weights_backbone: str | os.PathLike[str] | None = None,
+    weights_backbone: WeightsLike = None,
     trainable_backbone_layers: int | None = None,
     **kwargs: Any,
 ) -> RetinaNet:

@@ -6,7 +6,6 @@ of layers are torchvision's, so its weights fit.
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,8 @@ from fovea.vision.models.detection._utils import (
 from fovea.vision.models.detection.anchor_utils import DefaultBoxGenerator
 from fovea.vision.models.detection.backbone_utils import COCO, trainable_layers_of
 from fovea.vision.models.detection.detector import Found, SingleStage, best_of, transform_of
-from fovea.vision.models.registry import load_weights, register_model
+from fovea.vision.models.loading import WeightsLike, load_weights
+from fovea.vision.models.registry import register_model
 from fovea.vision.models.vgg import VGG, vgg16
 from fovea.vision.ops.boxes import batched_nms, box_iou, clip_boxes_to_image
 
@@ -317,20 +317,21 @@ def _of_vgg(model: VGG, trainable_layers: int) -> SSDFeatureExtractorVGG:
 @register_model()
 def ssd300_vgg16(
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: WeightsLike = None,
     progress: bool = True,
     num_classes: int | None = None,
-    weights_backbone: str | os.PathLike[str] | None = None,
+    weights_backbone: WeightsLike = None,
     trainable_backbone_layers: int | None = None,
     **kwargs: Any,
 ) -> SSD:
     """SSD on VGG-16 (36 million parameters), for images of 300.
 
     Args:
-        weights: a file of weights, torchvision's for example.
-        progress: accepted for compatibility.
+        weights: published ones (an enumeration's member or its name, such as ``"DEFAULT"``), a
+            path, or an address.
+        progress: show progress on a terminal if they must be fetched.
         num_classes: how many there are, the background among them; None: 91, COCO's.
-        weights_backbone: a file of weights of the VGG alone.
+        weights_backbone: the same for the VGG alone.
         trainable_backbone_layers: stages of the VGG that learn, counted from its end, if there are
             weights; None: 4.
         **kwargs: arguments of ``SSD``.

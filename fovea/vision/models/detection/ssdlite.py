@@ -7,7 +7,6 @@ its weights fit.
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections import OrderedDict
 from functools import partial
@@ -18,8 +17,9 @@ from fovea.vision.models.detection._utils import retrieve_out_channels
 from fovea.vision.models.detection.anchor_utils import DefaultBoxGenerator
 from fovea.vision.models.detection.backbone_utils import COCO, halving_layers, trainable_layers_of
 from fovea.vision.models.detection.ssd import SSD, SSDScoringHead
+from fovea.vision.models.loading import WeightsLike, load_weights
 from fovea.vision.models.mobilenetv3 import mobilenet_v3_large
-from fovea.vision.models.registry import load_weights, register_model
+from fovea.vision.models.registry import register_model
 from fovea.vision.ops.misc import Conv2dNormActivation, Layer
 
 if TYPE_CHECKING:
@@ -158,10 +158,10 @@ def _coarser(channels: int, outputs: int, norm_layer: Layer) -> nn.Module:
 @register_model()
 def ssdlite320_mobilenet_v3_large(
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: WeightsLike = None,
     progress: bool = True,
     num_classes: int | None = None,
-    weights_backbone: str | os.PathLike[str] | None = None,
+    weights_backbone: WeightsLike = None,
     trainable_backbone_layers: int | None = None,
     norm_layer: Layer | None = None,
     **kwargs: Any,
@@ -169,10 +169,11 @@ def ssdlite320_mobilenet_v3_large(
     """SSDlite on MobileNetV3 (3.4 million parameters), for images of 320.
 
     Args:
-        weights: a file of weights, torchvision's for example.
-        progress: accepted for compatibility.
+        weights: published ones (an enumeration's member or its name, such as ``"DEFAULT"``), a
+            path, or an address.
+        progress: show progress on a terminal if they must be fetched.
         num_classes: how many there are, the background among them; None: 91, COCO's.
-        weights_backbone: a file of weights of the MobileNet alone; without, its last blocks are
+        weights_backbone: the same for the MobileNet alone; without, its last blocks are
             half as wide.
         trainable_backbone_layers: stages of the MobileNet that learn, counted from its end, if
             there are weights; None: 6, all.

@@ -8,6 +8,7 @@ Their result is a dictionary: ``out``, and with an auxiliary classifier ``aux``,
 ['fcn_resnet101', 'fcn_resnet50']
 """
 
+from fovea.vision.models.enumerations import WeightsEnum, attribute_of, names_of
 from fovea.vision.models.segmentation.deeplabv3 import (
     DeepLabV3,
     deeplabv3_mobilenet_v3_large,
@@ -28,3 +29,13 @@ __all__ = [
     "fcn_resnet101",
     "lraspp_mobilenet_v3_large",
 ]
+__all__ += names_of(__name__)
+
+
+def __getattr__(name: str) -> type[WeightsEnum]:
+    """An enumeration of published weights."""
+    return attribute_of(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

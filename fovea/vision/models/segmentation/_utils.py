@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from fovea import nn
 from fovea.vision.models._utils import IntermediateLayerGetter
+from fovea.vision.models.loading import WeightsLike
 from fovea.vision.models.mobilenetv3 import mobilenet_v3_large
 from fovea.vision.models.resnet import ResNet
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["CLASSES", "Backbone", "of_mobilenet", "of_resnet", "resized"]
 
 CLASSES = 21  # of Pascal VOC, the background among them
-Weights = str | os.PathLike[str] | None
 
 
 class _SimpleSegmentationModel(nn.Module):
@@ -78,7 +77,11 @@ class Backbone(NamedTuple):
 
 
 def of_resnet(
-    make: Callable[..., ResNet], weights: Weights, in_channels: int, early: str | None, late: str
+    make: Callable[..., ResNet],
+    weights: WeightsLike,
+    in_channels: int,
+    early: str | None,
+    late: str,
 ) -> Backbone:
     """A ResNet of bottlenecks, the last two stages of which are dilated instead of halving the
     image: results of the third stage as ``early`` (None: not at all) and of the fourth as ``late``.
@@ -89,7 +92,7 @@ def of_resnet(
     return Backbone(IntermediateLayerGetter(model, names), 1024, 2048)
 
 
-def of_mobilenet(weights: Weights, in_channels: int, early: str | None, late: str) -> Backbone:
+def of_mobilenet(weights: WeightsLike, in_channels: int, early: str | None, late: str) -> Backbone:
     """MobileNetV3, large, the last stage of which is dilated instead of halving the image: results
     of the first block at an eighth of the size as ``early`` (None: not at all) and of the last
     layer as ``late``.

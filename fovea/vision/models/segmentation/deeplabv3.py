@@ -7,18 +7,17 @@ so its weights fit.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fovea import nn
 from fovea.functions.shaping import cat
-from fovea.vision.models.registry import load_weights, register_model
+from fovea.vision.models.loading import WeightsLike, load_weights
+from fovea.vision.models.registry import register_model
 from fovea.vision.models.resnet import resnet50, resnet101
 from fovea.vision.models.segmentation._utils import (
     CLASSES,
     Backbone,
-    Weights,
     _SimpleSegmentationModel,
     of_mobilenet,
     of_resnet,
@@ -165,7 +164,7 @@ class DeepLabHead(nn.Sequential):
 
 
 def _deeplabv3(
-    backbone: Backbone, num_classes: int | None, aux: bool, weights: Weights
+    backbone: Backbone, num_classes: int | None, aux: bool, weights: WeightsLike
 ) -> DeepLabV3:
     classes = CLASSES if num_classes is None else num_classes
     head = FCNHead(backbone.early, classes) if aux else None
@@ -177,21 +176,22 @@ def _deeplabv3(
 @register_model()
 def deeplabv3_resnet50(
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: WeightsLike = None,
     progress: bool = True,
     num_classes: int | None = None,
     aux_loss: bool | None = None,
-    weights_backbone: str | os.PathLike[str] | None = None,
+    weights_backbone: WeightsLike = None,
     in_channels: int = 3,
 ) -> DeepLabV3:
     """DeepLabV3 on ResNet-50 (42 million parameters), for images of 520.
 
     Args:
-        weights: a file of weights, torchvision's for example.
-        progress: accepted for compatibility.
+        weights: published ones (an enumeration's member or its name, such as ``"DEFAULT"``), a
+            path, or an address.
+        progress: show progress on a terminal if they must be fetched.
         num_classes: how many there are; None: 21.
         aux_loss: a second classifier, of features in the middle; None: if there are ``weights``.
-        weights_backbone: a file of weights of the backbone alone.
+        weights_backbone: the same for the backbone alone.
         in_channels: 1 for gray images, 3 for color.
     """
     aux = weights is not None if aux_loss is None else aux_loss
@@ -202,11 +202,11 @@ def deeplabv3_resnet50(
 @register_model()
 def deeplabv3_resnet101(
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: WeightsLike = None,
     progress: bool = True,
     num_classes: int | None = None,
     aux_loss: bool | None = None,
-    weights_backbone: str | os.PathLike[str] | None = None,
+    weights_backbone: WeightsLike = None,
     in_channels: int = 3,
 ) -> DeepLabV3:
     """DeepLabV3 on ResNet-101 (61 million parameters), for images of 520; arguments as
@@ -220,11 +220,11 @@ def deeplabv3_resnet101(
 @register_model()
 def deeplabv3_mobilenet_v3_large(
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: WeightsLike = None,
     progress: bool = True,
     num_classes: int | None = None,
     aux_loss: bool | None = None,
-    weights_backbone: str | os.PathLike[str] | None = None,
+    weights_backbone: WeightsLike = None,
     in_channels: int = 3,
 ) -> DeepLabV3:
     """DeepLabV3 on MobileNetV3, large (11 million parameters), for images of 520; arguments as

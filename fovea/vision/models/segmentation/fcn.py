@@ -7,18 +7,13 @@ torchvision's, so its weights fit.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 from fovea import nn
-from fovea.vision.models.registry import load_weights, register_model
+from fovea.vision.models.loading import WeightsLike, load_weights
+from fovea.vision.models.registry import register_model
 from fovea.vision.models.resnet import ResNet, resnet50, resnet101
-from fovea.vision.models.segmentation._utils import (
-    CLASSES,
-    Weights,
-    _SimpleSegmentationModel,
-    of_resnet,
-)
+from fovea.vision.models.segmentation._utils import CLASSES, _SimpleSegmentationModel, of_resnet
 
 __all__ = ["FCN", "FCNHead", "fcn_resnet50", "fcn_resnet101"]
 
@@ -66,10 +61,10 @@ class FCNHead(nn.Sequential):
 
 def _fcn(
     resnet: Callable[..., ResNet],
-    weights: Weights,
+    weights: WeightsLike,
     num_classes: int | None,
     aux_loss: bool | None,
-    weights_backbone: Weights,
+    weights_backbone: WeightsLike,
     in_channels: int,
 ) -> FCN:
     classes = CLASSES if num_classes is None else num_classes
@@ -84,21 +79,22 @@ def _fcn(
 @register_model()
 def fcn_resnet50(
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: WeightsLike = None,
     progress: bool = True,
     num_classes: int | None = None,
     aux_loss: bool | None = None,
-    weights_backbone: str | os.PathLike[str] | None = None,
+    weights_backbone: WeightsLike = None,
     in_channels: int = 3,
 ) -> FCN:
     """A fully convolutional network on ResNet-50 (35 million parameters), for images of 520.
 
     Args:
-        weights: a file of weights, torchvision's for example.
-        progress: accepted for compatibility.
+        weights: published ones (an enumeration's member or its name, such as ``"DEFAULT"``), a
+            path, or an address.
+        progress: show progress on a terminal if they must be fetched.
         num_classes: how many there are; None: 21.
         aux_loss: a second classifier, of features in the middle; None: if there are ``weights``.
-        weights_backbone: a file of weights of the ResNet alone.
+        weights_backbone: the same for the ResNet alone.
         in_channels: 1 for gray images, 3 for color.
     """
     return _fcn(resnet50, weights, num_classes, aux_loss, weights_backbone, in_channels)
@@ -107,11 +103,11 @@ def fcn_resnet50(
 @register_model()
 def fcn_resnet101(
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: WeightsLike = None,
     progress: bool = True,
     num_classes: int | None = None,
     aux_loss: bool | None = None,
-    weights_backbone: str | os.PathLike[str] | None = None,
+    weights_backbone: WeightsLike = None,
     in_channels: int = 3,
 ) -> FCN:
     """A fully convolutional network on ResNet-101 (54 million parameters), for images of 520;

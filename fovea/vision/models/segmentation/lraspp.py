@@ -6,13 +6,13 @@ the order of layers are torchvision's, so its weights fit.
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from fovea import nn
-from fovea.vision.models.registry import load_weights, register_model
+from fovea.vision.models.loading import WeightsLike, load_weights
+from fovea.vision.models.registry import register_model
 from fovea.vision.models.segmentation._utils import CLASSES, of_mobilenet, resized
 
 if TYPE_CHECKING:
@@ -96,19 +96,20 @@ class LRASPP(nn.Module):
 @register_model()
 def lraspp_mobilenet_v3_large(
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: WeightsLike = None,
     progress: bool = True,
     num_classes: int | None = None,
-    weights_backbone: str | os.PathLike[str] | None = None,
+    weights_backbone: WeightsLike = None,
     in_channels: int = 3,
 ) -> LRASPP:
     """LR-ASPP on MobileNetV3, large (3.2 million parameters), for images of 520.
 
     Args:
-        weights: a file of weights, torchvision's for example.
-        progress: accepted for compatibility.
+        weights: published ones (an enumeration's member or its name, such as ``"DEFAULT"``), a
+            path, or an address.
+        progress: show progress on a terminal if they must be fetched.
         num_classes: how many there are; None: 21.
-        weights_backbone: a file of weights of MobileNetV3 alone.
+        weights_backbone: the same for MobileNetV3 alone.
         in_channels: 1 for gray images, 3 for color.
     """
     backbone = of_mobilenet(weights_backbone, in_channels, "low", "high")

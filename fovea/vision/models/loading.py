@@ -1,0 +1,200 @@
+"""Weights for a new model: which ones an argument names, what they ask of the model, and how the
+model is filled with them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import urllib.parse
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fovea.errors import ArgumentError
+from fovea.nn import Module
+from fovea.vision.models.enumerations import WeightsEnum, enumeration_of
+from fovea.vision.models.heads import class_layers
+
+__all__ = ["Source", "WeightsLike", "load_weights", "source_of", "with_weights"]
+
+_COUNTS = {"num_classes": "categories", "num_keypoints": "keypoint_names"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model's weights come from.
+
+    Args:
+        place: published weights, a path, or an address.
+        progress: show progress on a terminal if they must be fetched.
+        new_head: leave the layers that count classes as they are where the file's are of another
+            number of classes.
+    """
+
+    place: WeightsEnum | str | os.PathLike[str]
+    progress: bool = True
+    new_head: bool = False
+
+    def __str__(self) -> str:
+        if isinstance(self.place, WeightsEnum):
+            return repr(self.place)
+        return os.fspath(self.place)
+
+    @property
+    def file_name(self) -> str:
+        """The file's name without folders."""
+        place = self.place.url if isinstance(self.place, WeightsEnum) else os.fspath(self.place)
+        return os.path.basename(urllib.parse.urlsplit(place).path if _is_url(place) else place)
+
+    def read(self) -> dict[str, Any]:
+        """The tensors by name, without the wrappings that checkpoints put around them."""
+        from fovea import hub, interop
+
+        if isinstance(self.place, WeightsEnum):
+            state = self.place.get_state_dict(progress=self.progress, check_hash=True)
+        elif isinstance(self.place, str) and _is_url(self.place):
+            # Addresses of two people may end in the same name.
+            name = f"{hashlib.sha256(self.place.encode()).hexdigest()[:8]}-{self.file_name}"
+            state = hub.load_state_dict_from_url(self.place, progress=self.progress, file_name=name)
+        else:
+            state = interop.load(self.place)
+        state = state.get("state_dict", state)
+        if state and all(name.startswith("module.") for name in state):
+            state = {name.removeprefix("module."): value for name, value in state.items()}
+        return state
+
+
+WeightsLike = Source | WeightsEnum | str | os.PathLike[str] | None
+
+
+def source_of(weights: Source | WeightsEnum | str | os.PathLike[str]) -> Source:
+    """Weights as a ``Source``."""
+    return weights if isinstance(weights, Source) else Source(weights)
+
+
+def _is_url(place: str) -> bool:
+    return place.lower().startswith(("https://", "http://"))
+
+
+def _place(builder: Callable[..., Module], weights: Any) -> Any:
+    """The published weights, path or address that an argument of a model's function stands for."""
+    if isinstance(weights, str):
+        owner, dot, _ = weights.partition(".")
+        missing = bool(dot) and not owner.endswith("_Weights")  # a file: reading it will say so
+        if _is_url(weights) or missing or os.path.exists(weights):
+            return weights
+    if isinstance(weights, str | WeightsEnum):
+        return enumeration_of(builder).verify(weights)
+    if not isinstance(weights, os.PathLike):
+        raise ArgumentError(
+            f"{builder.__name__}: weights are a member of an enumeration or its name, a path or an "
+            f"address, got {weights!r}."
+        )
+    return weights
+
+
+def with_weights(
+    builder: Callable[..., Module], config: dict[str, Any], new_head: bool = False
+) -> dict[str, Any]:
+    """Arguments of a model's function with its weights found, and with what they ask of it.
+
+    Args:
+        builder: the function.
+        config: the arguments.
+        new_head: whether other numbers of classes than the weights' are welcome.
+
+    Raises:
+        ArgumentError: weights that there are not, that are another model's, or that were trained
+            with other values of arguments given.
+    """
+    weights, backbone = config.get("weights"), config.get("weights_backbone")
+    progress, ready = config.get("progress", True), dict(config)
+    if backbone is not None:  # a whole model's weights hold the backbone's
+        ready["weights_backbone"] = (
+            replace(source_of(backbone), progress=progress) if weights is None else None
+        )
+    if weights is None:
+        return ready
+    source = weights if isinstance(weights, Source) else Source(weights, progress, new_head)
+    source = replace(source, place=_place(builder, source.place))
+    ready["weights"] = source
+    if not isinstance(source.place, WeightsEnum):
+        return ready
+    for key, value in _asked(builder, source.place).items():
+        given = config.get(key)
+        if given is None:
+            ready[key] = value
+        elif given != value and not (source.new_head and key in _COUNTS):
+            raise _mismatch(builder, source.place, key, value, given)
+    return ready
+
+
+def _asked(builder: Callable[..., Module], weights: WeightsEnum) -> dict[str, Any]:
+    """The arguments that weights were trained with."""
+    asked: dict[str, Any] = {
+        argument: len(weights.meta[key])
+        for argument, key in _COUNTS.items()
+        if weights.meta.get(key) is not None
+    }
+    size = weights.meta.get("min_size")
+    parameters = inspect.signature(builder).parameters
+    if size is not None and "image_size" in parameters:
+        asked["image_size"] = size[0]
+    if size is not None and "input_size" in parameters:
+        asked["input_size"] = size
+    return asked
+
+
+def _mismatch(
+    builder: Callable[..., Module], weights: WeightsEnum, key: str, value: Any, given: Any
+) -> ArgumentError:
+    name = builder.__name__
+    fix = f"{key}={value}, or no weights"
+    if key in _COUNTS:
+        fix = f'get_model("{name}", weights=..., {key}={given}) loads all but the head'
+    return ArgumentError(f"{name}: {weights!r} have {key}={value}, got {key}={given}.", fix=fix)
+
+
+def load_weights(model: Module, weights: WeightsLike, without: tuple[str, ...] = ()) -> None:
+    """Fill a new model with weights; None leaves it as it is.
+
+    Args:
+        model: what is filled.
+        weights: published weights, or a file: names and tensors, or a checkpoint that has them as
+            ``state_dict``; names may start with ``module.``, as those of parallel training do.
+        without: beginnings of names that the model leaves out.
+
+    Raises:
+        StateDictError: weights that do not fit; says all that is missing, left over or of another
+            shape.
+    """
+    if weights is None:
+        return
+    source = source_of(weights)
+    state = source.read()
+    if without:
+        state = {name: value for name, value in state.items() if not name.startswith(without)}
+    if source.new_head:
+        state = _with_own_head(model, state, source)
+    model.load_state_dict(state)
+
+
+def _with_own_head(model: Module, state: dict[str, Any], source: Source) -> dict[str, Any]:
+    """The state with the model's own values where the layers that count classes have others."""
+    own = model.state_dict()
+    layers = class_layers(model)
+    other = [
+        name
+        for name, value in state.items()
+        if name.rpartition(".")[0] in layers and name in own and own[name].shape != value.shape
+    ]
+    if other:
+        new = ", ".join(sorted({name.rpartition(".")[0] for name in other}))
+        warnings.warn(
+            f"{source}: loaded but for {new}, which start anew for another number of classes.",
+            stacklevel=2,
+        )
+    return {**state, **{name: own[name] for name in other}}
