@@ -234,6 +234,23 @@ def test_what_is_refused(keras: Any, row: Row) -> None:
         with pytest.raises(ArgumentError):
             getattr(applications, row.name)(**given)
             pytest.fail(name)
+    with pytest.raises(ArgumentError, match="pooling"):  # Keras takes it for None
+        built(fovea.keras, row, pooling="mean")
+
+
+@by_name(SMALL)
+def test_a_model_from_its_configuration(row: Row) -> None:
+    model = built(fovea.keras, row)
+    assert structure(type(model).from_config(model.get_config())) == structure(model)
+
+
+def test_documentation_tells_all_arguments() -> None:
+    for row in ROWS:
+        make = getattr(applications, row.name)
+        text = inspect.getdoc(make)
+        assert text is not None
+        assert [p for p in inspect.signature(make).parameters if p not in text] == []
+        assert "Raises:" in text
 
 
 def test_what_the_arguments_do() -> None:

@@ -98,7 +98,10 @@ def MobileNetV3Large(  # noqa: N802 - Keras's name
     include_preprocessing: bool = True,
     name: str = "MobileNetV3Large",
 ) -> Functional:
-    """MobileNetV3Large: 15 blocks instead of the 11 of MobileNetV3Small; else like it."""
+    """MobileNetV3Large: 15 blocks instead of the 11 of MobileNetV3Small.
+
+    ``alpha``, ``minimalistic``, ``dropout_rate`` and ``include_preprocessing`` are as there.
+    """
     options = Options(
         include_top, weights, input_tensor, input_shape, pooling, classes,
         classifier_activation, name,

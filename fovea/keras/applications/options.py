@@ -6,6 +6,7 @@ pieces. `Published` says where weights are; no family reads, checks or fetches b
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,25 +77,24 @@ def channel_axis() -> int:
     return 1 if config.image_data_format() == "channels_first" else 3
 
 
-ARGUMENTS = """
+ARGUMENTS = """\
+Args:
+    include_top: whether the layers that classify are part of the model.
+    weights: ``"imagenet"``: those that Keras publishes, downloaded once; the path of a file of
+        weights; None: new ones.
+    input_tensor: a symbolic tensor to build upon, instead of a new ``Input``.
+    input_shape: of one image, without the batch; its channels stand where
+        ``keras.config.image_data_format()`` says.
+    pooling: what follows the last features in a model without its top: ``"avg"`` or ``"max"``
+        over all pixels; None: nothing.
+    classes: how many a model with its top tells apart; with ``"imagenet"``, 1000.
+    classifier_activation: of the last layer of a model with its top; None gives logits.
+    name: of the model.
 
-    Args:
-        include_top: whether the layers that classify are part of the model.
-        weights: ``"imagenet"``: those that Keras publishes, downloaded once; the path of a file of
-            weights; None: new ones.
-        input_tensor: a symbolic tensor to build upon, instead of a new ``Input``.
-        input_shape: of one image, without the batch; its channels stand where
-            ``keras.config.image_data_format()`` says.
-        pooling: what follows the last features in a model without its top: ``"avg"`` or ``"max"``
-            over all pixels; None: nothing.
-        classes: how many a model with its top tells apart; with ``"imagenet"``, 1000.
-        classifier_activation: of the last layer of a model with its top; None gives logits.
-        name: of the model.
-
-    Raises:
-        ArgumentError: an argument that is unknown, or does not fit the others.
-        DownloadError: the weights cannot be fetched. FileFormatError: they cannot be read.
-        ShapeError: they are those of another model.
+Raises:
+    ArgumentError: an argument that is unknown, or does not fit the others.
+    DownloadError: the weights cannot be fetched. FileFormatError: they cannot be read.
+    ShapeError: they are those of another model.
 """
 
 
@@ -103,8 +103,8 @@ def documented(function: F) -> F:
 
     An example stays at the end; other arguments are told in the text before.
     """
-    text, mark, example = (function.__doc__ or "").partition("\n\n    >>>")
-    function.__doc__ = f"{text.rstrip()}{ARGUMENTS.rstrip()}{mark}{example}"
+    text, mark, example = inspect.cleandoc(function.__doc__ or "").partition("\n\n>>>")
+    function.__doc__ = f"{text}\n\n{ARGUMENTS.rstrip()}{mark}{example}"
     return function
 
 
@@ -125,8 +125,8 @@ class Options:
         return options.model(image, x, FILES)
 
     Raises:
-        ArgumentError: weights that do not exist, have another number of classes, or are loaded
-            under an activation other than ``"softmax"`` and None.
+        ArgumentError: an unknown pooling; weights that do not exist, have another number of
+            classes, or are loaded under an activation other than ``"softmax"`` and None.
     """
 
     include_top: bool
@@ -152,6 +152,10 @@ class Options:
                 "If using `weights='imagenet'` with `include_top=True`, `classes` should be 1000. "
                 f"Received classes={self.classes}",
                 fix="include_top=False, and a Dense layer of your own on top",
+            )
+        if self.pooling not in (None, "avg", "max"):
+            raise ArgumentError(
+                f"The `pooling` argument should be `None`, 'avg' or 'max', got {self.pooling!r}."
             )
         if self.include_top:
             validate_activation(self.classifier_activation, weights)
