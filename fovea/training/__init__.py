@@ -19,6 +19,7 @@ from fovea.training.monitor import (
 )
 from fovea.training.progress import Progbar
 from fovea.training.remote import RemoteMonitor
+from fovea.training.resuming import KeepState
 from fovea.training.tensorboard import TensorBoard
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "ConfusionMatrix",
     "EarlyStopping",
     "History",
+    "KeepState",
     "LambdaCallback",
     "LearningRateScheduler",
     "Logs",

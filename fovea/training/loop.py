@@ -72,6 +72,7 @@ class Loop:
         *,
         epochs: int = 1,
         initial_epoch: int = 0,
+        initial_step: int = 0,
         validation: Validation | None = None,
         callbacks: Any = None,
         verbose: int | str = "auto",
@@ -81,6 +82,8 @@ class Loop:
         Args:
             batches: the data.
             epochs: the number of the last epoch; ``initial_epoch`` have been done before.
+            initial_step: how many batches of the first epoch have been done before; the metrics
+                know them, and ``batches`` go on after them.
             validation: what to evaluate on after epochs.
             callbacks: a callback, a list of them, or a ready ``CallbackList``.
             verbose: 0 silent, 1 (or "auto") a progress bar, 2 a line an epoch.
@@ -98,7 +101,8 @@ class Loop:
         try:
             for epoch in range(model._initial_epoch, epochs):
                 events.on_epoch_begin(epoch)
-                logs = self._train_epoch(batches, events)
+                done = initial_step if epoch == initial_epoch else 0
+                logs = self._train_epoch(batches, events, done)
                 if validation is not None and validation.due(epoch):
                     found = self.evaluate(validation.batches, callbacks=events)
                     logs.update({f"val_{name}": value for name, value in found.items()})
@@ -115,12 +119,13 @@ class Loop:
         assert events.history is not None
         return events.history
 
-    def _train_epoch(self, batches: Batches, events: CallbackList) -> dict[str, Any]:
-        self.reset_metrics()
+    def _train_epoch(self, batches: Batches, events: CallbackList, done: int) -> dict[str, Any]:
+        if not done:
+            self.reset_metrics()
         model, step = self.model, self.train_step
         logs: Logs = {}
         number = -1
-        for number, batch in enumerate(batches.epoch()):
+        for number, batch in enumerate(batches.epoch(done), done):
             events.on_train_batch_begin(number)
             logs = step(batch)
             events.on_train_batch_end(number, logs)

@@ -149,6 +149,15 @@ class Mean(Metric):
         self._total = self._count = 0.0
         self._pending.clear()
 
+    def state_dict(self) -> dict[str, Any]:
+        """The sums so far."""
+        return {"total": self.total, "count": self.count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take sums of ``state_dict``."""
+        self.reset_state()
+        self._total, self._count = float(state["total"]), float(state["count"])
+
 
 def per_weight(
     values: np.ndarray[Any, Any], weight: np.ndarray[Any, Any], reduce: Any

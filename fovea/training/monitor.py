@@ -47,6 +47,17 @@ class MonitorCallback(Callback):
         self.min_delta = abs(min_delta)
         self._sign: int | None = None
 
+    _kept: tuple[str, ...] = ("best",)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it has seen, for a run that goes on."""
+        return {name: getattr(self, name) for name in self._kept}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take what ``state_dict`` gave."""
+        for name in self._kept:
+            setattr(self, name, state[name])
+
     def is_improvement(self, value: float, reference: float | None) -> bool:
         """Whether ``value`` is better than ``reference`` by more than ``min_delta``."""
         if reference is None:
@@ -115,6 +126,8 @@ class EarlyStopping(MonitorCallback):
         self.start_from_epoch = start_from_epoch
         self.wait = self.stopped_epoch = self.best_epoch = 0
         self.best_weights: Any = None
+
+    _kept = ("best", "wait", "stopped_epoch", "best_epoch", "best_weights")
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.wait = self.stopped_epoch = self.best_epoch = 0
@@ -204,6 +217,8 @@ class ReduceLROnPlateau(MonitorCallback):
         self.factor, self.patience, self.verbose = factor, patience, verbose
         self.cooldown, self.min_lr = cooldown, min_lr
         self.wait = self.cooldown_counter = 0
+
+    _kept = ("best", "wait", "cooldown_counter")
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.best = None

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Self
 
 from fovea import optim, random
 from fovea.errors import ArgumentError
-from fovea.functions import creation, joining
 from fovea.interop import load, save
 from fovea.nn.module import Module
 from fovea.optim.lr_scheduler import ReduceLROnPlateau
-from fovea.tensorbase import is_tensor
-from fovea.training.batches import Batches
+from fovea.training.batches import Batches, Position
 from fovea.training.callbacks import Callback
 from fovea.training.checkpoint import atomic_path
+from fovea.training.feeding import Last, MarkedLast, as_loader, batch_size_of, joined
 from fovea.training.history import History
 from fovea.training.learner import Learner, split_batch
 from fovea.training.loop import Loop, Validation
 from fovea.training.metrics import Accuracy, Mean, MeanOf, Metric
-from fovea.utils.data import DataLoader, TensorDataset
+from fovea.training.resuming import (
+    KeepState,
+    RestoreCallbacks,
+    load_values,
+    metric_states,
+    states_of,
+)
 
 __all__ = ["Trainer"]
 
@@ -97,7 +102,11 @@ class Trainer:
         )  # fmt: skip
         self.history, self.epoch = History(), 0
         self._loss, self._notes = Mean("loss"), dict[str, Mean]()
-        self._number = self._gathered = 0
+        self._number = self._gathered = self._step = 0
+        self._begun = False
+        self._resumed: dict[str, Any] | None = None
+        self._batches: Batches | None = None
+        self._own_callbacks: list[Any] = []
         self._loop = Loop(self, self._train_step, self._test_step, self._reset_metrics)
 
     # -- running ------------------------------------------------------------------------------
@@ -112,6 +121,8 @@ class Trainer:
         steps: int | None = None,
         validation_freq: int = 1,
         callbacks: Any = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int | None = None,
         verbose: int | str = "auto",
     ) -> History:
         """Train until ``epochs`` have been done, those before a `resume` included.
@@ -124,6 +135,11 @@ class Trainer:
             steps: batches an epoch; as many as there are unless given.
             validation_freq: validate after every so many epochs.
             callbacks: more callbacks.
+            checkpoint: a file to keep the run in: the state is written there after each epoch, and
+                a new trainer's ``fit`` goes on from it if it is there, to the same bits as if the
+                run had never stopped (with data from a ``DataLoader`` of whatever workers, or
+                without randomness of its own).
+            checkpoint_every: write it after so many steps, too.
             verbose: 0 silent, 1 (or "auto") a progress bar, 2 a line an epoch.
 
         Returns:
@@ -132,21 +148,62 @@ class Trainer:
         held = None
         if validation is not None:
             held = Validation(Batches(as_loader(validation, batch_size, False)), validation_freq)
+        if checkpoint is not None and not self._begun and os.path.exists(checkpoint):
+            self.resume(checkpoint)
         source = as_loader(train, batch_size, True)
         if self.learner.accumulate > 1:
-            source = _Marked(source)
+            source = MarkedLast(source)
+        self._batches = batches = Batches(source, steps)
+        own = self._own_callbacks = _listed(self.callbacks, callbacks)
+        keeping = [] if checkpoint is None else [KeepState(checkpoint, checkpoint_every)]
+        done, states = self._go_on(batches)
         self.model.train()
         try:
             return self._loop.fit(
-                Batches(source, steps),
+                batches,
                 epochs=epochs,
                 initial_epoch=self.epoch,
+                initial_step=done,
                 validation=held,
-                callbacks=[_Upkeep(self), self.history, *_listed(self.callbacks, callbacks)],
+                callbacks=[
+                    _Upkeep(self),
+                    self.history,
+                    *own,
+                    RestoreCallbacks(own, states),
+                    *keeping,
+                ],
                 verbose=verbose,
             )
         finally:
+            self._step = 0
             self.model.eval()
+
+    def _go_on(self, batches: Batches) -> tuple[int, Any]:
+        """Steps of the epoch that a resumed state has done, and what its callbacks knew."""
+        state, self._resumed = self._resumed, None
+        self._begun = True
+        if state is None:
+            return 0, None
+        position = state.get("position")
+        if position is None:
+            return 0, state.get("callbacks")
+        if position["taken"] is not None:
+            batches.restore(Position(position["began"], position["taken"]))
+        random.set_rng_state(state["random"])
+        if not position["step"]:
+            return 0, state.get("callbacks")
+        load_values(self._loss, position["loss"])
+        for name, values in position["notes"].items():
+            load_values(self._notes.setdefault(name, Mean(name)), values)
+        for metric, values in zip(self.metrics, position["metrics"], strict=True):
+            load_values(metric, values)
+        self._step = self._number = position["step"]
+        return self._step, state.get("callbacks")
+
+    @property
+    def between_updates(self) -> bool:
+        """Whether no gradients are gathered for an update to come."""
+        return self._gathered == 0
 
     def evaluate(
         self, data: Any, *, batch_size: int = 32, callbacks: Any = None, verbose: int | str = "auto"
@@ -175,17 +232,18 @@ class Trainer:
             callbacks=_listed(self.callbacks, callbacks),
             verbose=verbose,
         )
-        return _joined(found)
+        return joined(found)
 
     def _train_step(self, batch: Any) -> dict[str, Any]:
         last_of_all = False
-        if isinstance(batch, _Last):
+        if isinstance(batch, Last):
             batch, last_of_all = batch.batch, batch.last
         first = self._gathered == 0
         self._gathered += 1
         updates = self._gathered == self.learner.accumulate or last_of_all
         loss, notes, outputs = self.learner.learn(batch, self._number, first, updates)
         self._number += 1
+        self._step += 1
         if updates:
             self._gathered = 0
             if self.scheduler is not None and self.schedule_by == "step":
@@ -199,7 +257,7 @@ class Trainer:
 
     def _note(self, batch: Any, loss: Any, notes: dict[str, Any], outputs: Any) -> dict[str, Any]:
         inputs, target = split_batch(batch)
-        count = _batch_size(inputs)
+        count = batch_size_of(inputs)
         self._loss.update_state(loss, sample_weight=count)
         for name, value in notes.items():
             self._notes.setdefault(name, Mean(name)).update_state(value, sample_weight=count)
@@ -228,6 +286,21 @@ class Trainer:
             "epoch": self.epoch,
             "history": {k: list(v) for k, v in self.history.history.items()},
             "random": random.get_rng_state(),
+            "callbacks": states_of(self._own_callbacks),
+            "position": self._position(),
+        }
+
+    def _position(self) -> dict[str, Any] | None:
+        """Where in the data the run stands; None between epochs of whole passes."""
+        batches = self._batches
+        if batches is None or not (self._step or batches.within_pass):
+            return None
+        place = batches.position
+        return {
+            "step": self._step,
+            "began": None if place is None else place.began,
+            "taken": None if place is None else place.taken,
+            **metric_states(self),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -240,6 +313,7 @@ class Trainer:
         self.epoch = int(state["epoch"])
         self.history.history = {k: list(v) for k, v in state["history"].items()}
         random.set_rng_state(state["random"])
+        self._resumed = state
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write ``state_dict`` to a file, which is there whole or not at all."""
@@ -257,7 +331,7 @@ class Trainer:
             save(state, temporary)
 
     def resume(self, path: str | os.PathLike[str]) -> Self:
-        """Take what ``save`` wrote; the next ``fit`` goes on after the epochs that were done."""
+        """Take what ``save`` wrote; the next ``fit`` goes on after the steps that were done."""
         self.load_state_dict(load(path))
         return self
 
@@ -288,7 +362,7 @@ class _Upkeep(Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         trainer, found = self.trainer, {} if logs is None else logs
-        trainer.epoch = epoch + 1
+        trainer.epoch, trainer._step = epoch + 1, 0
         scheduler = trainer.scheduler
         if scheduler is None:
             return
@@ -299,42 +373,6 @@ class _Upkeep(Callback):
             scheduler.step(found.get("val_loss", found.get("loss")))
         else:
             scheduler.step()
-
-
-class _Last:
-    """A batch, and whether it is the epoch's last."""
-
-    def __init__(self, batch: Any, last: bool) -> None:
-        self.batch, self.last = batch, last
-
-
-class _Marked:
-    """Batches that know whether they are the last: an update must not wait for more."""
-
-    def __init__(self, source: Any) -> None:
-        self.source = source
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def __iter__(self) -> Iterator[_Last]:
-        held: list[Any] = []
-        for batch in self.source:
-            if held:
-                yield _Last(held.pop(), False)
-            held.append(batch)
-        if held:
-            yield _Last(held.pop(), True)
-
-
-def as_loader(data: Any, batch_size: int, shuffle: bool) -> Any:
-    """Batches of data: itself if it has them, else a loader over its samples."""
-    arrays = data if isinstance(data, tuple) else (data,)
-    if all(is_tensor(a) or hasattr(a, "__array_interface__") for a in arrays):
-        data = TensorDataset(*(creation.as_tensor(a) for a in arrays))
-    elif isinstance(data, list | DataLoader) or not hasattr(data, "__getitem__"):
-        return data
-    return DataLoader(data, batch_size, shuffle=shuffle)
 
 
 def _optimizer_and_scheduler(model: Any, optimizer: Any, scheduler: Any) -> tuple[Any, Any]:
@@ -399,23 +437,4 @@ def _listed(*callbacks: Any) -> list[Any]:
     found: list[Any] = []
     for c in callbacks:
         found += [] if c is None else list(c) if isinstance(c, list | tuple) else [c]
-    return found
-
-
-def _batch_size(inputs: tuple[Any, ...]) -> int:
-    first = inputs[0]
-    while isinstance(first, dict | list | tuple) and len(first):
-        first = next(iter(first.values())) if isinstance(first, dict) else first[0]
-    return len(first) if hasattr(first, "__len__") else 1
-
-
-def _joined(found: list[Any]) -> Any:
-    """Outputs of batches as one."""
-    first = found[0] if found else None
-    if is_tensor(first):
-        return joining.cat(found) if first.ndim else joining.stack(found)
-    if isinstance(first, dict):
-        return {k: _joined([f[k] for f in found]) for k in first}
-    if isinstance(first, list | tuple):
-        return type(first)(_joined(list(parts)) for parts in zip(*found, strict=True))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -210,17 +211,37 @@ class DataLoader(Generic[T_co]):
         return FetchPlan(self.dataset, batched, self.collate_fn, self.drop_last)
 
     def __iter__(self) -> LoaderIterator:
+        return self._pass(0)
+
+    def starting_at(self, batch: int) -> LoaderIterator:
+        """A pass that begins with a batch by its number: the batches that ``iter`` gives after so
+        many others, whatever the workers. Those before are not made, unless the dataset is an
+        ``IterableDataset``.
+
+        >>> [batch.tolist() for batch in DataLoader(range(6), 2).starting_at(1)]
+        [[2, 3], [4, 5]]
+        """
+        if batch < 0:
+            raise ArgumentError(f"DataLoader: batches are numbered from 0, got {batch}.")
+        if not is_iterable(self.dataset):
+            return self._pass(batch)
+        started = self._pass(0)
+        for _ in itertools.islice(started, batch):
+            pass
+        return started
+
+    def _pass(self, first: int) -> LoaderIterator:
         # One draw a pass whatever the number of workers, so that it does not change what follows.
         seed = seeding.draw_seed(self.generator)
         if self.num_workers == 0:
-            return InlineIterator(self, seed)
+            return InlineIterator(self, seed, first)
         pool = self._pool if self.persistent_workers else None
         if pool is None or pool.closed:
             pool = self._open_pool(seed)
         if self.persistent_workers:
             self._pool = pool
         try:
-            return PoolIterator(self, seed, pool)
+            return PoolIterator(self, seed, pool, first)
         except BaseException:  # the sampler's, say: the traceback would keep the workers alive
             pool.close()
             raise

@@ -4,6 +4,7 @@ makes.
 
 from __future__ import annotations
 
+import itertools
 import time
 import warnings
 from collections.abc import Iterator
@@ -40,13 +41,21 @@ class Pool(Protocol):
 
 
 class LoaderIterator(Iterator[Any]):
-    """What ``iter(loader)`` gives."""
+    """What ``iter(loader)`` gives.
 
-    def __init__(self, loader: DataLoader[Any], seed: int) -> None:
+    Args:
+        loader: the loader.
+        seed: the pass's seed.
+        first: the number of the first batch; those before are not made.
+    """
+
+    def __init__(self, loader: DataLoader[Any], seed: int, first: int = 0) -> None:
         self._loader = loader
         self._seed = seed
         self._indices = iter(loader.index_sampler)
-        self._yielded = 0
+        for _ in itertools.islice(self._indices, first):
+            pass
+        self._yielded = first
 
     def __len__(self) -> int:
         return len(self._loader)
@@ -83,8 +92,8 @@ class LoaderIterator(Iterator[Any]):
 class InlineIterator(LoaderIterator):
     """Batches made in the calling thread (``num_workers=0``)."""
 
-    def __init__(self, loader: DataLoader[Any], seed: int) -> None:
-        super().__init__(loader, seed)
+    def __init__(self, loader: DataLoader[Any], seed: int, first: int = 0) -> None:
+        super().__init__(loader, seed, first)
         self._stream = seeding.Stream(self._seed)
         self._fetch = loader.fetch_plan.open(lambda: False)
 
@@ -103,10 +112,11 @@ class PoolIterator(LoaderIterator):
         loader: the loader.
         seed: the pass's seed.
         pool: the workers; closed at the end of the pass unless they are persistent.
+        first: the number of the first batch.
     """
 
-    def __init__(self, loader: DataLoader[Any], seed: int, pool: Pool) -> None:
-        super().__init__(loader, seed)
+    def __init__(self, loader: DataLoader[Any], seed: int, pool: Pool, first: int = 0) -> None:
+        super().__init__(loader, seed, first)
         self._pool = pool
         # The number tells this pass's results from those of a pass that was left early.
         self._epoch = pool.epoch + 1
@@ -114,8 +124,8 @@ class PoolIterator(LoaderIterator):
         self._active = [True] * loader.num_workers
         self._load = [0] * loader.num_workers
         self._turn = 0
-        self._sent = 0
-        self._due = 0  # in order: the task whose batch comes next
+        self._sent = first
+        self._due = first  # in order: the task whose batch comes next
         self._ready: dict[int, Any] = {}
         pool.begin(self._epoch, seed)
         for _ in range((loader.prefetch_factor or 1) * loader.num_workers):
