@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/compile.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/compile.md", "docs/weights.md"])
 def test_python_blocks_run(name: str) -> None:
     page = (ROOT / name).read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)

@@ -162,7 +162,7 @@ class State:
         loading = _Loading(getattr(state_dict, "_metadata", None), assign)
         loading.load(self, OrderedDict(state_dict), "")
         if loading.errors or (strict and (loading.missing or loading.unexpected)):
-            raise loading.error(type(self).__name__, strict)
+            raise loading.error(self, strict)
         return IncompatibleKeys(loading.missing, loading.unexpected)
 
     def _load_from_state_dict(
@@ -261,8 +261,10 @@ class _Loading:
         for hook in module._load_state_dict_post_hooks.values():
             hook(module, keys)
 
-    def error(self, name: str, strict: bool) -> StateDictError:
+    def error(self, module: Any, strict: bool) -> StateDictError:
         """Everything that is wrong, in one error."""
+        entries = len(module.state_dict())
+        fits = entries - len(self.missing) - len(self.errors)
         rows, counts = {}, []
         kinds = [("missing", self.missing), ("unexpected", self.unexpected)] if strict else []
         for kind, items in (*kinds, ("mismatched", self.errors)):
@@ -271,9 +273,12 @@ class _Loading:
                 text = "\n".join(items[:SHOWN]) + more
                 rows[kind] = text.replace("\n", "\n" + " " * 14)
                 counts.append(f"{len(items)} {kind}")
-        only_names = strict and not self.errors
+        if fits:
+            rows["fits"] = f"all else: {fits} of the module's {entries} entries"
+        out = "leave the mismatched names out and " if self.errors else ""
         return StateDictError(
-            f"load_state_dict: the state does not fit {name}: {', '.join(counts)}.",
+            f"load_state_dict: the state does not fit {type(module).__name__}: "
+            f"{', '.join(counts)}.",
             rows,
-            "pass strict=False to load what fits" if only_names else None,
+            f"{out}pass strict=False to load what fits",
         )

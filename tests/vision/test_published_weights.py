@@ -282,3 +282,30 @@ def test_get_model_loads_all_but_the_head(
     torch.save({**state, "classifier.1.bias": state["classifier.1.bias"][:3]}, tmp_path / "bad.pth")
     with pytest.raises(RuntimeError, match=r"classifier\.1\.bias: the state has"):
         models.get_model("squeezenet1_1", weights=tmp_path / "bad.pth")
+
+
+@pytest.mark.parametrize(("count", "new"), [(91, 0), (4, 12)])
+def test_a_detector_for_other_classes(
+    publish: Publish, torchvision: Any, count: int, new: int
+) -> None:
+    build = torchvision.models.detection.ssdlite320_mobilenet_v3_large
+    state = build(weights=None, weights_backbone=None).state_dict()
+    publish(models.detection.SSDLite320_MobileNet_V3_Large_Weights.COCO_V1, state)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        net = models.get_model(
+            "ssdlite320_mobilenet_v3_large", weights="DEFAULT", num_classes=count
+        )
+    fitting = net.state_dict()
+    kept = {k: v for k, v in state.items() if tuple(fitting[k].shape) == tuple(v.shape)}
+    assert len(kept) == len(state) - new
+    assert same(net, kept)
+    assert len(said) == bool(new)
+
+
+def test_published_weights_as_features(publish: Publish, torchvision: Any) -> None:
+    state = torchvision.models.mobilenet_v3_small().state_dict()
+    publish(models.MobileNet_V3_Small_Weights.IMAGENET1K_V1, state)
+    net = models.get_model("mobilenet_v3_small", features_only=True, weights="DEFAULT")
+    found = list(net.state_dict().values())
+    assert found and np.array_equal(found[0].numpy(), state["features.0.0.weight"].numpy())

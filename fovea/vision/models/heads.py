@@ -41,7 +41,10 @@ def class_layers(model: nn.Module) -> dict[str, nn.Module]:
         part = getattr(model, name, None)
         if isinstance(part, nn.Module):
             found.update(_last(part, name))
-    return found
+    if found:
+        return found
+    children = [child for child in model.named_children() if list(child[1].parameters())]
+    return {name: child for name, child in children[-1:] if isinstance(child, nn.Linear)}
 
 
 def _of_boxes(head: nn.Module, prefix: str) -> dict[str, nn.Module]:
@@ -68,9 +71,10 @@ def _last(part: nn.Module, prefix: str) -> dict[str, nn.Module]:
 def replace_head(model: nn.Module, num_classes: int) -> nn.Module:
     """Give a trained network new last layers for other classes; all other layers stay as they are.
 
-    For the networks of ``fovea.vision.models`` and for others whose last layer is called like one
-    of theirs: ``fc``, ``head`` or ``classifier``. Layers of auxiliary classifiers and all layers of
-    a detector that count classes are new, too; those of key points stay.
+    For the networks of ``fovea.vision.models``, and for others whose last layer lies in a part
+    called ``fc``, ``head``, ``heads`` or ``classifier``, or is linear and made last. Layers of
+    auxiliary classifiers and all layers of a detector that count classes are new, too; those of
+    key points stay.
 
     Args:
         model: what is changed.
@@ -99,7 +103,7 @@ def replace_head(model: nn.Module, num_classes: int) -> nn.Module:
     if not layers:
         raise ArgumentError(
             f"replace_head: {type(model).__name__} has no layer that counts classes under a usual "
-            f"name.",
+            "name.",
             fix=f"replace it yourself; usual names are {', '.join(_PARTS[:4])}",
         )
     before = _classes(model, layers)
