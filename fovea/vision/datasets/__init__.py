@@ -13,8 +13,13 @@ from fovea.vision.datasets.coco import CocoCaptions, CocoDetection
 from fovea.vision.datasets.digits import Digits
 from fovea.vision.datasets.fake import FakeData
 from fovea.vision.datasets.folder import IMG_EXTENSIONS, DatasetFolder, ImageFolder, default_loader
-from fovea.vision.datasets.mnist import KMNIST, MNIST, FashionMNIST
+from fovea.vision.datasets.mnist import EMNIST, KMNIST, MNIST, FashionMNIST
+from fovea.vision.datasets.pixels import Cityscapes, SegmentationFolder
 from fovea.vision.datasets.shapes import Shapes
+from fovea.vision.datasets.shards import WebDataset
+from fovea.vision.datasets.stl10 import STL10
+from fovea.vision.datasets.svhn import SVHN
+from fovea.vision.datasets.tables import ImageTable
 from fovea.vision.datasets.vision import DatasetNotFoundError, VisionDataset
 from fovea.vision.datasets.voc import VOCDetection, VOCSegmentation
 from fovea.vision.datasets.yolo import YOLODetection
@@ -22,9 +27,13 @@ from fovea.vision.datasets.yolo import YOLODetection
 __all__ = [
     "CIFAR10",
     "CIFAR100",
+    "EMNIST",
     "IMG_EXTENSIONS",
     "KMNIST",
     "MNIST",
+    "STL10",
+    "SVHN",
+    "Cityscapes",
     "CocoCaptions",
     "CocoDetection",
     "DatasetFolder",
@@ -33,10 +42,13 @@ __all__ = [
     "FakeData",
     "FashionMNIST",
     "ImageFolder",
+    "ImageTable",
+    "SegmentationFolder",
     "Shapes",
     "VOCDetection",
     "VOCSegmentation",
     "VisionDataset",
+    "WebDataset",
     "YOLODetection",
     "default_loader",
     "wrap_dataset_for_transforms_v2",

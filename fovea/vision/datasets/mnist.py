@@ -1,4 +1,4 @@
-"""MNIST and the sets that share its file format: FashionMNIST and KMNIST.
+"""MNIST and the sets that share its file format: FashionMNIST, KMNIST and EMNIST.
 
 The format ("idx"): two zero bytes, a byte for the element type, a byte for the number of
 dimensions, each dimension as a 32-bit big-endian integer, then the elements. Source: Y. LeCun, C.
@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import math
 import os
+import string
 import struct
 import zlib
 from pathlib import Path
@@ -17,8 +18,8 @@ from typing import IO, Any, ClassVar
 
 import numpy as np
 
-from fovea.errors import FileFormatError
-from fovea.utils.download import download_file
+from fovea.errors import ArgumentError, FileFormatError
+from fovea.utils.download import download_and_extract_archive, download_file
 from fovea.vision.datasets.vision import (
     ArrayDataset,
     DatasetNotFoundError,
@@ -27,7 +28,7 @@ from fovea.vision.datasets.vision import (
     to_tensor,
 )
 
-__all__ = ["KMNIST", "MNIST", "FashionMNIST", "read_idx"]
+__all__ = ["EMNIST", "KMNIST", "MNIST", "FashionMNIST", "read_idx"]
 
 _ELEMENTS = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _LIMIT = 1 << 34  # bytes; a header that promises more is damaged
@@ -143,7 +144,7 @@ class MNIST(ArrayDataset):
         self.train = train
         if download:
             self.download()
-        part = "train" if train else "t10k"
+        part = self._part()
         images = self._load(f"{part}-images-idx3-ubyte", 3)
         labels = self._load(f"{part}-labels-idx1-ubyte", 1)
         source = self._find(f"{part}-labels-idx1-ubyte")
@@ -152,6 +153,10 @@ class MNIST(ArrayDataset):
         check_labels(labels, len(self.classes), str(source))
         self.data = to_tensor(images)
         self.targets = to_tensor(labels.astype(np.int64))
+
+    def _part(self) -> str:
+        """What the names of this part's files begin with."""
+        return "train" if self.train else "t10k"
 
     @property
     def raw_folder(self) -> str:
@@ -234,3 +239,55 @@ class KMNIST(MNIST):
         ("t10k-labels-idx1-ubyte.gz", "7320c461ea6c1c855c0b718fb2a4b134"),
     ]
     classes: list[str] = ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"]
+
+
+_LETTERS = string.ascii_lowercase
+# Letters whose two cases look alike are one class.
+_MERGED = sorted({*string.digits, *string.ascii_letters} - {*"cijklmopsuvwxyz"})
+
+
+class EMNIST(MNIST):
+    """Handwritten digits and letters, in one of six arrangements; errors as ``MNIST``.
+
+    As in the files, and in torchvision, the images lie on their side: rows are columns.
+
+    Args:
+        root: the folder.
+        split: ``"byclass"`` (62 classes), ``"bymerge"``, ``"balanced"`` (47), ``"letters"`` (26,
+            numbered from 1), ``"digits"`` or ``"mnist"`` (10).
+        **kwargs: arguments of ``MNIST``. ``download`` fetches all six (540 MB).
+
+    Source: Cohen et al., "EMNIST: an extension of MNIST to handwritten letters", 2017.
+    """
+
+    url: ClassVar[str] = "https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip"
+    md5: ClassVar[str] = "58c8d27c78d21e728a6bc7b3cc06412e"
+    classes_split_dict: ClassVar[dict[str, list[str]]] = {
+        "byclass": sorted(string.digits + string.ascii_letters),
+        "bymerge": _MERGED,
+        "balanced": _MERGED,
+        "letters": ["N/A", *_LETTERS],
+        "digits": list(string.digits),
+        "mnist": list(string.digits),
+    }
+
+    def __init__(self, root: str | os.PathLike[str], split: str, **kwargs: Any) -> None:
+        if split not in self.classes_split_dict:
+            raise ArgumentError(
+                f"EMNIST: split is one of {[*self.classes_split_dict]}, got {split!r}."
+            )
+        self.split = split
+        self.classes = self.classes_split_dict[split]
+        super().__init__(root, **kwargs)
+
+    def _part(self) -> str:
+        return f"emnist-{self.split}-{'train' if self.train else 'test'}"
+
+    def _find(self, name: str) -> Path | None:
+        inner = Path(self.raw_folder, "gzip", f"{name}.gz")  # as the archive has them
+        return inner if inner.is_file() else super()._find(name)
+
+    def download(self) -> None:
+        """Fetch and unpack the archive, unless this part is there."""
+        if self._find(f"{self._part()}-images-idx3-ubyte") is None:
+            download_and_extract_archive(self.url, self.raw_folder, md5=self.md5)

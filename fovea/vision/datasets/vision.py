@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ArrayDataset",
     "DatasetNotFoundError",
+    "PlanesDataset",
     "StandardTransform",
     "VisionDataset",
     "check_labels",
@@ -146,6 +147,32 @@ class ArrayDataset(VisionDataset):
 
     def extra_repr(self) -> str:
         return f"Split: {'Train' if self.train else 'Test'}"
+
+
+class PlanesDataset(VisionDataset):
+    """Images that fit in memory, channel by channel; a sample is a PIL image and a class number.
+
+    Attributes:
+        data: uint8 (samples, 3, height, width).
+        labels: the class of each sample.
+        classes: the classes' names, where they are known.
+    """
+
+    data: np.ndarray[Any, Any]
+    labels: np.ndarray[Any, Any]
+    classes: list[str]
+    split: str
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        pil = require_pillow(f"a sample of {type(self).__name__} (a PIL image)")
+        image = pil.fromarray(np.ascontiguousarray(self.data[index].transpose(1, 2, 0)))
+        return self.transformed(image, int(self.labels[index]))
+
+    def extra_repr(self) -> str:
+        return f"Split: {self.split}"
 
 
 def _row(values: Any, index: int) -> Any:
