@@ -453,6 +453,7 @@ _LAZY = (
     "func",
     "hub",
     "linalg",
+    "metrics",
     "special",
     "utils",
     "vision",

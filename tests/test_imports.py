@@ -28,6 +28,7 @@ ROOMS: list[tuple[str, ...]] = [
     ("nn", "optim", "amp", "utils", "interop", "data", "summaries", "profiler", "finite", "hub"),
     ("compiler", "func", "array_api"),
     ("vision", "training"),
+    ("metrics",),
     ("keras",),
     ("cli", "cpu", "cuda", "testing", "backends"),
 ]

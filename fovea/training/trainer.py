@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from fovea import optim, random
@@ -411,7 +411,7 @@ def _configured(found: Any) -> tuple[Any, Any]:
 def _as_metrics(metrics: Any) -> list[Any]:
     if metrics is None:
         return []
-    if isinstance(metrics, dict):
+    if isinstance(metrics, Mapping):
         return [_as_metric(m, name) for name, m in metrics.items()]
     return [_as_metric(m) for m in (metrics if isinstance(metrics, list | tuple) else [metrics])]
 

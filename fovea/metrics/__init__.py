@@ -1,0 +1,21 @@
+"""Metrics with a state, under torchmetrics' names: an epoch's value comes from all its samples.
+
+``update(preds, target)`` adds a batch, ``compute()`` gives the value over all of them, calling a
+metric does both and returns the batch's value. ``fovea.metrics.functional`` has them as functions.
+
+>>> accuracy = Accuracy(task="multiclass", num_classes=3)
+>>> for preds, target in [([0, 1, 2], [0, 1, 1]), ([2], [2])]:
+...     accuracy.update(preds, target)
+>>> accuracy.compute()
+tensor(0.7500)
+"""
+
+from __future__ import annotations
+
+from fovea.metrics import classification as _classification
+from fovea.metrics import functional
+from fovea.metrics.classification import *  # noqa: F403
+from fovea.metrics.collection import MetricCollection
+from fovea.metrics.metric import Metric
+
+__all__ = ["Metric", "MetricCollection", "functional", *_classification.__all__]

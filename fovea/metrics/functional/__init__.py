@@ -1,0 +1,12 @@
+"""Metrics as functions of all predictions and targets at once, under torchmetrics' names.
+
+>>> accuracy([0, 1, 1], [0, 1, 0], task="binary")
+tensor(0.6667)
+"""
+
+from __future__ import annotations
+
+from fovea.metrics.functional import classification as _classification
+from fovea.metrics.functional.classification import *  # noqa: F403
+
+__all__ = [*_classification.__all__]
