@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import importlib
 import io
 import pickle
 import warnings
@@ -79,6 +80,20 @@ def test_every_enumeration_of_torchvision_is_there(torchvision: Any) -> None:
         expected = {name for name in dir(theirs) if name.endswith("_Weights")}
         assert expected == {name for name in module.__all__ if name.endswith("_Weights")}
         assert expected <= set(dir(module))
+
+
+def test_the_script_writes_the_files(torchvision: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "scripts"))
+    script = importlib.import_module("published_weights")
+    found, lists = script.facts(torchvision.models._api)
+    assert lists.pop("VOC") == models.segmentation.FCN_ResNet50_Weights.DEFAULT.meta["categories"]
+    for name, text in (
+        ("weights", script.weights_text(found)),
+        ("classes", script.lists_text(lists)),
+    ):
+        assert (script.FOLDER / f"{name}.json").read_text(encoding="utf-8") == text, (
+            "run python scripts/published_weights.py"
+        )
 
 
 @pytest.mark.parametrize(("package", "name"), NAMES)
@@ -178,6 +193,17 @@ def test_a_model_with_published_weights(
     assert same(models.get_model("squeezenet1_1", weights="DEFAULT", num_classes=1000), state)
     assert same(models.squeezenet1_1(pretrained=True), state)
     assert len(web.requests) == 1
+
+
+def test_nothing_is_drawn_that_weights_replace(publish: Publish, squeezenet: Any) -> None:
+    publish(models.SqueezeNet1_1_Weights.IMAGENET1K_V1, squeezenet.state_dict())
+    expected = fovea.get_rng_state()
+    net = models.squeezenet1_1(weights="DEFAULT")
+    assert np.array_equal(fovea.get_rng_state().numpy(), expected.numpy())
+    assert same(net, squeezenet.state_dict())
+    with pytest.warns(UserWarning, match="start anew"):
+        net = models.get_model("squeezenet1_1", weights="DEFAULT", num_classes=900)
+    assert 0.009 < float(net.classifier[1].weight.std()) < 0.011  # as torchvision draws it
 
 
 def test_weights_from_an_address_or_a_file(

@@ -10,15 +10,16 @@ import os
 import urllib.parse
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 from fovea.errors import ArgumentError
-from fovea.nn import Module
+from fovea.nn import Module, init
 from fovea.vision.models.enumerations import WeightsEnum, enumeration_of
 from fovea.vision.models.heads import class_layers
 
-__all__ = ["Source", "WeightsLike", "load_weights", "source_of", "with_weights"]
+__all__ = ["Source", "WeightsLike", "first_values", "load_weights", "source_of", "with_weights"]
 
 _COUNTS = {"num_classes": "categories", "num_keypoints": "keypoint_names"}
 
@@ -73,6 +74,12 @@ WeightsLike = Source | WeightsEnum | str | os.PathLike[str] | None
 def source_of(weights: Source | WeightsEnum | str | os.PathLike[str]) -> Source:
     """Weights as a ``Source``."""
     return weights if isinstance(weights, Source) else Source(weights)
+
+
+def first_values(weights: WeightsLike) -> AbstractContextManager[None]:
+    """Within, modules draw their first values, unless all of them will be replaced by weights."""
+    replaced = weights is not None and not source_of(weights).new_head
+    return init.skipped() if replaced else nullcontext()
 
 
 def _is_url(place: str) -> bool:

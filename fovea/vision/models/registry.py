@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 from fovea.errors import ArgumentError
 from fovea.nn import Module
 from fovea.vision.models.enumerations import WeightsEnum, enumeration_of
-from fovea.vision.models.loading import WeightsLike, load_weights, with_weights
+from fovea.vision.models.loading import WeightsLike, first_values, load_weights, with_weights
 
 __all__ = [
     "get_model",
@@ -86,7 +86,8 @@ def variant(
     """
 
     def build(*, weights: WeightsLike = None, progress: bool = True, **config: Any) -> Network:
-        model = make(**{**fixed, **config})
+        with first_values(weights):
+            model = make(**{**fixed, **config})
         load_weights(model, weights)
         return model
 
