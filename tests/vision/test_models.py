@@ -127,6 +127,9 @@ def test_no_weights_by_torchvision_s_older_arguments() -> None:
 def test_weights_that_do_not_fit_are_said_to(tmp_path: Path) -> None:
     with pytest.raises(fovea.errors.FileFormatError, match="there is no file"):
         models.resnet18(weights=tmp_path / "none.pth")
+    fovea.save([fovea.ones(2)], tmp_path / "list.pth")
+    with pytest.raises(fovea.errors.FileFormatError, match="dictionary of tensors by name"):
+        models.resnet18(weights=tmp_path / "list.pth")
     fovea.save(models.resnet18(num_classes=3).state_dict(), tmp_path / "three.pth")
     with pytest.raises(RuntimeError, match=r"fc\.weight"):
         models.resnet18(num_classes=4, weights=tmp_path / "three.pth")

@@ -168,6 +168,9 @@ def test_an_enumeration_of_one_s_own(web: Files, publish: Publish) -> None:
             net.load_state_dict(weights.read())
         return net
 
+    tiny.__annotations__["weights"] = "ForTypeCheckers"
+    with pytest.raises(ArgumentError, match="no published weights of tiny"):
+        models.get_model_weights(tiny)
     tiny.__annotations__["weights"] = Tiny_Weights | None
     assert models.get_model_weights(tiny) is Tiny_Weights
     torch = pytest.importorskip("torch")

@@ -219,7 +219,10 @@ def enumeration_of(builder: Callable[..., Any]) -> type[WeightsEnum]:
     Raises:
         ArgumentError: there is none.
     """
-    hint = typing.get_type_hints(builder).get("weights")
+    try:
+        hint = typing.get_type_hints(builder).get("weights")
+    except NameError:  # an annotation for type checkers alone
+        hint = None
     for kind in (hint, *typing.get_args(hint)):
         if isinstance(kind, type) and issubclass(kind, WeightsEnum) and kind is not WeightsEnum:
             return kind

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fovea.errors import ArgumentError
+from fovea.errors import ArgumentError, FileFormatError
 from fovea.nn import Module, init
 from fovea.vision.models.enumerations import WeightsEnum, enumeration_of
 from fovea.vision.models.heads import class_layers
@@ -51,7 +51,11 @@ class Source:
         return os.path.basename(urllib.parse.urlsplit(place).path if _is_url(place) else place)
 
     def read(self) -> dict[str, Any]:
-        """The tensors by name, without the wrappings that checkpoints put around them."""
+        """The tensors by name, without the wrappings that checkpoints put around them.
+
+        Raises:
+            FileFormatError: the file holds something else.
+        """
         from fovea import hub, interop
 
         if isinstance(self.place, WeightsEnum):
@@ -62,7 +66,12 @@ class Source:
             state = hub.load_state_dict_from_url(self.place, progress=self.progress, file_name=name)
         else:
             state = interop.load(self.place)
-        state = state.get("state_dict", state)
+        state = state.get("state_dict", state) if isinstance(state, dict) else state
+        if not isinstance(state, dict):
+            raise FileFormatError(
+                f"{self}: a model's weights are a dictionary of tensors by name, the file holds "
+                f"{type(state).__name__}."
+            )
         if state and all(name.startswith("module.") for name in state):
             state = {name.removeprefix("module."): value for name, value in state.items()}
         return state
