@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from fovea.cli import evaluate, info, predict, train
+from fovea.cli import data, evaluate, info, predict, train
 from fovea.cli.console import UsageError
 from fovea.errors import FoveaError
 from fovea.version import __version__
@@ -24,6 +24,7 @@ examples:
   fovea train --dataset mnist --root data --download
   fovea predict runs/digits/model.pt digit.png
   fovea evaluate runs/digits/model.pt
+  fovea data lint photos/                         what is wrong with a data set
 
 Exit codes: 0 done, 1 something is wrong with the input, 2 wrong usage, 130 interrupted.
 """
@@ -38,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fovea {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
-    for command in (train, evaluate, predict, info):
+    for command in (train, evaluate, predict, data, info):
         command.add_parser(commands)
     return parser
 

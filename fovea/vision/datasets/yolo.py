@@ -26,7 +26,7 @@ from fovea.vision.datasets.vision import (
 )
 from fovea.vision.io import open_image
 
-__all__ = ["YOLODetection"]
+__all__ = ["YOLODetection", "read_rows"]
 
 _NAMES = ("classes.txt", "obj.names", "labels/classes.txt")
 _YAMLS = ("data.yaml", "dataset.yaml", "data.yml")
@@ -108,7 +108,7 @@ class YOLODetection(VisionDataset):
         for name in _NAMES:
             if (root / name).is_file():
                 return [s.strip() for s in (root / name).read_text("utf-8").splitlines() if s]
-        numbers = [row[0] for path in self.targets for row in _rows(path)]
+        numbers = [row[0] for path in self.targets for row in read_rows(path)]
         return [str(i) for i in range(int(max(numbers, default=-1)) + 1)]
 
     def __len__(self) -> int:
@@ -119,7 +119,7 @@ class YOLODetection(VisionDataset):
         return self.transformed(image, self._target(index, *image.size))
 
     def _target(self, index: int, width: int, height: int) -> dict[str, Any]:
-        rows = _rows(self.targets[index])
+        rows = read_rows(self.targets[index])
         unknown = [int(r[0]) for r in rows if r[0] >= len(self.classes)]
         if unknown:
             raise FileFormatError(
@@ -156,7 +156,7 @@ def _beside(image: Path) -> tuple[Path, Path]:
     return image, Path(*parts).with_suffix(".txt")
 
 
-def _rows(path: str) -> list[list[float]]:
+def read_rows(path: str) -> list[list[float]]:
     """The lines of a text file as numbers."""
     if not os.path.exists(path):
         return []

@@ -1,0 +1,145 @@
+"""The samples of data sets as checks see them: a file, its labels and boxes, without its pixels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fovea.errors import FoveaError
+from fovea.vision.datasets import (
+    CocoDetection,
+    DatasetFolder,
+    ImageTable,
+    SegmentationFolder,
+    VOCDetection,
+    YOLODetection,
+)
+from fovea.vision.datasets.voc import parse_voc_xml
+from fovea.vision.datasets.yolo import read_rows
+
+__all__ = ["Item", "items_of"]
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass
+class Item:
+    """A sample.
+
+    Args:
+        path: of the image.
+        classes: the names of its class, or of its objects' classes.
+        boxes: (N, 4) as (x1, y1, x2, y2): in pixels, or ``relative`` to the image; None: the set
+            has no boxes.
+        relative: whether boxes are in parts of the image.
+        size: the width and height that the annotation states, if it does.
+        problem: why the annotation cannot be read.
+    """
+
+    path: str
+    classes: list[str]
+    boxes: Array | None = None
+    relative: bool = False
+    size: tuple[int, int] | None = None
+    problem: str | None = None
+
+
+def items_of(dataset: Any) -> list[Item]:
+    """The samples of a data set of images with classes, boxes or masks.
+
+    Raises:
+        TypeError: another kind of data set.
+    """
+    for kind, read in _READERS.items():
+        if isinstance(dataset, kind):
+            return list(read(dataset))
+    known = ", ".join(kind.__name__ for kind in _READERS)
+    raise TypeError(f"lint: {type(dataset).__name__} is not known; these are: {known}.")
+
+
+def _of_folder(dataset: DatasetFolder) -> Iterator[Item]:
+    for path, label in dataset.samples:
+        yield Item(path, [dataset.classes[label]])
+
+
+def _of_table(dataset: ImageTable) -> Iterator[Item]:
+    for path, label in dataset.samples:
+        named = isinstance(label, int) and 0 <= label < len(dataset.classes)
+        yield Item(path, [dataset.classes[label]] if named else [])
+
+
+def _of_masks(dataset: SegmentationFolder) -> Iterator[Item]:
+    for path in dataset.images:
+        yield Item(path, [])
+
+
+def _of_voc(dataset: VOCDetection) -> Iterator[Item]:
+    for path, annotation in zip(dataset.images, dataset.targets, strict=True):
+        try:
+            content = parse_voc_xml(annotation)["annotation"]
+            objects = content["object"]
+            corners = [[float(o["bndbox"][k]) for k in ("xmin", "ymin", "xmax", "ymax")]
+                       for o in objects]  # fmt: skip
+            size = content.get("size", {})
+            stated = (int(size["width"]), int(size["height"])) if size else None
+            names = [str(o["name"]) for o in objects]
+            yield Item(path, names, np.reshape(np.array(corners, float), (-1, 4)), size=stated)
+        except (FoveaError, KeyError, TypeError, ValueError) as error:
+            yield Item(path, [], problem=f"{annotation}: {_first_line(error)}")
+
+
+def _of_coco(dataset: CocoDetection) -> Iterator[Item]:
+    names = dataset.classes
+    for image_id in dataset.ids:
+        entry = dataset.coco.imgs[image_id]
+        path = os.path.join(dataset.root, str(entry["file_name"]))
+        objects = dataset.coco.imgToAnns.get(image_id, [])
+        try:
+            boxes = np.array([[float(v) for v in o["bbox"]] for o in objects], float)
+            boxes = boxes.reshape(-1, 4)
+            boxes[:, 2:] += boxes[:, :2]
+            classes = [names.get(o["category_id"], f"id {o['category_id']}") for o in objects]
+            stated = "width" in entry and "height" in entry
+            size = (int(entry["width"]), int(entry["height"])) if stated else None
+            yield Item(path, classes, boxes, size=size)
+        except (KeyError, TypeError, ValueError) as error:
+            yield Item(path, [], problem=f"{dataset.coco.path}: image {image_id}: {error}")
+
+
+def _of_yolo(dataset: YOLODetection) -> Iterator[Item]:
+    for path, text in zip(dataset.images, dataset.targets, strict=True):
+        try:
+            rows = read_rows(text)
+        except FoveaError as error:
+            yield Item(path, [], problem=_first_line(error))
+            continue
+        boxes, classes = [], []
+        for row in rows:
+            number = int(row[0])
+            known = number < len(dataset.classes)
+            classes.append(dataset.classes[number] if known else f"number {number}")
+            if len(row) == 5:
+                x, y, w, h = row[1:]
+                boxes.append([x - w / 2, y - h / 2, x + w / 2, y + h / 2])
+            else:
+                points = np.reshape(row[1:], (-1, 2))
+                boxes.append([*points.min(0), *points.max(0)])
+        yield Item(path, classes, np.reshape(np.array(boxes, float), (-1, 4)), relative=True)
+
+
+def _first_line(error: Exception) -> str:
+    return str(getattr(error, "summary", error)).splitlines()[0]
+
+
+_READERS: dict[type, Callable[[Any], Iterator[Item]]] = {
+    DatasetFolder: _of_folder,
+    ImageTable: _of_table,
+    SegmentationFolder: _of_masks,
+    VOCDetection: _of_voc,
+    CocoDetection: _of_coco,
+    YOLODetection: _of_yolo,
+}
