@@ -65,7 +65,10 @@ def load(
     weights_only: bool | None = None,
     mmap: bool | None = None,
 ) -> Any:
-    """Read what ``fovea.save`` or ``torch.save`` wrote. No code in the file ever runs.
+    """Read what ``fovea.save``, ``torch.save`` or Keras wrote. No code in the file ever runs.
+
+    Of Keras's files (``.keras``, ``.h5``, ``.hdf5``, told by their first bytes) it gives the arrays
+    by their paths in the file; `fovea.keras.models.load_model` gives the model. They need h5py.
 
     Args:
         f: a path, or a binary file open for reading that can seek.
@@ -74,11 +77,12 @@ def load(
         mmap: accepted for compatibility; the file is read into memory.
 
     Returns:
-        The nesting as it was saved.
+        The nesting as it was saved; of Keras's files and ``.safetensors`` a dict.
 
     Raises:
         FileFormatError: the file is missing, cut short, damaged, of another kind, or asks for
             anything but plain data and tensors.
+        MissingExtraError: one of Keras's files, and h5py is not installed.
     """
     if isinstance(map_location, str):
         from fovea import devices

@@ -1,4 +1,4 @@
-"""Reading PyTorch's files of weights: the zip format, and the one before it.
+"""Reading files of weights by their first bytes: PyTorch's zip format, the one before it, Keras's.
 
 Nothing in a file is believed: names are looked up in a table, sizes are held against what is
 there, and the memory taken stays within a small multiple of the file's size.
@@ -12,6 +12,7 @@ import zipfile
 from typing import IO, Any
 
 from fovea.errors import ArgumentError, FileFormatError
+from fovea.interop import hdf5
 from fovea.interop.pickle_objects import PickleError
 from fovea.interop.pickle_read import ForbiddenNameError, read_pickle
 from fovea.interop.stored_zip import StoredArchive
@@ -20,6 +21,8 @@ from fovea.interop.torch_table import TABLE, persistent_reader
 from fovea.storage import Storage
 
 __all__ = ["load"]
+
+KERAS_WEIGHTS = "model.weights.h5"
 
 
 def load(f: str | os.PathLike[str] | IO[bytes]) -> Any:
@@ -53,6 +56,8 @@ def _load_named(file: IO[bytes], name: str) -> Any:
             return _read_zip(file)
         if head.startswith(MAGIC):
             return read_legacy(file, TABLE)
+        if head.startswith(hdf5.SIGNATURE):
+            return hdf5.load(file)
         raise FileFormatError(_what_else(name, head), fix=_FIX)
     except ForbiddenNameError as error:
         raise FileFormatError(
@@ -63,20 +68,38 @@ def _load_named(file: IO[bytes], name: str) -> Any:
         raise FileFormatError(f"{name} cannot be read as weights: {error}.") from error
 
 
-_FIX = "fovea.load reads .pt and .pth files of weights, and .safetensors"
+_FIX = (
+    "fovea.load reads the weights in .pt, .pth, .safetensors, .h5 and .keras files; "
+    "fovea.keras.models.load_model reads whole models from the last two"
+)
 
 
 def _what_else(name: str, head: bytes) -> str:
     """What a file that is neither format looks like."""
     if not head:
         return f"{name} is empty."
-    if head.startswith(b"\x89HDF"):
-        return f"{name} is an HDF5 file (Keras weights?), not a PyTorch file of weights."
     if head[8:9] == b"{":
         return f"{name} looks like a safetensors file, but its name does not end in .safetensors."
     if head.startswith(b"\x80"):
         return f"{name} is a pickle, but not one that torch.save wrote."
+    for start, what in _KINDS.items():
+        if head[:4].startswith(start) or head[4:8] == start:
+            return f"{name} is not a file of weights: it is {what}."
     return f"{name} is not a file of weights: it begins with {head[:8].hex(' ')}."
+
+
+_KINDS = {
+    b"\x1f\x8b": "compressed by gzip; unpack it first",
+    b"BZh": "compressed by bzip2; unpack it first",
+    b"\xfd7zX": "compressed by xz; unpack it first",
+    b"7z\xbc\xaf": "a 7-Zip archive; unpack it first",
+    b"\x93NUM": "a NumPy array; numpy.load reads it",
+    b"TFL3": "a TensorFlow Lite model",
+    b"GGUF": "a GGUF model, which holds quantized weights",
+    b"<htm": "a web page: what was downloaded is not the file",
+    b"<!DO": "a web page: what was downloaded is not the file",
+    b"vers": "a Git LFS pointer: fetch the file itself with git lfs pull",
+}
 
 
 # -- the zip format -------------------------------------------------------------------------------
@@ -84,6 +107,8 @@ def _what_else(name: str, head: bytes) -> str:
 
 def _read_zip(file: IO[bytes]) -> Any:
     archive = StoredArchive(file, PickleError)
+    if KERAS_WEIGHTS in archive.entries:
+        return hdf5.load(io.BytesIO(archive.read(KERAS_WEIGHTS)))
     if "data.pkl" not in archive.entries:
         raise PickleError(_what_zip(archive.entries))
     if "constants.pkl" in archive.entries:
@@ -106,5 +131,5 @@ def _read_zip(file: IO[bytes]) -> Any:
 def _what_zip(entries: dict[str, zipfile.ZipInfo]) -> str:
     names = {info.filename for info in entries.values()}
     if "config.json" in names and "metadata.json" in names:
-        return "it is a Keras file; fovea.keras.models.load_model reads those"
+        return "it is a Keras file without Keras's weights; try fovea.keras.models.load_model"
     return "it is a zip archive without the entry 'data.pkl' that torch.save writes"

@@ -16,7 +16,6 @@ import pytest
 from fovea import keras as fk
 from fovea.errors import FileFormatError, MissingExtraError
 from fovea.keras import layers, saving
-from fovea.keras.saving import stores
 
 from .compare import data
 
@@ -130,7 +129,7 @@ class TestRoundTrips:
         same(fresh, own)
 
     def test_without_h5py(self, tmp_path: Path, monkeypatch: Any, make: Any) -> None:
-        monkeypatch.setattr(stores, "h5py_or_none", lambda: None)
+        monkeypatch.setattr("fovea.interop.hdf5.h5py_or_none", lambda: None)
         monkeypatch.setattr("fovea.keras.saving.archive.h5py_or_none", lambda: None)
         model = make(fk)
         model.save(tmp_path / "m.keras")
@@ -265,11 +264,11 @@ class TestObjects:
 class TestWriting:
     def test_suffixes(self, tmp_path: Path) -> None:
         model = fk.Sequential([fk.Input(shape=(4,)), layers.Dense(2)])
-        for name in ("m", "m.h5", "m.pkl"):
+        for name in ("m", "m.weights.h5", "m.pkl"):
             with pytest.raises(ValueError, match=r"to a \.keras file"):
                 model.save(tmp_path / name)
         with pytest.raises(ValueError, match=r"to a \.weights\.h5 file"):
-            model.save_weights(tmp_path / "w.h5")
+            model.save_weights(tmp_path / "w.keras")
 
     def test_overwrite(self, tmp_path: Path) -> None:
         model = fk.Sequential([fk.Input(shape=(4,)), layers.Dense(2)])

@@ -393,6 +393,11 @@ class Lambda(Layer):
         self.supports_masking = mask is not None
         self._passed = [n for n in ("mask", "training") if n in _parameters(function)]
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        found = {k: deserialize_keras_object(v) for k, v in config.items() if k in _FUNCTIONS}
+        return cls(**{**config, **found})
+
     def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
         given = {"mask": mask, "training": training}
         return self.function(inputs, **{n: given[n] for n in self._passed}, **self.arguments)
@@ -407,6 +412,9 @@ class Lambda(Layer):
             return self.output_shape(input_shape)
         batch = input_shape[0] if is_shape(input_shape) else None
         return (batch, *self.output_shape)
+
+
+_FUNCTIONS = ("function", "output_shape", "mask")  # what a Lambda may be given functions for
 
 
 def _parameters(function: Any) -> Any:

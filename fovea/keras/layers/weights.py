@@ -3,17 +3,51 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from fovea.errors import ArgumentError, ShapeError
+from fovea.errors import ArgumentError, FileFormatError, ShapeError
 from fovea.keras import config, constraints, initializers, regularizers
 from fovea.keras.variables import Variable, assign
 from fovea.nn.module import Module
 
-__all__ = ["Weights"]
+__all__ = ["Weights", "limited_weights"]
+
+
+class _Limit(threading.local):
+    left: int | None = None
+
+
+_limit = _Limit()
+
+
+@contextmanager
+def limited_weights(nbytes: int) -> Iterator[None]:
+    """Within the block, no more bytes of weights are made: a file's description may ask for any.
+
+    Raises:
+        FileFormatError: within the block, where more would be made.
+    """
+    outer, _limit.left = _limit.left, nbytes
+    try:
+        yield
+    finally:
+        _limit.left = outer
+
+
+def _spend(layer: Any, shape: tuple[int, ...], itemsize: int) -> None:
+    if _limit.left is None:
+        return
+    _limit.left -= int(np.prod([int(n) for n in shape], dtype=object)) * itemsize
+    if _limit.left < 0:
+        raise FileFormatError(
+            f"the file describes a layer {layer.name!r} with a weight of {shape}, which is far "
+            "more than the weights that it holds."
+        )
 
 
 class Weights(Module):
@@ -61,6 +95,7 @@ class Weights(Module):
             initializer = "glorot_uniform" if kind.is_floating_point else "zeros"
         make = initializers.get(initializer)
         name = name or "variable"
+        _spend(self, tuple(shape or ()), kind.itemsize)
         variable = Variable(make, tuple(shape or ()), kind, trainable and self._trainable, name)
         variable.path = f"{self._path_of_weights()}/{name}"
         variable.regularizer = regularizers.get(regularizer)

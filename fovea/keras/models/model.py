@@ -306,13 +306,15 @@ class Model(Trainer):
     def save_weights(
         self, filepath: Any, overwrite: bool = True, max_shard_size: Any = None, **kwargs: Any
     ) -> None:
-        """Write the weights to a ``.weights.h5`` file."""
+        """Write the weights to a ``.weights.h5`` file, or an ``.h5`` file in Keras's older form."""
         from fovea.keras.saving import save_weights
 
         save_weights(self, filepath, overwrite=overwrite, max_shard_size=max_shard_size, **kwargs)
 
     def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
-        """Read the weights from a ``.weights.h5`` or ``.keras`` file."""
+        """Read the weights from a ``.weights.h5``, ``.keras`` or ``.h5`` file; in the last, layers
+        take those in order, or with ``by_name=True`` those of the same names.
+        """
         from fovea.keras.saving import load_weights
 
         load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)

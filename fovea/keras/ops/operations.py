@@ -12,7 +12,13 @@ from typing import Any
 from fovea.keras.keras_tensor import KerasTensor
 from fovea.keras.ops.symbolic import FUNCTIONS, FunctionCall
 
-__all__ = ["Operation", "class_name", "operation_entry"]
+__all__ = [
+    "Operation",
+    "class_name",
+    "module_of_class",
+    "module_of_function",
+    "operation_entry",
+]
 
 # By Keras's module and by the arguments of a node: names of functions.
 _CALLS: dict[str, dict[str, str]] = {
@@ -150,6 +156,21 @@ _BY_FUNCTION: dict[str, tuple[str, tuple[str, ...]]] = {
     for name in names.split()
 }
 _BY_CLASS = {(module, class_name(name)): name for name, (module, _) in _BY_FUNCTION.items()}
+
+
+def module_of_function(name: str) -> str:
+    """Where in ``keras.ops`` a function is defined: ``"numpy"``, ``"nn"`` ..."""
+    return _BY_FUNCTION[name][0]
+
+
+def module_of_class(name: str) -> str | None:
+    """The module of a class of operations; None if there is none of that name.
+
+    >>> module_of_class("Sum"), module_of_class("Dense")
+    ('keras.src.ops.numpy', None)
+    """
+    found = next((module for module, known in _BY_CLASS if known == name), None)
+    return None if found is None else f"keras.src.ops.{found}"
 
 
 # -- writing ----------------------------------------------------------------------------------

@@ -17,9 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from fovea.errors import ArgumentError, FileFormatError
+from fovea.interop.hdf5 import SIGNATURE, h5py_or_none, require_h5py
 from fovea.keras.layers.layer import Layer
 from fovea.keras.objects import deserialize_keras_object, serialize_keras_object
-from fovea.keras.saving.stores import H5Store, NpzStore, h5py_or_none, require_h5py
+from fovea.keras.saving.legacy.files import (
+    is_h5,
+    is_older_form,
+    load_h5_model,
+    load_h5_weights,
+    save_h5_model,
+    save_h5_weights,
+)
+from fovea.keras.saving.stores import H5Store, NpzStore
 from fovea.keras.saving.weights import load_into, weight_entries
 from fovea.training.checkpoint import atomic_path
 from fovea.version import __version__
@@ -39,28 +48,28 @@ LARGEST_TEXT = 64 << 20
 
 
 def check_model_path(filepath: Any) -> Path:
-    """The path of a ``.keras`` file.
+    """The path of a ``.keras`` file, or of an ``.h5`` or ``.hdf5`` file in Keras's older form.
 
     Raises:
         ArgumentError: another ending.
     """
     path = Path(os.fspath(filepath))
-    if path.suffix != ".keras":
+    if path.suffix != ".keras" and not is_h5(path):
         raise ArgumentError(
-            f"a model is saved to a .keras file, got {path.name!r}.",
+            f"a model is saved to a .keras file (or .h5), got {path.name!r}.",
             fix=f"{path.with_suffix('.keras')}, or save_weights('....weights.h5')",
         )
     return path
 
 
 def check_weights_path(filepath: Any) -> Path:
-    """The path of a ``.weights.h5`` file.
+    """The path of a ``.weights.h5`` file, or of an ``.h5`` file in Keras's older form.
 
     Raises:
         ArgumentError: another ending.
     """
     path = Path(os.fspath(filepath))
-    if not path.name.endswith(".weights.h5"):
+    if not path.name.endswith(".weights.h5") and not is_h5(path):
         raise ArgumentError(
             f"weights are saved to a .weights.h5 file, got {path.name!r}.",
             fix=f"{path.stem}.weights.h5",
@@ -76,6 +85,9 @@ def save_model(
 ) -> None:
     """Write a model's configuration, weights and compilation to a ``.keras`` file.
 
+    A name that ends in ``.h5`` or ``.hdf5`` gives Keras's older form, which needs h5py;
+    ``include_optimizer=False`` leaves the compilation out of it.
+
     The file is written beside its place and renamed: it is whole or not there. Keras reads it, if
     h5py is installed (without it the weights are plain NumPy arrays).
 
@@ -84,6 +96,11 @@ def save_model(
             described (lambdas, wrapped modules).
     """
     path = check_model_path(filepath)
+    if is_h5(path):
+        include = kwargs.pop("include_optimizer", True)
+        _check_writable(path, overwrite, kwargs)
+        save_h5_model(model, path, include)
+        return
     _check_writable(path, overwrite, kwargs)
     text = json.dumps(serialize_keras_object(model))
     now = datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
@@ -102,6 +119,8 @@ def save_weights(
 ) -> None:
     """Write a model's weights to a ``.weights.h5`` file, which Keras reads, too.
 
+    Another name that ends in ``.h5`` or ``.hdf5`` gives Keras's older form.
+
     Raises:
         MissingExtraError: h5py is not installed. ArgumentError: see ``save_model``.
     """
@@ -110,6 +129,9 @@ def save_weights(
     if max_shard_size is not None:
         raise ArgumentError("save_weights: max_shard_size is not available.")
     _check_writable(path, overwrite, kwargs)
+    if is_h5(path):
+        save_h5_weights(model, path)
+        return
     with atomic_path(path) as temporary:
         H5Store.write(temporary, weight_entries(model))
 
@@ -127,7 +149,7 @@ def _check_writable(path: Path, overwrite: bool, unknown: dict[str, Any]) -> Non
 def load_model(
     filepath: Any, custom_objects: Any = None, compile: bool = True, safe_mode: bool = True
 ) -> Any:
-    """Read a model from a ``.keras`` file that fovea or Keras wrote.
+    """Read a model from a ``.keras`` file, or an ``.h5`` file of Keras 1, 2 or 3.
 
     Args:
         custom_objects: classes and functions that the file names.
@@ -136,9 +158,12 @@ def load_model(
 
     Raises:
         FileFormatError: a file that is missing, damaged or not what it says.
-        ArgumentError: unknown classes.
+        ArgumentError: unknown classes, or layers that need code from the file.
+        MissingExtraError: an ``.h5`` file, and h5py is not installed.
     """
     path = Path(os.fspath(filepath))
+    if _is_older(path):
+        return load_h5_model(path, custom_objects, compile)
     with _opened(path) as archive:
         config = _read_json(path, archive, CONFIG)
         if not compile and isinstance(config, dict):
@@ -151,8 +176,19 @@ def load_model(
     return model
 
 
-def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
+def load_weights(
+    model: Any, filepath: Any, skip_mismatch: bool = False, by_name: bool = False, **kwargs: Any
+) -> None:
     """Read weights from a ``.weights.h5`` or a ``.keras`` file into a model with the same parts.
+
+    Other ``.h5`` and ``.hdf5`` files are read as Keras 1 and 2 wrote them: a model's layers take
+    the file's in order, or, with ``by_name=True``, those of the same names.
+
+    Args:
+        model: what takes them.
+        filepath: the file.
+        skip_mismatch: leave out what does not fit.
+        by_name: for ``.h5`` files of Keras's older form only.
 
     Raises:
         FileFormatError: a file that is missing or damaged. ShapeError: weights that do not fit.
@@ -161,6 +197,14 @@ def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False, **kwarg
     if kwargs:
         raise ArgumentError(f"load_weights: unknown arguments {sorted(kwargs)}.")
     path = Path(os.fspath(filepath))
+    if _is_older(path):
+        load_h5_weights(model, path, by_name, skip_mismatch)
+        return
+    if by_name:
+        raise ArgumentError(
+            "load_weights: by_name=True is for .h5 files of Keras's older form.",
+            fix="pass skip_mismatch=True to load what fits",
+        )
     if path.suffix == ".keras":
         with _opened(path) as archive, _weights_of(path, archive, _expected_bytes(model)) as store:
             load_into(model, store, skip_mismatch)
@@ -170,6 +214,16 @@ def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False, **kwarg
         raise FileFormatError(f"load_weights: there is no file {path}.")
     with H5Store.open(path) as store:
         load_into(model, store, skip_mismatch)
+
+
+def _is_older(path: Path) -> bool:
+    """Whether a file is HDF5 in Keras's older form, whatever ``.weights.h5`` in its name says."""
+    if is_h5(path) or not path.is_file():
+        return is_h5(path)
+    with open(path, "rb") as file:
+        if file.read(8) != SIGNATURE:
+            return False
+    return path.suffix != ".keras" and is_older_form(path)
 
 
 @contextmanager

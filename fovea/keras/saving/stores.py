@@ -4,39 +4,16 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from fovea.dtypes import bfloat16
-from fovea.errors import FileFormatError, MissingExtraError
+from fovea.errors import FileFormatError
+from fovea.interop.hdf5 import Entry, H5File, require_h5py, trouble
 
-__all__ = ["H5Store", "NpzStore", "h5py_or_none", "require_h5py"]
-
-Entry = tuple[tuple[int, ...], Callable[[], np.ndarray[Any, Any]]]
-
-
-def h5py_or_none() -> Any:
-    """The h5py package, or None."""
-    try:
-        import h5py
-    except ImportError:
-        return None
-    return h5py
-
-
-def require_h5py(what: str) -> Any:
-    """The h5py package.
-
-    Raises:
-        MissingExtraError: it is not installed.
-    """
-    found = h5py_or_none()
-    if found is None:
-        raise MissingExtraError(f"{what} needs h5py.", fix="pip install 'fovea[keras]'")
-    return found
+__all__ = ["H5Store", "NpzStore"]
 
 
 def _array(weight: Any) -> np.ndarray[Any, Any]:
@@ -47,7 +24,7 @@ def _array(weight: Any) -> np.ndarray[Any, Any]:
 class H5Store:
     """Weights in an HDF5 file, each part of the model a group with a group ``vars``."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: H5File) -> None:
         self.file = file
 
     @classmethod
@@ -69,52 +46,18 @@ class H5Store:
         Raises:
             FileFormatError: the file is damaged or no HDF5 file.
         """
-        h5py = require_h5py("reading HDF5")
-        try:
-            file = h5py.File(source, "r")
-        except OSError as error:
-            raise FileFormatError(f"this is no HDF5 file, or it is damaged ({error}).") from error
-        with file:
+        with H5File.open(source) as file:
             yield cls(file)
-
-    def _group(self, path: str) -> Any:
-        """The group at a path; None if it is not there.
-
-        Raises:
-            FileFormatError: a link that leads elsewhere: files must hold their own weights.
-        """
-        h5py = require_h5py("reading HDF5")
-        found = self.file
-        for name in path.split("/"):
-            link = found.get(name, getlink=True) if isinstance(found, h5py.Group) else None
-            if link is None:
-                return None
-            if not isinstance(link, h5py.HardLink):
-                raise FileFormatError(f"the file links {path!r} to another place; it is not read.")
-            found = found[name]
-        return found
 
     def get(self, path: str) -> dict[str, Entry]:
         """Shape and reader of each weight of a part, by its name."""
-        h5py = require_h5py("reading HDF5")
-        group = self._group(f"{path}/vars" if path else "vars")
-        if not isinstance(group, h5py.Group):
-            return {}
         prefix = f"{path}/vars" if path else "vars"
-        return {n: self._entry(f"{prefix}/{n}") for n in sorted(group, key=_by_number)}
-
-    def _entry(self, path: str) -> Entry:
-        h5py = require_h5py("reading HDF5")
-        dataset = self._group(path)
-        plain = (
-            isinstance(dataset, h5py.Dataset) and not dataset.is_virtual and not dataset.external
-        )
-        # Keras marks what HDF5 has no type for.
-        halved = plain and dataset.dtype == "V2" and dataset.attrs.get("dtype") == "bfloat16"
-        if not plain or not (halved or dataset.dtype.kind in "fiub"):
-            raise FileFormatError(f"{path!r} holds no array of numbers of its own.")
-        kind = bfloat16.numpy if halved else dataset.dtype
-        return tuple(dataset.shape), lambda: np.asarray(dataset[()]).view(kind)
+        group = self.file.group(prefix)
+        if group is None:
+            return {}
+        with trouble(self.file.name):
+            names = sorted(group, key=_by_number)
+        return {n: self.file.entry(f"{prefix}/{n}") for n in names}
 
 
 class NpzStore:

@@ -17,7 +17,7 @@ from fovea.keras.optimizers.base import Optimizer
 from fovea.keras.variables import assign
 from fovea.nn.module import Module
 
-__all__ = ["load_into", "weight_entries"]
+__all__ = ["load_into", "refuse_unfit", "weight_entries"]
 
 
 Own = dict[str, Any]  # weights by what a file calls them: "0", "1" ..., or a module's own names
@@ -119,18 +119,27 @@ def load_into(model: Any, store: Any, skip_mismatch: bool = False) -> None:
             else:
                 plan.append((w, read))
     if problems and not skip_mismatch:
-        kind = FileFormatError if any("the file has 0" in p for p in problems) else ShapeError
-        shown = "\n".join(problems[:10])
-        raise kind(
-            f"the weights do not fit {model.name}: {len(problems)} of them.",
-            {"mismatches": shown.replace("\n", "\n" + " " * 14)},
-            "build the same architecture, or pass skip_mismatch=True to load what fits",
-        )
+        refuse_unfit(model, problems)
     for target, value in plan:
         if isinstance(target, Optimizer):
             target.set_weights(value)
         else:
             assign(target, np.asarray(value()))
+
+
+def refuse_unfit(model: Any, problems: list[str]) -> None:
+    """Say which of a file's weights do not fit.
+
+    Raises:
+        FileFormatError: some are missing. ShapeError: they have other shapes or numbers.
+    """
+    kind = FileFormatError if any("the file has 0" in p for p in problems) else ShapeError
+    shown = "\n".join(problems[:10])
+    raise kind(
+        f"the weights do not fit {model.name}: {len(problems)} of them.",
+        {"mismatches": shown.replace("\n", "\n" + " " * 14)},
+        "build the same architecture, or pass skip_mismatch=True to load what fits",
+    )
 
 
 def _other_names(name: str, path: str, weights: Own, held: Own) -> str:
