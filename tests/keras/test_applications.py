@@ -316,6 +316,29 @@ def test_weights_from_a_file(tmp_path: Path) -> None:
         built(fovea.keras, row, classes=4, weights=path)
 
 
+@pytest.mark.parametrize("top", [True, False])
+def test_published_weights(
+    keras: Any, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, top: bool
+) -> None:
+    h5py = pytest.importorskip("h5py")
+    legacy = pytest.importorskip("keras.src.legacy.saving.legacy_h5_format")
+    row = next(row for row in ROWS if row.name == "MobileNetV2")
+    arguments = {"alpha": 0.35, "input_shape": (96, 96, 3), "include_top": top}
+    theirs = whole(keras, row, **arguments)
+    theirs.set_weights(drawn(theirs))
+    with h5py.File(tmp_path / "file.h5", "w") as file:
+        legacy.save_weights_to_hdf5_group(file, theirs)
+    end = "" if top else "_no_top"
+    name = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_96{end}.h5"
+    with serve() as server:
+        server.content[f"mobilenet_v2/{name}"] = (tmp_path / "file.h5").read_bytes()
+        monkeypatch.setattr(options, "STORE", server.url(""))
+        ours = whole(fovea.keras, row, weights="imagenet", **arguments)
+    assert [path.name for path in cache.iterdir()] == [name]
+    for found, expected in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 # -- helpers -----------------------------------------------------------------------------------
 
 SHAPES = [

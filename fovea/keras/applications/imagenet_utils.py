@@ -117,7 +117,7 @@ def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, An
     names = _class_names()
     found = []
     for scores in ops.convert_to_numpy(preds):
-        best = scores.argsort()[-top:][::-1]
+        best = scores.argsort()[::-1][:top]
         found.append([(*names[i], scores[i]) for i in best])
     return found
 
