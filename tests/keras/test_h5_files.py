@@ -55,7 +55,16 @@ def nested(k: Any) -> Any:
     return k.Model(x, L.Average()([shared(y), shared(L.ReLU()(y))]))
 
 
-MODELS = [sequential, residual, recurrent, nested]
+def wrapped(k: Any) -> Any:
+    """A model within a wrapper."""
+    L = k.layers  # noqa: N806
+    inner = k.Sequential([L.Input((6, 3)), L.Conv1D(2, 3), L.Flatten()])
+    return k.Sequential(
+        [L.Input((6, 6, 3)), L.TimeDistributed(inner), L.GRU(2, activation="relu"), L.Softmax()]
+    )
+
+
+MODELS = [sequential, residual, recurrent, nested, wrapped]
 
 
 def trained(k: Any, make: Any, seed: int = 0) -> Any:

@@ -107,7 +107,6 @@ _GONE_OF: dict[str, frozenset[str]] = {
     "SeparableConv2D": _KERNELS,
 }
 _ORDERINGS = {"tf": "channels_last", "th": "channels_first", "default": None}
-_RECURRENT = ("GRU", "LSTM", "SimpleRNN", "ConvLSTM2D")
 
 
 def class_now(name: str) -> str:
@@ -183,10 +182,8 @@ def _with_input(name: str, config: Config) -> Config:
         shape = config.pop("batch_input_shape", config.get("batch_shape"))
         kept = {k: config[k] for k in ("name", "dtype") if config.get(k) is not None}
         return {**kept, "batch_shape": shape}
-    if "batch_input_shape" in config and name != "Embedding":
+    if name != "Embedding":  # Keras 1 noted it in every layer; the first has batch_input_shape
         config.pop("input_dim", None)
-    elif name in _RECURRENT and "input_dim" in config:
-        config["input_shape"] = [None, config.pop("input_dim")]
     return config
 
 

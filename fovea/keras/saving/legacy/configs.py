@@ -45,9 +45,9 @@ def description_now(entry: Any, era: int) -> Config:
     """
     if not isinstance(entry, dict) or not isinstance(entry.get("class_name"), str):
         raise FileFormatError("the file describes a layer without saying its class.")
-    if entry.get("module") is not None:
-        return entry
     name, config = entry["class_name"], entry.get("config")
+    if entry.get("module") is not None and name not in _MODELS and isinstance(config, dict):
+        return {**entry, "config": {k: _value(k, v, era) for k, v in config.items()}}
     if name == "Sequential":
         return {**_named("keras", name), "config": _sequential(config, era)}
     if not isinstance(config, dict):
