@@ -139,3 +139,30 @@ DENSE: dict[str, Any] = {
     "kernel_constraint": None,
     "bias_constraint": None,
 }
+
+KERNELS = "kernel:0", "bias:0"
+
+
+def named(label: str, names: Any, values: Any) -> list[Any]:
+    return [(f"{label}/{n}", v) for n, v in zip(names, values, strict=True)]
+
+
+def norm(label: str, size: int, seed: int) -> list[Any]:
+    names = "gamma:0", "beta:0", "moving_mean:0", "moving_variance:0"
+    return named(label, names, random_weights(*[(size,)] * 4, seed=seed))
+
+
+def dense_model(units: int, *names: str, start: str = "input_1") -> list[Any]:
+    found = []
+    for name in names:
+        found.append(layer("Dense", name, start, units=units, **DENSE))
+        start = name
+    return found
+
+
+def source(*shape: int | None, label: str = "input_1") -> dict[str, Any]:
+    return layer("InputLayer", label, batch_input_shape=[None, *shape], dtype="float32")
+
+
+def dense(label: str, *shape: int, seed: int) -> list[Any]:
+    return named(label, KERNELS, random_weights(shape, shape[1:], seed=seed))

@@ -13,20 +13,25 @@ from fovea import keras as fk
 from fovea.errors import ArgumentError, FileFormatError, ShapeError
 
 from .compare import data
-from .h5_files import CONV, DENSE, NORM, SEPARABLE, functional, layer, random_weights, write
+from .h5_files import (
+    CONV,
+    DENSE,
+    KERNELS,
+    NORM,
+    SEPARABLE,
+    dense,
+    dense_model,
+    functional,
+    layer,
+    named,
+    norm,
+    random_weights,
+    source,
+    write,
+)
 
 pytest.importorskip("h5py")
 L = fk.layers
-KERNELS = "kernel:0", "bias:0"
-
-
-def named(label: str, names: Any, values: Any) -> list[Any]:
-    return [(f"{label}/{n}", v) for n, v in zip(names, values, strict=True)]
-
-
-def norm(label: str, size: int, seed: int) -> list[Any]:
-    names = "gamma:0", "beta:0", "moving_mean:0", "moving_variance:0"
-    return named(label, names, random_weights(*[(size,)] * 4, seed=seed))
 
 
 # -- Keras 2 ----------------------------------------------------------------------------------
@@ -139,22 +144,6 @@ def test_weights_alone_in_order(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="weights without a model"):
         fk.models.load_model(tmp_path / "w.h5")
     assert fovea.load(tmp_path / "w.h5")["conv1/conv1/W:0"].shape == (3, 3, 1, 4)
-
-
-def dense_model(units: int, *names: str, start: str = "input_1") -> list[Any]:
-    found = []
-    for name in names:
-        found.append(layer("Dense", name, start, units=units, **DENSE))
-        start = name
-    return found
-
-
-def source(*shape: int | None, label: str = "input_1") -> dict[str, Any]:
-    return layer("InputLayer", label, batch_input_shape=[None, *shape], dtype="float32")
-
-
-def dense(label: str, *shape: int, seed: int) -> list[Any]:
-    return named(label, KERNELS, random_weights(shape, shape[1:], seed=seed))
 
 
 @pytest.mark.parametrize("kind", ["Model", "Functional"])
@@ -305,58 +294,80 @@ def test_recurrent_layers_of_cudnn(tmp_path: Path, name: str) -> None:
     np.testing.assert_allclose(model.predict(x, verbose=0), wanted.predict(x, verbose=0), rtol=1e-5)
 
 
-def test_optimizers_of_keras_2(tmp_path: Path) -> None:
-    """Their states came as one list a kind."""
-    names = ["m", "v"]
-    shapes = [(3, 2), (2,), (2, 2), (2,)]
-    layers = [source(3), *dense_model(2, "a", "b")]
-    stored = {"input_1": [], "a": dense("a", 3, 2, seed=0), "b": dense("b", 2, 2, seed=1)}
-    values = {n: random_weights(*shapes, seed=i) for i, n in enumerate(names)}
-    states = [("Adam/iter:0", np.int64(7))]
-    states += [(f"Adam/x{i}/{n}:0", v) for n in names for i, v in enumerate(values[n])]
-    config = {
-        "name": "Adam",
-        "learning_rate": 0.01,
-        "decay": 0.1,
-        "epsilon": 1e-7,
-        "amsgrad": False,
+def test_a_transformer_block(tmp_path: Path) -> None:
+    """Tensors among a call's named arguments, layers as activations, NumPy's numbers."""
+    kept = {k: v for k, v in DENSE.items() if k != "activation"}
+    shapes = {f"{k}_shape": [None, 4, 5] for k in ("query", "key", "value")}
+    given = {**kept, **shapes, "num_heads": 2, "key_dim": 3, "value_dim": 3, "dropout": 0.0}
+    given |= {"output_shape": None, "attention_axes": [1]}
+    centered = {k: v for k, v in NORM.items() if not k.startswith(("moving", "momentum"))}
+    leaky = {"class_name": "LeakyReLU", "config": {"name": "l", "dtype": "float32", "alpha": 0.5}}
+    number = {"type": "ndarray", "value": 0.0}
+    layers = [
+        source(4, 5),
+        layer(
+            "MultiHeadAttention", "mha", ["input_1", 0, 0, {"value": ["input_1", 0, 0]}], **given
+        ),
+        layer("LayerNormalization", "ln", "mha", **{**centered, "axis": [2]}),
+        layer("ReLU", "relu", "ln", max_value=0.5, negative_slope=number, threshold=number),
+        layer("Dense", "out", "relu", units=2, **{**DENSE, "activation": leaky}),
+        layer("SpatialDropout1D", "drop", "out", rate=0.1, noise_shape=None, seed=None),
+    ]
+    sizes = [(5, 2, 3), (2, 3)] * 3 + [(2, 3, 5), (5,)]
+    names = [f"{p}/{w}:0" for p in ("query", "key", "value", "output") for w in ("kernel", "bias")]
+    values = {
+        "mha": random_weights(*sizes),
+        "ln": random_weights((5,), (5,), seed=1),
+        "out": random_weights((5, 2), (2,), seed=2),
     }
-    mean = {"name": "accuracy", "dtype": "float32", "fn": "binary_accuracy"}
-    training = {
-        "loss": {"class_name": "BinaryCrossentropy", "config": {"reduction": "auto", "name": "b", "from_logits": True, "label_smoothing": 0}},
-        "metrics": [[{"class_name": "MeanMetricWrapper", "config": mean}]],
-        "weighted_metrics": None,
-        "loss_weights": None,
-        "optimizer_config": {"class_name": "Adam", "config": config},
-    }  # fmt: skip
-    write(tmp_path / "m.h5", stored, functional(layers, ["input_1"], ["b"]), "2.4.0",
-          training=training, optimizer=states)  # fmt: skip
-    model = fk.models.load_model(tmp_path / "m.h5")
-    assert int(model.optimizer.iterations) == 7
-    held = [v._array() for v in model.optimizer.variables if v.ndim]
-    wanted = [values[n][i] for i in range(4) for n in names]
-    for own, value in zip(held, wanted, strict=True):
+    stored = {
+        "mha": named("mha", names, values["mha"]),
+        "ln": named("ln", ("gamma:0", "beta:0"), values["ln"]),
+        "out": named("out", KERNELS, values["out"]),
+    }
+    config = functional(layers, ["input_1"], ["drop"], "Functional")
+    model = fk.models.load_model(write(tmp_path / "m.h5", stored, config, "2.6.0"), compile=False)
+    t = fk.Input((4, 5))
+    y = L.ReLU(0.5)(L.LayerNormalization()(L.MultiHeadAttention(2, 3)(t, t)))
+    wanted = fk.Model(t, L.LeakyReLU(0.5)(L.Dense(2)(y)))
+    wanted.set_weights([*values["mha"], *values["ln"], *values["out"]])
+    x = data((3, 4, 5))
+    np.testing.assert_allclose(model.predict(x, verbose=0), wanted.predict(x, verbose=0), rtol=1e-5)
+
+
+def test_a_base_within_a_chain(tmp_path: Path) -> None:
+    """Transfer learning: a frozen model as the first of a chain, without a version in the names."""
+    frozen = {"trainable": False}
+    inner = [
+        source(4, 4, 2, label="in"),
+        layer("Conv2D", "c", "in", filters=3, **{**CONV, **frozen}),
+        layer(
+            "BatchNormalization", "bn", "c", **{**NORM, **frozen, "axis": [3], "dtype": "float32"}
+        ),
+    ]
+    base = functional(inner, ["in"], ["bn"], "Functional")
+    base["config"]["name"] = "base"
+    policy = {"class_name": "Policy", "config": {"name": "float32"}}
+    head = {"name": "d", **DENSE, "units": 2, "dtype": policy}
+    chain = [
+        base,
+        {"class_name": "Flatten", "config": {"name": "f"}},
+        {"class_name": "Dense", "config": head},
+    ]
+    kernel, *others = random_weights((3, 3, 2, 3), *[(3,)] * 4, (48, 2), (2,))
+    stored = {
+        "base": [("c/kernel:0", kernel), *norm("bn", 3, 0)],
+        "f": [],
+        "d": named("d", KERNELS, others[4:]),
+    }
+    config = {"class_name": "Sequential", "config": {"name": "s", "layers": chain}}
+    model = fk.models.load_model(write(tmp_path / "m.h5", stored, config, "2.8.0"), compile=False)
+    assert len(model.trainable_weights) == 2 and model.output_shape == (None, 2)
+    np.testing.assert_array_equal(model.layers[0].get_layer("c").get_weights()[0], kernel)
+    for own, (_, value) in zip(
+        model.layers[0].get_layer("bn").get_weights(), norm("bn", 3, 0), strict=True
+    ):
         np.testing.assert_array_equal(own, value)
-    assert model.loss.from_logits
-    assert abs(float(model.optimizer.learning_rate) - 0.01 / 1.7) < 1e-6
-
-
-def test_a_loss_that_is_not_known(tmp_path: Path) -> None:
-    layers = [source(3), *dense_model(2, "a")]
-    training = {
-        "loss": "my_loss",
-        "metrics": [],
-        "optimizer_config": {"class_name": "SGD", "config": {"lr": 0.1}},
-    }
-    config = functional(layers, ["input_1"], ["a"])
-    path = write(tmp_path / "m.h5", {"a": dense("a", 3, 2, seed=0)}, config, training=training)
-    with pytest.warns(UserWarning, match="not compiled .*my_loss"):
-        assert not fk.models.load_model(path).compiled
-
-    def my_loss(y_true: Any, y_pred: Any) -> Any:
-        return (y_true - y_pred).abs().mean(-1)
-
-    assert fk.models.load_model(path, custom_objects={"my_loss": my_loss}).compiled
 
 
 # -- code -------------------------------------------------------------------------------------

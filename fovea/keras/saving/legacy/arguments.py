@@ -96,15 +96,22 @@ _GONE = frozenset(
     ]
 )
 _KERNELS = frozenset(["kernel_initializer", "kernel_regularizer", "kernel_constraint", "groups"])
+_NO_NOISE = frozenset(["noise_shape"])
 _GONE_OF: dict[str, frozenset[str]] = {
+    "AdditiveAttention": frozenset(["causal"]),
+    "Attention": frozenset(["causal"]),
     "BatchNormalization": frozenset(["mode", "renorm", "renorm_momentum", "synchronized"]),
     "Conv2DTranspose": frozenset(["output_shape"]),
     "Conv3DTranspose": frozenset(["output_shape"]),
     "DepthwiseConv1D": _KERNELS | {"filters"},
     "DepthwiseConv2D": _KERNELS | {"filters"},
     "Embedding": frozenset(["dropout", "activity_regularizer"]),
+    "MultiHeadAttention": frozenset(["query_shape", "key_shape", "value_shape"]),
     "SeparableConv1D": _KERNELS,
     "SeparableConv2D": _KERNELS,
+    "SpatialDropout1D": _NO_NOISE,
+    "SpatialDropout2D": _NO_NOISE,
+    "SpatialDropout3D": _NO_NOISE,
 }
 _ORDERINGS = {"tf": "channels_last", "th": "channels_first", "default": None}
 
@@ -155,6 +162,11 @@ def _refuse(name: str, given: Config) -> None:
         raise ArgumentError(f"{label} has mode={given['mode']}, which no layer does any more.")
     if name == "BatchNormalization" and given.get("renorm"):
         raise ArgumentError(f"{label} has renorm=True, which is not available.")
+    if given.get("causal"):
+        raise ArgumentError(
+            f"{label} has causal=True, which is an argument of calls now.",
+            fix="build the model here with use_causal_mask=True in the call, and use load_weights",
+        )
     if given.get("time_major"):
         raise ArgumentError(
             f"{label} has time_major=True; here the first dimension is the batch.",

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from fovea.errors import ArgumentError, FileFormatError
-from fovea.keras.objects import get_registered_object
+from fovea.keras.objects import get_registered_name, get_registered_object
 from fovea.keras.saving.legacy import nodes
+from fovea.keras.saving.legacy.activations import hard_sigmoid_of_keras_2
 from fovea.keras.saving.legacy.arguments import class_now, config_now, merging_layer
 from fovea.keras.saving.legacy.operations import modern_operation, tensorflow_operation
 
@@ -27,8 +28,8 @@ _INNER = ("layer", "backward_layer", "forward_layer", "cell")
 _OLD_SIGMOID = {
     "module": None,
     "class_name": "function",
-    "config": "hard_sigmoid_of_keras_2",
-    "registered_name": "fovea>hard_sigmoid_of_keras_2",
+    "config": hard_sigmoid_of_keras_2.__name__,
+    "registered_name": get_registered_name(hard_sigmoid_of_keras_2),
 }
 
 

@@ -14,7 +14,6 @@ from fovea.keras.layers.layer import Layer
 from fovea.keras.layers.weights import limited_weights
 from fovea.keras.models.configuration import compile_config
 from fovea.keras.objects import CustomObjectScope, deserialize_keras_object, serialize_keras_object
-from fovea.keras.saving.legacy import activations
 from fovea.keras.saving.legacy.configs import description_now
 from fovea.keras.saving.legacy.training import compile_as, restore_optimizer
 from fovea.keras.saving.legacy.weights import (
@@ -35,7 +34,6 @@ __all__ = [
 ]
 
 KERAS_VERSION = "3.0.0"  # whose form the files have that are written here
-assert activations  # files name its functions
 
 
 def is_h5(path: Path) -> bool:
