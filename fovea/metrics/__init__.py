@@ -16,6 +16,14 @@ from fovea.metrics import classification as _classification
 from fovea.metrics import functional
 from fovea.metrics.classification import *  # noqa: F403
 from fovea.metrics.collection import MetricCollection
+from fovea.metrics.detection import MeanAveragePrecision, coco_evaluate
 from fovea.metrics.metric import Metric
 
-__all__ = ["Metric", "MetricCollection", "functional", *_classification.__all__]
+__all__ = [
+    "MeanAveragePrecision",
+    "Metric",
+    "MetricCollection",
+    "coco_evaluate",
+    "functional",
+    *_classification.__all__,
+]

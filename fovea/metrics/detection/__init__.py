@@ -1,0 +1,8 @@
+"""Metrics of object detection."""
+
+from __future__ import annotations
+
+from fovea.metrics.detection.coco import CocoEvaluation, coco_evaluate
+from fovea.metrics.detection.mean_ap import MeanAveragePrecision
+
+__all__ = ["CocoEvaluation", "MeanAveragePrecision", "coco_evaluate"]
