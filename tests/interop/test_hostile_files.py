@@ -303,6 +303,11 @@ def test_claims_of_size_are_held_against_the_file() -> None:
         (pickle.dumps({"a": 1}), "not one that torch.save wrote"),
         ((20).to_bytes(8, "little") + b'{"a": 1}' + bytes(20), "safetensors"),
         (b"PK\x03\x04" + bytes(100), "zip directory is damaged"),
+        (b"\x1f\x8b\x08" + bytes(50), "compressed by gzip"),
+        (b"\x93NUMPY\x01\x00", "numpy.load reads it"),
+        (b"\x1c\0\0\0TFL3" + bytes(50), "a TensorFlow Lite model"),
+        (b"<!DOCTYPE html><html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1", "a Git LFS pointer"),
     ],
 )
 def test_other_files_are_recognized(content: bytes, message: str, tmp_path: Path) -> None:

@@ -435,6 +435,13 @@ class TestHostileFiles:
                 fk.models.load_model(saved)
         assert builtins.exec is before and not called
 
+    def test_models_larger_than_their_weights(self, saved: Path) -> None:
+        parts = self.members(saved)
+        text = parts["config.json"].decode().replace('"units": 2', f'"units": {10**12}')
+        self.write(saved, {**parts, "config.json": text.encode()})
+        with pytest.raises(FileFormatError, match="far more than the weights"):
+            fk.models.load_model(saved)
+
     def test_weights_that_do_not_fit(self, tmp_path: Path) -> None:
         one = fk.Sequential([fk.Input(shape=(4,)), layers.Dense(2), layers.Dense(3)])
         two = fk.Sequential([fk.Input(shape=(4,)), layers.Dense(2), layers.Dense(5)])

@@ -19,6 +19,7 @@ from typing import Any
 from fovea.errors import ArgumentError, FileFormatError
 from fovea.interop.hdf5 import SIGNATURE, h5py_or_none, require_h5py
 from fovea.keras.layers.layer import Layer
+from fovea.keras.layers.weights import limited_weights
 from fovea.keras.objects import deserialize_keras_object, serialize_keras_object
 from fovea.keras.saving.legacy.files import (
     is_h5,
@@ -168,7 +169,8 @@ def load_model(
         config = _read_json(path, archive, CONFIG)
         if not compile and isinstance(config, dict):
             config.pop("compile_config", None)
-        model = deserialize_keras_object(config, custom_objects)
+        with limited_weights(_bytes_of_weights(archive)):
+            model = deserialize_keras_object(config, custom_objects)
         if not isinstance(model, Layer):
             raise FileFormatError(f"{path.name} describes no model.")
         with _weights_of(path, archive, _expected_bytes(model)) as store:
@@ -259,6 +261,12 @@ def _read_json(path: Path, archive: zipfile.ZipFile, name: str) -> Any:
         return json.loads(archive.read(info))
     except (ValueError, RecursionError) as error:
         raise FileFormatError(f"{path.name}: {name} is no valid JSON ({error}).") from error
+
+
+def _bytes_of_weights(archive: zipfile.ZipFile) -> int:
+    """More than the weights take that an archive holds."""
+    held = [i.file_size for i in archive.infolist() if i.filename in (WEIGHTS_H5, WEIGHTS_NPZ)]
+    return 4 * sum(held) + (16 << 20)
 
 
 def _expected_bytes(model: Any) -> int:
