@@ -72,9 +72,9 @@ def load_h5_model(path: Path, custom_objects: Any = None, compile: bool = True) 
         held = WeightsGroup.of(file)
         with CustomObjectScope(custom_objects):
             model = _model(path, config, held)
-        load_weights(held, model)
-        if compile:
-            _compile(model, file, held, custom_objects)
+            load_weights(held, model)
+            if compile:
+                _compile(model, file, held)
     return model
 
 
@@ -121,14 +121,14 @@ def _plain(value: dict[str, Any]) -> Any:
     return value["items"] if value.get("class_name") in ("__tuple__", "TensorShape") else value
 
 
-def _compile(model: Any, file: H5File, held: WeightsGroup, custom_objects: Any) -> None:
+def _compile(model: Any, file: H5File, held: WeightsGroup) -> None:
     training = _read_json(file, "training_config")
     if training is None:
         warnings.warn(
             f"{file.name} does not say how its model is compiled: compile it before training.",
             stacklevel=4,
         )
-    elif isinstance(training, dict) and compile_as(model, training, custom_objects):
+    elif isinstance(training, dict) and compile_as(model, training):
         restore_optimizer(model, held)
 
 

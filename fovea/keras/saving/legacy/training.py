@@ -10,7 +10,7 @@ import numpy as np
 
 from fovea.errors import ArgumentError, FoveaError
 from fovea.keras import losses, metrics, optimizers
-from fovea.keras.objects import deserialize_keras_object
+from fovea.keras.objects import deserialize_keras_object, get_registered_object
 from fovea.keras.optimizers.base import Optimizer
 from fovea.keras.saving.legacy.weights import WeightsGroup
 
@@ -23,15 +23,15 @@ _SLOTS_FIRST = frozenset(
 )
 
 
-def compile_as(model: Any, config: Config, custom_objects: Any = None) -> bool:
+def compile_as(model: Any, config: Config) -> bool:
     """Compile a model as a file says; whether that was possible (a warning says why not)."""
     try:
         given = {
-            "optimizer": _optimizer(config.get("optimizer_config"), custom_objects),
-            "loss": _each(config.get("loss"), "losses", custom_objects),
+            "optimizer": _optimizer(config.get("optimizer_config")),
+            "loss": _each(config.get("loss"), "losses"),
             "loss_weights": config.get("loss_weights"),
-            "metrics": _metrics(config.get("metrics"), custom_objects),
-            "weighted_metrics": _metrics(config.get("weighted_metrics"), custom_objects),
+            "metrics": _metrics(config.get("metrics")),
+            "weighted_metrics": _metrics(config.get("weighted_metrics")),
         }
         model.compile(**given)
     except (FoveaError, TypeError, ValueError, AttributeError) as error:
@@ -43,15 +43,15 @@ def compile_as(model: Any, config: Config, custom_objects: Any = None) -> bool:
     return True
 
 
-def _optimizer(entry: Any, custom_objects: Any) -> Any:
+def _optimizer(entry: Any) -> Any:
     if not isinstance(entry, dict) or entry.get("module") is not None:
-        return deserialize_keras_object(entry, custom_objects)
+        return deserialize_keras_object(entry)
     name = str(entry.get("class_name")).split(">")[-1]
     found = vars(optimizers).get(name)
     given = dict(entry.get("config") or {})
     if not (inspect.isclass(found) and issubclass(found, Optimizer)):
         described = {"module": None, "class_name": name, "registered_name": name, "config": given}
-        return deserialize_keras_object(described, custom_objects)
+        return deserialize_keras_object(described)
     if "lr" in given:
         given["learning_rate"] = given.pop("lr")
     given["learning_rate"] = _rate(given.get("learning_rate", 0.001), given.pop("decay", 0.0))
@@ -78,9 +78,9 @@ def _rate(rate: Any, decay: Any) -> Any:
     }
 
 
-def _metrics(value: Any, custom_objects: Any) -> Any:
+def _metrics(value: Any) -> Any:
     """Metrics as ``compile`` takes them: tf.keras puts those of a single output into two lists."""
-    found = _each(value, "metrics", custom_objects)
+    found = _each(value, "metrics")
     return found[0] if isinstance(found, list) and len(found) == 1 and _nested(found[0]) else found
 
 
@@ -88,42 +88,42 @@ def _nested(value: Any) -> bool:
     return isinstance(value, list)
 
 
-def _each(value: Any, module: str, custom_objects: Any) -> Any:
+def _each(value: Any, module: str) -> Any:
     """Losses or metrics in the structure that a file holds them in."""
     if isinstance(value, list | tuple):
-        return [_each(v, module, custom_objects) for v in value]
+        return [_each(v, module) for v in value]
     if isinstance(value, dict) and "class_name" not in value:
-        return {k: _each(v, module, custom_objects) for k, v in value.items()}
+        return {k: _each(v, module) for k, v in value.items()}
     if isinstance(value, dict):
-        return _one(value, module, custom_objects)
+        return _one(value, module)
     if isinstance(value, str) and value not in _PLAIN:
-        if value in (custom_objects or {}):
-            return custom_objects[value]
+        own = get_registered_object(value)
+        if own is not None:
+            return own
         {"losses": losses, "metrics": metrics}[module].get(value)  # raises if it is unknown
     return value
 
 
-def _one(entry: Config, module: str, custom_objects: Any) -> Any:
+def _one(entry: Config, module: str) -> Any:
     if entry.get("module") is not None:
-        return deserialize_keras_object(entry, custom_objects)
-    name, given = str(entry["class_name"]).split(">")[-1], dict(entry.get("config") or {})
+        return deserialize_keras_object(entry)
+    name, config = str(entry["class_name"]).split(">")[-1], entry.get("config")
+    given = dict(config) if isinstance(config, dict) else {}
     function = given.pop("fn", None)
-    if name in ("MeanMetricWrapper", "LossFunctionWrapper") or name == "function":
-        wanted = function if name != "function" else entry.get("config")
-        if not isinstance(wanted, str):
+    if name in ("MeanMetricWrapper", "LossFunctionWrapper"):
+        if not isinstance(function, str):
             raise ArgumentError(f"{name} is of a function that the file does not name.")
-        label = given.get("name")
-        return label if label in _PLAIN else _each(wanted, module, custom_objects)
+        return given["name"] if given.get("name") in _PLAIN else _each(function, module)
     if given.get("reduction") == "auto":
         given["reduction"] = "sum_over_batch_size"
-    custom = name in (custom_objects or {})
+    custom = get_registered_object(name) is not None
     described = {
         "module": None if custom else f"keras.{module}",
         "class_name": name,
         "config": given,
         "registered_name": name if custom else None,
     }
-    return deserialize_keras_object(described, custom_objects)
+    return deserialize_keras_object(described)
 
 
 # -- the optimizer's states -------------------------------------------------------------------
