@@ -12,12 +12,20 @@ tensor(0.7500)
 
 from __future__ import annotations
 
+from fovea.metrics import aggregation as _aggregation
 from fovea.metrics import classification as _classification
 from fovea.metrics import functional
+from fovea.metrics import image as _image
+from fovea.metrics import regression as _regression
+from fovea.metrics import segmentation as _segmentation
+from fovea.metrics.aggregation import *  # noqa: F403
 from fovea.metrics.classification import *  # noqa: F403
 from fovea.metrics.collection import MetricCollection
-from fovea.metrics.detection import MeanAveragePrecision, coco_evaluate
+from fovea.metrics.detection import MeanAveragePrecision, coco_evaluate, voc_evaluate
+from fovea.metrics.image import *  # noqa: F403
 from fovea.metrics.metric import Metric
+from fovea.metrics.regression import *  # noqa: F403
+from fovea.metrics.segmentation import *  # noqa: F403
 
 __all__ = [
     "MeanAveragePrecision",
@@ -25,5 +33,10 @@ __all__ = [
     "MetricCollection",
     "coco_evaluate",
     "functional",
+    "voc_evaluate",
+    *_aggregation.__all__,
     *_classification.__all__,
+    *_image.__all__,
+    *_regression.__all__,
+    *_segmentation.__all__,
 ]

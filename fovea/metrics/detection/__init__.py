@@ -4,5 +4,12 @@ from __future__ import annotations
 
 from fovea.metrics.detection.coco import CocoEvaluation, coco_evaluate
 from fovea.metrics.detection.mean_ap import MeanAveragePrecision
+from fovea.metrics.detection.voc import voc_average_precision, voc_evaluate
 
-__all__ = ["CocoEvaluation", "MeanAveragePrecision", "coco_evaluate"]
+__all__ = [
+    "CocoEvaluation",
+    "MeanAveragePrecision",
+    "coco_evaluate",
+    "voc_average_precision",
+    "voc_evaluate",
+]
