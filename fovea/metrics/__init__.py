@@ -21,6 +21,7 @@ from fovea.metrics import segmentation as _segmentation
 from fovea.metrics.aggregation import *  # noqa: F403
 from fovea.metrics.classification import *  # noqa: F403
 from fovea.metrics.collection import MetricCollection
+from fovea.metrics.composition import CompositionalMetric
 from fovea.metrics.detection import MeanAveragePrecision, coco_evaluate, voc_evaluate
 from fovea.metrics.image import *  # noqa: F403
 from fovea.metrics.metric import Metric
@@ -28,6 +29,7 @@ from fovea.metrics.regression import *  # noqa: F403
 from fovea.metrics.segmentation import *  # noqa: F403
 
 __all__ = [
+    "CompositionalMetric",
     "MeanAveragePrecision",
     "Metric",
     "MetricCollection",

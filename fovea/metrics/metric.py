@@ -13,6 +13,7 @@ import numpy as np
 from fovea import dispatch
 from fovea.errors import ArgumentError, ShapeError
 from fovea.functions import creation, shaping
+from fovea.metrics.composed import Arithmetic
 from fovea.metrics.inputs import as_array
 from fovea.tensorbase import is_tensor
 from fovea.training import metrics as streaming
@@ -27,7 +28,7 @@ _OF_PROCESSES = {
 }
 
 
-class Metric(streaming.Metric):
+class Metric(Arithmetic, streaming.Metric):
     """Base of metrics, with torchmetrics' interface.
 
     A subclass names its state with ``add_state`` in its constructor, adds a batch to it in
@@ -209,6 +210,20 @@ class Metric(streaming.Metric):
             if is_tensor(value):
                 setattr(self, name, value.to(*args, **kwargs))
         return self
+
+    def plot(self, val: Any = None, ax: Any = None) -> tuple[Any, Any]:
+        """Draw a value, with Matplotlib: a number, a matrix, curves.
+
+        Args:
+            val: a value, or a list of values one after another; what ``compute`` gives by default.
+            ax: axes to draw into; new ones by default.
+
+        Returns:
+            The figure and the axes.
+        """
+        from fovea.metrics.plotting import plot
+
+        return plot(self, self.compute() if val is None else val, ax)
 
     # -- keeping ------------------------------------------------------------------------------
 

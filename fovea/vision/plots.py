@@ -14,7 +14,7 @@ import numpy as np
 from fovea.errors import ArgumentError, MissingExtraError
 from fovea.interop.atomic import atomic_write
 
-__all__ = ["plot_confusion_matrix", "plot_training_curves"]
+__all__ = ["plot_confusion_matrix", "plot_lines", "plot_training_curves"]
 
 _TRAINING, _VALIDATION, _DARK = "#4c78a8", "#e45756", "#1f2937"
 _MAX_COUNTED = 20  # classes up to which every cell shows its number
@@ -127,6 +127,46 @@ def plot_confusion_matrix(
         axis.set_title(title, loc="left", fontsize=11)
     _write(figure, path)
     return figure
+
+
+def plot_lines(
+    lines: Mapping[str, tuple[Any, Any]],
+    x_label: str,
+    y_label: str,
+    axis: Any = None,
+    title: str = "",
+) -> tuple[Any, Any]:
+    """Lines through points.
+
+    Args:
+        lines: by name, the places and the values of their points, (N,) each.
+        x_label: what places are.
+        y_label: what values are.
+        axis: the axes to draw into; new ones by default.
+        title: a line above the picture.
+
+    Returns:
+        The Matplotlib figure and the axes.
+
+    Raises:
+        MissingExtraError: Matplotlib is not installed.
+    """
+    if axis is None:
+        axis = _figure(4.6, 3.4).subplots()
+    for name, (x, y) in lines.items():
+        marker = "o" if len(x) <= _MAX_MARKED else None
+        color = _TRAINING if len(lines) == 1 else None
+        axis.plot(x, y, label=name, color=color, marker=marker, markersize=3)
+    axis.set_xlabel(x_label)
+    axis.set_ylabel(y_label)
+    if title:
+        axis.set_title(title, loc="left", fontsize=10)
+    axis.grid(axis="y", color="#e5e7eb", linewidth=0.8)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
+    if 1 < len(lines) <= _MAX_COUNTED:
+        axis.legend(frameon=False, fontsize=9)
+    return axis.figure, axis
 
 
 def _label_axes(axis: Any, classes: Sequence[str]) -> None:
