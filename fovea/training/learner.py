@@ -13,6 +13,7 @@ from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.functions import creation
 from fovea.nn.utils import clip_grad_norm_
 from fovea.tensorbase import is_tensor
+from fovea.training.moving_average import MovingAverage
 
 __all__ = ["Learner", "as_tensors", "split_batch"]
 
@@ -35,6 +36,7 @@ class Learner:
         accumulate: batches an update.
         clip: the largest norm of all gradients together, or None.
         compile: make programs of the steps.
+        average: takes part in every update.
 
     Raises:
         ArgumentError: an unknown precision, or a model that does not say how it learns.
@@ -50,6 +52,7 @@ class Learner:
         accumulate: int = 1,
         clip: float | None = None,
         compile: bool = True,
+        average: MovingAverage | None = None,
     ) -> None:
         if precision not in _PRECISIONS:
             raise ArgumentError(
@@ -66,7 +69,7 @@ class Learner:
         lower = _PRECISIONS[precision]
         self.region = autocast("cpu", lower, enabled=lower is not None)
         self.scaler = GradScaler(enabled=lower is dtypes.float16)
-        self.accumulate, self.clip = accumulate, clip
+        self.accumulate, self.clip, self.average = accumulate, clip, average
         self._learn = compiled(self._learn_batch) if compile else self._learn_batch
         self._look = compiled(self._look_at_batch) if compile else self._look_at_batch
 
@@ -139,6 +142,8 @@ class Learner:
                 clip_grad_norm_(self.model.parameters(), self.clip)
             self.scaler.step(self.optimizer)
             self.scaler.update()
+            if self.average is not None:
+                self.average.update()
         return loss, notes, outputs
 
     def _look_at_batch(self, batch: Any, number: int | None) -> tuple[Any, Any, Any]:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
-from fovea import optim, random
+from fovea import random
 from fovea.errors import ArgumentError
 from fovea.interop import load, save
 from fovea.nn.module import Module
-from fovea.optim.lr_scheduler import ReduceLROnPlateau
+from fovea.training.arguments import as_metrics, listed, optimizer_and_scheduler
 from fovea.training.batches import Batches, Position
-from fovea.training.callbacks import Callback
 from fovea.training.checkpoint import atomic_path
 from fovea.training.feeding import Last, MarkedLast, as_loader, batch_size_of, joined
 from fovea.training.history import History
 from fovea.training.learner import Learner, split_batch
 from fovea.training.loop import Loop, Validation
-from fovea.training.metrics import Accuracy, Mean, MeanOf, Metric
+from fovea.training.metrics import Mean
+from fovea.training.moving_average import MovingAverage
 from fovea.training.resuming import (
     KeepState,
     RestoreCallbacks,
@@ -26,10 +27,9 @@ from fovea.training.resuming import (
     metric_states,
     states_of,
 )
+from fovea.training.upkeep import Upkeep
 
 __all__ = ["Trainer"]
-
-_NAMED_METRICS: dict[str, Callable[[], Metric]] = {"accuracy": Accuracy, "acc": Accuracy}
 
 
 class Trainer:
@@ -49,6 +49,8 @@ class Trainer:
         precision: ``"float32"``, ``"bf16"`` or ``"fp16"``; the last two keep float32 weights.
         accumulate: batches whose gradients make one update.
         clip: the largest norm of all gradients together.
+        ema: the decay of a moving average of weights and buffers, such as 0.999: evaluation and
+            prediction use it, and so do ``save_weights`` and callbacks that keep the best.
         callbacks: for every ``fit``. What they know as ``model`` is this trainer, whose ``model``
             is the module.
         compile: make each step one program; False to go through it with a debugger.
@@ -85,6 +87,7 @@ class Trainer:
         precision: str = "float32",
         accumulate: int = 1,
         clip: float | None = None,
+        ema: float | None = None,
         callbacks: Any = None,
         compile: bool = True,
     ) -> None:
@@ -93,12 +96,13 @@ class Trainer:
         if schedule_by not in ("epoch", "step"):
             raise ArgumentError(f"Trainer: schedule_by is 'epoch' or 'step', got {schedule_by!r}.")
         self.model, self.callbacks = model, callbacks
-        self.optimizer, self.scheduler = _optimizer_and_scheduler(model, optimizer, scheduler)
+        self.optimizer, self.scheduler = optimizer_and_scheduler(model, optimizer, scheduler)
         self.schedule_by = schedule_by
-        self.metrics = _as_metrics(metrics)
+        self.metrics = as_metrics(metrics)
+        self._average = None if ema is None else MovingAverage(model, ema)
         self.learner = Learner(
             model, loss, self.optimizer, precision=precision, accumulate=accumulate, clip=clip,
-            compile=compile,
+            compile=compile, average=self._average,
         )  # fmt: skip
         self.history, self.epoch = History(), 0
         self._loss, self._notes = Mean("loss"), dict[str, Mean]()
@@ -154,7 +158,7 @@ class Trainer:
         if self.learner.accumulate > 1:
             source = MarkedLast(source)
         self._batches = batches = Batches(source, steps)
-        own = self._own_callbacks = _listed(self.callbacks, callbacks)
+        own = self._own_callbacks = listed(self.callbacks, callbacks)
         keeping = [] if checkpoint is None else [KeepState(checkpoint, checkpoint_every)]
         done, states = self._go_on(batches)
         self.model.train()
@@ -166,7 +170,7 @@ class Trainer:
                 initial_step=done,
                 validation=held,
                 callbacks=[
-                    _Upkeep(self),
+                    Upkeep(self),
                     self.history,
                     *own,
                     RestoreCallbacks(own, states),
@@ -176,6 +180,7 @@ class Trainer:
             )
         finally:
             self._step = 0
+            self._use_average(False)
             self.model.eval()
 
     def _go_on(self, batches: Batches) -> tuple[int, Any]:
@@ -211,9 +216,10 @@ class Trainer:
         """Loss and metrics over data, as of ``fit``."""
         self.model.eval()
         batches = Batches(as_loader(data, batch_size, False))
-        return self._loop.evaluate(
-            batches, callbacks=_listed(self.callbacks, callbacks), verbose=verbose
-        )
+        with self._averaging():
+            return self._loop.evaluate(
+                batches, callbacks=listed(self.callbacks, callbacks), verbose=verbose
+            )
 
     def predict(
         self, data: Any, *, batch_size: int = 32, callbacks: Any = None, verbose: int | str = 0
@@ -226,13 +232,29 @@ class Trainer:
             self._number += 1
             return self.learner.predict(batch, self._number)
 
-        found = self._loop.predict(
-            Batches(as_loader(data, batch_size, False)),
-            step,
-            callbacks=_listed(self.callbacks, callbacks),
-            verbose=verbose,
-        )
+        with self._averaging():
+            found = self._loop.predict(
+                Batches(as_loader(data, batch_size, False)),
+                step,
+                callbacks=listed(self.callbacks, callbacks),
+                verbose=verbose,
+            )
         return joined(found)
+
+    @property
+    def averaged(self) -> Any:
+        """The moving average of the model, a module of its kind in evaluation mode; the model
+        itself without ``ema``.
+        """
+        return self.model if self._average is None else self._average.averaged.module
+
+    def _averaging(self, inside: bool = True) -> AbstractContextManager[None]:
+        """The model holds the averages (or its own weights) within the block."""
+        return nullcontext() if self._average is None else self._average.used(inside)
+
+    def _use_average(self, inside: bool) -> None:
+        if self._average is not None:
+            self._average.swap(inside)
 
     def _train_step(self, batch: Any) -> dict[str, Any]:
         last_of_all = False
@@ -275,11 +297,14 @@ class Trainer:
     # -- keeping ------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a run needs to go on as if it had not stopped: weights, optimizer,
-        schedule, scale of the loss, epoch, history, random numbers.
+        """Everything that a run needs to go on as if it had not stopped: weights and their moving
+        average, optimizer, schedule, scale of the loss, epoch, history, random numbers.
         """
+        held = None if self._average is None else self._average.states()
+        model, average = (self.model.state_dict(), None) if held is None else held
         return {
-            "model": self.model.state_dict(),
+            "model": model,
+            "ema": average,
             "optimizer": self.optimizer.state_dict(),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "scaler": self.learner.scaler.state_dict(),
@@ -305,7 +330,16 @@ class Trainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state; raises what the parts raise that do not fit."""
+        self._use_average(False)
         self.model.load_state_dict(state["model"])
+        if self._average is not None:
+            held = state.get("ema")
+            if held is None:
+                raise ArgumentError(
+                    "Trainer: the state has no moving average of the weights.",
+                    fix="leave out ema=, or save from a trainer with it",
+                )
+            self._average.averaged.load_state_dict(held)
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None and state["scheduler"] is not None:
             self.scheduler.load_state_dict(state["scheduler"])
@@ -320,8 +354,8 @@ class Trainer:
         self._write(self.state_dict(), path, overwrite)
 
     def save_weights(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
-        """Write the module's ``state_dict``."""
-        self._write(self.model.state_dict(), path, overwrite)
+        """Write the module's ``state_dict``, with ``ema`` that of the averages."""
+        self._write(self.get_weights(), path, overwrite)
 
     @staticmethod
     def _write(state: Any, path: str | os.PathLike[str], overwrite: bool) -> None:
@@ -336,105 +370,14 @@ class Trainer:
         return self
 
     def get_weights(self) -> dict[str, Any]:
-        """A copy of the module's state, for callbacks that go back to the best epoch."""
-        return {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        """A copy of the module's state, with ``ema`` of the averages, for callbacks that go back to
+        the best epoch.
+        """
+        with self._averaging():
+            return {k: v.detach().clone() for k, v in self.model.state_dict().items()}
 
     def set_weights(self, weights: dict[str, Any]) -> None:
-        """Take such a copy."""
+        """Take such a copy; with ``ema`` the averages are then the same."""
         self.model.load_state_dict(weights)
-
-
-class _Upkeep(Callback):
-    """What a trainer does between epochs: modes, schedule, counting."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        super().__init__()
-        self.trainer = trainer
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.trainer._gathered = 0
-
-    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self.trainer.model.eval()
-
-    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
-        self.trainer.model.train()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        trainer, found = self.trainer, {} if logs is None else logs
-        trainer.epoch, trainer._step = epoch + 1, 0
-        scheduler = trainer.scheduler
-        if scheduler is None:
-            return
-        found["learning_rate"] = float(trainer.optimizer.param_groups[0]["lr"])
-        if trainer.schedule_by == "step":
-            return
-        if isinstance(scheduler, ReduceLROnPlateau):
-            scheduler.step(found.get("val_loss", found.get("loss")))
-        else:
-            scheduler.step()
-
-
-def _optimizer_and_scheduler(model: Any, optimizer: Any, scheduler: Any) -> tuple[Any, Any]:
-    if optimizer is None and hasattr(model, "configure_optimizers"):
-        optimizer, own = _configured(model.configure_optimizers())
-        scheduler = own if scheduler is None else scheduler
-    if optimizer is None:
-        raise ArgumentError(
-            "Trainer: there is no optimizer.",
-            fix="pass one, such as fovea.optim.AdamW(model.parameters())",
-        )
-    if not isinstance(optimizer, optim.Optimizer):
-        if not callable(optimizer):
-            raise ArgumentError(
-                f"Trainer: {optimizer!r} is no optimizer.",
-                fix="fovea.optim.AdamW(model.parameters()), or a function of the parameters",
-            )
-        optimizer = optimizer(model.parameters())
-    if scheduler is not None and not hasattr(scheduler, "step"):
-        scheduler = scheduler(optimizer)
-    return optimizer, scheduler
-
-
-def _configured(found: Any) -> tuple[Any, Any]:
-    """Optimizer and scheduler from what ``configure_optimizers`` returned."""
-    if isinstance(found, dict):
-        scheduler = found.get("lr_scheduler")
-        held = scheduler.get("scheduler") if isinstance(scheduler, dict) else scheduler
-        return found["optimizer"], held
-    if isinstance(found, list | tuple):
-        parts = [p[0] if isinstance(p, list | tuple) and p else p for p in found]
-        return parts[0], parts[1] if len(parts) > 1 else None
-    return found, None
-
-
-def _as_metrics(metrics: Any) -> list[Any]:
-    if metrics is None:
-        return []
-    if isinstance(metrics, Mapping):
-        return [_as_metric(m, name) for name, m in metrics.items()]
-    return [_as_metric(m) for m in (metrics if isinstance(metrics, list | tuple) else [metrics])]
-
-
-def _as_metric(metric: Any, name: str | None = None) -> Any:
-    if isinstance(metric, str):
-        if metric not in _NAMED_METRICS:
-            raise ArgumentError(
-                f"Trainer: unknown metric {metric!r}.", fix=f"one of {sorted(_NAMED_METRICS)}"
-            )
-        metric = _NAMED_METRICS[metric]()
-    elif not hasattr(metric, "update_state"):
-        if not callable(metric):
-            raise ArgumentError(f"Trainer: {metric!r} is no metric.")
-        function = metric
-        metric = MeanOf(lambda t, p: function(p, t), getattr(function, "__name__", None))
-    if name is not None:
-        metric.name = name
-    return metric
-
-
-def _listed(*callbacks: Any) -> list[Any]:
-    found: list[Any] = []
-    for c in callbacks:
-        found += [] if c is None else list(c) if isinstance(c, list | tuple) else [c]
-    return found
+        if self._average is not None:
+            self._average.averaged.module.load_state_dict(weights)
