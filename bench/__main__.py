@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.cases import Case, chosen
+from bench.coco import time_coco
 from bench.machine import describe, peaks
 from bench.nets import NETS
 from bench.networks import race_cases, race_starts
@@ -174,6 +175,11 @@ def small_ops(report: Report, options: Options) -> None:
         time_small_ops(report)
 
 
+def coco(report: Report, options: Options) -> None:
+    """COCO's evaluation beside pycocotools'."""
+    time_coco(report)
+
+
 def transforms(report: Report, options: Options) -> None:
     """Functions of functions: `vmap`, gradients of each sample, Jacobians."""
     if installed("torch"):
@@ -204,6 +210,7 @@ RACES: dict[str, Callable[[Report, Options], None]] = {
         programs,
         examples,
         small_ops,
+        coco,
         transforms,
         startup,
         steps,
