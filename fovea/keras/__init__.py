@@ -42,6 +42,7 @@ from fovea.keras.layers import Input, InputSpec, Layer
 from fovea.keras.losses import Loss
 from fovea.keras.metrics import Metric
 from fovea.keras.models import Functional, Model, Sequential
+from fovea.keras.naming import name_scope
 from fovea.keras.optimizers import Optimizer
 from fovea.keras.variables import Variable
 
@@ -74,6 +75,7 @@ __all__ = [
     "metrics",
     "mixed_precision",
     "models",
+    "name_scope",
     "ops",
     "optimizers",
     "preprocessing",

@@ -18,7 +18,7 @@ from fovea.keras.config import (
     standardize_dtype,
 )
 from fovea.keras.keras_tensor import is_keras_tensor
-from fovea.keras.naming import get_uid
+from fovea.keras.naming import get_uid, name_scope
 from fovea.keras.utils import clear_session
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "is_float_dtype",
     "is_int_dtype",
     "is_keras_tensor",
+    "name_scope",
     "result_type",
     "set_epsilon",
     "set_floatx",

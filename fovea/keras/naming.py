@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
+import threading
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
-__all__ = ["auto_name", "get_uid", "nearest", "reset_names", "snake_case", "uniquify"]
+from fovea.errors import ArgumentError
+
+__all__ = [
+    "auto_name",
+    "get_uid",
+    "name_scope",
+    "nearest",
+    "open_scopes",
+    "reset_names",
+    "snake_case",
+    "uniquify",
+]
 
 _used: Counter[str] = Counter()
 _uids: Counter[str] = Counter()
+_scopes = threading.local()
 
 
 def snake_case(name: str) -> str:
@@ -56,6 +71,42 @@ def reset_names() -> None:
     """Start counting anew."""
     _used.clear()
     _uids.clear()
+
+
+class name_scope:  # noqa: N801 - Keras's name
+    """Within the block, the paths of weights that layers make hold ``name``.
+
+    Args:
+        name: a part of a path.
+        caller: accepted for Keras's sake.
+
+    Raises:
+        ArgumentError: a name with ``/``.
+
+    >>> from fovea.keras import layers
+    >>> with name_scope("encoder"):
+    ...     dense = layers.Dense(2, name="first")
+    ...     dense.build((None, 3))
+    >>> [w.path for w in dense.weights]
+    ['encoder/first/kernel', 'encoder/first/bias']
+    """
+
+    def __init__(self, name: str, caller: Any = None) -> None:
+        if not isinstance(name, str) or "/" in name:
+            raise ArgumentError(f"name_scope: a name is a string without `/`, got {name!r}.")
+        self.name = name
+
+    def __enter__(self) -> name_scope:
+        _scopes.__dict__.setdefault("open", []).append((id(sys._getframe(1)), self.name))
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        _scopes.open.pop()
+
+
+def open_scopes() -> list[tuple[int, str]]:
+    """The blocks of ``name_scope`` that this thread is in: the frame of each, and its name."""
+    return list(getattr(_scopes, "open", ()))
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -47,6 +47,8 @@ _MODULES = {
     "keras.metrics": "fovea.keras.metrics",
     "keras.optimizers": "fovea.keras.optimizers",
     "keras.optimizers.schedules": "fovea.keras.optimizers.schedules",
+    "keras.src.applications.convnext": "fovea.keras.applications.convnext",
+    "keras.src.applications.inception_resnet_v2": "fovea.keras.applications.inception_resnet_v2",
     "keras.src.models.functional": "fovea.keras.models",
     "keras.src.models.sequential": "fovea.keras.models",
 }

@@ -10,6 +10,7 @@ from fovea.autograd import no_grad
 from fovea.errors import ShapeError
 from fovea.functions import creation
 from fovea.keras import config
+from fovea.keras.naming import auto_name
 from fovea.nn.parameter import Parameter
 from fovea.tensorbase import is_tensor
 
@@ -60,7 +61,7 @@ class Variable(Parameter):
             values = creation.tensor(np.asarray(initializer), dtype=config.as_dtype(dtype))
         learned = trainable and values.dtype.is_floating_point
         super().__init__(values.detach(), requires_grad=learned)
-        self.name = self.path = name or "variable"
+        self.name = self.path = name or auto_name("variable")
 
     @property
     def trainable(self) -> bool:
@@ -119,7 +120,7 @@ class Variable(Parameter):
 
 def _restored(values: Any, dtype: str, trainable: bool, order: Any, described: Any) -> Variable:
     """A weight from a pickle, laid out as it was."""
-    made = Variable(values, dtype=dtype, trainable=trainable)
+    made = Variable(values, dtype=dtype, trainable=trainable, name="variable")
     made._describe(*described)
     if order != tuple(range(len(order))):
         store_as(made, order)

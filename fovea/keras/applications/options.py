@@ -198,9 +198,16 @@ class Options:
             )
         return self.input_tensor
 
-    def classifier(self, x: KerasTensor, name: str = "predictions") -> Any:
-        """Scores of the classes from features (batch, n)."""
-        return layers.Dense(self.classes, activation=self.classifier_activation, name=name)(x)
+    def classifier(
+        self, x: KerasTensor, name: str = "predictions", initializer: Any = "glorot_uniform"
+    ) -> Any:
+        """Scores of the classes from features (batch, n), by a layer of this name."""
+        return layers.Dense(
+            self.classes,
+            activation=self.classifier_activation,
+            kernel_initializer=initializer,
+            name=name,
+        )(x)
 
     def pooled(self, x: KerasTensor, average: str | None = None, most: str | None = None) -> Any:
         """Features of a model without its top, pooled as asked by layers of these names."""

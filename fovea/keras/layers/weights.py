@@ -12,6 +12,7 @@ import numpy as np
 
 from fovea.errors import ArgumentError, FileFormatError, ShapeError
 from fovea.keras import config, constraints, initializers, regularizers
+from fovea.keras.naming import auto_name, open_scopes
 from fovea.keras.variables import Variable, assign
 from fovea.nn.module import Module
 
@@ -94,7 +95,7 @@ class Weights(Module):
         if initializer is None:
             initializer = "glorot_uniform" if kind.is_floating_point else "zeros"
         make = initializers.get(initializer)
-        name = name or "variable"
+        name = name or auto_name("variable")
         _spend(self, tuple(shape or ()), kind.itemsize)
         variable = Variable(make, tuple(shape or ()), kind, trainable and self._trainable, name)
         variable.path = f"{self._path_of_weights()}/{name}"
@@ -106,19 +107,24 @@ class Weights(Module):
     add_variable = add_weight
 
     def _path_of_weights(self) -> str:
-        """The names of the layers that are being built or called, this one last.
+        """The names of the layers that are being built or called, this one last, and of the
+        blocks of ``name_scope`` around them.
 
         It is asked for while weights are made, which is rare: the stack of calls is looked through
         then, so that calls need not keep account.
         """
-        layers: list[Any] = [self]
+        scopes = open_scopes()
+        names: list[Any] = [self]
         frame = sys._getframe(1)
         while frame is not None:
+            while scopes and scopes[-1][0] == id(frame):
+                names.append(scopes.pop()[1])
             owner = frame.f_locals.get("self")
             if isinstance(owner, Weights) and frame.f_code.co_name != "__init__":
-                layers = [layer for layer in layers if layer is not owner] + [owner]
+                names = [name for name in names if name is not owner] + [owner]
             frame = frame.f_back  # type: ignore[assignment]
-        return "/".join(layer.name for layer in reversed(layers))
+        names += [name for _, name in reversed(scopes)]
+        return "/".join(n if isinstance(n, str) else n.name for n in reversed(names))
 
     def _keep(self, variable: Variable, name: str, trainable: bool) -> None:
         """Register a weight under its name; assigning it to an attribute renames it."""
