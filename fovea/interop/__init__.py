@@ -64,6 +64,7 @@ def load(
     *,
     weights_only: bool | None = None,
     mmap: bool | None = None,
+    sha256: str | None = None,
 ) -> Any:
     """Read what ``fovea.save``, ``torch.save`` or Keras wrote. No code in the file ever runs.
 
@@ -71,13 +72,17 @@ def load(
     by their paths in the file; `fovea.keras.models.load_model` gives the model. They need h5py.
 
     Args:
-        f: a path, or a binary file open for reading that can seek.
+        f: a path, a binary file open for reading that can seek, or an address: ``https://...`` or
+            ``hf://organization/repository[/file][@revision]`` (``fovea.interop.sources``).
         map_location: accepted for compatibility; everything arrives on the CPU.
         weights_only: accepted for compatibility; whatever it says, only plain data is read.
         mmap: accepted for compatibility; the file is read into memory.
+        sha256: of an address: the file's digest, or the first 8 digits of it or more.
 
     Returns:
-        The nesting as it was saved; of Keras's files and ``.safetensors`` a dict.
+        The nesting as it was saved; of Keras's files and ``.safetensors`` a dict. A whole module, a
+        TorchScript program or another object of a class that is not here is a ``Record`` of what
+        it holds; its ``state_dict()`` gives the weights.
 
     Raises:
         FileFormatError: the file is missing, cut short, damaged, of another kind, or asks for
@@ -88,6 +93,10 @@ def load(
         from fovea import devices
 
         devices.as_device(map_location)
+    if isinstance(f, str) and f.lower().startswith(("http://", "https://", "hf://")):
+        from fovea.interop.sources import load_from
+
+        return load_from(f, sha256=sha256)
     if _is_safetensors(f):
         from fovea.interop import safetensors
 

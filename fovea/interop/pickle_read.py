@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import pickletools
 from collections.abc import Callable
+from types import FunctionType
 from typing import IO, Any
 
 from fovea.interop.pickle_objects import PickleError, Plain, checked_key, set_state
+from fovea.interop.records import ClassName, Record, is_foreign
 
 __all__ = ["ForbiddenNameError", "read_pickle"]
 
@@ -34,7 +36,12 @@ Table = dict[str, Any]
 
 
 def read_pickle(
-    stream: IO[bytes], size: int, table: Table, persistent: Callable[[Any], Any]
+    stream: IO[bytes],
+    size: int,
+    table: Table,
+    persistent: Callable[[Any], Any],
+    *,
+    records: bool = False,
 ) -> Any:
     """Run one pickle and return what it builds.
 
@@ -43,12 +50,14 @@ def read_pickle(
         size: the bytes that the pickle can have at most, from which bounds follow.
         table: what it may name.
         persistent: turns a persistent id (in PyTorch's files: a storage) into an object.
+        records: read objects of classes outside the table as ``Record``; Python's own classes and
+            functions stay forbidden.
 
     Raises:
         ForbiddenNameError: it names something outside the table.
         PickleError: anything else that is wrong with it.
     """
-    machine = _Machine(size, table, persistent)
+    machine = _Machine(size, table, persistent, records)
     try:
         for opcode, argument, _ in pickletools.genops(stream):
             if opcode.name == "STOP":
@@ -62,11 +71,14 @@ def read_pickle(
 
 
 class _Machine:
-    def __init__(self, size: int, table: Table, persistent: Callable[[Any], Any]) -> None:
+    def __init__(
+        self, size: int, table: Table, persistent: Callable[[Any], Any], records: bool
+    ) -> None:
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
         self.table = table
         self.persistent = persistent
+        self.records = records
         self.copies_left = size + 1000  # elements that calls may still copy
 
     def step(self, name: str, argument: Any) -> None:
@@ -86,6 +98,10 @@ class _Machine:
     def result(self) -> Any:
         if len(self.stack) != 1 or self.stack[0] is _MARK:
             raise PickleError("its stack does not end with one object")
+        if isinstance(self.stack[0], ClassName):
+            raise ForbiddenNameError(self.stack[0].name)
+        if isinstance(self.stack[0], FunctionType):
+            raise PickleError("it holds the name of a function")
         return self.stack[0]
 
     def pop(self) -> Any:
@@ -93,6 +109,10 @@ class _Machine:
         if value is _MARK:
             raise PickleError("a group of items ends too early")
         return value
+
+    def drop(self, _: Any) -> None:
+        """POP: what is on top, be it a mark, is not needed (TorchScript writes so)."""
+        self.stack.pop()
 
     def pop_group(self) -> list[Any]:
         """The items above the last mark."""
@@ -157,6 +177,9 @@ class _Machine:
             target[checked_key(key)] = value
 
     def target(self, kind: type) -> Any:
+        top = self.stack[-1] if self.stack else None
+        if isinstance(top, Record) and kind is not set:
+            return top.mapping if kind is dict else top.sequence
         if not self.stack or not isinstance(self.stack[-1], kind):
             raise PickleError(f"items are added to something that is no {kind.__name__}")
         return self.stack[-1]
@@ -172,12 +195,21 @@ class _Machine:
 
     def lookup(self, module: str, name: str = "") -> None:
         full = f"{module}.{name}"
-        if full not in self.table:
+        if full in self.table:
+            self.stack.append(self.table[full])
+        elif self.records and is_foreign(module, name):
+            self.stack.append(ClassName(full))
+        else:
             raise ForbiddenNameError(full)
-        self.stack.append(self.table[full])
 
     def call(self, _: Any) -> None:
         arguments, function = self.pop(), self.pop()
+        if isinstance(function, ClassName):
+            # What PyTorch's or NumPy's functions would make is no mere record.
+            if function.name.startswith(("torch.", "numpy.")):
+                raise ForbiddenNameError(function.name)
+            self.stack.append(_record(function, arguments))
+            return
         if (
             not isinstance(arguments, tuple)
             or isinstance(function, Plain)
@@ -196,11 +228,24 @@ class _Machine:
 
     def new_object(self, _: Any) -> None:
         """``cls.__new__(cls, *args)``: the table's functions serve for both ways of making."""
-        self.call(None)
+        if len(self.stack) > 1 and isinstance(self.stack[-2], ClassName):
+            arguments, kind = self.pop(), self.pop()
+            self.stack.append(_record(kind, arguments))
+        else:
+            self.call(None)
+
+    def new_object_by_name(self, _: Any) -> None:
+        """As ``new_object``, with arguments by name, which only records take."""
+        named, arguments, kind = self.pop(), self.pop(), self.pop()
+        if not isinstance(kind, ClassName) or not isinstance(named, dict):
+            raise PickleError("something that is no class is made")
+        self.stack.append(_record(kind, arguments))
+        self.pay(self.stack[-1].set(named))
 
     def build(self, _: Any) -> None:
         state = self.pop()
-        self.pay(set_state(self.top(), state))
+        target = self.top()
+        self.pay(target.set(state) if isinstance(target, Record) else set_state(target, state))
 
     def add_items(self, _: Any) -> None:
         items = self.pop_group()
@@ -208,6 +253,12 @@ class _Machine:
 
     def persistent_id(self, _: Any) -> None:
         self.stack.append(self.persistent(self.pop()))
+
+
+def _record(kind: ClassName, arguments: Any) -> Record:
+    if not isinstance(arguments, tuple):
+        raise PickleError("an object is made of arguments that are no tuple")
+    return Record(kind.name, arguments)
 
 
 _CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
@@ -275,6 +326,8 @@ _HANDLERS: dict[str, Callable[[_Machine, Any], None]] = {
     "STACK_GLOBAL": _Machine.stacked_name,
     "REDUCE": _Machine.call,
     "NEWOBJ": _Machine.new_object,
+    "NEWOBJ_EX": _Machine.new_object_by_name,
+    "POP": _Machine.drop,
     "BUILD": _Machine.build,
     "BINPERSID": _Machine.persistent_id,
 }

@@ -54,7 +54,7 @@ def read_legacy(file: IO[bytes], table: dict[str, Any]) -> Any:
     facts = read_pickle(source, source.left, {}, _refuse)
     if not isinstance(facts, dict) or facts.get("little_endian") is not True:
         raise PickleError("its numbers are big-endian")
-    result = read_pickle(source, source.left, table, persistent_reader(fetch))
+    result = read_pickle(source, source.left, table, persistent_reader(fetch), records=True)
     keys = read_pickle(source, source.left, {}, _refuse)
     if (
         not isinstance(keys, list)

@@ -111,8 +111,6 @@ def _read_zip(file: IO[bytes]) -> Any:
         return hdf5.load(io.BytesIO(archive.read(KERAS_WEIGHTS)))
     if "data.pkl" not in archive.entries:
         raise PickleError(_what_zip(archive.entries))
-    if "constants.pkl" in archive.entries:
-        raise PickleError("it is a TorchScript program, not weights")
     if "byteorder" in archive.entries and archive.read("byteorder") != b"little":
         raise PickleError("its numbers are big-endian")
     pickled = archive.read("data.pkl")
@@ -125,7 +123,8 @@ def _read_zip(file: IO[bytes]) -> Any:
             raise PickleError(f"the storage {key!r} is described with two sizes")
         return storages[key]
 
-    return read_pickle(io.BytesIO(pickled), len(pickled), TABLE, persistent_reader(fetch))
+    persistent = persistent_reader(fetch)
+    return read_pickle(io.BytesIO(pickled), len(pickled), TABLE, persistent, records=True)
 
 
 def _what_zip(entries: dict[str, zipfile.ZipInfo]) -> str:

@@ -10,6 +10,7 @@ from fovea import devices, dtypes
 from fovea.dtypes import DType
 from fovea.interop import pickle_objects
 from fovea.interop.pickle_objects import PickleError, Plain
+from fovea.interop.records import ClassName, Record
 from fovea.interop.torch_names import DTYPE_OF_STORAGE, FOREIGN_DTYPES
 from fovea.size import Size
 from fovea.storage import Storage
@@ -43,19 +44,21 @@ class _Foreign(Plain):
     name: str
 
 
-def persistent_reader(fetch: Callable[[str, int], Storage]) -> Callable[[Any], TypedStorage]:
+def persistent_reader(
+    fetch: Callable[[str, int], Storage],
+) -> Callable[[Any], TypedStorage | ClassName]:
     """The function that turns ``("storage", kind, key, location, elements)`` into a storage.
 
     Args:
         fetch: gives the storage with a key and a number of bytes.
     """
 
-    def read(pid: Any) -> TypedStorage:
+    def read(pid: Any) -> TypedStorage | ClassName:
         if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[0] != "storage":
-            if isinstance(pid, tuple) and pid and pid[0] == "module":
-                raise PickleError(
-                    "it holds a whole module with its code, where only weights are read"
-                )
+            if isinstance(pid, tuple) and len(pid) == 4 and pid[0] == "module":
+                if isinstance(pid[1], ClassName):
+                    return pid[1]  # its source, which follows, is never run
+                raise PickleError("it holds the code of a module without its name")
             raise PickleError("it refers to an object outside the file")
         kind, key, count = pid[1], pid[2], pid[4]
         if isinstance(kind, _Foreign):
@@ -154,12 +157,68 @@ def _device(name: Any, index: Any = None) -> Any:
     return devices.CPU
 
 
+_OBJECT = Plain()
+
+
+def _reconstructor(kind: Any, base: Any, state: Any) -> Record:
+    """Stands for ``copyreg._reconstructor``, by which old protocols make objects."""
+    if not isinstance(kind, ClassName) or base is not _OBJECT or state is not None:
+        raise PickleError("an object of an unknown kind is made")
+    return Record(kind.name)
+
+
+def _partial(function: Any) -> Record:
+    """Stands for ``functools.partial``: a record of the function's name and its arguments."""
+    return Record("functools.partial", (function,))
+
+
+def _listed(items: Any, kind: Any = None) -> Any:
+    """Stands for the functions by which TorchScript marks the types of its lists and dicts."""
+    if not isinstance(items, list | dict):
+        raise PickleError("a list of TorchScript is none")
+    return items
+
+
+def _default_dict(factory: Any = None) -> dict[Any, Any]:
+    """Stands for ``collections.defaultdict``: a dict, whose missing keys are missing."""
+    return {}
+
+
+def _no_tensor(what: str) -> Callable[..., Any]:
+    def refuse(*_: Any) -> Any:
+        raise PickleError(f"it holds {what}, which fovea has no tensors for")
+
+    return refuse
+
+
 TABLE: dict[str, Any] = {
     **pickle_objects.TABLE,
     "torch._utils._rebuild_tensor": _rebuild_tensor,
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor_v2,
     "torch._utils._rebuild_tensor_v3": _rebuild_tensor_v3,
     "torch._utils._rebuild_parameter": _rebuild_parameter,
+    "torch.serialization._get_layout": _no_tensor("a sparse tensor"),
+    "torch._utils._rebuild_sparse_tensor": _no_tensor("a sparse tensor"),
+    "torch._utils._rebuild_qtensor": _no_tensor("a quantized tensor"),
+    "torch._utils._rebuild_nested_tensor": _no_tensor("a nested tensor"),
+    "functools.partial": _partial,
+    "collections.defaultdict": _default_dict,
+    **{f"{m}._reconstructor": _reconstructor for m in ("copyreg", "copy_reg")},
+    **{
+        f"{m}.{name}": _OBJECT if name == "object" else Plain()
+        for m in ("builtins", "__builtin__")
+        for name in ("object", "dict", "list", "tuple", "int", "float", "str", "bool")
+    },
+    **{
+        f"torch.jit._pickle.{name}": _listed
+        for name in (
+            "build_intlist",
+            "build_doublelist",
+            "build_boollist",
+            "build_tensorlist",
+            "restore_type_tag",
+        )
+    },
     "torch.Size": _size,
     "torch.device": _device,
     "torch.storage.UntypedStorage": StorageKind(None),

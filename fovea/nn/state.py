@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -273,6 +274,10 @@ class _Loading:
                 text = "\n".join(items[:SHOWN]) + more
                 rows[kind] = text.replace("\n", "\n" + " " * 14)
                 counts.append(f"{len(items)} {kind}")
+        wrong = self.missing[:1] and self.unexpected[:2000]
+        near = difflib.get_close_matches(self.missing[0], wrong, 1, 0.5) if wrong else []
+        if near and strict:
+            rows["similar"] = f"{self.missing[0]} is missing, {near[0]} is there"
         if fits:
             rows["fits"] = f"all else: {fits} of the module's {entries} entries"
         out = "leave the mismatched names out and " if self.errors else ""

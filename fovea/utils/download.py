@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -89,6 +89,7 @@ def download_file(
     progress: bool | Progress = True,
     timeout: float = 30.0,
     again: bool = False,
+    headers: Mapping[str, str] | None = None,
 ) -> Path:
     """Fetch a file unless it is there already with the right checksum.
 
@@ -105,6 +106,7 @@ def download_file(
             all (or None).
         timeout: seconds without any byte before a connection is given up.
         again: fetch it even if it is there; the old file stays until the new one is whole.
+        headers: sent to the addresses' own servers, such as a token; not to where they redirect.
 
     Returns:
         The path.
@@ -127,7 +129,7 @@ def download_file(
         if not again and place.is_file() and checksum and checksum.difference(place) is None:
             return place  # another process fetched it while this one waited
         for url in mirrors:
-            failure = _fetch_from(url, part, checksum, report, timeout)
+            failure = _fetch_from(url, part, checksum, report, timeout, headers or {})
             if failure is None:
                 _move(part, place)
                 return place
@@ -165,7 +167,12 @@ def download_and_extract_archive(
 
 
 def _fetch_from(
-    url: str, part: BinaryIO, checksum: Checksum, report: Progress, timeout: float
+    url: str,
+    part: BinaryIO,
+    checksum: Checksum,
+    report: Progress,
+    timeout: float,
+    own: Mapping[str, str],
 ) -> str | None:
     """Fill ``part`` from one mirror; None when it is whole and right, else what went wrong."""
     if not checksum:
@@ -174,7 +181,7 @@ def _fetch_from(
     for attempt in range(ATTEMPTS):
         before = _size(part)
         try:
-            _fetch(url, part, report, timeout)
+            _fetch(url, part, report, timeout, own)
             difference = checksum.difference(Path(part.name))
             if difference is None:
                 return None
@@ -193,13 +200,17 @@ def _fetch_from(
     return failure
 
 
-def _fetch(url: str, part: BinaryIO, report: Progress, timeout: float) -> None:
+def _fetch(
+    url: str, part: BinaryIO, report: Progress, timeout: float, own: Mapping[str, str]
+) -> None:
     """Append to ``part`` what it lacks of the file at ``url``."""
     start = _size(part)
     headers = {"User-Agent": "fovea", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
     request = urllib.request.Request(url, headers=headers)
+    for name, value in own.items():
+        request.add_unredirected_header(name, value)
     try:
         response = urllib.request.urlopen(request, timeout=timeout)
     except urllib.error.HTTPError as error:

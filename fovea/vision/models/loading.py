@@ -4,20 +4,20 @@ model is filled with them.
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import os
 import urllib.parse
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fovea.errors import ArgumentError, FileFormatError
+from fovea.errors import ArgumentError
 from fovea.nn import Module, init
 from fovea.vision.models.enumerations import WeightsEnum, enumeration_of
 from fovea.vision.models.heads import class_layers
+from fovea.vision.models.other_names import renamed
 
 __all__ = ["Source", "WeightsLike", "first_values", "load_weights", "source_of", "with_weights"]
 
@@ -50,31 +50,23 @@ class Source:
         place = self.place.url if isinstance(self.place, WeightsEnum) else os.fspath(self.place)
         return os.path.basename(urllib.parse.urlsplit(place).path if _is_url(place) else place)
 
-    def read(self) -> dict[str, Any]:
+    def read(self, wanted: Iterable[str] = ()) -> dict[str, Any]:
         """The tensors by name, without the wrappings that checkpoints put around them.
+
+        Args:
+            wanted: the names that the model has.
 
         Raises:
             FileFormatError: the file holds something else.
         """
-        from fovea import hub, interop
+        from fovea.interop.checkpoints import find_state_dict
+        from fovea.interop.sources import load_from
 
         if isinstance(self.place, WeightsEnum):
-            state = self.place.get_state_dict(progress=self.progress, check_hash=True)
-        elif isinstance(self.place, str) and _is_url(self.place):
-            # Addresses of two people may end in the same name.
-            name = f"{hashlib.sha256(self.place.encode()).hexdigest()[:8]}-{self.file_name}"
-            state = hub.load_state_dict_from_url(self.place, progress=self.progress, file_name=name)
+            content = self.place.get_state_dict(progress=self.progress, check_hash=True)
         else:
-            state = interop.load(self.place)
-        state = state.get("state_dict", state) if isinstance(state, dict) else state
-        if not isinstance(state, dict):
-            raise FileFormatError(
-                f"{self}: a model's weights are a dictionary of tensors by name, the file holds "
-                f"{type(state).__name__}."
-            )
-        if state and all(name.startswith("module.") for name in state):
-            state = {name.removeprefix("module."): value for name, value in state.items()}
-        return state
+            content = load_from(self.place, progress=self.progress)
+        return find_state_dict(content, wanted, str(self))
 
 
 WeightsLike = Source | WeightsEnum | str | os.PathLike[str] | None
@@ -92,7 +84,9 @@ def first_values(weights: WeightsLike) -> AbstractContextManager[None]:
 
 
 def _is_url(place: str) -> bool:
-    return place.lower().startswith(("https://", "http://"))
+    from fovea.interop.sources import is_address
+
+    return is_address(place)
 
 
 def _place(builder: Callable[..., Module], weights: Any) -> Any:
@@ -177,10 +171,13 @@ def _mismatch(
 def load_weights(model: Module, weights: WeightsLike, without: tuple[str, ...] = ()) -> None:
     """Fill a new model with weights; None leaves it as it is.
 
+    Names as timm and others have them for the same architecture are told by themselves.
+
     Args:
         model: what is filled.
-        weights: published weights, or a file: names and tensors, or a checkpoint that has them as
-            ``state_dict``; names may start with ``module.``, as those of parallel training do.
+        weights: published weights, or a file or address: names and tensors, a checkpoint that has
+            them below ``state_dict``, ``model`` or another usual key, or a whole module; names may
+            all start with ``module.``, as those of parallel training do.
         without: beginnings of names that the model leaves out.
 
     Raises:
@@ -190,7 +187,7 @@ def load_weights(model: Module, weights: WeightsLike, without: tuple[str, ...] =
     if weights is None:
         return
     source = source_of(weights)
-    state = source.read()
+    state = renamed(model, source.read(model.state_dict()))
     if without:
         state = {name: value for name, value in state.items() if not name.startswith(without)}
     if source.new_head:

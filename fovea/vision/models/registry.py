@@ -13,6 +13,7 @@ from fovea.errors import ArgumentError
 from fovea.nn import Module
 from fovea.vision.models.enumerations import WeightsEnum, enumeration_of
 from fovea.vision.models.loading import WeightsLike, first_values, load_weights, with_weights
+from fovea.vision.models.other_names import ALIASES
 
 __all__ = [
     "get_model",
@@ -148,12 +149,19 @@ def _matches(name: str, patterns: str | Iterable[str]) -> bool:
 
 
 def get_model_builder(name: str) -> Callable[..., Module]:
-    """The function that makes the model called ``name``.
+    """The function that makes the model called ``name``, or so called by timm.
 
     Raises:
         ArgumentError: there is none; the message lists those there are.
     """
-    found = _builders.get(name.lower())
+    key = name.lower()
+    found = _builders.get(ALIASES.get(key, key))
+    if found is None and key.startswith("tf_"):
+        raise ArgumentError(
+            f"{name!r} pads images as TensorFlow does, on one side more than on the other; no "
+            "model here does.",
+            fix=f"{key.removeprefix('tf_')!r} or another of list_models(), with weights of its own",
+        )
     if found is None:
         raise ArgumentError(
             f"there is no model named {name!r}.", fix=f"one of {', '.join(list_models())}"
@@ -186,7 +194,8 @@ def get_model(
     """Make a model by its name.
 
     Args:
-        name: one of ``list_models()``, in any case.
+        name: one of ``list_models()``, or timm's name of the same architecture, such as
+            ``"vit_base_patch16_224"``; in any case.
         features_only: make a network that returns a list of maps instead of classes, one for each
             size, from the finest; its ``feature_info`` tells their ``channels()`` and
             ``reduction()``.
