@@ -8,6 +8,7 @@ from fovea.training.checkpoint import ModelCheckpoint, atomic_path
 from fovea.training.history import History
 from fovea.training.loggers import CSVLogger, LambdaCallback, ProgbarLogger, TerminateOnNaN
 from fovea.training.loop import Loop, Validation
+from fovea.training.lr_finder import LearningRates, lr_find
 from fovea.training.metrics import Accuracy, ConfusionMatrix, Mean, MeanOf, Metric
 from fovea.training.monitor import (
     EarlyStopping,
@@ -35,6 +36,7 @@ __all__ = [
     "KeepState",
     "LambdaCallback",
     "LearningRateScheduler",
+    "LearningRates",
     "Logs",
     "Loop",
     "Mean",
@@ -52,6 +54,7 @@ __all__ = [
     "Validation",
     "atomic_path",
     "get_learning_rate",
+    "lr_find",
     "numbers",
     "set_learning_rate",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import warnings
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fovea.errors import ArgumentError
+from fovea.training.best_files import BestFiles, last_path
 from fovea.training.monitor import MonitorCallback
 from fovea.training.progress import print_message
 
@@ -73,6 +75,9 @@ class ModelCheckpoint(MonitorCallback):
         mode: ``"auto"``, ``"min"`` or ``"max"``.
         save_freq: ``"epoch"``, or a number of steps.
         initial_value_threshold: only models better than this are saved.
+        save_top_k: keep so many files, those of the best models; the others are deleted once a
+            better one is written. -1 keeps all. ``filepath`` has to tell epochs apart.
+        save_last: keep the newest model, too, as ``last`` with the file's ending beside it.
 
     Raises:
         ArgumentError: a ``save_freq`` or a file name that will not do.
@@ -88,6 +93,9 @@ class ModelCheckpoint(MonitorCallback):
         mode: str = "auto",
         save_freq: str | int = "epoch",
         initial_value_threshold: float | None = None,
+        *,
+        save_top_k: int | None = None,
+        save_last: bool = False,
     ) -> None:
         super().__init__(monitor, mode, initial_value_threshold)
         self.filepath = os.fspath(filepath)
@@ -95,6 +103,10 @@ class ModelCheckpoint(MonitorCallback):
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
         self._epoch = 0
         self._steps_since = 0
+        self.save_top_k, self.save_last = save_top_k, save_last
+        self._files = BestFiles(-1 if save_top_k is None else save_top_k, self.is_improvement)
+        if save_top_k is not None:
+            self._check_top_k(save_top_k)
         if save_freq != "epoch" and not isinstance(save_freq, int):
             raise ArgumentError(
                 f"ModelCheckpoint: save_freq must be 'epoch' or an integer, got {save_freq!r}."
@@ -109,6 +121,41 @@ class ModelCheckpoint(MonitorCallback):
                 f"ModelCheckpoint: {self.filepath} names a file of weights.",
                 fix="pass save_weights_only=True, or end the name in .keras",
             )
+
+    def _check_top_k(self, count: int) -> None:
+        if count < -1 or self.save_best_only:
+            raise ArgumentError(
+                f"ModelCheckpoint: save_top_k={count} with save_best_only={self.save_best_only}.",
+                fix="save_top_k from -1 up, without save_best_only",
+            )
+        if count > 1 and "{" not in self.filepath:
+            raise ArgumentError(
+                f"ModelCheckpoint: {self.filepath} is one name for {count} files.",
+                fix="a name with {epoch:02d} in it",
+            )
+
+    @property
+    def best_model_path(self) -> str | None:
+        """The file of the best model that was saved, or None."""
+        return self._files.best
+
+    def restore_best(self) -> None:
+        """Give the model the weights of the best file.
+
+        Raises:
+            ArgumentError: there is none.
+        """
+        path = self.best_model_path
+        if path is None:
+            raise ArgumentError("ModelCheckpoint: nothing has been saved yet.", fix="fit first")
+        self.model.load_weights(path)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "files": dict(self._files.files)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self._files.files = dict(state.get("files", {}))
 
     def set_model(self, model: Any) -> None:
         super().set_model(model)
@@ -136,16 +183,27 @@ class ModelCheckpoint(MonitorCallback):
 
     def _save(self, epoch: int, logs: dict[str, Any]) -> None:
         path = self._path(epoch, logs)
-        if not self._should_save(epoch, logs, path):
-            return
+        if self._should_save(epoch, logs, path):
+            self._write(path)
+            self._say(epoch, f"finished saving model to {path}")
+            value = logs.get(self.monitor)
+            if isinstance(value, int | float):
+                self._files.add(path, float(value))
+            elif self.save_top_k is not None:
+                self._files.add(path, math.nan)
+        if self.save_last:
+            self._write(last_path(path))
+
+    def _write(self, path: str) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         if self.save_weights_only:
             self.model.save_weights(path, overwrite=True)
         else:
             self.model.save(path, overwrite=True)
-        self._say(epoch, f"finished saving model to {path}")
 
     def _should_save(self, epoch: int, logs: dict[str, Any], path: str) -> bool:
+        if self.save_top_k is not None:
+            return self._files.wants(float(logs.get(self.monitor, math.nan)))
         if not self.save_best_only:
             self._say(epoch, f"saving model to {path}")
             return True

@@ -27,6 +27,7 @@ from fovea.training.resuming import (
     metric_states,
     states_of,
 )
+from fovea.training.untouched import First, drawn, rehearse, same_random_numbers
 from fovea.training.upkeep import Upkeep
 
 __all__ = ["Trainer"]
@@ -127,6 +128,9 @@ class Trainer:
         callbacks: Any = None,
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: int | None = None,
+        fast_dev_run: bool | int = False,
+        overfit_batches: int = 0,
+        sanity_steps: int = 0,
         verbose: int | str = "auto",
     ) -> History:
         """Train until ``epochs`` have been done, those before a `resume` included.
@@ -144,16 +148,31 @@ class Trainer:
                 run had never stopped (with data from a ``DataLoader`` of whatever workers, or
                 without randomness of its own).
             checkpoint_every: write it after so many steps, too.
+            fast_dev_run: only go through 1 batch (or so many) of training and of validation, for
+                errors to show; no file is written, and the trainer stays as it was.
+            overfit_batches: train on the first so many batches alone, and validate on them, if
+                at all: a model that is wired well learns them by heart.
+            sanity_steps: before the first epoch try validation on so many batches.
             verbose: 0 silent, 1 (or "auto") a progress bar, 2 a line an epoch.
 
         Returns:
             The history of all epochs.
         """
+        if fast_dev_run:
+            return rehearse(
+                self, train, validation, int(fast_dev_run), batch_size=batch_size,
+                callbacks=callbacks, verbose=verbose,
+            )  # fmt: skip
+        if overfit_batches:
+            train = drawn(train, overfit_batches, batch_size)
+            validation = None if validation is None else train
         held = None
         if validation is not None:
             held = Validation(Batches(as_loader(validation, batch_size, False)), validation_freq)
         if checkpoint is not None and not self._begun and os.path.exists(checkpoint):
             self.resume(checkpoint)
+        if held is not None and sanity_steps and not self.epoch and self._resumed is None:
+            self._try(held.batches.source, sanity_steps)
         source = as_loader(train, batch_size, True)
         if self.learner.accumulate > 1:
             source = MarkedLast(source)
@@ -204,6 +223,12 @@ class Trainer:
             load_values(metric, values)
         self._step = self._number = position["step"]
         return self._step, state.get("callbacks")
+
+    def _try(self, validation: Any, steps: int) -> None:
+        """Evaluate on a few batches, for errors to show."""
+        with same_random_numbers(), self._averaging():
+            self.model.eval()
+            self._loop.evaluate(Batches(First(validation, steps)), verbose=0)
 
     @property
     def between_updates(self) -> bool:
@@ -363,6 +388,22 @@ class Trainer:
             raise ArgumentError(f"{path} exists.", fix="pass overwrite=True, or another name")
         with atomic_path(path) as temporary:
             save(state, temporary)
+
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Take the module's weights from a file of ``save_weights`` or ``save``, the averages if
+        there are any; the optimizer and the rest stay as they are.
+        """
+        state = load(path)
+        if isinstance(state.get("model"), dict) and "optimizer" in state:
+            averages = state.get("ema")
+            state = (
+                state["model"]
+                if averages is None
+                else {
+                    k.removeprefix("module."): v for k, v in averages.items() if k != "n_averaged"
+                }
+            )
+        self.set_weights(state)
 
     def resume(self, path: str | os.PathLike[str]) -> Self:
         """Take what ``save`` wrote; the next ``fit`` goes on after the steps that were done."""
