@@ -20,6 +20,7 @@ from typing import Any
 
 from bench.cases import Case, chosen
 from bench.coco import time_coco
+from bench.detectors import time_detectors
 from bench.machine import describe, peaks
 from bench.nets import NETS
 from bench.networks import race_cases, race_starts
@@ -192,6 +193,12 @@ def zoo(report: Report, options: Options) -> None:
         time_zoo(report)
 
 
+def detectors(report: Report, options: Options) -> None:
+    """Training steps of fovea's own detector beside PyTorch's."""
+    if installed("torch") and installed("torchvision"):
+        time_detectors(report)
+
+
 def parity(report: Report, options: Options) -> None:
     """Eager and compiled training side by side: no race."""
     compare(report, options.net or list(NETS), options.steps)
@@ -218,6 +225,7 @@ RACES: dict[str, Callable[[Report, Options], None]] = {
         fit,
         conv,
         zoo,
+        detectors,
         parity,
     )
 }

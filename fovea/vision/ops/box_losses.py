@@ -15,6 +15,7 @@ __all__ = [
     "complete_box_iou_loss",
     "distance_box_iou_loss",
     "generalized_box_iou_loss",
+    "overlap",
     "sigmoid_focal_loss",
 ]
 
@@ -47,8 +48,8 @@ def _area(low: Tensor, high: Tensor) -> Tensor:
     return size[..., 0] * size[..., 1]
 
 
-def _overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Intersection and union, pair by pair."""
+def overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Intersections and unions of boxes (..., 4), pair by pair; both sides may be broadcast."""
     size = clamp(minimum(a[..., 2:], b[..., 2:]) - maximum(a[..., :2], b[..., :2]), min=0)
     common = size[..., 0] * size[..., 1]
     union = _area(a[..., :2], a[..., 2:]) + _area(b[..., :2], b[..., 2:]) - common
@@ -68,7 +69,7 @@ def generalized_box_iou_loss(
     Source: Rezatofighi et al., "Generalized intersection over union", CVPR 2019.
     """
     a, b = _pairs("generalized_box_iou_loss", boxes1, boxes2)
-    common, union = _overlap(a, b)
+    common, union = overlap(a, b)
     hull = _area(minimum(a[..., :2], b[..., :2]), maximum(a[..., 2:], b[..., 2:]))
     giou = common / (union + eps) - (hull - union) / (hull + eps)
     return _reduced("generalized_box_iou_loss", 1 - giou, reduction)
@@ -76,7 +77,7 @@ def generalized_box_iou_loss(
 
 def _distance(a: Tensor, b: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     """1 less the distance IoU, and the IoU."""
-    common, union = _overlap(a, b)
+    common, union = overlap(a, b)
     iou = common / (union + eps)
     hull = maximum(a[..., 2:], b[..., 2:]) - minimum(a[..., :2], b[..., :2])
     gap = (a[..., :2] + a[..., 2:] - b[..., :2] - b[..., 2:]) / 2

@@ -1,4 +1,6 @@
-"""Networks that find objects in images, with torchvision's names and parameters.
+"""Networks that find objects in images: torchvision's, with its names and parameters, and fovea's
+own `Glance` (``glance_n``, ``glance_s``, ``glance_m``), the one to begin with: small, without
+anchors, quick to train on a processor.
 
 In training they take images (C, H, W), values from 0 to 1, of any sizes, and for each a dictionary
 of ``boxes`` (K, 4) and ``labels`` (K,), and return a dictionary of losses. In evaluation they take
@@ -14,6 +16,7 @@ from fovea.vision.models.detection.faster_rcnn import (
     fasterrcnn_resnet50_fpn_v2,
 )
 from fovea.vision.models.detection.fcos import FCOS, fcos_resnet50_fpn
+from fovea.vision.models.detection.glance import Glance, glance_m, glance_n, glance_s
 from fovea.vision.models.detection.keypoint_rcnn import KeypointRCNN, keypointrcnn_resnet50_fpn
 from fovea.vision.models.detection.mask_rcnn import (
     MaskRCNN,
@@ -33,6 +36,7 @@ __all__ = [
     "FCOS",
     "SSD",
     "FasterRCNN",
+    "Glance",
     "KeypointRCNN",
     "MaskRCNN",
     "RetinaNet",
@@ -41,6 +45,9 @@ __all__ = [
     "fasterrcnn_resnet50_fpn",
     "fasterrcnn_resnet50_fpn_v2",
     "fcos_resnet50_fpn",
+    "glance_m",
+    "glance_n",
+    "glance_s",
     "keypointrcnn_resnet50_fpn",
     "maskrcnn_resnet50_fpn",
     "maskrcnn_resnet50_fpn_v2",

@@ -1,0 +1,106 @@
+"""Train fovea's own detector, measure it as COCO does, and draw what it finds.
+
+    python -m bench.learn_detection shapes
+    python -m bench.learn_detection voc FOLDER
+
+``shapes`` learns from drawn pictures of 128×128 pixels, all of them new. ``voc`` learns from the
+part ``trainval`` of a folder in Pascal VOC's layout (folders JPEGImages, Annotations and
+ImageSets/Main) and is measured on its part ``test``. docs/performance.md says how long both take.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+import fovea
+from fovea.metrics.detection import MeanAveragePrecision
+from fovea.vision.datasets import Shapes, VOCDetection, wrap_dataset_for_transforms_v2
+from fovea.vision.models.detection import glance_n
+from fovea.vision.training import Augment, DetectionRecipe, as_image, detect, fit_detector
+
+COLORS = ("red", "lime", "yellow", "cyan", "magenta", "orange", "white")
+SIDE = 384  # of a drawn picture
+
+
+def drawn(image: fovea.Tensor, found: dict[str, Any], classes: list[str]) -> Image.Image:
+    """An image with the boxes whose score is above 0.5."""
+    pixels = (image.numpy().transpose(1, 2, 0) * 255).astype(np.uint8)
+    scale = SIDE / pixels.shape[1]
+    picture = Image.fromarray(pixels).resize((SIDE, round(pixels.shape[0] * scale)))
+    pen = ImageDraw.Draw(picture)
+    for box, label, score in zip(
+        found["boxes"].tolist(), found["labels"].tolist(), found["scores"].tolist(), strict=True
+    ):
+        if score > 0.5:
+            x1, y1, x2, y2 = (v * scale for v in box)
+            color = COLORS[label % len(COLORS)]
+            pen.rectangle((x1, y1, x2, y2), outline=color, width=2)
+            pen.text((x1 + 3, y1 + 1), f"{classes[label - 1]} {score:.2f}", fill=color)
+    return picture
+
+
+def beside(pictures: list[Image.Image]) -> Image.Image:
+    """Eight pictures of one size in two rows."""
+    rows = [np.concatenate([np.asarray(p) for p in pictures[i : i + 4]], 1) for i in (0, 4)]
+    return Image.fromarray(np.concatenate(rows))
+
+
+def shapes(images: int) -> tuple[Any, ...]:
+    """Data, detector and recipe for drawn pictures: all are new, so they are not varied."""
+    model = glance_n(num_classes=1 + len(Shapes.classes), image_size=128, max_objects=8)
+    recipe = DetectionRecipe(epochs=1, augment=None)
+    return Shapes(images), Shapes(400, seed=1), Shapes.classes, model, recipe
+
+
+def voc(folder: str, epochs: int) -> tuple[Any, ...]:
+    """Data, detector and recipe for a few hundred photographs of 640×480 pixels."""
+    train, test = VOCDetection(folder, image_set="trainval"), VOCDetection(folder, image_set="test")
+    classes = train.classes
+    model = glance_n(num_classes=1 + len(classes), image_size=(256, 320), max_objects=48)
+    varied = Augment(upside_down=0.5, scale=(0.8, 1.3), color=0.15)
+    recipe = DetectionRecipe(epochs=epochs, batch_size=8, augment=varied, cache=True)
+    wrapped = (wrap_dataset_for_transforms_v2(each) for each in (train, test))
+    return *wrapped, classes, model, recipe
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train, measure and draw a detector.")
+    parser.add_argument("data", choices=("shapes", "voc"))
+    parser.add_argument("folder", nargs="?")
+    parser.add_argument("--images", type=int, default=51_200, help="drawn pictures to learn from")
+    parser.add_argument("--epochs", type=int, default=20, help="passes over photographs")
+    parser.add_argument("--threads", type=int, default=1, help="another core makes the samples")
+    parser.add_argument("--picture", default="found.png", help="where to draw what was found")
+    options = parser.parse_args()
+    if options.data == "voc" and options.folder is None:
+        parser.error("voc needs a folder")
+    fovea.manual_seed(0)
+    fovea.set_num_threads(options.threads)
+    made = (
+        shapes(options.images) if options.data == "shapes" else voc(options.folder, options.epochs)
+    )
+    train, test, classes, model, recipe = made
+    wall, spent = time.perf_counter(), time.process_time()
+    fit_detector(model, train, recipe)
+    wall, spent = time.perf_counter() - wall, time.process_time() - spent
+    print(f"trained for {wall:.0f} s; {spent:.0f} s of processor time without that of the samples")
+
+    samples = [test[i] for i in range(len(test))]
+    images, targets = [as_image(image) for image, _ in samples], [target for _, target in samples]
+    model.score_thresh = 0.01
+    found = detect(model, samples)
+    metric = MeanAveragePrecision()
+    metric.update(found, targets)
+    measured = metric.compute()
+    print(f"average precision {measured['map']:.3f}, at IoU 0.5 {measured['map_50']:.3f}")
+    pairs = zip(images[:8], found, strict=False)
+    beside([drawn(image, objects, classes) for image, objects in pairs]).save(options.picture)
+
+
+if __name__ == "__main__":
+    main()

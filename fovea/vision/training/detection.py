@@ -1,0 +1,200 @@
+"""The recipe for `Glance`: how fast it learns, from which samples, and which weights are kept."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from fovea import optim
+from fovea.autograd import no_grad
+from fovea.compiler import compile as compiled
+from fovea.errors import ArgumentError
+from fovea.functions.creation import zeros
+from fovea.functions.pointwise import clamp
+from fovea.nn.module import Module
+from fovea.optim.lr_scheduler import LambdaLR
+from fovea.training.callbacks import Callback
+from fovea.training.history import History
+from fovea.training.trainer import Trainer
+from fovea.utils.data import DataLoader
+from fovea.vision.models.detection.glance import Glance
+from fovea.vision.training.boxes import Augment, DetectionSamples, as_image
+
+__all__ = ["DetectionRecipe", "detect", "fit_detector"]
+
+
+@dataclass(frozen=True)
+class DetectionRecipe:
+    """How a detector is trained; the defaults are for some thousand images of a few kinds.
+
+    Args:
+        epochs: passes over the data set.
+        batch_size: images a step.
+        lr: the highest learning rate (of AdamW); it rises over ``warmup`` steps and falls as a
+            cosine to 1% of it.
+        weight_decay: of filters; biases and normalizations have none.
+        warmup: steps.
+        average: the weight of the past in the moving average of weights, which is what is kept.
+        plain: the share of epochs at the end without samples of four images.
+        augment: how samples are varied; None: not at all.
+        workers: processes that make samples.
+        cache: keep the data set's images in memory.
+    """
+
+    epochs: int = 30
+    batch_size: int = 16
+    lr: float = 2e-3
+    weight_decay: float = 0.02
+    warmup: int = 100
+    average: float = 0.998
+    plain: float = 0.2
+    augment: Augment | None = field(default_factory=Augment)
+    workers: int = 1
+    cache: bool = False
+
+
+def fit_detector(
+    model: Glance,
+    dataset: Any,
+    recipe: DetectionRecipe | None = None,
+    callbacks: Any = None,
+    verbose: int | str = "auto",
+) -> History:
+    """Train a detector; afterwards its weights are the moving average.
+
+    Args:
+        model: changed in place, and in evaluation mode afterwards.
+        dataset: samples as `DetectionSamples` takes them.
+        recipe: how; None: `DetectionRecipe()`.
+        callbacks: of ``fovea.training``. During an epoch the model has its last weights; at the
+            end of an epoch the moving average, so that what they look at is what will be kept.
+        verbose: as of ``fovea.Trainer.fit``.
+
+    Returns:
+        The losses of all epochs.
+
+    Raises:
+        ArgumentError: a data set smaller than a batch.
+
+    >>> from fovea.vision.datasets import Shapes
+    >>> from fovea.vision.models.detection import glance_n
+    >>> model = glance_n(num_classes=7, image_size=64, widths=(4, 8, 8, 8, 8))
+    >>> recipe = DetectionRecipe(epochs=1, batch_size=4, workers=0)
+    >>> history = fit_detector(model, Shapes(8, image_size=64), recipe, verbose=0)
+    >>> sorted(history.history)
+    ['boxes', 'classes', 'distances', 'learning_rate', 'loss']
+    """
+    recipe = recipe or DetectionRecipe()
+    size = model.transform.size
+    samples = DetectionSamples(dataset, size, model.max_objects, recipe.augment, recipe.cache)
+    steps = len(samples) // recipe.batch_size
+    if not steps:
+        raise ArgumentError(
+            f"fit_detector: {len(samples)} samples make no batch of {recipe.batch_size}."
+        )
+    loader: DataLoader[Any] = DataLoader(
+        samples, recipe.batch_size, shuffle=True, drop_last=True, num_workers=recipe.workers
+    )
+    trainer = Trainer(
+        model,
+        optimizer=optim.AdamW(_groups(model, recipe.weight_decay), lr=recipe.lr),
+        scheduler=lambda optimizer: LambdaLR(optimizer, _rate(recipe, steps * recipe.epochs)),
+        schedule_by="step",
+        callbacks=[_Average(model, recipe.average), _Simplify(samples, recipe)],
+    )
+    history = trainer.fit(loader, epochs=recipe.epochs, callbacks=callbacks, verbose=verbose)
+    model.eval()
+    return history
+
+
+def detect(model: Glance, dataset: Any, batch_size: int = 16) -> list[dict[str, Any]]:
+    """What a detector finds in each image (PIL images or tensors) of a data set of samples (image,
+    ...): dictionaries of ``boxes``, ``labels`` and ``scores``.
+    """
+    training = model.training
+    model.eval()
+    found: list[dict[str, Any]] = []
+    with no_grad():
+        for first in range(0, len(dataset), batch_size):
+            numbers = range(first, min(first + batch_size, len(dataset)))
+            found += model([as_image(dataset[i][0]) for i in numbers])
+    model.train(training)
+    return found
+
+
+def _groups(model: Module, decay: float) -> list[dict[str, Any]]:
+    """Filters, which decay, and all else, which does not."""
+    learned = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in learned if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in learned if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def _rate(recipe: DetectionRecipe, steps: int) -> Any:
+    warmup = min(recipe.warmup, steps // 4)
+
+    def factor(step: int) -> float:
+        share = min(step / steps, 1.0)
+        rising = min((step + 1) / (warmup + 1), 1.0)
+        return rising * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
+
+    return factor
+
+
+class _Average(Callback):
+    """Keeps a moving average of the weights, and puts it into the model between epochs.
+
+    It forgets sooner in the beginning, when there is little worth keeping.
+    """
+
+    def __init__(self, model: Glance, decay: float) -> None:
+        super().__init__()
+        self.network, self.decay = model.network, decay
+        self.average = copy.deepcopy(model.network)
+        self.count = zeros(())
+        self._update = compiled(self._take)
+        self._last: dict[str, Any] | None = None
+
+    def wants_batch_logs(self) -> bool:
+        return False
+
+    def _take(self) -> None:
+        held, given = self.average.state_dict(), self.network.state_dict()
+        with no_grad():
+            rate = 1 - clamp((1 + self.count) / (10 + self.count), max=self.decay)
+            for name, value in given.items():
+                if value.dtype.is_floating_point:
+                    held[name].add_((value - held[name]) * rate)
+                else:
+                    held[name].copy_(value)
+            self.count.add_(1)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self._last is not None:
+            self.network.load_state_dict(self._last)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._update()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._last = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.network.load_state_dict(self.average.state_dict())
+
+
+class _Simplify(Callback):
+    """No samples of four images in the last epochs: they look unlike what there is to find."""
+
+    def __init__(self, samples: DetectionSamples, recipe: DetectionRecipe) -> None:
+        super().__init__()
+        self.samples, self.recipe = samples, recipe
+
+    def wants_batch_logs(self) -> bool:
+        return False
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        augment, left = self.recipe.augment, self.recipe.epochs - epoch
+        if augment is not None and left <= self.recipe.plain * self.recipe.epochs:
+            self.samples.augment = replace(augment, mosaic=0.0)
