@@ -11,6 +11,7 @@ import pytest
 
 import fovea
 import fovea.nn.functional as F
+from fovea.errors import ArgumentError
 from fovea.errors import ShapeError
 from tests.nn.oracle import close, compare, rng, second_derivatives, torch
 
@@ -289,3 +290,12 @@ def test_linear_of_no_features(shape: Any) -> None:
     compare(F.linear, TF.linear, np.zeros(shape), np.zeros((4, 0)), rng().standard_normal(4))
     compare(F.linear, TF.linear, np.ones((*shape[:-1], 2)), np.zeros((0, 2)))
     compare(lambda a, b: a @ b, lambda a, b: a @ b, np.zeros(shape), np.zeros((0, 4)))
+
+
+def test_one_hot_compiles_where_the_classes_are_known() -> None:
+    labels = fovea.tensor([[1, 3], [0, 2]])
+    program = fovea.compile(lambda t: F.one_hot(t, 4), strict=True)
+    for turned in (labels, labels.flip(0), labels.t()):
+        assert program(turned).tolist() == F.one_hot(turned, 4).tolist()
+    with pytest.raises(ArgumentError, match="outside the 4 classes"):
+        program(labels + 1)

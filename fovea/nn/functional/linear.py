@@ -60,6 +60,15 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     return y if bias is None else y + bias
 
 
+def _check_labels(values: Any, classes: int) -> None:
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high >= classes:
+        raise ArgumentError(
+            f"one_hot: label {low if low < 0 else high} is outside the {classes} classes.",
+            fix="labels count from 0" if low < 0 else f"num_classes={high + 1}",
+        )
+
+
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """Each label as a row of zeros with a one at its place.
 
@@ -78,12 +87,9 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         if num_classes <= 0:
             raise ArgumentError("one_hot: no labels to tell num_classes from.", fix="give it")
         return zeros(*tensor.shape, num_classes, dtype=dtypes.int64)
-    low, high = look(tensor, lambda values: (int(values.min()), int(values.max())))
-    classes = high + 1 if num_classes == -1 else num_classes
-    if low < 0 or high >= classes:
-        raise ArgumentError(
-            f"one_hot: label {low if low < 0 else high} is outside the {classes} classes.",
-            fix="labels count from 0" if low < 0 else f"num_classes={high + 1}",
-        )
+    classes = num_classes
+    if num_classes == -1:
+        classes = look(tensor, lambda values: int(values.max())) + 1
+    look(tensor, lambda values: _check_labels(values, classes), essential=False)
     rows = tensor.new_zeros((*tensor.shape, classes))
     return rows.scatter_(-1, tensor.unsqueeze(-1), 1)
