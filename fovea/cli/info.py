@@ -12,11 +12,11 @@ from typing import Any
 
 from fovea.cli.console import Console, add_output_options
 
-__all__ = ["add_parser"]
+__all__ = ["EXTRAS", "add_parser", "version_of"]
 
 _LIBRARIES = ("numpy", "llvmlite", "ml_dtypes")
 # What an extra library is for, and the command that installs it.
-_EXTRAS = {
+EXTRAS = {
     "pillow": ("image files", 'pip install "fovea[vision]"'),
     "matplotlib": ("curves and confusion matrices", 'pip install "fovea[vision]"'),
     "h5py": ("Keras weights in .h5 files", "pip install h5py"),
@@ -60,7 +60,7 @@ def _facts() -> dict[str, Any]:
 
     folder = str(cache.directory())
     versions = {"fovea": __version__, "python": platform.python_version()}
-    versions |= {name: _version(name) or "missing" for name in _LIBRARIES}
+    versions |= {name: version_of(name) or "missing" for name in _LIBRARIES}
     return {
         "versions": versions,
         "machine": {
@@ -74,13 +74,13 @@ def _facts() -> dict[str, Any]:
             "package": os.path.dirname(sys.modules["fovea"].__file__ or ""),
         },
         "extras": {
-            name: {"version": _version(name), "purpose": purpose, "install": command}
-            for name, (purpose, command) in _EXTRAS.items()
+            name: {"version": version_of(name), "purpose": purpose, "install": command}
+            for name, (purpose, command) in EXTRAS.items()
         },
     }
 
 
-def _version(name: str) -> str | None:
+def version_of(name: str) -> str | None:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

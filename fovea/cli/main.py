@@ -9,14 +9,14 @@ import re
 import sys
 from collections.abc import Sequence
 
-from fovea.cli import data, evaluate, info, predict, train
+from fovea.cli import data, doctor, evaluate, info, models, predict, train
 from fovea.cli.console import UsageError
 from fovea.errors import FoveaError
 from fovea.version import __version__
 
 __all__ = ["main"]
 
-_DESCRIPTION = "Train image classifiers, measure them, and use them."
+_DESCRIPTION = "Train networks that see, measure them, and use them."
 _EPILOG = """\
 examples:
   fovea train                                     train on the digits that come with fovea
@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fovea {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
-    for command in (train, evaluate, predict, data, info):
+    for command in (train, evaluate, predict, data, models, info, doctor):
         command.add_parser(commands)
     return parser
 

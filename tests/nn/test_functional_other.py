@@ -11,8 +11,7 @@ import pytest
 
 import fovea
 import fovea.nn.functional as F
-from fovea.errors import ArgumentError
-from fovea.errors import ShapeError
+from fovea.errors import ArgumentError, ShapeError
 from tests.nn.oracle import close, compare, rng, second_derivatives, torch
 
 TF = torch.nn.functional

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fovea import dtypes
 from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
