@@ -5,6 +5,7 @@ from fovea.training.backup import BackupAndRestore
 from fovea.training.batches import Batches
 from fovea.training.callbacks import Callback, CallbackList, Logs, numbers
 from fovea.training.checkpoint import ModelCheckpoint, atomic_path
+from fovea.training.cross_validation import CrossValidation, folds, kfold
 from fovea.training.history import History
 from fovea.training.loggers import CSVLogger, LambdaCallback, ProgbarLogger, TerminateOnNaN
 from fovea.training.loop import Loop, Validation
@@ -22,6 +23,7 @@ from fovea.training.progress import Progbar
 from fovea.training.remote import RemoteMonitor
 from fovea.training.resuming import KeepState
 from fovea.training.tensorboard import TensorBoard
+from fovea.training.views import predict_views
 
 __all__ = [
     "Accuracy",
@@ -31,6 +33,7 @@ __all__ = [
     "Callback",
     "CallbackList",
     "ConfusionMatrix",
+    "CrossValidation",
     "EarlyStopping",
     "History",
     "KeepState",
@@ -53,8 +56,11 @@ __all__ = [
     "TerminateOnNaN",
     "Validation",
     "atomic_path",
+    "folds",
     "get_learning_rate",
+    "kfold",
     "lr_find",
     "numbers",
+    "predict_views",
     "set_learning_rate",
 ]
