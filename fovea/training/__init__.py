@@ -5,8 +5,10 @@ from fovea.training.backup import BackupAndRestore
 from fovea.training.batches import Batches
 from fovea.training.callbacks import Callback, CallbackList, Logs, numbers
 from fovea.training.checkpoint import ModelCheckpoint, atomic_path
+from fovea.training.comparison import RunDifference, compare_runs
 from fovea.training.cross_validation import CrossValidation, folds, kfold
 from fovea.training.history import History
+from fovea.training.json_logger import JSONLogger
 from fovea.training.loggers import CSVLogger, LambdaCallback, ProgbarLogger, TerminateOnNaN
 from fovea.training.loop import Loop, Validation
 from fovea.training.lr_finder import LearningRates, lr_find
@@ -23,6 +25,7 @@ from fovea.training.progress import Progbar
 from fovea.training.remote import RemoteMonitor
 from fovea.training.resuming import KeepState
 from fovea.training.tensorboard import TensorBoard
+from fovea.training.trackers import MLflowLogger, WandbLogger
 from fovea.training.views import predict_views
 
 __all__ = [
@@ -36,12 +39,14 @@ __all__ = [
     "CrossValidation",
     "EarlyStopping",
     "History",
+    "JSONLogger",
     "KeepState",
     "LambdaCallback",
     "LearningRateScheduler",
     "LearningRates",
     "Logs",
     "Loop",
+    "MLflowLogger",
     "Mean",
     "MeanOf",
     "Metric",
@@ -51,11 +56,14 @@ __all__ = [
     "ProgbarLogger",
     "ReduceLROnPlateau",
     "RemoteMonitor",
+    "RunDifference",
     "SwapEMAWeights",
     "TensorBoard",
     "TerminateOnNaN",
     "Validation",
+    "WandbLogger",
     "atomic_path",
+    "compare_runs",
     "folds",
     "get_learning_rate",
     "kfold",

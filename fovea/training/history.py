@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from fovea.errors import ArgumentError, MissingExtraError
@@ -44,6 +45,23 @@ class History(Callback):
         values = self._values(name)
         pick = (max if mode == "max" else min)(range(len(values)), key=values.__getitem__)
         return pick, values[pick]
+
+    def to_frame(self) -> Any:
+        """A pandas ``DataFrame`` with a row an epoch (from 0) and a column a name; epochs without
+        validation have NaN there.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise MissingExtraError(
+                "History.to_frame needs pandas.", fix="pip install pandas"
+            ) from error
+        rows = max(map(len, self.history.values()), default=0)
+        columns = {k: [math.nan] * (rows - len(v)) + list(v) for k, v in self.history.items()}
+        return pandas.DataFrame(columns, index=pandas.RangeIndex(rows, name="epoch"))
 
     def plot(self, path: str | None = None, names: tuple[str, ...] | None = None) -> Any:
         """Draw the curves: training and validation values of a name in one panel.

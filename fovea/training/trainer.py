@@ -59,6 +59,7 @@ class Trainer:
     Attributes:
         epoch: how many epochs have been done.
         history: losses and metrics of all epochs.
+        batch: what the last step learned from.
 
     Raises:
         ArgumentError: something that is missing, or unknown.
@@ -109,6 +110,7 @@ class Trainer:
         self._loss, self._notes = Mean("loss"), dict[str, Mean]()
         self._number = self._gathered = self._step = 0
         self._begun = False
+        self.batch: Any = None
         self._resumed: dict[str, Any] | None = None
         self._batches: Batches | None = None
         self._own_callbacks: list[Any] = []
@@ -287,6 +289,7 @@ class Trainer:
             batch, last_of_all = batch.batch, batch.last
         first = self._gathered == 0
         self._gathered += 1
+        self.batch = batch
         updates = self._gathered == self.learner.accumulate or last_of_all
         loss, notes, outputs = self.learner.learn(batch, self._number, first, updates)
         self._number += 1

@@ -18,11 +18,13 @@ from fovea.training.backup import BackupAndRestore
 from fovea.training.checkpoint import ModelCheckpoint
 from fovea.training.feeding import as_loader
 from fovea.training.history import History
+from fovea.training.json_logger import JSONLogger
 from fovea.training.loggers import CSVLogger
 from fovea.training.monitor import EarlyStopping
 from fovea.training.remote import RemoteMonitor
 from fovea.training.resuming import KeepState
 from fovea.training.tensorboard import TensorBoard
+from fovea.training.trackers import MLflowLogger, WandbLogger
 
 if TYPE_CHECKING:
     from fovea.training.trainer import Trainer
@@ -35,7 +37,7 @@ _ATTRIBUTES = (
 )  # fmt: skip
 _LEFT_OUT = (
     ModelCheckpoint, KeepState, BackupAndRestore, EarlyStopping, CSVLogger, RemoteMonitor,
-    TensorBoard,
+    TensorBoard, JSONLogger, MLflowLogger, WandbLogger,
 )  # fmt: skip
 
 
