@@ -159,14 +159,11 @@ def _why(found: RunDifference, lengths: list[int]) -> str:
     place = f"The runs part at epoch {epoch + 1}" + (f", step {step}" if step >= 0 else "")
     if "seed" in settings or ("random" in settings and "model.weights" in settings):
         return f"{place}: their random numbers began differently; seed both with manual_seed."
-    if "model.weights" in settings or "model.kind" in settings:
+    if any(s.startswith("model.") for s in settings):
         return f"{place}: their models were different before the first step."
     if found.data is not None and (found.losses is None or found.data <= found.losses):
-        why = (
-            "the random numbers had another state" if "random" in settings else "another order, or"
-        )
-        tail = f"{why} other data" if "random" not in settings else why
-        return f"{place}: their batches differ from there on ({tail})."
+        why = "random numbers had another state" if "random" in settings else "other data, or order"
+        return f"{place}: their batches differ from there on ({why})."
     if own:
         return f"{place} on the same data: they began with other settings."
     if "random" in settings:

@@ -176,7 +176,8 @@ def kfold(
     )
     callbacks = fit.pop("callbacks", None)
     for rest, held in found.splits:
-        trainer, out = make_trainer(), Subset(dataset, held)
+        trainer = make_trainer()
+        out: Subset[Any] = Subset(dataset, held)
         own = callbacks() if callable(callbacks) else callbacks
         found.histories.append(trainer.fit(Subset(dataset, rest), out, callbacks=own, **fit))
         options = {name: fit[name] for name in ("batch_size", "verbose") if name in fit}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from typing import Any
 
@@ -54,7 +55,7 @@ class History(Callback):
             MissingExtraError: pandas is not installed.
         """
         try:
-            import pandas
+            pandas = importlib.import_module("pandas")
         except ImportError as error:
             raise MissingExtraError(
                 "History.to_frame needs pandas.", fix="pip install pandas"

@@ -119,7 +119,11 @@ def run_facts(model: Any) -> dict[str, Any]:
         },
     }
     if hasattr(module, "state_dict") and hasattr(module, "modules"):
-        facts["model"] = {"kind": type(module).__name__, "weights": digest(module.state_dict())}
+        facts["model"] = {
+            "kind": type(module).__name__,
+            "layers": digest(repr(module)),
+            "weights": digest(module.state_dict()),
+        }
     learner = getattr(model, "learner", None)
     if learner is not None:
         facts["trainer"] = {"accumulate": learner.accumulate, "clip": learner.clip}
@@ -142,7 +146,7 @@ def digest(values: Any, start: int = 0) -> int:
     if isinstance(values, np.ndarray):
         head = f"{values.dtype}{values.shape}".encode()
         flat = np.ascontiguousarray(values).reshape(-1)
-        return zlib.crc32(flat.view(np.uint8), zlib.crc32(head, start)) if flat.size else start
+        return zlib.crc32(flat.view(np.uint8).data, zlib.crc32(head, start)) if flat.size else start
     if isinstance(values, list | tuple):
         for value in values:
             start = digest(value, start)
