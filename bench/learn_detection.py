@@ -50,11 +50,11 @@ def beside(pictures: list[Image.Image]) -> Image.Image:
     return Image.fromarray(np.concatenate(rows))
 
 
-def shapes(images: int) -> tuple[Any, ...]:
+def shapes(images: int, tests: int) -> tuple[Any, ...]:
     """Data, detector and recipe for drawn pictures: all are new, so they are not varied."""
     model = glance_n(num_classes=1 + len(Shapes.classes), image_size=128, max_objects=8)
     recipe = DetectionRecipe(epochs=1, augment=None)
-    return Shapes(images), Shapes(400, seed=1), Shapes.classes, model, recipe
+    return Shapes(images), Shapes(tests, seed=1), Shapes.classes, model, recipe
 
 
 def voc(folder: str, epochs: int) -> tuple[Any, ...]:
@@ -73,6 +73,7 @@ def main() -> None:
     parser.add_argument("data", choices=("shapes", "voc"))
     parser.add_argument("folder", nargs="?")
     parser.add_argument("--images", type=int, default=51_200, help="drawn pictures to learn from")
+    parser.add_argument("--tests", type=int, default=400, help="drawn pictures to measure on")
     parser.add_argument("--epochs", type=int, default=20, help="passes over photographs")
     parser.add_argument("--threads", type=int, default=1, help="another core makes the samples")
     parser.add_argument("--picture", default="found.png", help="where to draw what was found")
@@ -81,9 +82,10 @@ def main() -> None:
         parser.error("voc needs a folder")
     fovea.manual_seed(0)
     fovea.set_num_threads(options.threads)
-    made = (
-        shapes(options.images) if options.data == "shapes" else voc(options.folder, options.epochs)
-    )
+    if options.data == "shapes":
+        made = shapes(options.images, options.tests)
+    else:
+        made = voc(options.folder, options.epochs)
     train, test, classes, model, recipe = made
     wall, spent = time.perf_counter(), time.process_time()
     fit_detector(model, train, recipe)
