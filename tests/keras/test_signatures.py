@@ -13,46 +13,10 @@ from fovea import keras as fk
 # What Keras has and this package does not offer.
 ABSENT = {
     "initializers": {"STFT", "STFTInitializer", "stft"},
-    "losses": {
-        "CTC",
-        "CategoricalGeneralizedCrossEntropy",
-        "Circle",
-        "categorical_generalized_cross_entropy",
-        "circle",
-        "ctc",
-    },
-    "metrics": {
-        "ConcordanceCorrelation",
-        "PearsonCorrelation",
-        "PrecisionAtRecall",
-        "R2Score",
-        "RecallAtPrecision",
-        "SensitivityAtSpecificity",
-        "SpecificityAtSensitivity",
-        "concordance_correlation",
-        "pearson_correlation",
-    },
-    "optimizers": {
-        "Adadelta",
-        "Adafactor",
-        "Ftrl",
-        "Lamb",
-        "Lion",
-        "LossScaleOptimizer",
-        "MultiOptimizer",
-        "Muon",
-        "OptimizerMap",
-        "ScheduleFreeAdamW",
-    },
-    "callbacks": {
-        "BackupAndRestore",
-        "OrbaxCheckpoint",
-        "RemoteMonitor",
-        "SwapEMAWeights",
-        "TensorBoard",
-    },
+    "callbacks": {"OrbaxCheckpoint"},
     "saving": {"KerasFileEditor"},
 }
+MORE = {"by_name", "save_last", "save_top_k"}
 OURS = {"Input", "ModuleWrapper", "TorchModuleWrapper"}  # with signatures of their own
 LAYERS = [n for n in fk.layers.__all__ if n[0].isupper() and n not in OURS]
 MODULES = (
@@ -71,12 +35,14 @@ MODULES = (
 
 
 def arguments(thing: Any) -> list[tuple[str, Any]]:
-    """Argument names and defaults, in order; without ``self`` and what collects the rest."""
+    """Argument names and defaults, in order; without ``self``, what collects the rest, and what
+    fovea has beyond Keras by name alone.
+    """
     signature = inspect.signature(thing.__init__ if inspect.isclass(thing) else thing)
     return [
         (p.name, p.default)
         for p in signature.parameters.values()
-        if p.name not in ("self", "args", "kwargs")
+        if p.name not in ("self", "args", "kwargs") and p.name not in MORE
     ]
 
 

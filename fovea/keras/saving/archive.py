@@ -179,7 +179,7 @@ def load_model(
 
 
 def load_weights(
-    model: Any, filepath: Any, skip_mismatch: bool = False, by_name: bool = False, **kwargs: Any
+    model: Any, filepath: Any, skip_mismatch: bool = False, *, by_name: bool = False, **kwargs: Any
 ) -> None:
     """Read weights from a ``.weights.h5`` or a ``.keras`` file into a model with the same parts.
 
