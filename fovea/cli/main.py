@@ -21,6 +21,7 @@ _EPILOG = """\
 examples:
   fovea train                                     train on the digits that come with fovea
   fovea train photos/                             train on a folder with a folder a class
+  fovea train voc/                                train a detector on photographs with boxes
   fovea train --dataset mnist --root data --download
   fovea predict runs/digits/model.pt digit.png
   fovea evaluate runs/digits/model.pt

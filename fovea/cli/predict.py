@@ -19,8 +19,8 @@ def add_parser(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "predict",
-        help="classify images",
-        description="Say which classes a checkpoint sees in images, with their probabilities.",
+        help="say what is in images",
+        description="Say what a checkpoint sees in images: classes, objects, or classes of pixels.",
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="what fovea train wrote")
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files")
@@ -33,6 +33,13 @@ def add_parser(commands: Any) -> None:
         help="exchange light and dark: for dark ink on light paper, where training had it the"
         " other way round",
     )
+    parser.add_argument(
+        "--threshold", type=float, default=0.4, metavar="X",
+        help="of detectors: the least score that is told (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--output", metavar="DIR", help="of detectors and segmenters: draw what was found there"
+    )
     add_output_options(parser)
     parser.set_defaults(run=run, parser=parser)
 
@@ -40,7 +47,12 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code: 1 if an image could not be read."""
     from fovea.cli.classifier import load_classifier
+    from fovea.cli.learned import task_of
 
+    if task_of(args.checkpoint) != "classification":
+        from fovea.cli.use_scenes import predict_scenes
+
+        return predict_scenes(args)
     console = Console(args.json, args.quiet)
     classifier = load_classifier(args.checkpoint)
     found: list[dict[str, Any]] = []

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ from fovea.cli.recipes import (
     Recipe,
     fitted,
 )
+from fovea.errors import FoveaError
+
+TASKS = ("classification", "detection", "segmentation")
 
 if TYPE_CHECKING:
     from fovea.cli.classifier import Classifier
@@ -28,10 +32,11 @@ if TYPE_CHECKING:
 __all__ = ["add_parser"]
 
 _DESCRIPTION = """\
-Train a classifier and write it, its training curves and its confusion matrix to a folder.
+Train a network and write it, its curves and pictures of what it does to a folder.
 
 Without DATA it learns the handwritten digits that come with fovea. DATA is a folder with a folder
-of images for each class, or with parts of that kind named train, val and test.
+of images for each class, or with parts of that kind named train, val and test; for a detector a
+folder in Pascal VOC's, COCO's or YOLO's layout; for classes of pixels one with images and masks.
 """
 
 
@@ -39,13 +44,16 @@ def add_parser(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "train",
-        help="train a classifier",
+        help="train a classifier, a detector or a segmenter",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     data = parser.add_argument_group("data")
     data.add_argument("data", nargs="?", metavar="DATA", help="a folder of images")
-    data.add_argument("--dataset", choices=DATASETS, help="a dataset by its name")
+    data.add_argument("--dataset", choices=(*DATASETS, "shapes"), help="a dataset by its name")
+    data.add_argument(
+        "--task", choices=TASKS, help="what to learn (default: what the folder is laid out for)"
+    )
     data.add_argument(
         "--root", default="data", help="where the dataset's files are (default: %(default)s)"
     )
@@ -85,6 +93,13 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     if args.data is not None and args.dataset is not None:
         raise UsageError("give either a folder or --dataset, not both")
+    task = _task(args)
+    if task != "classification":
+        from fovea.cli.train_scenes import train_scenes
+
+        folder = _output_folder(args.output, "shapes", args.data)
+        with _removed_if_empty(folder, args.output is None):
+            return train_scenes(args, task, folder)
     name = "folder" if args.data is not None else args.dataset or "digits"
     recipe = RECIPES[name]
     console = Console(args.json, args.quiet)
@@ -101,13 +116,41 @@ def run(args: argparse.Namespace) -> int:
     )
     folder = _output_folder(args.output, name, args.data)
     _introduce(console, classifier, source, plan)
-    try:
+    with _removed_if_empty(folder, args.output is None):
         return _train(console, classifier, source, plan, folder)
+
+
+@contextlib.contextmanager
+def _removed_if_empty(folder: Path, wanted: bool) -> Iterator[None]:
+    """A folder of its own, to be gone after an error if nothing was written to it."""
+    try:
+        yield
     except BaseException:
-        if args.output is None:
+        if wanted:
             with contextlib.suppress(OSError):
-                folder.rmdir()  # which it only does if nothing was written
+                folder.rmdir()
         raise
+
+
+def _task(args: argparse.Namespace) -> str:
+    """What to learn: what is asked for, or what the folder is laid out for."""
+    if args.task == "classification":
+        return "classification"
+    if args.data is not None:
+        from fovea.cli.scenes import task_of_folder
+
+        try:
+            found = task_of_folder(args.data)
+        except FoveaError:
+            found = "classification"  # which says better what is missing
+        if args.task not in (None, found):
+            raise UsageError(f"{args.data} is laid out for {found}, not for {args.task}")
+        return found
+    if args.dataset == "shapes":
+        return args.task or "detection"
+    if args.task is not None:
+        raise UsageError(f"--task {args.task} needs a folder, or --dataset shapes")
+    return "classification"
 
 
 def _plan(args: argparse.Namespace, recipe: Recipe, name: str) -> Plan:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +12,6 @@ from fovea.compiler import compile as compiled
 from fovea.errors import ArgumentError
 from fovea.functions.creation import zeros
 from fovea.functions.pointwise import clamp
-from fovea.nn.module import Module
 from fovea.optim.lr_scheduler import LambdaLR
 from fovea.training.callbacks import Callback
 from fovea.training.history import History
@@ -21,6 +19,7 @@ from fovea.training.trainer import Trainer
 from fovea.utils.data import DataLoader
 from fovea.vision.models.detection.glance import Glance
 from fovea.vision.training.boxes import Augment, DetectionSamples, as_image
+from fovea.vision.training.schedules import cosine, decaying_groups
 
 __all__ = ["DetectionRecipe", "detect", "fit_detector"]
 
@@ -99,8 +98,10 @@ def fit_detector(
     )
     trainer = Trainer(
         model,
-        optimizer=optim.AdamW(_groups(model, recipe.weight_decay), lr=recipe.lr),
-        scheduler=lambda optimizer: LambdaLR(optimizer, _rate(recipe, steps * recipe.epochs)),
+        optimizer=optim.AdamW(decaying_groups(model, recipe.weight_decay), lr=recipe.lr),
+        scheduler=lambda optimizer: LambdaLR(
+            optimizer, cosine(steps * recipe.epochs, recipe.warmup)
+        ),
         schedule_by="step",
         callbacks=[_Average(model, recipe.average), _Simplify(samples, recipe)],
     )
@@ -122,26 +123,6 @@ def detect(model: Glance, dataset: Any, batch_size: int = 16) -> list[dict[str, 
             found += model([as_image(dataset[i][0]) for i in numbers])
     model.train(training)
     return found
-
-
-def _groups(model: Module, decay: float) -> list[dict[str, Any]]:
-    """Filters, which decay, and all else, which does not."""
-    learned = [p for p in model.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in learned if p.ndim > 1], "weight_decay": decay},
-        {"params": [p for p in learned if p.ndim < 2], "weight_decay": 0.0},
-    ]
-
-
-def _rate(recipe: DetectionRecipe, steps: int) -> Any:
-    warmup = min(recipe.warmup, steps // 4)
-
-    def factor(step: int) -> float:
-        share = min(step / steps, 1.0)
-        rising = min((step + 1) / (warmup + 1), 1.0)
-        return rising * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
-
-    return factor
 
 
 class _Average(Callback):

@@ -1,0 +1,130 @@
+"""A trained detector or segmenter in one file: weights, and what is needed to use them. No code is
+in it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fovea.errors import ArgumentError, FileFormatError, FoveaError
+from fovea.interop import load, save
+
+if TYPE_CHECKING:
+    from fovea.nn import Module
+
+__all__ = ["TASKS", "Learned", "build_network", "load_learned", "save_learned", "task_of"]
+
+_FORMAT = "fovea-model"
+_VERSION = 1
+TASKS = ("detection", "segmentation")
+MOST_PIXELS = 4096  # a side of what a network sees
+_DETECTORS = ("glance_",)  # what takes image_size, and learns by fit_detector
+
+
+@dataclass
+class Learned:
+    """A network, its classes, and what it sees images as.
+
+    Attributes:
+        task: ``"detection"`` or ``"segmentation"``.
+        model: the network.
+        name: of ``fovea.vision.models.get_model``.
+        classes: the names of the classes; number 0 is the background, the first has number 1 (of
+            detectors), or 0 (of segmenters).
+        image_size: pixels a side that the network sees.
+        origin: where the training images came from.
+        training: how it was trained, for people: numbers and strings.
+    """
+
+    task: str
+    model: Module
+    name: str
+    classes: list[str]
+    image_size: int
+    origin: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+def build_network(task: str, name: str, classes: int, image_size: int) -> Module:
+    """A new network.
+
+    Raises:
+        ArgumentError: there is no model of that name, or it is for another task.
+    """
+    from fovea.vision import models
+    from fovea.vision.models import segmentation
+
+    fits = name.startswith(_DETECTORS)
+    if task == "segmentation":
+        fits = name == "unet" or name in models.list_models(segmentation)
+    if not fits:
+        models.get_model_builder(name)  # names those there are
+        known = "glance_n, glance_s, glance_m" if task == "detection" else "unet, lraspp_..., ..."
+        raise ArgumentError(f"{name} does no {task}.", fix=f"--model {known}")
+    options: dict[str, Any] = {}
+    if task == "detection":
+        classes, options = classes + 1, {"image_size": image_size}
+    if name == "unet":
+        options = {"base_channels": 16}
+    return models.get_model(name, num_classes=classes, **options)
+
+
+def save_learned(path: str | os.PathLike[str], learned: Learned) -> None:
+    """Write it; the file appears when it is complete."""
+    content = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "task": learned.task,
+        "model": learned.name,
+        "classes": list(learned.classes),
+        "image_size": learned.image_size,
+        "origin": learned.origin,
+        "training": learned.training,
+        "state_dict": learned.model.state_dict(),
+    }
+    save(content, path)
+
+
+def task_of(path: str | os.PathLike[str]) -> str:
+    """What a checkpoint is for: ``"classification"`` unless it says otherwise."""
+    content = load(path)
+    if isinstance(content, dict) and content.get("format") == _FORMAT:
+        return str(content.get("task"))
+    return "classification"
+
+
+def load_learned(path: str | os.PathLike[str]) -> Learned:
+    """Read a checkpoint and build its network, ready to use.
+
+    Raises:
+        FileFormatError: the file is missing, damaged, or not what ``fovea train`` writes.
+    """
+    where, content = os.fspath(path), load(path)
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise FileFormatError(f"{where} is no checkpoint of fovea train.")
+    if content.get("version") != _VERSION:
+        raise FileFormatError(
+            f"{where} is of version {content.get('version')!r}; this fovea reads {_VERSION}.",
+            fix="pip install --upgrade fovea",
+        )
+    task, name, classes = (content.get(k) for k in ("task", "model", "classes"))
+    size = content.get("image_size")
+    plain = isinstance(classes, list) and all(isinstance(c, str) for c in classes)
+    if task not in TASKS or not isinstance(name, str) or not plain or not classes:
+        raise FileFormatError(f"{where} does not say what its weights are for.")
+    if not isinstance(size, int) or not 0 < size <= MOST_PIXELS:
+        raise FileFormatError(f"{where}: its images of {size!r} pixels are none.")
+    try:
+        model = build_network(task, name, len(classes), size)
+        model.load_state_dict(content["state_dict"])
+    except (FoveaError, KeyError, TypeError, AttributeError) as error:
+        text = error.summary if isinstance(error, FoveaError) else str(error)
+        raise FileFormatError(f"{where}: its weights do not fit {name}: {text}") from error
+    origin, training = content.get("origin"), content.get("training")
+    return Learned(
+        task, model.eval(), name, list(classes), size,
+        origin if isinstance(origin, dict) else {},
+        training if isinstance(training, dict) else {},
+    )  # fmt: skip

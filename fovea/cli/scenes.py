@@ -1,0 +1,167 @@
+"""Data sets of whole scenes: objects to be found, or pixels to be told apart."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from fovea.errors import ArgumentError
+from fovea.utils.data import Dataset, Subset
+from fovea.vision.datasets import (
+    CocoDetection,
+    SegmentationFolder,
+    Shapes,
+    VOCDetection,
+    YOLODetection,
+    wrap_dataset_for_transforms_v2,
+)
+
+__all__ = ["Scenes", "scenes_of", "task_of_folder"]
+
+_HELD = 0.15  # of the training images, where no others are there to measure with
+_SHAPES = 2000
+
+
+@dataclass
+class Scenes:
+    """The parts of a data set.
+
+    Attributes:
+        task: ``"detection"`` or ``"segmentation"``.
+        title: what it is called.
+        classes: the names of classes; of objects without the background.
+        train, test: samples (image, target): a dictionary with boxes and labels, or a mask.
+        origin: where they came from.
+        notes: for people.
+    """
+
+    task: str
+    title: str
+    classes: list[str]
+    train: Any
+    test: Any
+    origin: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+
+def task_of_folder(path: str) -> str:
+    """What the data at a place is for, by its layout."""
+    from fovea.vision.checking import open_parts
+
+    first = next(iter(open_parts(path).values()))
+    if isinstance(first, VOCDetection | CocoDetection | YOLODetection):
+        return "detection"
+    return "segmentation" if isinstance(first, SegmentationFolder) else "classification"
+
+
+def scenes_of(data: str | None, task: str, image_size: int) -> Scenes:
+    """A folder of scenes, or without one the `Shapes` that fovea draws.
+
+    Raises:
+        ArgumentError: data for another task.
+        DatasetNotFoundError: nothing is there.
+    """
+    if data is None:
+        kind = {"detection": "detection", "segmentation": "segmentation"}[task]
+        drawn, held_out = (Shapes(n, kind, image_size, seed=seed)
+                       for n, seed in ((_SHAPES, 0), (_SHAPES // 10, 1)))  # fmt: skip
+        classes = list(Shapes.classes)
+        if task == "segmentation":
+            classes = ["background", *classes]
+        return Scenes(task, "Shapes", classes, drawn, held_out, {"kind": "shapes"})
+    from fovea.vision.checking import open_parts
+
+    parts = open_parts(data)
+    found = task_of_folder(data)
+    if found != task:
+        raise ArgumentError(f"{data} is laid out for {found}, not for {task}.")
+    names, notes = list(parts), []
+    test: Any
+    whole: Any
+    train_name = next((n for n in names if n.startswith("train") or "train" in n), names[0])
+    measured = [n for n in ("test", "val", "valid", "validation") if n in parts]
+    test_name = next(iter([*measured, *(n for n in names if n != train_name)]), None)
+    whole, classes = _samples(parts[train_name])
+    if test_name is not None:
+        test, known = _samples(parts[test_name])
+        if known != classes:
+            test = _Renamed(test, known, classes)
+    else:
+        count = max(round(_HELD * len(whole)), 1)
+        step = len(whole) / count
+        held = {int(i * step) for i in range(count)}
+        test = Subset(whole, sorted(held))
+        whole = Subset(whole, [i for i in range(len(whole)) if i not in held])
+        notes.append(f"{count} images are kept for testing")
+    if task == "segmentation":
+        classes = _classes_of_masks(data, whole)
+    origin = {"kind": task, "path": os.path.abspath(data)}
+    title = os.path.basename(os.path.abspath(data))
+    return Scenes(task, title, classes, whole, test, origin, notes)
+
+
+def _samples(dataset: Any) -> tuple[Any, list[str]]:
+    """Samples as recipes take them, and the names of classes."""
+    if isinstance(dataset, CocoDetection):
+        return _Renumbered(dataset), list(dataset.classes.values())
+    if isinstance(dataset, VOCDetection):
+        return wrap_dataset_for_transforms_v2(dataset), list(dataset.classes)
+    if isinstance(dataset, YOLODetection):
+        return dataset, list(dataset.classes)
+    return dataset, []
+
+
+def _classes_of_masks(path: str, dataset: Any) -> list[str]:
+    """The names in ``classes.txt``, or as many numbers as the masks have."""
+    import numpy as np
+
+    file = os.path.join(path, "classes.txt")
+    if os.path.isfile(file):
+        with open(file, encoding="utf-8") as lines:
+            return [line.strip() for line in lines if line.strip()]
+    highest = 0
+    for i in range(len(dataset)):
+        values = np.asarray(dataset[i][1])
+        highest = max(highest, int(values[values != 255].max(initial=0)))
+    return ["background", *(f"class {n}" for n in range(1, highest + 1))]
+
+
+class _Renumbered(Dataset[Any]):
+    """COCO's samples with labels from 1 on, in the order of the categories' ids."""
+
+    def __init__(self, dataset: CocoDetection) -> None:
+        self.dataset = wrap_dataset_for_transforms_v2(dataset)
+        self.numbers = {i: n for n, i in enumerate(dataset.classes, 1)}
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        return _relabeled(self.dataset[index], self.numbers)
+
+
+class _Renamed(Dataset[Any]):
+    """Samples whose classes are in another order than those of training."""
+
+    def __init__(self, dataset: Any, names: list[str], wanted: list[str]) -> None:
+        unknown = [n for n in names if n not in wanted]
+        if unknown:
+            raise ArgumentError(f"classes that training does not have: {', '.join(unknown[:5])}.")
+        self.dataset = dataset
+        self.numbers = {i: wanted.index(n) + 1 for i, n in enumerate(names, 1)}
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        return _relabeled(self.dataset[index], self.numbers)
+
+
+def _relabeled(sample: Any, numbers: dict[int, int]) -> Any:
+    from fovea.dtypes import int64
+    from fovea.functions.creation import tensor
+
+    image, target = sample
+    labels = [numbers[int(n)] for n in target["labels"].tolist()]
+    return image, {**target, "labels": tensor(labels, dtype=int64)}

@@ -1,0 +1,158 @@
+"""``fovea train`` on scenes: detectors of objects, and networks that tell pixels apart."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from fovea.cli.console import Console
+from fovea.cli.learned import Learned, build_network, save_learned
+from fovea.cli.measuring import Measure, measure_scenes
+from fovea.cli.scenes import Scenes, scenes_of
+from fovea.training import Callback
+
+if TYPE_CHECKING:
+    from fovea.training import History
+    from fovea.vision.models.detection import Glance
+
+__all__ = ["train_scenes"]
+
+_STEPS = 3000  # of training, where nobody says how many epochs
+_USUAL = {
+    "detection": {"model": "glance_n", "image_size": 320, "batch_size": 16, "lr": 2e-3},
+    "segmentation": {"model": "unet", "image_size": 128, "batch_size": 16, "lr": 3e-3},
+}
+_SHAPES_SIZE = 128
+
+
+def train_scenes(args: argparse.Namespace, task: str, folder: Path) -> int:
+    """Run the command for a task; returns the exit code."""
+    import fovea
+
+    console = Console(args.json, args.quiet)
+    fovea.manual_seed(args.seed)
+    usual: dict[str, Any] = _USUAL[task]
+    size = args.image_size or (usual["image_size"] if args.data else _SHAPES_SIZE)
+    if task == "detection":
+        size = max(32, -(-size // 32) * 32)  # what its strides divide
+    scenes = scenes_of(args.data, task, size)
+    name = (args.model or usual["model"]).lower()
+    batch = min(args.batch_size or usual["batch_size"], len(scenes.train))
+    epochs = args.epochs or max(1, round(_STEPS * batch / len(scenes.train)))
+    network = build_network(task, name, len(scenes.classes), size)
+    learned = Learned(task, network, name, scenes.classes, size, scenes.origin)
+    learned.training = {"epochs": epochs, "batch_size": batch, "lr": args.lr or usual["lr"]}
+    _introduce(console, learned, scenes)
+    began = time.monotonic()
+    keeper = _Keep(learned, folder / "model.pt")
+    history = _fit(learned, scenes, keeper, args.workers, 0 if args.quiet or args.json else 2)
+    save_learned(keeper.path, learned)
+    measured = measure_scenes(learned, scenes.test)
+    _report(console, learned, scenes, history, measured, keeper.path, time.monotonic() - began)
+    return 0
+
+
+def _fit(
+    learned: Learned, scenes: Scenes, keeper: Callback, workers: int | None, verbose: int
+) -> History:
+    facts: dict[str, Any] = learned.training
+    shared = {name: facts[name] for name in ("epochs", "batch_size", "lr")}
+    shared["workers"] = 1 if workers is None else workers
+    try:
+        if learned.task == "detection":
+            from fovea.vision.training import DetectionRecipe, fit_detector
+
+            recipe = DetectionRecipe(cache=len(scenes.train) <= 2000, **shared)
+            return fit_detector(
+                cast("Glance", learned.model), scenes.train, recipe, [keeper], verbose
+            )
+        from fovea.vision.training import SegmentationRecipe, fit_segmenter
+
+        plan = SegmentationRecipe(image_size=learned.image_size, **shared)
+        return fit_segmenter(
+            learned.model, scenes.train, plan, classes=len(learned.classes), callbacks=[keeper],
+            verbose=verbose,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(keeper.said_on_interrupt()) from None  # type: ignore[attr-defined]
+
+
+class _Keep(Callback):
+    """Writes the checkpoint after each epoch, so that a run that is broken off leaves one."""
+
+    def __init__(self, learned: Learned, path: Path) -> None:
+        super().__init__()
+        self.learned, self.path, self.epoch = learned, path, 0
+
+    def wants_batch_logs(self) -> bool:
+        return False
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.epoch = epoch + 1
+        self.learned.training |= {"epoch": self.epoch, "loss": float((logs or {})["loss"])}
+        save_learned(self.path, self.learned)
+
+    def said_on_interrupt(self) -> str:
+        """What is left after Ctrl-C."""
+        if not self.epoch:
+            return "interrupted before the first epoch ended: nothing was saved"
+        return f"interrupted; the checkpoint of epoch {self.epoch} is kept: {self.path}"
+
+
+def _introduce(console: Console, learned: Learned, scenes: Scenes) -> None:
+    facts = learned.training
+    parameters = sum(p.numel() for p in learned.model.parameters())
+    console.say(
+        f"{scenes.title}: {learned.task}, {len(scenes.classes)} classes; images: "
+        f"{len(scenes.train):,} to train on, {len(scenes.test):,} to test with"
+    )
+    for note in scenes.notes:
+        console.say(f"  {note}")
+    console.say(
+        f"{learned.name}: {parameters:,} parameters, sees {learned.image_size} × "
+        f"{learned.image_size}; {facts['epochs']} epochs, batches of {facts['batch_size']}, "
+        f"learning rate up to {facts['lr']:g}\n"
+    )
+
+
+def _report(
+    console: Console,
+    learned: Learned,
+    scenes: Scenes,
+    history: History,
+    measured: Measure,
+    path: Path,
+    seconds: float,
+) -> None:
+    files = _draw(console, learned, scenes, path.parent)
+    console.show(f"\n{measured.summary()}, after {seconds:.0f} s")
+    console.say(measured.table())
+    console.show(f"\ncheckpoint        {path}")
+    for name, file in files.items():
+        console.show(f"{name:<17} {file}")
+    console.say(f"\nNext: fovea predict {path} IMAGE ... --output DIR")
+    console.document(
+        {
+            "command": "train",
+            "task": learned.task,
+            "data": scenes.title,
+            "model": learned.name,
+            "classes": learned.classes,
+            "seconds": round(seconds, 3),
+            "history": {k: [float(v) for v in vs] for k, vs in history.history.items()},
+            "test": measured.document(),
+            "checkpoint": str(path),
+            **{name: str(file) for name, file in files.items()},
+        }
+    )
+
+
+def _draw(console: Console, learned: Learned, scenes: Scenes, folder: Path) -> dict[str, Path]:
+    """A picture of what is found in some test images."""
+    from fovea.cli.pictures import sheet
+
+    path = folder / "predictions.png"
+    sheet(learned, [scenes.test[i][0] for i in range(min(len(scenes.test), 8))]).save(path)
+    return {"predictions": path}

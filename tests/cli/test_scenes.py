@@ -1,0 +1,157 @@
+"""``fovea train``, ``predict`` and ``evaluate`` on folders of objects and of masks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fovea as fovea_module
+from fovea.cli.learned import load_learned
+from fovea.cli.scenes import scenes_of, task_of_folder
+from fovea.errors import ArgumentError, FileFormatError
+from fovea.vision.datasets import Shapes
+from tests.cli.conftest import Fovea, run_in
+
+Image = pytest.importorskip("PIL.Image")
+
+
+def save(path: Path, values: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values).save(path)
+
+
+def pixels(image: Any) -> Any:
+    return (image.numpy().transpose(1, 2, 0) * 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shapes in Pascal VOC's layout."""
+    root = tmp_path_factory.mktemp("objects") / "voc"
+    for part, count, seed in (("train", 8, 0), ("val", 4, 1)):
+        names = []
+        for i, (image, target) in enumerate(Shapes(count, image_size=64, seed=seed)):
+            names.append(f"{part}-{i}")
+            save(root / "JPEGImages" / f"{names[-1]}.png", pixels(image))
+            found = zip(target["boxes"].tolist(), target["labels"].tolist(), strict=True)
+            rows = "".join(
+                f"<object><name>{Shapes.classes[label - 1]}</name><bndbox><xmin>{a}</xmin>"
+                f"<ymin>{b}</ymin><xmax>{c}</xmax><ymax>{d}</ymax></bndbox></object>"
+                for (a, b, c, d), label in found
+            )
+            path = root / "Annotations" / f"{names[-1]}.xml"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(f"<annotation>{rows}</annotation>")
+        lists = root / "ImageSets" / "Main" / f"{part}.txt"
+        lists.parent.mkdir(parents=True, exist_ok=True)
+        lists.write_text("\n".join(names))
+    return root
+
+
+@pytest.fixture(scope="module")
+def masks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("pixels") / "parts"
+    for i, (image, mask) in enumerate(Shapes(12, "segmentation", image_size=32)):
+        save(root / "images" / f"{i}.png", pixels(image))
+        save(root / "masks" / f"{i}.png", mask.numpy().astype(np.uint8))
+    (root / "classes.txt").write_text("\n".join(["background", *Shapes.classes]))
+    return root
+
+
+@pytest.fixture(scope="module")
+def detector(objects: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("detector")
+    words = ("--image-size", 64, "--epochs", 2, "--batch-size", 4, "--json", "--workers", 0)
+    ran = run_in(folder, "train", objects, *words)
+    assert ran.code == 0, ran.err
+    return folder, ran.json
+
+
+@pytest.fixture(scope="module")
+def segmenter(masks: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("segmenter")
+    words = ("--image-size", 32, "--epochs", 2, "--batch-size", 4, "--json", "--workers", 0)
+    ran = run_in(folder, "train", masks, *words)
+    assert ran.code == 0, ran.err
+    return folder, ran.json
+
+
+def test_a_detector_is_trained_and_used(detector: Any, objects: Path) -> None:
+    folder, told = detector
+    assert told["task"] == "detection" and told["model"] == "glance_n"
+    assert (
+        len(told["history"]["loss"]) == 2
+        and told["history"]["loss"][1] < told["history"]["loss"][0]
+    )
+    assert 0 <= told["test"]["AP50"] <= 1 and told["test"]["images"] == 4
+    assert (folder / told["predictions"]).stat().st_size > 1000
+    checkpoint = folder / told["checkpoint"]
+    learned = load_learned(checkpoint)
+    assert learned.classes == told["classes"] and learned.training["epoch"] == 2
+    picture = objects / "JPEGImages" / "val-0.png"
+    words = (picture, folder / "no.png", "--threshold", 0.0, "--output", "out", "--json")
+    ran = run_in(folder, "predict", checkpoint, *words)
+    first, second = ran.json["predictions"]
+    assert ran.code == 1 and "no.png" in second["error"]
+    assert all({*found} == {"class", "score", "box"} for found in first["objects"])
+    assert Image.open(folder / first["picture"]).size == (64, 64)
+    ran = run_in(folder, "evaluate", checkpoint, "--json")
+    assert ran.json["test"] == told["test"]
+
+
+def test_a_segmenter_is_trained_and_used(segmenter: Any, masks: Path) -> None:
+    folder, told = segmenter
+    assert told["task"] == "segmentation" and told["classes"] == ["background", *Shapes.classes]
+    assert told["test"]["images"] == 2 and 0 <= told["test"]["mean IoU"] <= 1
+    ran = run_in(folder, "predict", told["checkpoint"], masks / "images" / "0.png", "--output", "o")
+    assert ran.code == 0 and "%" in ran.out and (folder / "o" / "0-found.png").exists()
+    ran = run_in(folder, "evaluate", told["checkpoint"], masks)
+    assert ran.code == 0 and "mean IoU" in ran.out
+
+
+def test_what_does_not_fit(fovea: Fovea, objects: Path, masks: Path, segmenter: Any) -> None:
+    assert "laid out for detection" in fovea("train", objects, "--task", "segmentation").err
+    assert "glance_n" in fovea("train", objects, "--model", "resnet18").err
+    assert fovea("train", "--task", "detection").code == 2
+    folder, told = segmenter
+    assert "laid out" in run_in(folder, "evaluate", told["checkpoint"], objects).err
+    assert task_of_folder(str(objects)) == "detection"
+    with pytest.raises(ArgumentError, match="laid out"):
+        scenes_of(str(masks), "detection", 32)
+
+
+@pytest.mark.parametrize("change", [
+    {"version": 9}, {"task": "poetry"}, {"classes": []}, {"classes": [1]}, {"image_size": 0},
+    {"image_size": 1 << 20}, {"model": "resnet18"}, {"model": 5}, {"state_dict": {}},
+    {"state_dict": None}, {"format": "x"},
+])  # fmt: skip
+def test_damaged_checkpoints(segmenter: Any, tmp_path: Path, change: dict[str, Any]) -> None:
+    folder, told = segmenter
+    content = fovea_module.load(folder / told["checkpoint"]) | change
+    fovea_module.save(content, tmp_path / "bad.pt")
+    with pytest.raises(FileFormatError, match=r"bad\.pt"):
+        load_learned(tmp_path / "bad.pt")
+
+
+def test_numbers_of_categories(tmp_path: Path) -> None:
+    """COCO's ids have gaps; labels have none. Of one file some images are kept to measure with."""
+    content: dict[str, Any] = {
+        "images": [{"id": i, "file_name": f"{i}.png", "width": 8, "height": 8} for i in range(8)],
+        "annotations": [
+            {"id": i, "image_id": i, "category_id": 7 if i % 2 else 3, "bbox": [1, 1, 4, 4]}
+            for i in range(8)
+        ],
+        "categories": [{"id": 7, "name": "dog"}, {"id": 3, "name": "cat"}],
+    }
+    for i in range(8):
+        save(tmp_path / "images" / f"{i}.png", np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "all.json").write_text(json.dumps(content))
+    scenes = scenes_of(str(tmp_path), "detection", 32)
+    assert scenes.classes == ["cat", "dog"] and len(scenes.train) + len(scenes.test) == 8
+    labels = {scenes.train[i][1]["labels"].item() for i in range(len(scenes.train))}
+    assert labels == {1, 2} and "kept for testing" in scenes.notes[0]
