@@ -47,8 +47,15 @@ class Classifier:
     training: dict[str, Any] = field(default_factory=dict)
 
 
-def build_model(name: str, classes: int, preprocess: Preprocess) -> tuple[Module, dict[str, Any]]:
+def build_model(
+    name: str, classes: int, preprocess: Preprocess, weights: str | None = None
+) -> tuple[Module, dict[str, Any]]:
     """A new network for images so prepared, and its options.
+
+    Args:
+        name, classes, preprocess: as in ``Classifier``.
+        weights: what it starts from (all but its head, for other classes): published ones by their
+            name, a path, or an address; None: values drawn at random.
 
     Raises:
         ArgumentError: there is no model of that name, it is no classifier, or the images are too
@@ -59,7 +66,8 @@ def build_model(name: str, classes: int, preprocess: Preprocess) -> tuple[Module
     known = inspect.signature(models.get_model_builder(name)).parameters
     options: dict[str, Any] = {"in_channels": preprocess.channels}
     if "small_input" in known:
-        options["small_input"] = max(preprocess.height, preprocess.width) <= _SMALL
+        small = max(preprocess.height, preprocess.width) <= _SMALL
+        options["small_input"] = small and weights is None  # published networks have large stems
     if "aux_logits" in known:
         options["aux_logits"] = False
     if "image_size" in known:
@@ -69,7 +77,10 @@ def build_model(name: str, classes: int, preprocess: Preprocess) -> tuple[Module
                 fix="--image-size N makes them square",
             )
         options["image_size"] = preprocess.height
-    model = models.get_model(name, num_classes=classes, **options)
+    if weights is not None and "weights" not in known:
+        raise ArgumentError(f"{name} takes no weights.", fix="another --model, or no --weights")
+    start: dict[str, Any] = {} if weights is None else {"weights": weights}
+    model = models.get_model(name, num_classes=classes, **options, **start)
     _try(model, name, classes, preprocess)
     return model, options
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fovea import autograd, nn, optim
 from fovea.errors import FoveaError
+from fovea.nn.utils import freeze, train_unfrozen, unfreeze
 from fovea.optim.lr_scheduler import OneCycleLR
 from fovea.training import (
     Accuracy,
@@ -22,6 +23,7 @@ from fovea.training import (
 )
 from fovea.training.learner import Learner
 from fovea.utils.data import DataLoader
+from fovea.vision.models.heads import class_layers
 
 if TYPE_CHECKING:
     from fovea.optim.optimizer import Optimizer
@@ -55,6 +57,7 @@ class Plan:
     label_smoothing: float
     workers: int
     precision: str = "float32"
+    frozen: int = 0  # epochs at the start in which only the layers that count classes are trained
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ class _Modes(Callback):
         self.batches = batches
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self.model.train()
+        train_unfrozen(self.model)
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self.batches is not None:
@@ -123,7 +126,7 @@ class _Modes(Callback):
         self.model.eval()
 
     def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
-        self.model.train()
+        train_unfrozen(self.model)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not math.isfinite((logs or {}).get("loss", 0.0)):
@@ -133,9 +136,29 @@ class _Modes(Callback):
             )
 
 
+class _FrozenStart(Callback):
+    """Trains the layers that count classes alone in the first epochs, then all."""
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__()
+        self.epochs = epochs
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        freeze(self.model)
+        unfreeze(self.model, list(class_layers(self.model)))
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if epoch == self.epochs:
+            unfreeze(self.model)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        unfreeze(self.model)
+
+
 def refresh_statistics(model: nn.Module, batches: Any) -> None:
     """Give batch normalization the mean and variance over these batches, with today's weights."""
     layers = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    layers = [m for m in layers if not m.affine or any(p.requires_grad for p in m.parameters())]
     if not layers:
         return
     before = [layer.momentum for layer in layers]
@@ -199,7 +222,11 @@ class Fitting:
             Batches(self.batches),
             epochs=self.plan.epochs,
             validation=self.validation,
-            callbacks=[_Modes(self.batches if few else None), *callbacks],
+            callbacks=[
+                *([_FrozenStart(self.plan.frozen)] if self.plan.frozen else []),
+                _Modes(self.batches if few else None),
+                *callbacks,
+            ],
             verbose=0,
         )
 

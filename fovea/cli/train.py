@@ -66,6 +66,18 @@ def add_parser(commands: Any) -> None:
     )
     training = parser.add_argument_group("training")
     training.add_argument("--model", metavar="NAME", help="the network, such as resnet18")
+    training.add_argument(
+        "--weights",
+        metavar="WEIGHTS",
+        help="start from these: DEFAULT or another name of published ones, a file, an address",
+    )
+    training.add_argument(
+        "--freeze",
+        type=at_least(0),
+        default=0,
+        metavar="N",
+        help="epochs at the start in which only the last layer is trained",
+    )
     training.add_argument("--epochs", type=at_least(1), metavar="N", help="passes over the images")
     training.add_argument("--batch-size", type=at_least(1), metavar="N", help="images a step")
     training.add_argument(
@@ -110,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
     source = _source(args, recipe, name)
     plan = _plan(args, fitted(recipe, len(source.train)) if name == "folder" else recipe, name)
     model_name = (args.model or recipe.model).lower()
-    model, options = build_model(model_name, len(source.classes), source.preprocess)
+    model, options = build_model(model_name, len(source.classes), source.preprocess, args.weights)
     classifier = Classifier(
         model, model_name, options, source.classes, source.preprocess, source.origin
     )
@@ -170,6 +182,7 @@ def _plan(args: argparse.Namespace, recipe: Recipe, name: str) -> Plan:
         label_smoothing=recipe.label_smoothing,
         workers=workers,
         precision=args.precision,
+        frozen=args.freeze,
     )
 
 

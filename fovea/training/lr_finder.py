@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fovea.errors import ArgumentError, MissingExtraError
+from fovea.nn.utils.freezing import train_unfrozen
 from fovea.training.feeding import as_loader
 from fovea.training.monitor import set_learning_rate
 from fovea.training.untouched import untouched
@@ -129,7 +130,7 @@ def lr_find(
     mean = least = 0.0
     with untouched(trainer):
         trainer.scheduler = None
-        trainer.model.train()
+        train_unfrozen(trainer.model)
         batches = _endless(as_loader(train, batch_size, True))
         for number in range(steps):
             rate = min_lr * (max_lr / min_lr) ** (number / (steps - 1))

@@ -11,6 +11,7 @@ from fovea import random
 from fovea.errors import ArgumentError
 from fovea.interop import load, save
 from fovea.nn.module import Module
+from fovea.nn.utils.freezing import train_unfrozen
 from fovea.training.arguments import as_metrics, listed, optimizer_and_scheduler
 from fovea.training.batches import Batches, Position
 from fovea.training.checkpoint import atomic_path
@@ -182,7 +183,7 @@ class Trainer:
         own = self._own_callbacks = listed(self.callbacks, callbacks)
         keeping = [] if checkpoint is None else [KeepState(checkpoint, checkpoint_every)]
         done, states = self._go_on(batches)
-        self.model.train()
+        train_unfrozen(self.model)
         try:
             return self._loop.fit(
                 batches,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fovea.nn.utils.freezing import train_unfrozen
 from fovea.optim.lr_scheduler import ReduceLROnPlateau
 from fovea.training.callbacks import Callback
 
@@ -29,7 +30,7 @@ class Upkeep(Callback):
 
     def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
         self.trainer._use_average(False)
-        self.trainer.model.train()
+        train_unfrozen(self.trainer.model)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         trainer, found = self.trainer, {} if logs is None else logs

@@ -12,6 +12,13 @@ from fovea.nn.utils.clip_grad import (
     get_total_norm,
 )
 from fovea.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
+from fovea.nn.utils.freezing import (
+    freeze,
+    param_groups_layer_decay,
+    param_groups_weight_decay,
+    train_unfrozen,
+    unfreeze,
+)
 from fovea.nn.utils.fusion import (
     fuse_conv_bn_eval,
     fuse_conv_bn_weights,
