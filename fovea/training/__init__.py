@@ -12,6 +12,7 @@ from fovea.training.json_logger import JSONLogger
 from fovea.training.loggers import CSVLogger, LambdaCallback, ProgbarLogger, TerminateOnNaN
 from fovea.training.loop import Loop, Validation
 from fovea.training.lr_finder import LearningRates, lr_find
+from fovea.training.memory import MemoryPlan, largest_batch, memory_plan
 from fovea.training.metrics import Accuracy, ConfusionMatrix, Mean, MeanOf, Metric
 from fovea.training.monitor import (
     EarlyStopping,
@@ -49,6 +50,7 @@ __all__ = [
     "MLflowLogger",
     "Mean",
     "MeanOf",
+    "MemoryPlan",
     "Metric",
     "ModelCheckpoint",
     "MonitorCallback",
@@ -67,7 +69,9 @@ __all__ = [
     "folds",
     "get_learning_rate",
     "kfold",
+    "largest_batch",
     "lr_find",
+    "memory_plan",
     "numbers",
     "predict_views",
     "set_learning_rate",
