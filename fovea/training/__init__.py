@@ -28,6 +28,7 @@ from fovea.training.resuming import KeepState
 from fovea.training.tensorboard import TensorBoard
 from fovea.training.trackers import MLflowLogger, WandbLogger
 from fovea.training.views import predict_views
+from fovea.training.weighting import balanced_class_weights
 
 __all__ = [
     "Accuracy",
@@ -65,6 +66,7 @@ __all__ = [
     "Validation",
     "WandbLogger",
     "atomic_path",
+    "balanced_class_weights",
     "compare_runs",
     "folds",
     "get_learning_rate",

@@ -30,6 +30,7 @@ from fovea.training.resuming import (
 )
 from fovea.training.untouched import First, drawn, rehearse, same_random_numbers
 from fovea.training.upkeep import Upkeep
+from fovea.training.weighting import WeightedLoss, with_weights
 
 __all__ = ["Trainer"]
 
@@ -53,6 +54,9 @@ class Trainer:
         clip: the largest norm of all gradients together.
         ema: the decay of a moving average of weights and buffers, such as 0.999: evaluation and
             prediction use it, and so do ``save_weights`` and callbacks that keep the best.
+        sample_weight: batches are ``(inputs, targets, weights)``, and the loss is the weighted mean
+            over samples. (Weights of classes, and smoothed labels, belong to the loss:
+            ``nn.CrossEntropyLoss(weight=, label_smoothing=)``.)
         callbacks: for every ``fit``. What they know as ``model`` is this trainer, whose ``model``
             is the module.
         compile: make each step one program; False to go through it with a debugger.
@@ -91,6 +95,7 @@ class Trainer:
         accumulate: int = 1,
         clip: float | None = None,
         ema: float | None = None,
+        sample_weight: bool = False,
         callbacks: Any = None,
         compile: bool = True,
     ) -> None:
@@ -102,6 +107,10 @@ class Trainer:
         self.optimizer, self.scheduler = optimizer_and_scheduler(model, optimizer, scheduler)
         self.schedule_by = schedule_by
         self.metrics = as_metrics(metrics)
+        if sample_weight and loss is None:
+            raise ArgumentError("Trainer: sample_weight=True needs a loss.", fix="pass loss=")
+        self.sample_weight = sample_weight
+        loss = WeightedLoss(loss) if sample_weight and loss is not None else loss
         self._average = None if ema is None else MovingAverage(model, ema)
         self.learner = Learner(
             model, loss, self.optimizer, precision=precision, accumulate=accumulate, clip=clip,
@@ -258,7 +267,7 @@ class Trainer:
 
         def step(batch: Any) -> Any:
             self._number += 1
-            return self.learner.predict(batch, self._number)
+            return self.learner.predict(self._paired(batch, True), self._number)
 
         with self._averaging():
             found = self._loop.predict(
@@ -292,6 +301,7 @@ class Trainer:
         self._gathered += 1
         self.batch = batch
         updates = self._gathered == self.learner.accumulate or last_of_all
+        batch = self._paired(batch)
         loss, notes, outputs = self.learner.learn(batch, self._number, first, updates)
         self._number += 1
         self._step += 1
@@ -302,12 +312,23 @@ class Trainer:
         return self._note(batch, loss, notes, outputs)
 
     def _test_step(self, batch: Any) -> dict[str, Any]:
+        batch = self._paired(batch)
         loss, notes, outputs = self.learner.look(batch, self._number)
         self._number += 1
         return self._note(batch, loss, notes, outputs)
 
+    def _paired(self, batch: Any, bare: bool = False) -> Any:
+        """A batch, its targets together with their weights; inputs alone go, too, if ``bare``."""
+        if not self.sample_weight or (
+            bare and not (isinstance(batch, list | tuple) and len(batch) > 2)
+        ):
+            return batch
+        return with_weights(batch)
+
     def _note(self, batch: Any, loss: Any, notes: dict[str, Any], outputs: Any) -> dict[str, Any]:
         inputs, target = split_batch(batch)
+        if self.sample_weight:
+            target = target[0]
         count = batch_size_of(inputs)
         self._loss.update_state(loss, sample_weight=count)
         for name, value in notes.items():
