@@ -151,7 +151,7 @@ def _update(trainer: Trainer, batches: Iterator[Any], number: int) -> float:
     learner, total = trainer.learner, 0.0
     for part in range(learner.accumulate):
         last = part + 1 == learner.accumulate
-        batch = next(batches)
+        batch = trainer._paired(next(batches))
         loss = learner.learn(batch, number * learner.accumulate + part, part == 0, last)[0]
         total += float(loss)
     return total / learner.accumulate

@@ -91,7 +91,7 @@ def memory_plan(trainer: Trainer, batch: Any, batch_size: int | None = None) -> 
     (True, True)
     """
     size = batch_size_of(split_batch(as_tensors(batch))[0]) if batch_size is None else batch_size
-    with _planning(trainer, as_tensors(batch)) as plan:
+    with _planning(trainer, as_tensors(trainer._paired(batch))) as plan:
         return plan(size)
 
 
@@ -111,7 +111,7 @@ def largest_batch(trainer: Trainer, batch: Any, memory: int, most: int = 4096) -
     """
     if most < 16:
         raise ArgumentError(f"largest_batch: most is at least 16, got {most}.")
-    with _planning(trainer, as_tensors(batch)) as plan:
+    with _planning(trainer, as_tensors(trainer._paired(batch))) as plan:
         known = {size: plan(size).total for size in (8, 16)}
         low = max((size for size in known if known[size] <= memory), default=1)
         high = min((size for size in known if size > low), default=most + 1)

@@ -319,11 +319,8 @@ class Trainer:
 
     def _paired(self, batch: Any, bare: bool = False) -> Any:
         """A batch, its targets together with their weights; inputs alone go, too, if ``bare``."""
-        if not self.sample_weight or (
-            bare and not (isinstance(batch, list | tuple) and len(batch) > 2)
-        ):
-            return batch
-        return with_weights(batch)
+        alone = bare and not (isinstance(batch, list | tuple) and len(batch) > 2)
+        return with_weights(batch) if self.sample_weight and not alone else batch
 
     def _note(self, batch: Any, loss: Any, notes: dict[str, Any], outputs: Any) -> dict[str, Any]:
         inputs, target = split_batch(batch)

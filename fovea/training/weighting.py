@@ -40,7 +40,7 @@ class WeightedLoss:
         if hasattr(loss, "reduction"):
             # A module that is inside a model goes with it; this one is the loss's alone.
             self.each: Callable[..., Any] = copy.copy(loss)
-            self.each.reduction = "none"  # type: ignore[attr-defined]
+            self.each.reduction = "none"
         else:
             self.each = functools.partial(loss, reduction="none")
         self.__name__ = getattr(loss, "__name__", type(loss).__name__)

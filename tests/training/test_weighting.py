@@ -11,7 +11,7 @@ import fovea
 import fovea.nn.functional as F
 from fovea import nn
 from fovea.errors import ArgumentError, ShapeError
-from fovea.training import balanced_class_weights
+from fovea.training import balanced_class_weights, lr_find, memory_plan
 from fovea.training.trainer import Trainer
 from tests.training.test_trainer import X, Y, net, sgd
 
@@ -88,6 +88,13 @@ def test_balanced_weights() -> None:
             balanced_class_weights(bad)
     with pytest.raises(ArgumentError, match="class 2 of 2"):
         balanced_class_weights([0, 2], 2)
+
+
+def test_searches_know_weights() -> None:
+    trainer = Trainer(net(), nn.CrossEntropyLoss(), sgd, sample_weight=True)
+    assert lr_find(trainer, weighted(), steps=5).losses
+    plan = memory_plan(trainer, weighted()[0], 64)
+    assert plan.batch == 64 * (4 * 4 + 8 + 4)
 
 
 def test_mistakes() -> None:
