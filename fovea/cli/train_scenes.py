@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["train_scenes"]
 
-_STEPS = 3000  # of training, where nobody says how many epochs
+# Steps of training, where nobody says how many epochs.
+_STEPS = {"detection": 1000, "segmentation": 1500}
+_SHAPES_STEPS = 3200
 _USUAL = {
     "detection": {"model": "glance_n", "image_size": 320, "batch_size": 16, "lr": 2e-3},
     "segmentation": {"model": "unet", "image_size": 128, "batch_size": 16, "lr": 3e-3},
@@ -40,7 +42,8 @@ def train_scenes(args: argparse.Namespace, task: str, folder: Path) -> int:
     scenes = scenes_of(args.data, task, size)
     name = (args.model or usual["model"]).lower()
     batch = min(args.batch_size or usual["batch_size"], len(scenes.train))
-    epochs = args.epochs or max(1, round(_STEPS * batch / len(scenes.train)))
+    steps = _STEPS[task] if args.data else _SHAPES_STEPS
+    epochs = args.epochs or max(1, round(steps * batch / len(scenes.train)))
     network = build_network(task, name, len(scenes.classes), size)
     learned = Learned(task, network, name, scenes.classes, size, scenes.origin)
     learned.training = {"epochs": epochs, "batch_size": batch, "lr": args.lr or usual["lr"]}
