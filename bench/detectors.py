@@ -126,7 +126,8 @@ def _race(name: str, size: int, count: int) -> list[float]:
     """Median seconds of processor time, by turns."""
     steps = _steps(name, size, count)
     losses = [float(step().item()) for step in steps]
-    if max(losses) - min(losses) > 1e-3 * min(losses):
+    # Of places that fit an object about as well, rounding may choose another one.
+    if max(losses) - min(losses) > 1e-2 * min(losses):
         raise RuntimeError(f"{name}: losses differ: {losses}.")
     times: list[list[float]] = [[] for _ in steps]
     for round in range(REPETITIONS + 1):  # the first one compiles
