@@ -153,8 +153,8 @@ def param_groups_layer_decay(
 
     The network's blocks are counted in the order of its parameters: those in lists of repeated
     blocks (``layer1.0``, ``features.3.1``, ``encoder.layers.encoder_layer_2``) each, what is before
-    the first as 0, the last modules as the end. Layer i of n has
-    the rate lr · layer_decay^(n - i). Frozen parameters are left out.
+    the first as 0, the last modules as the end. Layer i of n has the rate lr · layer_decay^(n - i).
+    Frozen parameters are left out.
 
     Args:
         model: whose they are.
@@ -167,7 +167,7 @@ def param_groups_layer_decay(
     >>> from fovea.vision import models
     >>> groups = param_groups_layer_decay(models.resnet18(num_classes=2), lr=0.1)
     >>> [round(group["lr"], 4) for group in groups][:4], groups[-1]["lr"]
-    ([0.0056, 0.0056, 0.0075, 0.0075], 0.1)
+    ([0.0075, 0.0075, 0.01, 0.01], 0.1)
     """
     if not 0 < layer_decay <= 1:
         raise ArgumentError(
