@@ -2,7 +2,8 @@
 
 PyTorch runs the same source: the files of `Glance` with PyTorch's functions under the names that
 they import. fovea's steps are compiled, PyTorch's eager, in both of its layouts; all are on one
-thread, by turns, by processor time. Losses are compared before anything is timed.
+thread, by turns, by processor time. Before anything is timed, losses are compared: closely in
+float64, and those of the steps themselves.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -122,11 +124,36 @@ def _pytorch_step(torch: Any, twin: Any, network: Any, images: Any, objects: Any
     return step
 
 
+def _check_in_float64(name: str, size: int, count: int) -> None:
+    """Each loss is PyTorch's to the rounding of float64, in which no two places fit alike."""
+    fovea, torch = importlib.import_module("fovea"), importlib.import_module("torch")
+    models, twin = importlib.import_module("fovea.vision.models"), in_pytorch()
+    losses = importlib.import_module("fovea.vision.models.detection.glance_losses")
+    model = models.get_model(name, num_classes=7, image_size=size)
+    ours = model.network.double()
+    theirs = twin.GlanceNetwork(tuple(model.widths), model.depth, 6).double()
+    theirs.load_state_dict({k: torch.from_numpy(v.numpy()) for k, v in ours.state_dict().items()})
+    images, objects = (x.astype(np.float64) for x in _batch(size, count))
+    found = []
+    for lib, made, place, network in (
+        (fovea, losses, fovea.from_numpy, ours),
+        (torch, twin, torch.from_numpy, theirs),
+    ):
+        with lib.no_grad():
+            outputs = network.predictions(place(images))
+            parts = made.glance_losses(*outputs, (size, size), place(objects))
+        found.append({key: float(loss) for key, loss in parts.items()})
+    for key, loss in found[0].items():
+        if not math.isclose(loss, found[1][key], rel_tol=1e-6):
+            raise RuntimeError(f"{name}: {key} is {loss} in float64, PyTorch's {found[1][key]}.")
+
+
 def _race(name: str, size: int, count: int) -> list[float]:
     """Median seconds of processor time, by turns."""
+    _check_in_float64(name, size, count)
     steps = _steps(name, size, count)
     losses = [float(step().item()) for step in steps]
-    # Of places that fit an object about as well, rounding may choose another one.
+    # In float32 rounding may choose another one of the places that fit an object about as well.
     if max(losses) - min(losses) > 1e-2 * min(losses):
         raise RuntimeError(f"{name}: losses differ: {losses}.")
     times: list[list[float]] = [[] for _ in steps]

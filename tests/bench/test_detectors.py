@@ -12,6 +12,7 @@ from PIL import Image
 import fovea
 from bench import detectors, learn_detection
 from bench.tables import Report
+from fovea.vision.models.detection import glance_losses
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +33,19 @@ def test_steps_are_compared_and_timed(
     (record,) = report.content["detectors"]
     assert record["fovea"] > 0 and len(record["PyTorch"]) == 2
     assert "`glance_n`" in capsys.readouterr().out
+
+
+def test_losses_that_differ_a_little_do_not_race(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    twin, loss = detectors.in_pytorch(), glance_losses.glance_losses
+
+    def nearly(*arguments: Any) -> Any:
+        return {key: value * (1 + 1e-5) for key, value in loss(*arguments).items()}
+
+    monkeypatch.setattr(detectors, "in_pytorch", lambda: twin)
+    monkeypatch.setattr(glance_losses, "glance_losses", nearly)
+    with pytest.raises(RuntimeError, match="in float64"):
+        detectors.time_detectors(Report(), [("glance_n", 64, 2)])
 
 
 def test_steps_that_learn_something_else_do_not_race(monkeypatch: pytest.MonkeyPatch) -> None:
