@@ -482,6 +482,7 @@ _LAZY_NAMES = {
     "load_program": "fovea.interop.programs",
     "detect_nonfinite": "fovea.finite",
     "summary": "fovea.summaries",
+    "layer_statistics": "fovea.summaries.statistics",
     "Trainer": "fovea.training.trainer",
     "port": "fovea.interop.porting",
     "get_num_threads": "fovea.targets.cpu.threads",

@@ -12,9 +12,10 @@ from fovea.functions import creation, random
 from fovea.nn.module import Module
 from fovea.random import fork_rng
 from fovea.summaries.rows import Row, rows_of
+from fovea.summaries.statistics import LayerStatistics, layer_statistics
 from fovea.summaries.table import COLUMNS, ModelSummary
 
-__all__ = ["ModelSummary", "Row", "summary"]
+__all__ = ["LayerStatistics", "ModelSummary", "Row", "layer_statistics", "summary"]
 
 _DEFAULT = ("output_size", "num_params", "mult_adds")
 
