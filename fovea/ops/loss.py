@@ -46,7 +46,7 @@ class LabelGradAttrs(Attrs):
     classes: int
 
 
-def check_labels(name: str, target: Array, classes: int, ignore_index: int) -> bool:
+def check_labels(name: str, target: Array, classes: int, ignore_index: int | None = None) -> bool:
     """Whether all labels count; False if some are ``ignore_index``.
 
     Raises:
@@ -57,11 +57,12 @@ def check_labels(name: str, target: Array, classes: int, ignore_index: int) -> b
     """
     if not target.size:
         return True
-    usual = target.dtype == np.int64 and not 0 <= ignore_index < classes
+    none_within = ignore_index is None or not 0 <= ignore_index < classes
+    usual = target.dtype == np.int64 and none_within
     # In one pass: as unsigned numbers, negative labels are the largest.
     if usual and int(np.maximum.reduce(target.view(np.uint64), axis=None)) < classes:
         return True
-    counted = target != ignore_index
+    counted = np.ones(target.shape, bool) if ignore_index is None else target != ignore_index
     wrong = counted & ((target < 0) | (target >= classes))
     if wrong.any():
         place = tuple(int(i) for i in np.argwhere(wrong)[0])
