@@ -1,5 +1,5 @@
 """Computer vision: ``datasets``, ``transforms``, ``models``, ``ops``, ``io`` under torchvision's
-names, and ``losses``.
+names; ``layers`` under timm's; ``losses``.
 
 Pillow (``pip install "fovea[vision]"``) is needed for image files and PIL images, and only when one
 is met.
@@ -10,7 +10,18 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__all__ = ["datasets", "io", "losses", "models", "ops", "plots", "rle", "transforms", "tv_tensors"]
+__all__ = [
+    "datasets",
+    "io",
+    "layers",
+    "losses",
+    "models",
+    "ops",
+    "plots",
+    "rle",
+    "transforms",
+    "tv_tensors",
+]
 
 
 def __getattr__(name: str) -> Any:
