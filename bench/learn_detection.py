@@ -15,13 +15,15 @@ import time
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 import fovea
 from fovea.metrics.detection import MeanAveragePrecision
 from fovea.vision.datasets import Shapes, VOCDetection, wrap_dataset_for_transforms_v2
 from fovea.vision.models.detection import glance_n
 from fovea.vision.training import Augment, DetectionRecipe, as_image, detect, fit_detector
+from fovea.vision.transforms.v2 import functional as F
+from fovea.vision.utils import draw_bounding_boxes
 
 COLORS = ("red", "lime", "yellow", "cyan", "magenta", "orange", "white")
 SIDE = 384  # of a drawn picture
@@ -29,19 +31,15 @@ SIDE = 384  # of a drawn picture
 
 def drawn(image: fovea.Tensor, found: dict[str, Any], classes: list[str]) -> Image.Image:
     """An image with the boxes whose score is above 0.5."""
-    pixels = (image.numpy().transpose(1, 2, 0) * 255).astype(np.uint8)
-    scale = SIDE / pixels.shape[1]
-    picture = Image.fromarray(pixels).resize((SIDE, round(pixels.shape[0] * scale)))
-    pen = ImageDraw.Draw(picture)
-    for box, label, score in zip(
-        found["boxes"].tolist(), found["labels"].tolist(), found["scores"].tolist(), strict=True
-    ):
-        if score > 0.5:
-            x1, y1, x2, y2 = (v * scale for v in box)
-            color = COLORS[label % len(COLORS)]
-            pen.rectangle((x1, y1, x2, y2), outline=color, width=2)
-            pen.text((x1 + 3, y1 + 1), f"{classes[label - 1]} {score:.2f}", fill=color)
-    return picture
+    scale = SIDE / image.shape[2]
+    large = F.resize(image, [round(image.shape[1] * scale), SIDE])
+    sure = found["scores"] > 0.5
+    if sure.any():
+        kinds, scores = found["labels"][sure].tolist(), found["scores"][sure].tolist()
+        names = [f"{classes[k - 1]} {s:.2f}" for k, s in zip(kinds, scores, strict=True)]
+        colors = [COLORS[k % len(COLORS)] for k in kinds]
+        large = draw_bounding_boxes(large, found["boxes"][sure] * scale, names, colors, width=2)
+    return F.to_pil_image(large)
 
 
 def beside(pictures: list[Image.Image]) -> Image.Image:

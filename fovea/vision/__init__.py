@@ -21,6 +21,7 @@ __all__ = [
     "rle",
     "transforms",
     "tv_tensors",
+    "utils",
 ]
 
 
