@@ -12,6 +12,7 @@ from typing import Any
 
 __all__ = [
     "datasets",
+    "explain",
     "io",
     "layers",
     "losses",

@@ -231,7 +231,8 @@ def draw_keypoints(
         MissingExtraError: Pillow is not installed.
 
     >>> import fovea
-    >>> draw_keypoints(fovea.zeros(3, 5, 5), fovea.tensor([[[2, 2]]]), None, "red", 1)[0, 2].tolist()
+    >>> point = fovea.tensor([[[2, 2]]])
+    >>> draw_keypoints(fovea.zeros(3, 5, 5), point, colors="red", radius=1)[0, 2].tolist()
     [0.0, 1.0, 1.0, 1.0, 0.0]
     """
     name = "draw_keypoints"
