@@ -17,7 +17,7 @@ from fovea.tensor import Tensor
 if TYPE_CHECKING:
     from fovea.nn import Module
 
-__all__ = ["Classifier", "build_model", "load_classifier", "save_classifier"]
+__all__ = ["Classifier", "build_model", "classifier_of", "load_classifier", "save_classifier"]
 
 _FORMAT = "fovea-classifier"
 _VERSION = 1
@@ -124,8 +124,15 @@ def load_classifier(path: str | os.PathLike[str]) -> Classifier:
     Raises:
         FileFormatError: the file is missing, damaged, or not what ``fovea train`` writes.
     """
-    where = os.fspath(path)
-    content = load(path)
+    return classifier_of(load(path), os.fspath(path))
+
+
+def classifier_of(content: Any, where: str) -> Classifier:
+    """The classifier in what the file ``where`` holds, ready to use.
+
+    Raises:
+        FileFormatError: it is not what ``fovea train`` writes.
+    """
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise FileFormatError(
             f"{where} is no checkpoint of fovea train: it does not say what its weights are for.",

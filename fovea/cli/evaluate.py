@@ -52,19 +52,19 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     if args.data is not None and args.dataset is not None:
         raise UsageError("give either a folder or --dataset, not both")
-    from fovea.cli.learned import task_of
+    from fovea.cli.checkpoints import read_checkpoint
+    from fovea.cli.learned import Learned
 
-    if task_of(args.checkpoint) != "classification":
+    classifier = read_checkpoint(args.checkpoint)
+    if isinstance(classifier, Learned):
         from fovea.cli.use_scenes import evaluate_scenes
 
-        return evaluate_scenes(args)
-    from fovea.cli.classifier import load_classifier
+        return evaluate_scenes(args, classifier)
     from fovea.cli.fitting import measure
     from fovea.cli.progress import MeasureBar
     from fovea.cli.results import class_table, draw, measured_document, worst_confusions
 
     console = Console(args.json, args.quiet)
-    classifier = load_classifier(args.checkpoint)
     dataset, title = _images(args, classifier)
     bar = MeasureBar(console, -(-len(dataset) // 256))
     result = measure(classifier.model, dataset, len(classifier.classes), args.workers, [bar])

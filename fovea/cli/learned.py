@@ -14,7 +14,15 @@ from fovea.interop import load, save
 if TYPE_CHECKING:
     from fovea.nn import Module
 
-__all__ = ["TASKS", "Learned", "build_network", "load_learned", "save_learned", "task_of"]
+__all__ = [
+    "TASKS",
+    "Learned",
+    "build_network",
+    "is_learned",
+    "learned_of",
+    "load_learned",
+    "save_learned",
+]
 
 _FORMAT = "fovea-model"
 _VERSION = 1
@@ -87,12 +95,9 @@ def save_learned(path: str | os.PathLike[str], learned: Learned) -> None:
     save(content, path)
 
 
-def task_of(path: str | os.PathLike[str]) -> str:
-    """What a checkpoint is for: ``"classification"`` unless it says otherwise."""
-    content = load(path)
-    if isinstance(content, dict) and content.get("format") == _FORMAT:
-        return str(content.get("task"))
-    return "classification"
+def is_learned(content: Any) -> bool:
+    """Whether what a file holds is such a network."""
+    return isinstance(content, dict) and content.get("format") == _FORMAT
 
 
 def load_learned(path: str | os.PathLike[str]) -> Learned:
@@ -101,8 +106,16 @@ def load_learned(path: str | os.PathLike[str]) -> Learned:
     Raises:
         FileFormatError: the file is missing, damaged, or not what ``fovea train`` writes.
     """
-    where, content = os.fspath(path), load(path)
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+    return learned_of(load(path), os.fspath(path))
+
+
+def learned_of(content: Any, where: str) -> Learned:
+    """The network in what the file ``where`` holds, ready to use.
+
+    Raises:
+        FileFormatError: it is not what ``fovea train`` writes.
+    """
+    if not is_learned(content):
         raise FileFormatError(f"{where} is no checkpoint of fovea train.")
     if content.get("version") != _VERSION:
         raise FileFormatError(

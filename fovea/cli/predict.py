@@ -46,15 +46,15 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code: 1 if an image could not be read."""
-    from fovea.cli.classifier import load_classifier
-    from fovea.cli.learned import task_of
+    from fovea.cli.checkpoints import read_checkpoint
+    from fovea.cli.learned import Learned
 
-    if task_of(args.checkpoint) != "classification":
+    classifier = read_checkpoint(args.checkpoint)
+    if isinstance(classifier, Learned):
         from fovea.cli.use_scenes import predict_scenes
 
-        return predict_scenes(args)
+        return predict_scenes(args, classifier)
     console = Console(args.json, args.quiet)
-    classifier = load_classifier(args.checkpoint)
     found: list[dict[str, Any]] = []
     width = max(len(image) for image in args.images)
     for start in range(0, len(args.images), _BATCH):

@@ -17,7 +17,7 @@ from fovea.vision.datasets import (
     wrap_dataset_for_transforms_v2,
 )
 
-__all__ = ["Scenes", "scenes_of", "task_of_folder"]
+__all__ = ["Scenes", "scenes_of", "task_of_folder", "task_of_parts"]
 
 _HELD = 0.15  # of the training images, where no others are there to measure with
 _SHAPES = 16000  # drawn anew each time: it costs little, and nothing is learned by heart
@@ -50,14 +50,27 @@ def task_of_folder(path: str) -> str:
     """What the data at a place is for, by its layout."""
     from fovea.vision.checking import open_parts
 
-    first = next(iter(open_parts(path).values()))
+    return task_of_parts(open_parts(path))
+
+
+def task_of_parts(parts: dict[str, Any]) -> str:
+    """What a data set is for, by the kind of its first part."""
+    first = next(iter(parts.values()))
     if isinstance(first, VOCDetection | CocoDetection | YOLODetection):
         return "detection"
     return "segmentation" if isinstance(first, SegmentationFolder) else "classification"
 
 
-def scenes_of(data: str | None, task: str, image_size: int) -> Scenes:
+def scenes_of(
+    data: str | None, task: str, image_size: int, parts: dict[str, Any] | None = None
+) -> Scenes:
     """A folder of scenes, or without one the `Shapes` that fovea draws.
+
+    Args:
+        data: the folder.
+        task: ``"detection"`` or ``"segmentation"``.
+        image_size: pixels a side of drawn images.
+        parts: of the folder, if they have been opened.
 
     Raises:
         ArgumentError: data for another task.
@@ -71,10 +84,11 @@ def scenes_of(data: str | None, task: str, image_size: int) -> Scenes:
         if task == "segmentation":
             classes = ["background", *classes]
         return Scenes(task, "Shapes", classes, drawn, held_out, {"kind": "shapes"})
-    from fovea.vision.checking import open_parts
+    if parts is None:
+        from fovea.vision.checking import open_parts
 
-    parts = open_parts(data)
-    found = task_of_folder(data)
+        parts = open_parts(data)
+    found = task_of_parts(parts)
     if found != task:
         raise ArgumentError(f"{data} is laid out for {found}, not for {task}.")
     names, notes = list(parts), []

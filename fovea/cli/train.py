@@ -105,13 +105,13 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     if args.data is not None and args.dataset is not None:
         raise UsageError("give either a folder or --dataset, not both")
-    task = _task(args)
+    task, parts = _task(args)
     if task != "classification":
         from fovea.cli.train_scenes import train_scenes
 
         folder = _output_folder(args.output, "shapes", args.data)
         with _removed_if_empty(folder, args.output is None):
-            return train_scenes(args, task, folder)
+            return train_scenes(args, task, folder, parts)
     name = "folder" if args.data is not None else args.dataset or "digits"
     recipe = RECIPES[name]
     console = Console(args.json, args.quiet)
@@ -144,25 +144,30 @@ def _removed_if_empty(folder: Path, wanted: bool) -> Iterator[None]:
         raise
 
 
-def _task(args: argparse.Namespace) -> str:
-    """What to learn: what is asked for, or what the folder is laid out for."""
+def _task(args: argparse.Namespace) -> tuple[str, dict[str, Any] | None]:
+    """What to learn, which is what is asked for or what the folder is laid out for; and the
+    folder's parts.
+    """
     if args.task == "classification":
-        return "classification"
+        return "classification", None
     if args.data is not None:
-        from fovea.cli.scenes import task_of_folder
+        from fovea.cli.scenes import task_of_parts
+        from fovea.vision.checking import open_parts
 
+        parts: dict[str, Any] | None = None
         try:
-            found = task_of_folder(args.data)
+            parts = open_parts(args.data)
+            found = task_of_parts(parts)
         except FoveaError:
             found = "classification"  # which says better what is missing
         if args.task not in (None, found):
             raise UsageError(f"{args.data} is laid out for {found}, not for {args.task}")
-        return found
+        return found, parts
     if args.dataset == "shapes":
-        return args.task or "detection"
+        return args.task or "detection", None
     if args.task is not None:
         raise UsageError(f"--task {args.task} needs a folder, or --dataset shapes")
-    return "classification"
+    return "classification", None
 
 
 def _plan(args: argparse.Namespace, recipe: Recipe, name: str) -> Plan:

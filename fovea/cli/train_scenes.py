@@ -29,8 +29,10 @@ _USUAL = {
 _SHAPES_SIZE = 128
 
 
-def train_scenes(args: argparse.Namespace, task: str, folder: Path) -> int:
-    """Run the command for a task; returns the exit code."""
+def train_scenes(
+    args: argparse.Namespace, task: str, folder: Path, parts: dict[str, Any] | None = None
+) -> int:
+    """Run the command for a task; returns the exit code. ``parts`` are those of the folder."""
     import fovea
 
     console = Console(args.json, args.quiet)
@@ -39,7 +41,7 @@ def train_scenes(args: argparse.Namespace, task: str, folder: Path) -> int:
     size = args.image_size or (usual["image_size"] if args.data else _SHAPES_SIZE)
     if task == "detection":
         size = max(32, -(-size // 32) * 32)  # what its strides divide
-    scenes = scenes_of(args.data, task, size)
+    scenes = scenes_of(args.data, task, size, parts)
     name = (args.model or usual["model"]).lower()
     batch = min(args.batch_size or usual["batch_size"], len(scenes.train))
     steps = _STEPS[task] if args.data else _SHAPES_STEPS
@@ -58,7 +60,7 @@ def train_scenes(args: argparse.Namespace, task: str, folder: Path) -> int:
 
 
 def _fit(
-    learned: Learned, scenes: Scenes, keeper: Callback, workers: int | None, verbose: int
+    learned: Learned, scenes: Scenes, keeper: _Keep, workers: int | None, verbose: int
 ) -> History:
     facts: dict[str, Any] = learned.training
     shared = {name: facts[name] for name in ("epochs", "batch_size", "lr")}
@@ -79,7 +81,7 @@ def _fit(
             verbose=verbose,
         )  # fmt: skip
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(keeper.said_on_interrupt()) from None  # type: ignore[attr-defined]
+        raise KeyboardInterrupt(keeper.said_on_interrupt()) from None
 
 
 class _Keep(Callback):

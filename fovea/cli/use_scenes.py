@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fovea.cli.console import Console, UsageError
-from fovea.cli.learned import Learned, load_learned
+from fovea.cli.learned import Learned
 from fovea.cli.measuring import measure_scenes
 from fovea.cli.pictures import found_in, painted
 from fovea.cli.scenes import scenes_of
@@ -18,11 +18,11 @@ from fovea.errors import FileFormatError
 __all__ = ["evaluate_scenes", "predict_scenes"]
 
 
-def predict_scenes(args: argparse.Namespace) -> int:
+def predict_scenes(args: argparse.Namespace, learned: Learned) -> int:
     """Say what is in images, and with ``--output`` draw it; returns the exit code."""
     from fovea.vision.io import open_image
 
-    console, learned = Console(args.json, args.quiet), load_learned(args.checkpoint)
+    console = Console(args.json, args.quiet)
     entries: list[dict[str, Any]] = []
     for path in args.images:
         entry: dict[str, Any] = {"image": path}
@@ -69,9 +69,9 @@ def _in_words(learned: Learned, entry: dict[str, Any]) -> str:
     return "  ".join(f"{len(s)} {name} (up to {max(s):.0%})" for name, s in counts.items())
 
 
-def evaluate_scenes(args: argparse.Namespace) -> int:
+def evaluate_scenes(args: argparse.Namespace, learned: Learned) -> int:
     """Measure a checkpoint on the test images; returns the exit code."""
-    console, learned = Console(args.json, args.quiet), load_learned(args.checkpoint)
+    console = Console(args.json, args.quiet)
     data = args.data or learned.origin.get("path")
     if data is None and learned.origin.get("kind") != "shapes":
         raise UsageError("name the folder to measure on")
