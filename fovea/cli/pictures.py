@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+import fovea
 from fovea.tensorbase import is_tensor
 from fovea.vision.pillow import require_pillow
+from fovea.vision.transforms.v2 import functional as F
+from fovea.vision.utils import draw_bounding_boxes, draw_segmentation_masks
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,14 +33,7 @@ def color_of(number: int) -> Color:
 
 def as_picture(image: Any) -> Image:
     """A PIL image or a tensor (3, H, W) as an RGB PIL image."""
-    pil = require_pillow("drawing what was found")
-    if not is_tensor(image):
-        picture: Image = image.convert("RGB")
-        return picture
-    values = image.numpy()
-    if values.dtype != np.uint8:
-        values = (np.clip(values, 0, 1) * 255).round().astype(np.uint8)
-    made: Image = pil.fromarray(np.ascontiguousarray(values.transpose(1, 2, 0))).convert("RGB")
+    made: Image = (F.to_pil_image(image) if is_tensor(image) else image).convert("RGB")
     return made
 
 
@@ -60,45 +56,53 @@ def found_in(learned: Learned, image: Any, threshold: float) -> Any:
     ]
 
 
-def painted(learned: Learned, image: Any, found: Any) -> Image:
-    """The image with what was found."""
+def painted(learned: Learned, image: Any, found: Any, side: int = 0) -> Image:
+    """The image with what was found; of boxes so many pixels a side or more, for their names."""
     picture = as_picture(image)
     if learned.task == "detection":
-        return _with_boxes(picture, found, learned.classes)
+        return _with_boxes(picture, found, learned.classes, side)
     return _with_pixels(picture, found)
 
 
-def _with_boxes(picture: Image, found: list[dict[str, Any]], classes: list[str]) -> Image:
-    from PIL import ImageDraw
-
-    draw = ImageDraw.Draw(picture)
-    line = max(1, round(max(picture.size) / 200))
-    for entry in reversed(found):  # the surest on top
-        color = color_of(classes.index(entry["class"]))
-        x1, y1, x2, y2 = entry["box"]
-        draw.rectangle((x1, y1, max(x1, x2), max(y1, y2)), outline=color, width=line)
-        text = f"{entry['class']} {entry['score']:.0%}"
-        left, top, right, bottom = draw.textbbox((x1 + line, max(y1 - 11, 0)), text)
-        draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), fill=color)
-        draw.text((x1 + line, max(y1 - 11, 0)), text, fill=(0, 0, 0))
-    return picture
+def _with_boxes(
+    picture: Image, found: list[dict[str, Any]], classes: list[str], side: int
+) -> Image:
+    scale = max(1, round(side / max(picture.size)))
+    if scale > 1:
+        picture = picture.resize((picture.width * scale, picture.height * scale))
+    if not found:
+        return picture
+    shown = found[::-1]  # the surest on top
+    corners = [(min(x1, x2), min(y1, y2), x2, y2) for x1, y1, x2, y2 in (e["box"] for e in shown)]
+    drawn = draw_bounding_boxes(
+        F.pil_to_tensor(picture),
+        fovea.tensor(corners) * scale,
+        [f"{entry['class']} {entry['score']:.0%}" for entry in shown],
+        [color_of(classes.index(entry["class"])) for entry in shown],
+        width=max(1, round(max(picture.size) / 200)),
+        fill_labels=True,
+    )
+    made: Image = F.to_pil_image(drawn)
+    return made
 
 
 def _with_pixels(picture: Image, classes: Any) -> Image:
-    pil = require_pillow("drawing what was found")
-    palette = np.array([(0, 0, 0), *(color_of(i) for i in range(255))], np.uint8)
-    colors = palette[np.clip(classes, 0, 255)].astype(np.float32)
-    pixels = np.asarray(picture, np.float32)
-    share = np.where(np.asarray(classes)[..., None] > 0, 0.55, 0.0)
-    mixed = pixels * (1 - share) + colors * share
-    made: Image = pil.fromarray(mixed.round().astype(np.uint8))
+    numbers = [int(n) for n in np.unique(classes) if n]
+    if not numbers:
+        return picture
+    masks = fovea.from_numpy(np.stack([classes == n for n in numbers]))
+    colors: list[Any] = [color_of(n - 1) for n in numbers]
+    made: Image = F.to_pil_image(
+        draw_segmentation_masks(F.pil_to_tensor(picture), masks, 0.55, colors)
+    )
     return made
 
 
 def sheet(learned: Learned, images: list[Any], threshold: float = 0.4, columns: int = 4) -> Image:
     """Images with what was found in each, beside one another."""
     pil = require_pillow("drawing what was found")
-    drawn = [painted(learned, image, found_in(learned, image, threshold)) for image in images]
+    found = [found_in(learned, image, threshold) for image in images]
+    drawn = [painted(learned, i, f, _CELL) for i, f in zip(images, found, strict=True)]
     rows = -(-len(drawn) // columns)
     whole: Image = pil.new("RGB", (columns * _CELL, max(rows, 1) * _CELL), (32, 32, 32))
     for number, picture in enumerate(drawn):
