@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from fovea.cli import data, doctor, evaluate, info, models, predict, train
+from fovea.cli.config import apply_config
 from fovea.cli.console import UsageError
 from fovea.errors import FoveaError
 from fovea.version import __version__
@@ -23,6 +24,7 @@ examples:
   fovea train photos/                             train on a folder with a folder a class
   fovea train voc/                                train a detector on photographs with boxes
   fovea train --dataset mnist --root data --download
+  fovea train --config runs/digits/config.yaml    do it again
   fovea predict runs/digits/model.pt digit.png
   fovea evaluate runs/digits/model.pt
   fovea data lint photos/                         what is wrong with a data set
@@ -59,6 +61,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     args = parser.parse_args(argv)
+    try:
+        if getattr(args, "config", None) is not None:
+            apply_config(args.parser, args.config)
+            args = parser.parse_args(argv)
+    except FoveaError as error:
+        _report(error, args.json)
+        return 1
     if not hasattr(args, "run"):
         parser.print_help()
         return 0

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fovea.cli.config import add_config_option, write_config
 from fovea.cli.console import Console, UsageError, add_output_options, at_least, positive_number
 from fovea.cli.recipes import (
     DATASETS,
@@ -97,6 +98,7 @@ def add_parser(commands: Any) -> None:
     output.add_argument(
         "--output", metavar="DIR", help="the folder to write to (default: runs/...)"
     )
+    add_config_option(output)
     add_output_options(parser)
     parser.set_defaults(run=run, parser=parser)
 
@@ -129,6 +131,7 @@ def run(args: argparse.Namespace) -> int:
     folder = _output_folder(args.output, name, args.data)
     _introduce(console, classifier, source, plan)
     with _removed_if_empty(folder, args.output is None):
+        write_config(folder, _resolved(args, name, model_name, source, plan))
         return _train(console, classifier, source, plan, folder)
 
 
@@ -231,6 +234,30 @@ def _output_folder(chosen: str | None, name: str, data: str | None) -> Path:
             return folder
         except FileExistsError:
             number += 1
+
+
+def _resolved(
+    args: argparse.Namespace, name: str, model: str, source: Source, plan: Plan
+) -> dict[str, Any]:
+    """The options of a run in full."""
+    own = args.data is not None
+    return {
+        "data": os.path.abspath(args.data) if own else None,
+        "dataset": None if own else name,
+        "root": None if own or name == "digits" else os.path.abspath(args.root),
+        "task": "classification",
+        "model": model,
+        "weights": args.weights,
+        "freeze": args.freeze,
+        "epochs": plan.epochs,
+        "batch-size": plan.batch_size,
+        "optimizer": plan.optimizer,
+        "lr": plan.lr,
+        "precision": plan.precision,
+        "image-size": source.preprocess.height if own or args.image_size else None,
+        "workers": plan.workers,
+        "seed": args.seed,
+    }
 
 
 def _introduce(console: Console, classifier: Classifier, source: Source, plan: Plan) -> None:

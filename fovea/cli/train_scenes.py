@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from fovea.cli.config import write_config
 from fovea.cli.console import Console
 from fovea.cli.learned import Learned, build_network, save_learned
 from fovea.cli.measuring import Measure, measure_scenes
@@ -49,6 +51,7 @@ def train_scenes(
     network = build_network(task, name, len(scenes.classes), size)
     learned = Learned(task, network, name, scenes.classes, size, scenes.origin)
     learned.training = {"epochs": epochs, "batch_size": batch, "lr": args.lr or usual["lr"]}
+    write_config(folder, _resolved(args, learned))
     _introduce(console, learned, scenes)
     began = time.monotonic()
     keeper = _Keep(learned, folder / "model.pt")
@@ -57,6 +60,23 @@ def train_scenes(
     measured = measure_scenes(learned, scenes.test)
     _report(console, learned, scenes, history, measured, keeper.path, time.monotonic() - began)
     return 0
+
+
+def _resolved(args: argparse.Namespace, learned: Learned) -> dict[str, Any]:
+    """The options of a run in full."""
+    facts = learned.training
+    return {
+        "data": os.path.abspath(args.data) if args.data else None,
+        "dataset": None if args.data else "shapes",
+        "task": learned.task,
+        "model": learned.name,
+        "epochs": facts["epochs"],
+        "batch-size": facts["batch_size"],
+        "lr": facts["lr"],
+        "image-size": learned.image_size,
+        "workers": args.workers,
+        "seed": args.seed,
+    }
 
 
 def _fit(
