@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 import fovea
 from fovea.tensorbase import is_tensor
 from fovea.vision.pillow import require_pillow
+from fovea.vision.plots.figures import color_of
 from fovea.vision.transforms.v2 import functional as F
 from fovea.vision.utils import draw_bounding_boxes, draw_segmentation_masks
 
@@ -21,14 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["found_in", "painted", "sheet"]
 
-Color = tuple[int, int, int]
 _CELL = 320  # pixels a side, on a sheet
-
-
-def color_of(number: int) -> Color:
-    """A color that others nearby are unlike."""
-    r, g, b = colorsys.hsv_to_rgb(number * 0.618 % 1.0, 0.85, 0.95)
-    return int(r * 255), int(g * 255), int(b * 255)
 
 
 def as_picture(image: Any) -> Image:

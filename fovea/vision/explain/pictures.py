@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fovea import dtypes
-from fovea.errors import MissingExtraError, ShapeError
+from fovea.errors import ShapeError
 from fovea.functions.creation import from_numpy
 from fovea.nn.module import Module
 from fovea.tensorbase import is_tensor
 from fovea.vision.explain.features import features, filters
 from fovea.vision.explain.looking import is_keras, module_at
+from fovea.vision.plots.figures import new_figure
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -114,12 +115,9 @@ def plot_filters(model: Module, at: str | Module, count: int = 64) -> Any:
 
 def _side_by_side(images: list[Array], title: str, names: Sequence[str]) -> Any:
     """A figure of small pictures in rows."""
-    figure_class = _figure_class()
     columns = min(8, max(1, len(images)))
     rows = -(-len(images) // columns)
-    figure = figure_class(
-        figsize=(1.1 * columns + 0.2, 1.15 * rows + 0.5), layout="constrained", dpi=140
-    )
+    figure = new_figure(1.1 * columns + 0.2, 1.15 * rows + 0.5)
     for number, image in enumerate(images):
         axis = figure.add_subplot(rows, columns, number + 1)
         axis.imshow(image, cmap="viridis", interpolation="nearest")
@@ -130,18 +128,8 @@ def _side_by_side(images: list[Array], title: str, names: Sequence[str]) -> Any:
     return figure
 
 
-def _figure_class() -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError(
-            "drawing needs Matplotlib, which is not installed.", fix='pip install "fovea[vision]"'
-        ) from None
-    return Figure
-
-
 def _color_map(name: str) -> Any:
-    _figure_class()
+    new_figure(1, 1)  # tells when there is no Matplotlib
     import matplotlib
 
     return matplotlib.colormaps[name]
