@@ -49,6 +49,33 @@ class KerasTensor:
         """The number of dimensions."""
         return len(self.shape)
 
+    @property
+    def sparse(self) -> bool:
+        """False: no tensor is sparse."""
+        return False
+
+    @property
+    def ragged(self) -> bool:
+        """False: no tensor is ragged."""
+        return False
+
+    def reshape(self, newshape: Any) -> Any:
+        """``ops.reshape`` of it."""
+        from fovea.keras import ops
+
+        return ops.reshape(self, newshape)
+
+    def squeeze(self, axis: Any = None) -> Any:
+        """``ops.squeeze`` of it."""
+        from fovea.keras import ops
+
+        return ops.squeeze(self, axis)
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        from fovea.keras import ops
+
+        return ops.round(self, decimals=ndigits or 0)
+
     def __repr__(self) -> str:
         return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
 

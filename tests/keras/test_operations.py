@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fovea import keras as fk
+from fovea.errors import ArgumentError
 from fovea.keras.ops.operations import _BY_CLASS, _BY_FUNCTION
 from fovea.keras.ops.symbolic import FUNCTIONS
 
@@ -76,6 +77,36 @@ CALLS: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
 }  # fmt: skip
 
 
+@fk.saving.register_keras_serializable("tests")
+def twice(t: Any) -> Any:
+    return t * 2
+
+
+@fk.saving.register_keras_serializable("tests")
+def total(carry: Any, t: Any) -> Any:
+    return carry + t
+
+
+@fk.saving.register_keras_serializable("tests")
+def running(carry: Any, t: Any) -> Any:
+    return carry + t, carry * t
+
+
+CALLS["functions of functions"] = lambda ops, x, y, z: [
+    ops.map(twice, x), *ops.scan(running, ops.sum(x, axis=0), y), ops.associative_scan(total, x),
+    ops.switch(ops.cast(x[0, 0] > 0, "int32"), [twice, abs_], y),
+]  # fmt: skip
+CALLS["methods"] = lambda ops, x, y, z: [
+    z.reshape((-1, 12)), x[:, :1].squeeze(), x[:, :1].squeeze(-1), round(x), ops.size(z),
+    ops.full((2, 3), x[0, 0]), *ops.split(x, [1], axis=1),
+]  # fmt: skip
+
+
+@fk.saving.register_keras_serializable("tests")
+def abs_(t: Any) -> Any:
+    return abs(t)
+
+
 def I(ops: Any, z: Any) -> Any:  # noqa: E743, N802
     """Images with values from 0 to 1."""
     return ops.stack([ops.sigmoid(z), ops.sigmoid(-z), ops.sigmoid(z * 2)], -1)
@@ -100,6 +131,8 @@ INPUTS = [data((5, 4)), data((5, 4), seed=1), data((5, 3, 4), seed=2)]
 @pytest.mark.parametrize("name", CALLS)
 def test_both_ways(keras: Any, name: str, tmp_path: Path) -> None:
     """Models of calls: same shapes and values here and there, and each reads the other's file."""
+    for function in (twice, total, running, abs_):
+        keras.saving.register_keras_serializable("tests")(function)
     ours, theirs = model(fk, CALLS[name]), model(keras, CALLS[name])
     assert [t.shape for t in ours.outputs] == [t.shape for t in theirs.outputs]
     assert [t.dtype for t in ours.outputs] == [t.dtype for t in theirs.outputs]
@@ -184,6 +217,38 @@ def test_an_operation_called_twice(keras: Any, tmp_path: Path) -> None:
     theirs.save(tmp_path / "m.keras")
     ours = fk.models.load_model(tmp_path / "m.keras")
     np.testing.assert_allclose(results(ours(INPUTS[0]))[0], INPUTS[0] ** 4, rtol=1e-5)
+
+
+def test_branches_may_use_symbolic_tensors(tmp_path: Path) -> None:
+    """Where the condition is symbolic both branches are in the graph, and files hold them."""
+    ops, x = fk.ops, fk.Input((4,))
+    shifted = ops.cond(x[0, 0] > 0, lambda: {"y": x + 1}, lambda: {"y": x * 2})
+    ours = fk.Model(x, shifted["y"])
+    ours.save(tmp_path / "m.keras")
+    read = fk.models.load_model(tmp_path / "m.keras")
+    for m in (ours, read):
+        for sign in (1, -1):
+            given = np.full((2, 4), sign, "f4")
+            want = given + 1 if sign > 0 else given * 2
+            np.testing.assert_array_equal(results(m(given))[0], want)
+    with pytest.raises(ArgumentError, match="same structure"):
+        ops.cond(x[0, 0] > 0, lambda: x, lambda: (x, x))
+
+
+def test_loops_of_symbolic_tensors() -> None:
+    """The number of steps is found when there are values; halves of a batch vary with it."""
+    ops, x = fk.ops, fk.Input((4,))
+    grown = ops.while_loop(lambda t: ops.sum(t) < 100, lambda t: (t * 2,), (x,))
+    assert grown[0].shape == (None, 4)
+    outputs = [
+        *ops.jvp(twice, (x,), (x * 3,)),
+        *grown,
+        ops.fori_loop(0, 3, lambda i, t: t + i * x, x),
+        *ops.split(x, 2, axis=0),
+    ]
+    assert [t.shape for t in outputs[-2:]] == [(None, 4), (None, 4)]
+    found = results(fk.Model(x, outputs)(np.ones((6, 4), "f4")))
+    assert [float(a[0, 0]) for a in found] == [2, 6, 8, 4, 1, 1] and found[-1].shape == (3, 4)
 
 
 def test_integers_stay_integers() -> None:

@@ -13,6 +13,7 @@ from fovea.random import fork_rng
 __all__ = ["probed_shapes", "probed_symbols"]
 
 _SIZES = (2, 3)  # stand-ins for the sizes that may vary
+_BATCHES = (2, 4)  # in calls of functions, which may split the batch into halves
 _LARGE_SIZES = (64, 96)  # for sides of images that a module halves a few times
 
 
@@ -72,7 +73,7 @@ def probed_symbols(call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
             return call(*map_structure(filled, args), **map_structure(filled, kwargs))
 
     first, second = (
-        without_gradients(run, *sizes) for sizes in zip(_SIZES, _LARGE_SIZES, strict=True)
+        without_gradients(run, *sizes) for sizes in zip(_BATCHES, _LARGE_SIZES, strict=True)
     )
     symbols = [
         KerasTensor(_merged(tuple(a.shape), tuple(b.shape)), a.dtype.name)

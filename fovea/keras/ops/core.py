@@ -12,9 +12,9 @@ import fovea
 from fovea.errors import ArgumentError
 from fovea.keras import config
 from fovea.keras.keras_tensor import KerasTensor
-from fovea.keras.ops.elementwise import tensor
-from fovea.keras.ops.symbolic import symbolic
-from fovea.keras.tree import map_structure
+from fovea.keras.ops.elementwise import tensor, where
+from fovea.keras.ops.symbolic import shapes_of, symbolic
+from fovea.keras.tree import flatten, map_structure
 from fovea.tensorbase import is_tensor as _is_tensor
 
 __all__ = [
@@ -138,15 +138,36 @@ def _at(x: Any, indices: Any, values: Any, accumulate: bool) -> Any:
 
 
 def cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
-    """What one of two functions returns."""
-    return true_fn() if bool(pred) else false_fn()
+    """What one of two functions returns; where ``pred`` is symbolic, both are part of the graph and
+    `where` picks: they may use symbolic tensors.
+
+    >>> from fovea.keras import Input
+    >>> x = Input((4,))
+    >>> cond(x[0, 0] > 0, lambda: x + 1, lambda: -x).shape
+    (None, 4)
+    """
+    if not isinstance(pred, KerasTensor):
+        return true_fn() if bool(pred) else false_fn()
+    found, other = true_fn(), false_fn()
+    if found is None and other is None:
+        return None
+    leaves = flatten(other)
+    if len(flatten(found)) != len(leaves):
+        raise ArgumentError(
+            "cond: both functions must return the same structure.",
+            {"true_fn": repr(found), "false_fn": repr(other)},
+        )
+    others = iter(leaves)
+    return map_structure(lambda t: where(pred, t, next(others)), found)
 
 
+@symbolic
 def switch(index: Any, branches: Any, *operands: Any) -> Any:
     """What one of several functions returns; an index too large takes the last."""
     return branches[min(max(int(index), 0), len(branches) - 1)](*operands)
 
 
+@symbolic
 def while_loop(cond: Any, body: Any, loop_vars: Any, maximum_iterations: int | None = None) -> Any:
     """``body`` again and again while ``cond`` holds."""
     several = isinstance(loop_vars, list | tuple)
@@ -158,6 +179,17 @@ def while_loop(cond: Any, body: Any, loop_vars: Any, maximum_iterations: int | N
     return type(loop_vars)(now) if several else now[0]
 
 
+@shapes_of(while_loop)
+def _(cond: Any, body: Any, loop_vars: Any, maximum_iterations: int | None = None) -> Any:
+    return map_structure(_alike, loop_vars)
+
+
+def _alike(value: Any) -> KerasTensor:
+    """A symbolic tensor like another one or like a value."""
+    known = value if isinstance(value, KerasTensor) else tensor(value)
+    return KerasTensor(known.shape, dtype(known))
+
+
 def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any) -> Any:
     """``body_fun(i, value)`` for each i."""
     for i in range(int(lower), int(upper)):
@@ -165,6 +197,7 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_
     return init_val
 
 
+@symbolic
 def scan(
     f: Any,
     init: Any,
@@ -184,17 +217,17 @@ def scan(
 
 def _leaves(xs: Any) -> list[Any]:
     """The tensors in a structure."""
-    from fovea.keras.tree import flatten
-
     return [tensor(t) for t in flatten(xs)]
 
 
+@symbolic
 def map(f: Callable[[Any], Any], xs: Any) -> Any:
     """``f`` of each slice along the first axis."""
     count = len(_leaves(xs)[0])
     return _stacked([f(map_structure(lambda t, n=n: tensor(t)[n], xs)) for n in range(count)])
 
 
+@symbolic
 def vectorized_map(function: Callable[[Any], Any], elements: Any) -> Any:
     """``map`` with all slices at once: `fovea.vmap`."""
     return fovea.vmap(function, randomness="different")(elements)

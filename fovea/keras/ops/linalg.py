@@ -121,6 +121,7 @@ def cdist(x: Any, y: Any) -> Any:
     return fovea.cdist(floating(x), floating(y))
 
 
+@symbolic
 def jvp(fun: Any, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
     """A function's value, and how it changes along ``tangents``.
 

@@ -41,7 +41,7 @@ def shape(x: Any) -> tuple[Any, ...]:
 @symbolic
 def size(x: Any) -> Any:
     """How many elements there are."""
-    return fovea.tensor(tensor(x).numel())
+    return fovea.tensor(tensor(x).numel(), dtype=fovea.int32)
 
 
 @symbolic
@@ -246,6 +246,7 @@ def ones(shape: Any, dtype: Any = None) -> Any:
     return fovea.ones(shape, dtype=config.as_dtype(dtype))
 
 
+@symbolic
 def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
     """One value everywhere."""
     return fovea.full(

@@ -95,6 +95,10 @@ _CALLS: dict[str, dict[str, str]] = {
     "core": {
         "x": "cast convert_to_tensor saturate_cast unstack",
         "variable": "stop_gradient",
+        "f xs": "map",
+        "f elems": "associative_scan",
+        "f init xs": "scan",
+        "index branches operands": "switch",
         "inputs start_indices": "slice",
         "inputs indices updates": "scatter_update",
         "inputs start_indices updates": "slice_update",

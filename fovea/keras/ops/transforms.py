@@ -131,6 +131,7 @@ def _parts(text: str) -> list[str]:
     return found
 
 
+@symbolic
 def associative_scan(
     f: Callable[[Any, Any], Any], elems: Any, reverse: bool = False, axis: int = 0
 ) -> Any:
