@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DivergedError",
     "Fitting",
+    "Guess",
     "Measured",
     "Plan",
     "make_loader",
@@ -38,6 +39,7 @@ __all__ = [
     "refresh_statistics",
 ]
 
+_WORST = 16  # images that are kept to be shown
 _FEW_STEPS = 40  # training steps an epoch, below which running statistics lag too far behind
 
 
@@ -61,12 +63,26 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Guess:
+    """What was said of an image of a data set: its number, its class, the loss, the class that was
+    likeliest and how likely it was.
+    """
+
+    index: int
+    label: int
+    loss: float
+    predicted: int
+    probability: float
+
+
+@dataclass(frozen=True)
 class Measured:
-    """How a classifier did on a set of images."""
+    """How a classifier did on a set of images; ``worst`` are those with the largest losses."""
 
     loss: float
     accuracy: float
     counts: Any
+    worst: tuple[Guess, ...] = ()
 
     @property
     def total(self) -> int:
@@ -261,18 +277,38 @@ def measure(
 ) -> Measured:
     """Loss, accuracy and confusion matrix of a model over a dataset."""
     loss, matrix = Mean("loss"), ConfusionMatrix(classes)
-    criterion = nn.CrossEntropyLoss()
+    criterion = nn.CrossEntropyLoss(reduction="none")
+    seen, worst = 0, list[Guess]()
 
     def step(batch: Any) -> dict[str, Any]:
+        nonlocal seen, worst
         images, labels = batch
         with autograd.no_grad():
             logits = model(images)
-            loss.update_state(criterion(logits, labels), sample_weight=len(labels))
+            losses = criterion(logits, labels)
+            loss.update_state(losses.mean(), sample_weight=len(labels))
         matrix.update_state(labels, logits)
+        worst = sorted([*worst, *_guesses(seen, labels, losses, logits)], key=lambda g: -g.loss)
+        worst = worst[:_WORST]
+        seen += len(labels)
         return {"loss": loss}
 
     model.eval()
     loader = make_loader(dataset, 256, workers)
     Loop(model, step, step).evaluate(Batches(loader), callbacks=callbacks or [], verbose=0)
     counts = matrix.value()
-    return Measured(float(loss.value()), float(counts.trace() / max(1, counts.sum())), counts)
+    accuracy = float(counts.trace() / max(1, counts.sum()))
+    return Measured(float(loss.value()), accuracy, counts, tuple(worst))
+
+
+def _guesses(first: int, labels: Any, losses: Any, logits: Any) -> list[Guess]:
+    """The worst of a batch, whose first image has this number."""
+    order = losses.argsort(descending=True)[:_WORST]
+    likely = logits[order].softmax(1).max(1)
+    rows = (order, labels[order], losses[order], likely.indices, likely.values)
+    return [
+        Guess(first + i, label, value, predicted, probability)
+        for i, label, value, predicted, probability in zip(
+            *(row.tolist() for row in rows), strict=True
+        )
+    ]

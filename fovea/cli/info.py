@@ -12,7 +12,7 @@ from typing import Any
 
 from fovea.cli.console import Console, add_output_options
 
-__all__ = ["EXTRAS", "add_parser", "version_of"]
+__all__ = ["EXTRAS", "add_parser", "facts", "version_of"]
 
 _LIBRARIES = ("numpy", "llvmlite", "ml_dtypes")
 # What an extra library is for, and the command that installs it.
@@ -37,23 +37,24 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     console = Console(args.json, args.quiet)
-    facts = _facts()
+    found = facts()
     width = 22
-    for name, value in facts["versions"].items():
+    for name, value in found["versions"].items():
         console.show(f"{name:<{width}}{value}")
     console.show("")
-    size = facts["machine"]["kernel_cache_bytes"]
-    for name, value in {**facts["machine"], "kernel_cache_bytes": f"{size:,}"}.items():
+    size = found["machine"]["kernel_cache_bytes"]
+    for name, value in {**found["machine"], "kernel_cache_bytes": f"{size:,}"}.items():
         console.show(f"{name.replace('_', ' '):<{width}}{value}")
     console.show("")
-    for name, extra in facts["extras"].items():
+    for name, extra in found["extras"].items():
         state = extra["version"] or f"missing; {extra['install']}"
         console.show(f"{name:<{width}}{state}  (for {extra['purpose']})")
-    console.document({"command": "info", **facts})
+    console.document({"command": "info", **found})
     return 0
 
 
-def _facts() -> dict[str, Any]:
+def facts() -> dict[str, Any]:
+    """Versions, the machine, and the extras that are there."""
     from fovea import get_num_threads
     from fovea.targets.cpu import cache, isa
     from fovea.version import __version__

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fovea.cli.report import write_report, write_results
 from fovea.errors import MissingExtraError
+from fovea.interop.atomic import atomic_write
 
 if TYPE_CHECKING:
     from fovea.cli.classifier import Classifier
@@ -30,11 +33,33 @@ def report_training(
     part: str,
     result: Measured | None,
     seconds: float,
+    dataset: Any = None,
 ) -> None:
-    """The end of ``fovea train``: accuracy, files, and the document for programs."""
+    """The end of ``fovea train``: accuracy, files, and the document for programs.
+
+    Args:
+        dataset: what was measured on, for pictures of the worst.
+    """
     folder = keeper.path.parent
     heading = f"{classifier.name} on {title}"
     files = draw(console, folder, heading, classifier.classes, part, result, history)
+    if result is not None and result.worst and dataset is not None:
+        with contextlib.suppress(MissingExtraError):  # which `draw` has told of
+            files["worst_images"] = _draw_worst(folder, classifier, result, dataset)
+    numbers = {name: [float(v) for v in values] for name, values in history.items()}
+    document = {
+        "command": "train",
+        "data": title,
+        "model": classifier.name,
+        "classes": classifier.classes,
+        "seconds": round(seconds, 3),
+        "history": numbers,
+        "best_epoch": keeper.best,
+        part: None if result is None else measured_document(result, classifier.classes),
+        "checkpoint": str(keeper.path),
+    }
+    write_results(folder, document, sum(p.numel() for p in classifier.model.parameters()))
+    files["report"] = write_report(folder)
     if result is not None:
         console.show(
             f"\n{part.capitalize()} accuracy {result.accuracy:.2%}"
@@ -46,21 +71,17 @@ def report_training(
     for name, path in files.items():
         console.show(f"{name.replace('_', ' '):<17} {path}")
     console.say(f"\nNext: fovea predict {keeper.path} IMAGE ...")
-    numbers = {name: [float(v) for v in values] for name, values in history.items()}
-    console.document(
-        {
-            "command": "train",
-            "data": title,
-            "model": classifier.name,
-            "classes": classifier.classes,
-            "seconds": round(seconds, 3),
-            "history": numbers,
-            "best_epoch": keeper.best,
-            part: None if result is None else measured_document(result, classifier.classes),
-            "checkpoint": str(keeper.path),
-            **{name: str(path) for name, path in files.items()},
-        }
-    )
+    console.document(document | {name: str(path) for name, path in files.items()})
+
+
+def _draw_worst(folder: Path, classifier: Classifier, result: Measured, dataset: Any) -> Path:
+    from fovea.cli.gallery import worst_images
+
+    path = folder / "worst.png"
+    picture = worst_images(dataset, result.worst, classifier.classes, classifier.preprocess)
+    with atomic_write(path) as file:
+        picture.save(file, "PNG")
+    return path
 
 
 def draw(

@@ -303,6 +303,7 @@ def _train(
     if dataset is not None:
         result = measure(classifier.model, dataset, len(source.classes), plan.workers)
     report_training(
-        console, classifier, source.title, history, keeper, part, result, time.monotonic() - began
-    )
+        console, classifier, source.title, history, keeper, part, result,
+        time.monotonic() - began, dataset,
+    )  # fmt: skip
     return 0

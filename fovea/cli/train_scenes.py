@@ -12,6 +12,7 @@ from fovea.cli.config import write_config
 from fovea.cli.console import Console
 from fovea.cli.learned import Learned, build_network, save_learned
 from fovea.cli.measuring import Measure, measure_scenes
+from fovea.cli.report import write_report, write_results
 from fovea.cli.scenes import Scenes, scenes_of
 from fovea.training import Callback
 
@@ -152,26 +153,26 @@ def _report(
     seconds: float,
 ) -> None:
     files = _draw(console, learned, scenes, path.parent)
+    document = {
+        "command": "train",
+        "task": learned.task,
+        "data": scenes.title,
+        "model": learned.name,
+        "classes": learned.classes,
+        "seconds": round(seconds, 3),
+        "history": {k: [float(v) for v in vs] for k, vs in history.history.items()},
+        "test": measured.document(),
+        "checkpoint": str(path),
+    }
+    write_results(path.parent, document, sum(p.numel() for p in learned.model.parameters()))
+    files["report"] = write_report(path.parent)
     console.show(f"\n{measured.summary()}, after {seconds:.0f} s")
     console.say(measured.table())
     console.show(f"\ncheckpoint        {path}")
     for name, file in files.items():
         console.show(f"{name:<17} {file}")
     console.say(f"\nNext: fovea predict {path} IMAGE ... --output DIR")
-    console.document(
-        {
-            "command": "train",
-            "task": learned.task,
-            "data": scenes.title,
-            "model": learned.name,
-            "classes": learned.classes,
-            "seconds": round(seconds, 3),
-            "history": {k: [float(v) for v in vs] for k, vs in history.history.items()},
-            "test": measured.document(),
-            "checkpoint": str(path),
-            **{name: str(file) for name, file in files.items()},
-        }
-    )
+    console.document(document | {name: str(file) for name, file in files.items()})
 
 
 def _draw(console: Console, learned: Learned, scenes: Scenes, folder: Path) -> dict[str, Path]:
