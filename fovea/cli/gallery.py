@@ -47,15 +47,10 @@ def worst_images(
         image = _shown(pil, dataset[guess.index][0], preprocess)
         sheet.paste(image, (x + (_SIDE - image.width) // 2, y + (_SIDE - image.height) // 2))
         right = guess.predicted == guess.label
-        for line, text, color in (
-            (0, classes[guess.label], _INK),
-            (
-                1,
-                f"said {classes[guess.predicted]} {guess.probability:.0%}",
-                _RIGHT if right else _WRONG,
-            ),
-        ):
-            pen.text((x + 5, y + _SIDE + 1 + 18 * line), _cut(pen, font, text), color, font)
+        said = f"said {classes[guess.predicted]} {guess.probability:.0%}"
+        color = _RIGHT if right else _WRONG
+        pen.text((x + 5, y + _SIDE + 1), _cut(pen, font, classes[guess.label]), _INK, font)
+        pen.text((x + 5, y + _SIDE + 19), _cut(pen, font, said), color, font)
     return sheet
 
 

@@ -139,7 +139,9 @@ def test_quiet_training_says_only_the_result(fovea: Fovea, tmp_path: Path) -> No
     ran = fovea("train", "--epochs", 1, "--quiet", "--batch-size", 256)
     assert ran.code == 0 and ran.err == ""
     lines = [line for line in ran.out.splitlines() if line]
-    assert [line.split()[0] for line in lines] == ["Test", "checkpoint", "training", "confusion"]
+    assert [line.split()[0] for line in lines] == [
+        "Test", "checkpoint", "training", "confusion", "worst", "report",
+    ]  # fmt: skip
     assert (tmp_path / "runs" / "digits" / "model.pt").exists()
 
 
