@@ -196,5 +196,5 @@ def test_ctrl_c_keeps_the_checkpoint(tmp_path: Path, fovea: Fovea) -> None:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "is kept: out" in err and "Traceback" not in err
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["model.pt"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["config.yaml", "model.pt"]
     assert fovea("evaluate", "out/model.pt", "--json").json["images"] == 355
