@@ -482,6 +482,7 @@ _LAZY_NAMES = {
     "load_program": "fovea.interop.programs",
     "detect_nonfinite": "fovea.finite",
     "summary": "fovea.summaries",
+    "draw_model": "fovea.summaries.picture",
     "layer_statistics": "fovea.summaries.statistics",
     "Trainer": "fovea.training.trainer",
     "port": "fovea.interop.porting",

@@ -1,4 +1,6 @@
-"""``fovea.summary``: a model's modules with the shapes of their outputs, weights and work."""
+"""``fovea.summary``: a model's modules with the shapes of their outputs, weights and work;
+``fovea.draw_model``: the same as a picture; ``fovea.layer_statistics``: what flows through them.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +8,18 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from fovea.dtypes import as_dtype
 from fovea.errors import ArgumentError
-from fovea.functions import creation, random
 from fovea.nn.module import Module
-from fovea.random import fork_rng
+from fovea.summaries.inputs import arguments
+from fovea.summaries.picture import ModelPicture, draw_model
 from fovea.summaries.rows import Row, rows_of
 from fovea.summaries.statistics import LayerStatistics, layer_statistics
 from fovea.summaries.table import COLUMNS, ModelSummary
 
-__all__ = ["LayerStatistics", "ModelSummary", "Row", "layer_statistics", "summary"]
+__all__ = [
+    "LayerStatistics", "ModelPicture", "ModelSummary", "Row", "draw_model", "layer_statistics",
+    "summary",
+]  # fmt: skip
 
 _DEFAULT = ("output_size", "num_params", "mult_adds")
 
@@ -68,14 +72,7 @@ def summary(
         raise ArgumentError(f"summary: unknown column {unknown[0]!r}.", fix=f"of {list(COLUMNS)}")
     if mode not in ("eval", "train", "same"):
         raise ArgumentError(f"summary: mode is 'eval', 'train' or 'same', got {mode!r}.")
-    if input_size is not None and input_data is not None:
-        raise ArgumentError("summary: give input_size or input_data, not both.")
-    args: Any = None
-    if input_data is not None:
-        args = input_data if isinstance(input_data, list | tuple | dict) else [input_data]
-    elif input_size is not None:
-        with fork_rng():
-            args = _made_inputs(input_size, batch_dim, dtypes)
+    args = arguments("summary", input_size, input_data, batch_dim, dtypes)
     found = ModelSummary(model, rows_of(model, args, kwargs, mode), args, tuple(col_names), depth)
     if verbose if verbose is not None else not _shows_itself():
         print(found)
@@ -85,22 +82,3 @@ def summary(
 def _shows_itself() -> bool:
     """Whether the value of an expression is shown: in a notebook or a console."""
     return hasattr(sys, "ps1") or "ipykernel" in sys.modules
-
-
-def _made_inputs(size: Any, batch_dim: int | None, kinds: Any) -> list[Any]:
-    """Inputs of these shapes: numbers in [0, 1), or zeros of an integer type."""
-    shapes = [size] if all(isinstance(n, int) for n in size) else list(size)
-    kinds = list(kinds) if isinstance(kinds, list | tuple) else [kinds] * len(shapes)
-    if len(kinds) != len(shapes):
-        raise ArgumentError(f"summary: {len(shapes)} inputs, but {len(kinds)} dtypes.")
-    made = []
-    for shape, kind in zip(shapes, kinds, strict=True):
-        sizes = list(shape)
-        if batch_dim is not None:
-            sizes.insert(batch_dim, 1)
-        dtype = as_dtype(kind) if kind is not None else None
-        if dtype is not None and not dtype.is_floating_point:
-            made.append(creation.zeros(sizes, dtype=dtype))
-        else:
-            made.append(random.rand(sizes, dtype=dtype))
-    return made

@@ -14,30 +14,46 @@ from fovea.ops.counting import multiply_adds
 from fovea.random import fork_rng
 from fovea.tensorbase import is_tensor
 
-__all__ = ["Row", "bytes_of", "rows_of"]
+__all__ = ["Row", "bytes_of", "rows_of", "run_under"]
 
 
 def rows_of(model: Module, args: Any, kwargs: dict[str, Any], mode: str) -> list[Row]:
     """The rows of a run with these arguments; without any, those of all modules."""
     watch = _Watch(model)
     if args is not None:
-        modes = [(m, m.training) for m in model.modules()]
-        buffers = [(b, b.detach().clone()) for b in model.buffers()] if mode != "eval" else []
-        if mode != "same":
-            model.train(mode == "train")
-        try:
-            with fork_rng(), no_grad(), watch:
-                if isinstance(args, dict):
-                    model(**args, **kwargs)
-                else:
-                    model(*args, **kwargs)
-        finally:
-            for module, training in modes:
-                module.__dict__["training"] = training
-            with no_grad():
-                for buffer, held in buffers:
-                    buffer.copy_(held)
+        run_under(watch, model, args, kwargs, mode)
     return watch.finished()
+
+
+def run_under(
+    watch: watching.Observer, model: Module, args: Any, kwargs: dict[str, Any], mode: str
+) -> Any:
+    """Run a model under watch, and leave its modes, buffers and random numbers as they were.
+
+    Args:
+        watch: what looks on.
+        args: a list of arguments, or a dictionary.
+        kwargs: further arguments.
+        mode: ``"eval"``, ``"train"`` or ``"same"``.
+
+    Returns:
+        What the model returns.
+    """
+    modes = [(m, m.training) for m in model.modules()]
+    buffers = [(b, b.detach().clone()) for b in model.buffers()] if mode != "eval" else []
+    if mode != "same":
+        model.train(mode == "train")
+    try:
+        with fork_rng(), no_grad(), watch:
+            if isinstance(args, dict):
+                return model(**args, **kwargs)
+            return model(*args, **kwargs)
+    finally:
+        for module, training in modes:
+            module.__dict__["training"] = training
+        with no_grad():
+            for buffer, held in buffers:
+                buffer.copy_(held)
 
 
 @dataclass(eq=False)

@@ -425,6 +425,11 @@ def test_drawings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MissingExtraError, match="Graphviz"):
         utils.plot_model(model, tmp_path / "model.png")
     assert not (tmp_path / "model.png").exists()
+    utils.plot_model(model, tmp_path / "model.svg", True, False, True, expand_nested=True)
+    svg = (tmp_path / "model.svg").read_text()
+    assert svg.startswith("<svg") and svg.count('class="arrow"') == 5
+    assert all(f">{line}</text>" in svg for line in ("deep (Dense)", "output: (None, 2)"))
+    assert utils.model_to_dot(model)._repr_svg_().startswith("<svg")
 
 
 def test_sources_of_a_tensor() -> None:

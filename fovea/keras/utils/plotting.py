@@ -1,24 +1,33 @@
-"""Models as pictures: boxes and arrows in the language of Graphviz."""
+"""Models as pictures: boxes and arrows in the language of Graphviz, and as SVG without it."""
 
 from __future__ import annotations
 
 import itertools
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fovea.errors import ArgumentError, MissingExtraError
+from fovea.graph.svg import Arrow, Card, cut, draw
 from fovea.interop.atomic import atomic_write_text
 
 __all__ = ["Dot", "model_to_dot", "plot_model"]
 
+_FILL = "#eef3fb"
+
 
 class Dot:
-    """A drawing: ``str(dot)`` is Graphviz's text; notebooks show it where ``dot`` is installed."""
+    """A drawing: ``str(dot)`` is Graphviz's text; notebooks show it.
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    Args:
+        text: Graphviz's.
+        cards, arrows: the same boxes and arrows, for SVG where Graphviz is not installed.
+    """
+
+    def __init__(self, text: str, cards: Sequence[Card] = (), arrows: Sequence[Arrow] = ()) -> None:
+        self.text, self.cards, self.arrows = text, list(cards), list(arrows)
 
     def __str__(self) -> str:
         return self.text
@@ -26,21 +35,29 @@ class Dot:
     to_string = __str__
 
     def create(self, format: str = "svg") -> bytes:
-        """The picture's bytes, drawn by Graphviz's ``dot``.
+        """The picture's bytes, drawn by Graphviz's ``dot``; SVG without it, too.
 
         Raises:
-            MissingExtraError: ``dot`` is not installed.
+            MissingExtraError: another format is wanted, and ``dot`` is not installed.
         """
         program = shutil.which("dot")
+        if program is None and format == "svg":
+            return self._own_svg().encode()
         if program is None:
             raise MissingExtraError(
                 "drawing a model needs Graphviz, whose program `dot` is not there.",
-                fix="install Graphviz, or write to a file that ends with .dot",
+                fix="write to a file that ends with .svg or .dot, or install Graphviz",
             )
         done = subprocess.run(
             [program, f"-T{format}"], input=self.text.encode(), capture_output=True, check=True
         )
         return done.stdout
+
+    def _own_svg(self) -> str:
+        """Without arrows that lead back to a layer that is called twice."""
+        place = {card: n for n, card in enumerate(self.cards)}
+        down = [a for a in self.arrows if place[a.source] < place[a.target]]
+        return draw(self.cards, down, {}, len(self.cards), 2)
 
     def write(self, path: Any, format: str | None = None) -> None:
         """Write the text (``.dot``, ``.gv``) or a picture, by the path's ending."""
@@ -55,8 +72,8 @@ class Dot:
         with atomic_write(target) as file:
             file.write(picture)
 
-    def _repr_svg_(self) -> str | None:
-        return self.create("svg").decode() if shutil.which("dot") else None
+    def _repr_svg_(self) -> str:
+        return self.create("svg").decode()
 
 
 def _quoted(text: str) -> str:
@@ -77,10 +94,12 @@ def _dtype_text(layer: Any) -> str:
 
 
 class _Drawing:
-    """Collects the lines of a drawing."""
+    """Collects the lines of a drawing, and its boxes and arrows."""
 
     def __init__(self, options: dict[str, bool]) -> None:
         self.options, self.lines = options, list[str]()
+        self.cards: dict[str, Card] = {}
+        self.arrows: list[Arrow] = []
 
     def label(self, layer: Any) -> str:
         o = self.options
@@ -93,14 +112,17 @@ class _Drawing:
         if o["dtype"]:
             rows.append(f"dtype: {_dtype_text(layer)}")
         if o["shapes"]:
-            rows.append(f"input: {_shape_text(layer, 'input')}")
-            rows.append(f"output: {_shape_text(layer, 'output')}")
+            shapes = {which: _shape_text(layer, which) for which in ("input", "output")}
+            rows += [f"{which}: {text}" for which, text in shapes.items() if text]
         if o["trainable"]:
             rows.append("trainable" if layer.trainable else "frozen")
         return "\n".join(rows)
 
     def node(self, key: str, layer: Any) -> None:
-        self.lines.append(f"  {_quoted(key)} [label={_quoted(self.label(layer))}];")
+        label = self.label(layer)
+        self.lines.append(f"  {_quoted(key)} [label={_quoted(label)}];")
+        frames = list(itertools.accumulate(key.split("/")[:-1], "{}.{}".format))
+        self.cards[key] = Card([cut(line) for line in label.split("\n")], _FILL, tuple(frames), key)
 
     def model(self, model: Any, prefix: str, indent: str = "") -> None:
         for layer in model.layers:
@@ -113,16 +135,16 @@ class _Drawing:
             else:
                 self.node(key, layer)
         for source, target in _edges(model):
-            self.lines.append(
-                f"  {self._end(prefix, source, -1)} -> {self._end(prefix, target, 0)};"
-            )
+            start, end = self._end(prefix, source, -1), self._end(prefix, target, 0)
+            self.lines.append(f"  {_quoted(start)} -> {_quoted(end)};")
+            self.arrows.append(Arrow(self.cards[start], self.cards[end], start))
 
     def _end(self, prefix: str, layer: Any, which: int) -> str:
         """The node that an arrow starts from (-1: a nested model's last) or leads to."""
         key = prefix + layer.name
         if self.options["nested"] and getattr(layer, "layers", None):
             return self._end(key + "/", layer.layers[which], which)
-        return _quoted(key)
+        return key
 
 
 def _edges(model: Any) -> list[tuple[Any, Any]]:
@@ -182,9 +204,10 @@ def model_to_dot(
     head = [
         f"digraph {_quoted(model.name)} {{",
         f"  graph [rankdir={rankdir}, dpi={dpi}, splines={splines}];",
-        '  node [shape=box, style="rounded,filled", fillcolor="#eef3fb", fontname="Helvetica"];',
+        f'  node [shape=box, style="rounded,filled", fillcolor="{_FILL}", fontname="Helvetica"];',
     ]
-    return Dot("\n".join([*head, *drawing.lines, "}", ""]))
+    text = "\n".join([*head, *drawing.lines, "}", ""])
+    return Dot(text, list(drawing.cards.values()), drawing.arrows)
 
 
 def plot_model(
@@ -201,12 +224,13 @@ def plot_model(
     splines: str = "ortho",
     **kwargs: Any,
 ) -> Dot:
-    """Draw a model into a file: a picture by Graphviz's ``dot``, or its text (``.dot``).
+    """Draw a model into a file: an ``.svg``, other pictures by Graphviz's ``dot``, or its text
+    (``.dot``).
 
-    Args: those of `model_to_dot`.
+    Args: those of `model_to_dot`. Without Graphviz, pictures are from top to bottom.
 
     Raises:
-        MissingExtraError: a picture is wanted, and Graphviz is not installed.
+        MissingExtraError: a picture other than SVG is wanted, and Graphviz is not installed.
     """
     dot = model_to_dot(
         model, show_shapes, show_dtype, show_layer_names, rankdir, expand_nested, dpi, False,
