@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from fovea.cli import data, doctor, evaluate, info, models, predict, report, train
+from fovea.cli import compare, data, doctor, evaluate, info, models, predict, report, train
 from fovea.cli.config import apply_config
 from fovea.cli.console import UsageError
 from fovea.errors import FoveaError
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fovea {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
-    for command in (train, evaluate, predict, report, data, models, info, doctor):
+    for command in (train, evaluate, predict, report, compare, data, models, info, doctor):
         command.add_parser(commands)
     return parser
 

@@ -15,7 +15,7 @@ from fovea.cli.html import bars, cards, curves, escaped, heat, page, picture, se
 from fovea.errors import FileFormatError
 from fovea.interop.atomic import atomic_write
 
-__all__ = ["RESULTS", "add_parser", "write_report", "write_results"]
+__all__ = ["RESULTS", "add_parser", "read_options", "read_results", "write_report", "write_results"]
 
 RESULTS = "results.json"
 _LARGEST = 64 << 20  # bytes of what a run holds
@@ -80,7 +80,7 @@ def write_report(folder: Path, output: str | os.PathLike[str] | None = None) -> 
     Raises:
         FileFormatError: no run is there, or its files are damaged.
     """
-    results = _results(folder)
+    results = read_results(folder)
     path = Path(output) if output is not None else folder / "report.html"
     try:
         text = page(_title(results), list(_parts(folder, results)))
@@ -91,7 +91,7 @@ def write_report(folder: Path, output: str | os.PathLike[str] | None = None) -> 
     return path
 
 
-def _results(folder: Path) -> dict[str, Any]:
+def read_results(folder: Path) -> dict[str, Any]:
     path = folder / RESULTS
     try:
         if path.stat().st_size > _LARGEST:
@@ -208,15 +208,21 @@ def _mistakes(counts: list[list[int]], classes: list[str]) -> str:
     return f'<p class="soft">{escaped(said) or "No mistakes."}</p>'
 
 
-def _options(folder: Path) -> str:
-    """The lines of ``config.yaml``, as they stand there."""
+def read_options(folder: Path) -> dict[str, str]:
+    """The lines of ``config.yaml``, as they stand there; none without the file."""
     path = folder / "config.yaml"
     if not path.is_file():
-        return ""
+        return {}
     lines = _read(path)[:20_000].decode("utf-8", "replace").splitlines()
-    rows = [line.partition(": ")[::2] for line in lines if line and not line.startswith("#")]
-    again = f"fovea train --config {path}"
-    return table((), rows, "plain") + f'<p class="soft">Again: {escaped(again)}</p>'
+    return dict(line.partition(": ")[::2] for line in lines if line and not line.startswith("#"))
+
+
+def _options(folder: Path) -> str:
+    options = read_options(folder)
+    if not options:
+        return ""
+    again = f"Again: fovea train --config {folder / 'config.yaml'}"
+    return table((), list(options.items()), "plain") + f'<p class="soft">{escaped(again)}</p>'
 
 
 def _environment(results: Mapping[str, Any]) -> str:
