@@ -85,7 +85,7 @@ def test_attributes_and_names_below_frames() -> None:
     picture = fovea.draw_model(Net(), (1, 4, 6, 6), depth=9)
     found = [("layer", "wrap", ["input"]), ("layer", "a.0.0.0", ["wrap"])]
     assert drawn(picture)[1:3] == found
-    assert ">0.0: ReLU</text>" in picture.svg and ">a.0</text>" in picture.svg
+    assert ">0.0.0: ReLU</text>" in picture.svg and ">a.0</text>" in picture.svg
 
 
 def test_depth_and_arguments() -> None:
@@ -121,6 +121,24 @@ def test_the_picture(tmp_path: Path) -> None:
     titles = "".join(t.text or "" for t in root.iter(f"{SVG}title"))
     assert "layer1.0.conv1: Conv2d" in titles and "kernel_size=(3, 3)" in titles
     assert "57 layers" in repr(picture) and picture._repr_svg_() == picture.svg
+
+
+def test_where_everything_reads_everything_long_arrows_are_cut() -> None:
+    class Dense(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList(nn.Linear(2 * n, 2) for n in range(1, 9))
+
+        def forward(self, x: Any) -> Any:
+            found = [x]
+            for layer in self.layers:
+                found.append(layer(fovea.cat(found, 1)))
+            return found[-1]
+
+    picture = fovea.draw_model(Dense(), (1, 2))
+    assert picture.svg.count('class="arrow"') < sum(len(s.sources) for s in picture.steps)
+    assert ">from input, layers.0, layers.1, layers.2</text>" in picture.svg
+    assert ">as input</text>" in picture.svg
 
 
 def test_keras_models() -> None:

@@ -159,12 +159,26 @@ class _Picture:
             right = max(b.x + b.width / 2 for b in group) + margin
             top = min(b.y - b.height / 2 for b in group) - margin
             bottom = max(b.y + b.height / 2 for b in group) + margin
-            at, side = (right + 4, "start") if "." in name else (left - 4, "end")
             yield (
                 f'<rect class="frame" x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" '
-                f'height="{bottom - top:.1f}" rx="6"/><text class="module" x="{at:.1f}" '
-                f'y="{top + 10:.1f}" text-anchor="{side}">{escape(name)}</text>'
+                f'height="{bottom - top:.1f}" rx="6"><title>{escape(name)}</title></rect>'
             )
+            at, side = (right + 4, "start") if "." in name else (left - 4, "end")
+            if "." not in name or self._free(at, top, len(name) * _CHARACTER):
+                yield (
+                    f'<text class="module" x="{at:.1f}" y="{top + 10:.1f}" '
+                    f'text-anchor="{side}">{escape(name)}</text>'
+                )
+
+    def _free(self, left: float, top: float, width: float) -> bool:
+        """Whether no box stands where a line of text would."""
+        return not any(
+            b.x - b.width / 2 < left + width
+            and b.x + b.width / 2 > left
+            and b.y - b.height / 2 < top + _LINE
+            and b.y + b.height / 2 > top
+            for b in self.boxes.values()
+        )
 
     def _arrows(self) -> Iterator[str]:
         for path, arrow in zip(self.paths, self.drawn, strict=True):

@@ -16,7 +16,8 @@ from fovea.summaries.inputs import arguments
 __all__ = ["ModelPicture", "draw_model"]
 
 _ENDS = "#ffffff"
-_LONGEST = 60  # rows that an arrow may pass
+_LONGEST, _SHORT = 60, 3  # rows that an arrow may pass, and where there are many arrows
+_MANY = 2  # arrows for each box
 _FRAMES = 2  # levels of modules with a frame around what they call
 
 
@@ -66,6 +67,7 @@ def draw_model(
     Boxes are layers with the shapes of what they give and their parameters, and ops that run
     between layers; colors say what counts most within. Frames are modules. Ops that only change
     how numbers lie (views, permutations) are not shown. A browser shows more where one points.
+    Where there are many arrows, long ones are cut, and boxes say from where they read.
 
     Args:
         model: a module, or a Keras model.
@@ -105,7 +107,8 @@ def draw_model(
         for step in steps
         for source, shape in step.sources.items()
     ]
-    svg = draw([*cards.values()], arrows, LEGEND, _LONGEST, _FRAMES)
+    longest = _LONGEST if len(arrows) <= _MANY * len(cards) else _SHORT
+    svg = draw([*cards.values()], arrows, LEGEND, longest, _FRAMES)
     picture = ModelPicture(svg, steps)
     if path is not None:
         picture.save(path)
@@ -120,8 +123,7 @@ def _card(step: Step) -> Card:
         return Card([step.path, *told], _ENDS if ends else step.color, step.frames,
                     f"{step.kind} {step.path}", ends)  # fmt: skip
     module = step.module
-    framed = step.frames[:_FRAMES]
-    outer = framed[-1] + "." if framed else ""
+    outer = step.frames[0] + "." if step.frames else ""
     name, kind = step.path.removeprefix(outer), type(module).__name__
     head = kind if name == kind else f"{name}: {kind}"
     count = sum(p.numel() for p in module.parameters())
