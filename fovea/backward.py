@@ -7,6 +7,8 @@ producers. Gradient rules are written in ops: with ``create_graph`` they are rec
 from __future__ import annotations
 
 import heapq
+import math
+import threading
 import warnings
 from collections.abc import Sequence
 from sys import getrefcount
@@ -14,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from fovea import casting, dispatch, watching
 from fovea.errors import ArgumentError, GradientError, ShapeError, describe
-from fovea.tape import Edge, Node, edge_of
+from fovea.tape import Edge, GradientEdge, Node, edge_of
 from fovea.tensorbase import TensorBase
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["Walk", "backward", "grad"]
+__all__ = ["Walk", "backward", "grad", "walk_now"]
 
 
 def backward(
@@ -33,11 +35,12 @@ def backward(
 ) -> None:
     """Sum gradients into the ``.grad`` of leaves (all of them, or ``inputs``)."""
     retain = create_graph if retain_graph is None else retain_graph
-    targets = None if inputs is None else {id(t): t for t in inputs}
-    found = _run(tensors, grads, retain, create_graph, targets, accumulate=True)
-    if inputs is not None:
-        for t in inputs:
-            if not t.is_leaf and id(t) in found:
+    wanted = None if inputs is None else [_tensor_if_leaf(t) for t in inputs]
+    targets = None if wanted is None else {id(t): t for t in wanted}
+    found = _run(_listed(tensors), grads, retain, create_graph, targets, accumulate=True)
+    if wanted is not None:
+        for t in wanted:
+            if not isinstance(t, GradientEdge) and not t.is_leaf and id(t) in found:
                 _accumulate(t, found[id(t)], create_graph)
 
 
@@ -77,12 +80,12 @@ def grad(
         raise ArgumentError("grad: materialize_grads=True and allow_unused=False exclude another.")
     if not only_inputs:
         warnings.warn("grad: only_inputs is ignored.", FutureWarning, stacklevel=2)
-    outs, ins = _listed(outputs), _listed(inputs)
+    outs, ins = _listed(outputs), [_tensor_if_leaf(t) for t in _listed(inputs)]
     if not ins:
         raise GradientError("grad: inputs are empty.")
     seeds = None if grad_outputs is None else _listed(grad_outputs)
     for t in ins:
-        if not t.requires_grad:
+        if not isinstance(t, GradientEdge) and not t.requires_grad:
             raise GradientError(
                 "grad: one of the inputs does not require a gradient.", {"input": describe(t)}
             )
@@ -95,21 +98,48 @@ def grad(
         found = [by_id.get(id(t)) for t in ins]
     for n, t in enumerate(ins):
         if found[n] is None and materialize_grads:
-            found[n] = t.detach().new_zeros(t.shape)
+            found[n] = _zeros(t)
         elif found[n] is None and not allow_unused:
             raise GradientError(
                 "grad: an input was not used in computing the outputs.",
-                {"input": describe(t)},
+                {"input": describe(_form(t))},
                 "pass allow_unused=True to get None for it",
             )
     return dict(zip(inputs, found, strict=True)) if isinstance(inputs, dict) else tuple(found)
 
 
 def _listed(x: Any) -> list[Any]:
-    """A tensor, or several, as a list."""
-    if isinstance(x, TensorBase):
+    """A tensor or an edge, or several, as a list."""
+    if isinstance(x, TensorBase | GradientEdge):
         return [x]
     return list(x.values()) if isinstance(x, dict) else list(x)
+
+
+def _tensor_if_leaf(t: Any) -> Any:
+    """An edge that leads to a leaf is the leaf."""
+    leaf = isinstance(t, GradientEdge) and isinstance(t.node, TensorBase)
+    return t.node if leaf else t
+
+
+def _edge(t: Any) -> Edge | None:
+    """Where the gradient of a tensor, or of what an edge stands for, goes."""
+    if not isinstance(t, GradientEdge):
+        return edge_of(t)
+    return (t.node, -1) if isinstance(t.node, TensorBase) else (t.node, t.output_nr)
+
+
+def _form(t: Any) -> Any:
+    """What has the shape and the dtype of a tensor, or of what an edge stands for."""
+    return t.node.out_forms[t.output_nr] if isinstance(t, GradientEdge) else t
+
+
+def _zeros(t: Any) -> Tensor:
+    from fovea.functions.creation import zeros
+
+    if not isinstance(t, GradientEdge):
+        return t.detach().new_zeros(t.shape)
+    form = _form(t)
+    return zeros(form.shape, dtype=form.dtype)
 
 
 def _batched(
@@ -130,15 +160,17 @@ def _batched(
         return [at_level(found[id(t)], level.number) if id(t) in found else None for t in ins]
 
 
-def _seed(t: Tensor, g: Tensor | None) -> Tensor:
-    if not t.requires_grad:
+def _seed(t: Any, g: Tensor | None) -> Tensor:
+    if isinstance(t, GradientEdge):
+        t = _form(t)
+    elif not t.requires_grad:
         raise GradientError(
             "backward: the tensor does not require a gradient and has no grad_fn.",
             {"tensor": describe(t)},
             "did it come from parameters with requires_grad=True, outside no_grad()?",
         )
     if g is None:
-        if t.numel() != 1:
+        if math.prod(t.shape) != 1:
             raise GradientError(
                 "backward: a gradient can be created implicitly only for a scalar.",
                 {"tensor": describe(t)},
@@ -172,30 +204,32 @@ def _one(t: Tensor) -> Tensor:
 
 
 def _run(
-    tensors: Sequence[Tensor],
+    tensors: Sequence[Any],
     grads: Sequence[Tensor | None] | None,
     retain: bool,
     create: bool,
-    targets: dict[int, Tensor] | None,
+    targets: dict[int, Any] | None,
     accumulate: bool,
 ) -> dict[int, Tensor]:
     """Walk the tape. Returns gradients of ``targets`` by id; accumulates into leaves if asked."""
     seeds = list(grads) if grads is not None else [None] * len(tensors)
     if len(seeds) != len(tensors):
         raise GradientError(f"backward: {len(tensors)} tensors but {len(seeds)} gradients.")
+    edges = [_edge(t) for t in tensors]
     walk = walk_class(retain, create, targets, accumulate)
+    around, _now.walk = walk_now(), walk
     before = dispatch.set_grad_enabled(create)
     # Gradients have the types that the forward pass ran in, whatever region backward runs in.
     mode = casting.set_mode(casting.Mode()) if casting.enabled() else None
     try:
-        for t, g in zip(tensors, seeds, strict=True):
+        walk.restrict(edges)
+        for t, edge, g in zip(tensors, edges, seeds, strict=True):
             seeded = _seed(t, g)
-            edge = edge_of(t)
             assert edge is not None
             walk.send(edge, seeded)
-        walk.restrict([edge_of(t) for t in tensors])
         walk.run()
     finally:
+        _now.walk = around
         dispatch.set_grad_enabled(before)
         if mode is not None:
             casting.set_mode(mode)
@@ -204,11 +238,19 @@ def _run(
     return walk.found
 
 
+_now = threading.local()  # its ``walk``: the pass that this thread is in
+
+
+def walk_now() -> Walk | None:
+    """The backward pass that this thread is in."""
+    return getattr(_now, "walk", None)
+
+
 class Walk:
     """One pass from outputs to leaves."""
 
     def __init__(
-        self, retain: bool, create: bool, targets: dict[int, Tensor] | None, accumulate: bool
+        self, retain: bool, create: bool, targets: dict[int, Any] | None, accumulate: bool
     ) -> None:
         self.retain, self.create, self.accumulate = retain, create, accumulate
         self.targets = targets
@@ -216,11 +258,16 @@ class Walk:
         self.pending: dict[Node, list[Any]] = {}
         self.queue: list[tuple[int, Node]] = []
         self.useful: dict[Node, bool] | None = None
+        self.roots: list[Edge] = []
+        self.arrivals: dict[tuple[int, int], int] | None = None
+        self.gathered: dict[
+            int, list[Any]
+        ] = {}  # of leaves with hooks: leaf, sum, how many to come
         self.at_node: dict[tuple[Node, int], list[int]] = {}
         for key, t in (targets or {}).items():
-            node = t.grad_fn
-            if node is not None:
-                self.at_node.setdefault((node, t._output_nr), []).append(key)
+            edge = _edge(t)
+            if edge is not None and edge[1] >= 0:
+                self.at_node.setdefault(edge, []).append(key)
 
     def send(self, edge: Edge, g: Tensor) -> None:
         """Deliver a gradient along an edge."""
@@ -242,7 +289,39 @@ class Walk:
         total._grad_owned = not self.create
         return total
 
+    def expected(self, edge: Edge) -> int:
+        """How many gradients come along an edge to its target, at most, in this pass."""
+        if self.arrivals is None:
+            self.arrivals, useful = {}, self.useful
+            seen: set[Node] = set()
+            stack = list(self.roots)
+            while stack:
+                target, nr = stack.pop()
+                key = (id(target), nr)
+                self.arrivals[key] = self.arrivals.get(key, 0) + 1
+                if nr < 0 or target in seen or not (useful is None or useful.get(target)):
+                    continue
+                seen.add(target)
+                inner = [e for e in target.edges if e is not None]
+                stack += inner if useful is None else [e for e in inner if self._leads(e, useful)]
+        return self.arrivals.get((id(edge[0]), edge[1]), 0)
+
     def _leaf(self, leaf: Tensor, g: Tensor) -> None:
+        if not leaf._hooks and not leaf._post_hooks:
+            self._complete(leaf, g)
+            return
+        held = self.gathered.get(id(leaf))
+        if held is None:
+            held = self.gathered[id(leaf)] = [leaf, g, self.expected((leaf, -1))]
+        else:
+            held[1] = self._sum(held[1], g)
+        held[2] -= 1
+        if not held[2]:
+            del self.gathered[id(leaf)]
+            self._complete(leaf, held[1])
+
+    def _complete(self, leaf: Tensor, g: Tensor) -> None:
+        """A leaf's gradient; if it has hooks, all of it, else perhaps a part."""
         for hook in leaf._hooks or ():
             replaced = hook(g)
             g = g if replaced is None else replaced
@@ -257,6 +336,7 @@ class Walk:
 
     def restrict(self, roots: Sequence[Edge | None]) -> None:
         """With ``targets``, only nodes on a path to one of them are worth running."""
+        self.roots = [e for e in roots if e is not None]
         if self.targets is None:
             return
         ends = {node for node, _ in self.at_node}
@@ -308,6 +388,9 @@ class Walk:
                 if wanted and g is not None:
                     assert edge is not None
                     self.send(edge, self._checked(node, edge, g))
+        while self.gathered:  # of which less came than could have: some gradients were None
+            leaf, g, _ = self.gathered.pop(next(iter(self.gathered)))
+            self._complete(leaf, g)
 
     def _arrived(self, node: Node, slots: list[Any]) -> tuple[Any, ...]:
         """Run hooks on the complete gradients of a node's outputs, and keep those asked for."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fovea import dispatch
 from fovea.errors import GradientError, InplaceError, describe
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FunctionNode",
+    "GradientEdge",
     "Kept",
     "Node",
     "OpNode",
@@ -33,6 +34,19 @@ __all__ = [
 
 _sequence = itertools.count(1)
 Edge = tuple[Any, int]  # (Node, output number), or (leaf Tensor, -1)
+
+
+class GradientEdge(NamedTuple):
+    """Where a tensor's gradient goes: stands for the tensor in `autograd.grad` and `backward`,
+    without keeping its values.
+
+    Attributes:
+        node: the call that made the tensor; of a leaf, the leaf.
+        output_nr: which of the call's outputs it is.
+    """
+
+    node: Any
+    output_nr: int
 
 
 class Node:

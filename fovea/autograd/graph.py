@@ -11,11 +11,18 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from fovea import tape
-from fovea.errors import GradientError
+from fovea.backward import Walk, walk_now
+from fovea.errors import ArgumentError, GradientError
+from fovea.tape import GradientEdge, Node
+from fovea.tensorbase import RemovableHandle
 
 __all__ = [
+    "GradientEdge",
+    "Node",
     "disable_saved_tensors_hooks",
+    "get_gradient_edge",
     "hooks",
+    "register_multi_grad_hook",
     "save_on_cpu",
     "saved_tensors_hooks",
     "watch_nodes",
@@ -130,3 +137,98 @@ class disable_saved_tensors_hooks:  # noqa: N801 - PyTorch's name
 
     def __exit__(self, *exc: object) -> None:
         _state.refusal = self.before
+
+
+# -- places on the tape, and several gradients at once --------------------------------------------
+
+
+def get_gradient_edge(tensor: Any) -> GradientEdge:
+    """Where a tensor's gradient goes, for `autograd.grad` and `backward` in place of the tensor,
+    which need not be kept.
+
+    Raises:
+        GradientError: the tensor does not require a gradient.
+
+    >>> import fovea
+    >>> x = fovea.ones(2, requires_grad=True)
+    >>> edge = get_gradient_edge(x * 2)
+    >>> fovea.autograd.grad(edge, x, fovea.ones(2))
+    (tensor([2., 2.]),)
+    """
+    edge = tape.edge_of(tensor)
+    if edge is None:
+        raise GradientError("get_gradient_edge: the tensor does not require a gradient.")
+    return GradientEdge(edge[0], max(edge[1], 0))
+
+
+def register_multi_grad_hook(
+    tensors: Sequence[Any], fn: Callable[[Any], None], *, mode: str = "all"
+) -> RemovableHandle:
+    """Call ``fn`` in each backward pass once it has come to the gradients of several tensors.
+
+    Args:
+        tensors: which require gradients.
+        fn: with ``"all"`` it takes a list of their gradients (None for tensors that the pass does
+            not come to) when the last is known, with ``"any"`` the first that is known.
+        mode: ``"all"`` or ``"any"``.
+
+    Returns: a handle that takes the hooks off.
+
+    >>> import fovea
+    >>> x, y = (fovea.ones(1, requires_grad=True) for _ in range(2))
+    >>> handle = register_multi_grad_hook([x, y], lambda grads: print(grads))
+    >>> (x * 2 + y * 3).backward()
+    [tensor([2.]), tensor([3.])]
+    """
+    if mode not in ("all", "any"):
+        raise ArgumentError(f"register_multi_grad_hook: mode is 'all' or 'any', got {mode!r}.")
+    several = _Several(tuple(tensors), fn, mode == "any")
+    handles = [t.register_hook(several.hook(i)) for i, t in enumerate(several.tensors)]
+    return _Handles(handles)
+
+
+class _Handles(RemovableHandle):
+    """Several handles as one."""
+
+    def __init__(self, handles: list[RemovableHandle]) -> None:
+        super().__init__({}, None)
+        self.handles = handles
+
+    def remove(self) -> None:
+        """Take all hooks off."""
+        for handle in self.handles:
+            handle.remove()
+
+
+class _Several(threading.local):
+    """What one pass has found so far of the gradients of several tensors."""
+
+    def __init__(self, tensors: tuple[Any, ...], fn: Callable[[Any], None], first: bool) -> None:
+        self.tensors, self.fn, self.first = tensors, fn, first
+        self.walk: Walk | None = None
+        self.grads: list[Any] = []
+        self.missing = 0
+
+    def hook(self, i: int) -> Callable[[Any], None]:
+        """What tensor ``i`` tells its gradient."""
+
+        def note(g: Any) -> None:
+            walk = walk_now()
+            if walk is None:
+                return
+            if walk is not self.walk:
+                self._begin(walk)
+            self.grads[i] = g
+            self.missing -= 1
+            if self.first and self.missing >= 0:
+                self.missing = -1  # of this pass no other one
+                self.fn(g)
+            elif not self.first and self.missing == 0:
+                self.fn(self.grads)
+
+        return note
+
+    def _begin(self, walk: Walk) -> None:
+        edges = [tape.edge_of(t) for t in self.tensors]
+        self.walk, self.grads = walk, [None] * len(edges)
+        self.missing = sum(1 for e in edges if e is not None and walk.expected(e))

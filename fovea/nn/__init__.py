@@ -88,7 +88,7 @@ from fovea.nn.margins import (
     TripletMarginWithDistanceLoss,
 )
 from fovea.nn.module import Module
-from fovea.nn.normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
+from fovea.nn.normalization import CrossMapLRN2d, GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from fovea.nn.padding import (
     CircularPad1d,
     CircularPad2d,

@@ -13,7 +13,18 @@ from fovea.autograd import Function, is_grad_enabled
 from fovea.errors import GradientError
 from fovea.tensorbase import RemovableHandle, is_tensor
 
-__all__ = ["Hook", "Hooks"]
+__all__ = [
+    "Hook",
+    "Hooks",
+    "register_module_buffer_registration_hook",
+    "register_module_forward_hook",
+    "register_module_forward_pre_hook",
+    "register_module_full_backward_hook",
+    "register_module_full_backward_pre_hook",
+    "register_module_module_registration_hook",
+    "register_module_parameter_registration_hook",
+    "registered",
+]
 
 _keys = itertools.count()
 
@@ -27,6 +38,17 @@ class Hook(NamedTuple):
 
 
 HookDict = OrderedDict[int, Hook]
+
+# Of all modules: they run before a module's own.
+_pre: HookDict = OrderedDict()
+_after: HookDict = OrderedDict()
+_backward_pre: HookDict = OrderedDict()
+_backward: HookDict = OrderedDict()
+_registration: dict[str, OrderedDict[int, Callable[..., Any]]] = {
+    "buffer": OrderedDict(),
+    "module": OrderedDict(),
+    "parameter": OrderedDict(),
+}
 
 
 class Hooks:
@@ -104,6 +126,8 @@ class Hooks:
         return self._add_hook(self._backward_hooks, Hook(hook), prepend)
 
     def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if Hooks._hooked and not (_pre or _after or _backward or _backward_pre):
+            Hooks._hooked = False  # those of all modules were taken off
         done: set[int] = set()
         try:
             return self._hooked_forward(args, kwargs, done)
@@ -112,14 +136,16 @@ class Hooks:
             raise
 
     def _hooked_forward(self, args: tuple[Any, ...], kwargs: dict[str, Any], done: set[int]) -> Any:
-        for hook in list(self._forward_pre_hooks.values()):
+        for hook in (*_pre.values(), *self._forward_pre_hooks.values()):
             args, kwargs = self._before(hook, args, kwargs)
         watch = None
-        if self._backward_hooks or self._backward_pre_hooks:
-            watch = BackwardWatch(self, self._backward_hooks, self._backward_pre_hooks)
+        if self._backward_hooks or self._backward_pre_hooks or _backward or _backward_pre:
+            hooks = (*_backward.values(), *self._backward_hooks.values())
+            pre_hooks = (*_backward_pre.values(), *self._backward_pre_hooks.values())
+            watch = BackwardWatch(self, hooks, pre_hooks)
             args = watch.inputs(args)
         result = self.forward(*args, **kwargs)
-        for key, hook in list(self._forward_hooks.items()):
+        for key, hook in (*_after.items(), *self._forward_hooks.items()):
             done.add(key)
             replaced = self._after(hook, args, kwargs, result)
             result = result if replaced is None else replaced
@@ -150,7 +176,7 @@ class Hooks:
 
     def _call_always(self, args: tuple[Any, ...], kwargs: dict[str, Any], done: set[int]) -> None:
         """``forward`` or a hook raised: run the hooks that want to be called all the same."""
-        for key, hook in list(self._forward_hooks.items()):
+        for key, hook in (*_after.items(), *self._forward_hooks.items()):
             if hook.always_call and key not in done:
                 try:
                     self._after(hook, args, kwargs, None)
@@ -162,13 +188,88 @@ class Hooks:
                     )
 
 
+# -- hooks of all modules -------------------------------------------------------------------------
+
+
+def _for_all(hooks: HookDict, hook: Hook) -> RemovableHandle:
+    Hooks._hooked = True
+    watching.touch()
+    key = next(_keys)
+    hooks[key] = hook
+    return RemovableHandle(hooks, key)
+
+
+def register_module_forward_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """``register_forward_pre_hook`` of every module, before a module's own."""
+    return _for_all(_pre, Hook(hook))
+
+
+def register_module_forward_hook(
+    hook: Callable[..., Any], *, with_kwargs: bool = False, always_call: bool = False
+) -> RemovableHandle:
+    """``register_forward_hook`` of every module, before a module's own.
+
+    >>> import fovea
+    >>> handle = register_module_forward_hook(lambda module, args, output: print(module))
+    >>> out = fovea.nn.Sequential(fovea.nn.ReLU())(fovea.ones(1))
+    ReLU()
+    Sequential(
+      (0): ReLU()
+    )
+    >>> handle.remove()
+    """
+    return _for_all(_after, Hook(hook, with_kwargs, always_call))
+
+
+def register_module_full_backward_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """``register_full_backward_pre_hook`` of every module, before a module's own."""
+    return _for_all(_backward_pre, Hook(hook))
+
+
+def register_module_full_backward_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """``register_full_backward_hook`` of every module, before a module's own."""
+    return _for_all(_backward, Hook(hook))
+
+
+def _registered_by(kind: str, hook: Callable[..., Any]) -> RemovableHandle:
+    key = next(_keys)
+    _registration[kind][key] = hook
+    return RemovableHandle(_registration[kind], key)
+
+
+def register_module_buffer_registration_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """Call ``hook(module, name, buffer)`` where any module gets one; it may return another."""
+    return _registered_by("buffer", hook)
+
+
+def register_module_module_registration_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """Call ``hook(module, name, submodule)`` where any module gets one; it may return another."""
+    return _registered_by("module", hook)
+
+
+def register_module_parameter_registration_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """Call ``hook(module, name, param)`` where any module gets one; it may return another."""
+    return _registered_by("parameter", hook)
+
+
+def registered(kind: str, module: Hooks, name: str, value: Any) -> Any:
+    """What registration hooks make of a module's new parameter, buffer or module."""
+    for hook in _registration[kind].values():
+        replaced = hook(module, name, value)
+        value = value if replaced is None else replaced
+    return value
+
+
+# -- backward -------------------------------------------------------------------------------------
+
+
 class BackwardWatch:
     """Stands on a module's inputs and outputs during one call and passes gradients to its hooks."""
 
-    def __init__(self, module: Hooks, hooks: HookDict, pre_hooks: HookDict) -> None:
+    def __init__(self, module: Hooks, hooks: Sequence[Hook], pre_hooks: Sequence[Hook]) -> None:
         self.module = module
-        self.hooks = [h.function for h in hooks.values()]
-        self.pre_hooks = [h.function for h in pre_hooks.values()]
+        self.hooks = [h.function for h in hooks]
+        self.pre_hooks = [h.function for h in pre_hooks]
         self.arguments = 0
         self.watches_inputs = False
         self.grad_outputs: tuple[Any, ...] | None = None

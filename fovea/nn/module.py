@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from fovea import devices, dtypes, watching
 from fovea.errors import FoveaError
-from fovea.nn.hooks import Hooks
+from fovea.nn.hooks import Hooks, registered
 from fovea.nn.parameter import Buffer, Parameter
 from fovea.nn.state import State
 from fovea.tensorbase import is_tensor
@@ -184,6 +184,8 @@ class Module(Hooks, State):
                 f"parameter {name!r} must be a leaf: make it from a tensor's values, and compute "
                 "what depends on others in forward."
             )
+        if param is not None:
+            param = registered("parameter", self, name, param)
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
@@ -198,7 +200,7 @@ class Module(Hooks, State):
                 f"cannot register {type(tensor).__name__} as buffer {name!r}: a Tensor or None "
                 "is expected."
             )
-        self._buffers[name] = tensor
+        self._buffers[name] = registered("buffer", self, name, tensor)
         if persistent:
             self._non_persistent_buffers_set.discard(name)
         else:
@@ -209,6 +211,7 @@ class Module(Hooks, State):
         self._check_name(name, "module", self.__dict__.get("_modules", {}))
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"{type(module).__name__} is not a Module.")
+        module = registered("module", self, name, module)
         self._modules[name] = module
         if module is not None and module.training is None and self.training is not None:
             module.train(self.training)  # a Keras layer, which has no mode until it is told one

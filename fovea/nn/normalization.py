@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fovea.errors import ArgumentError
+from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.functions.creation import empty
 from fovea.nn import functional as F
 from fovea.nn import init
@@ -188,6 +188,48 @@ class LocalResponseNorm(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class CrossMapLRN2d(Module):
+    """``LocalResponseNorm`` of images as the first Torch had it: a window of even size is one
+    smaller, but its mean divides by the size.
+
+    y = x / (k + alpha / size sum over neighboring channels of x^2)^beta
+
+    Args:
+        size: how many channels, centered on each.
+        alpha: factor of the mean of squares.
+        beta: exponent.
+        k: added to it.
+
+    Shapes:
+        (N, C, H, W) to the same.
+
+    Raises:
+        ShapeError: the input has no four dimensions.
+
+    Source: Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional
+    neural networks", 2012, section 3.3.
+
+    >>> import fovea
+    >>> CrossMapLRN2d(3)(fovea.ones(1, 4, 2, 2)).shape
+    fovea.Size([1, 4, 2, 2])
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
+        super().__init__()
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim != 4:
+            raise ShapeError(f"CrossMapLRN2d: input must be (N, C, H, W), got {describe(input)}.")
+        window = (self.size - 1) // 2 * 2 + 1
+        return F.local_response_norm(
+            input, window, self.alpha * window / self.size, self.beta, self.k
+        )
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"

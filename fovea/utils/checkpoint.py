@@ -20,11 +20,19 @@ from fovea.autograd.graph import hooks, saved_tensors_hooks
 from fovea.errors import ArgumentError, GradientError
 from fovea.tape import Kept, Node
 from fovea.tensorbase import is_tensor
+from fovea.utils.selective import (
+    CheckpointPolicy,
+    SelectiveCheckpointContext,
+    create_selective_checkpoint_contexts,
+)
 
 __all__ = [
     "CheckpointError",
+    "CheckpointPolicy",
+    "SelectiveCheckpointContext",
     "checkpoint",
     "checkpoint_sequential",
+    "create_selective_checkpoint_contexts",
     "noop_context_fn",
     "set_checkpoint_debug_enabled",
     "set_checkpoint_early_stop",
@@ -91,7 +99,8 @@ def checkpoint(
         args, kwargs: its arguments.
         use_reentrant: accepted. There is one way, and it does what PyTorch's non-reentrant one
             does: gradients flow to all that the function reads, also with ``autograd.grad``.
-        context_fn: returns two context managers, for the first run and for those in backward.
+        context_fn: returns two context managers, for the first run and for those in backward;
+            `create_selective_checkpoint_contexts` makes ones that keep some results.
         determinism_check: ``"default"`` compares shapes and dtypes of what is saved in the runs,
             ``"none"`` does not.
         debug: list what was saved when that differs.

@@ -176,3 +176,67 @@ def test_hooks_keep_second_derivatives(lib: Any) -> None:
     (g,) = lib.autograd.grad(m(x * x * x).sum(), x, create_graph=True)
     (gg,) = lib.autograd.grad(g.sum(), x)
     assert gg.item() == 12.0
+
+
+@BOTH
+def test_hooks_of_all_modules(lib: Any) -> None:
+    """They run before a module's own, around every module, until they are taken off."""
+    hooks, calls = lib.nn.modules.module, []
+    model = lib.nn.Sequential(lib.nn.Linear(2, 3), lib.nn.Tanh())
+    model[1].register_forward_hook(lambda m, args, out: calls.append("own"))
+
+    def named(what: str) -> Any:
+        return lambda m, *rest: calls.append((what, type(m).__name__))
+
+    def doubled(m: Any, args: Any, kwargs: Any, out: Any) -> Any:
+        return out * 2 if isinstance(m, lib.nn.Tanh) else None
+
+    handles = [
+        hooks.register_module_forward_pre_hook(named("pre")),
+        hooks.register_module_forward_hook(named("after")),
+        hooks.register_module_forward_hook(doubled, with_kwargs=True),
+        hooks.register_module_full_backward_pre_hook(named("backward pre")),
+        hooks.register_module_full_backward_hook(named("backward")),
+    ]
+    x = lib.ones(4, 2, requires_grad=True)
+    try:
+        out = model(x)
+        out.sum().backward()
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert calls == [
+        ("pre", "Sequential"), ("pre", "Linear"), ("after", "Linear"), ("pre", "Tanh"),
+        ("after", "Tanh"), "own", ("after", "Sequential"),
+        ("backward pre", "Sequential"), ("backward pre", "Tanh"), ("backward", "Tanh"),
+        ("backward pre", "Linear"), ("backward", "Linear"), ("backward", "Sequential"),
+    ]  # fmt: skip
+    calls.clear()
+    assert abs(model(x) * 2 - out).max().item() < 1e-6 and calls == ["own"]
+    if lib is fovea:
+        assert lib.nn.Identity()(x) is x and not fovea.nn.hooks.Hooks._hooked
+
+
+@BOTH
+def test_registration_hooks(lib: Any) -> None:
+    hooks, seen = lib.nn.modules.module, []
+
+    def replaced(module: Any, name: str, param: Any) -> Any:
+        seen.append(name)
+        return lib.nn.Parameter(param.detach() * 0 + 5) if name == "bias" else None
+
+    handles = [
+        hooks.register_module_parameter_registration_hook(replaced),
+        hooks.register_module_buffer_registration_hook(lambda m, n, b: seen.append(n)),
+        hooks.register_module_module_registration_hook(lambda m, n, c: seen.append(n)),
+    ]
+    try:
+        model = lib.nn.Sequential(lib.nn.Linear(2, 1), lib.nn.BatchNorm1d(1, affine=False))
+        lib.nn.Linear(2, 1, bias=False)
+    finally:
+        for handle in handles:
+            handle.remove()
+    lib.nn.Linear(2, 1)
+    buffers = ["running_mean", "running_var", "num_batches_tracked"]
+    assert sorted(seen) == sorted(["weight", "bias", *buffers, "0", "1", "weight"])
+    assert model[0].bias.item() != 5 and abs(model[0].bias.item()) < 1  # drawn afterwards

@@ -76,6 +76,7 @@ LAYERS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any], tuple[int, ...]]]]
         ((4, 4), {"affine": False}, IMAGE),
         ((1, 4), {"bias": False}, ROWS),
     ],
+    "CrossMapLRN2d": [((9,), {}, IMAGE), ((8, 0.3, 0.6, 2.0), {}, IMAGE)],
     "LocalResponseNorm": [((2,), {}, IMAGE), ((3, 0.1, 0.6, 2.0), {}, IMAGE)],
     "Dropout": [((0.0,), {}, ROWS)],
     "Dropout1d": [((0.0,), {}, SEQUENCE)],

@@ -12,12 +12,14 @@ import fovea
 from fovea import nn
 from fovea.autograd import Function
 from fovea.autograd.graph import disable_saved_tensors_hooks, save_on_cpu, saved_tensors_hooks
-from fovea.errors import ArgumentError, GradientError
+from fovea.errors import ArgumentError, GradientError, InplaceError
 from fovea.storage import memory_allocated
 from fovea.utils.checkpoint import (
     CheckpointError,
+    CheckpointPolicy,
     checkpoint,
     checkpoint_sequential,
+    create_selective_checkpoint_contexts,
     noop_context_fn,
     set_checkpoint_debug_enabled,
     set_checkpoint_early_stop,
@@ -421,3 +423,67 @@ def test_hooks_can_be_forbidden() -> None:
         y = x.exp().sum()
     y.backward()
     assert fovea.tape.make_node is fovea.tape.node_of  # hooks that are gone cost nothing
+
+
+def _selected(policy: Any, model: Any, compiled: bool = False, **options: Any) -> list[Any]:
+    x = fovea.tensor(X, requires_grad=True)
+
+    def run(x: Any) -> Any:
+        return checkpoint(
+            model,
+            x,
+            use_reentrant=False,
+            context_fn=lambda: create_selective_checkpoint_contexts(policy, **options),
+        )
+
+    fovea.manual_seed(1)
+    (fovea.compile(run) if compiled else run)(x).square().sum().backward()
+    return [x.grad.numpy(), *[p.grad.numpy() for p in model.parameters()]]
+
+
+def test_selected_results_are_not_computed_again() -> None:
+    """The policy is asked in both runs; gradients are those of any other checkpoint."""
+    asked: list[tuple[bool, str]] = []
+
+    def policy(ctx: Any, op: Any, *args: Any) -> Any:
+        asked.append((ctx.is_recompute, op.name))
+        keep = op.name == "linear"
+        return CheckpointPolicy.MUST_SAVE if keep else CheckpointPolicy.PREFER_RECOMPUTE
+
+    def plain() -> Any:
+        return nn.Sequential(*[m for m in network() if not isinstance(m, nn.ReLU)])
+
+    want = _selected([], plain())
+    for found in (
+        _selected(policy, plain()),
+        _selected(["linear", "layer_norm"], plain()),
+        _selected(policy, plain(), compiled=True),
+    ):
+        for a, b in zip(found, want, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    assert asked.count((False, "linear")) == asked.count((True, "linear")) == 3
+
+    def gradient(kept: list[str], change: bool) -> Any:
+        fovea.manual_seed(0)
+        model = nn.Sequential(nn.Linear(16, 8), nn.GELU(), nn.Linear(8, 1))
+        contexts = create_selective_checkpoint_contexts(kept)
+        y = checkpoint(model, fovea.tensor(X), use_reentrant=False, context_fn=lambda: contexts)
+        if change:
+            model[0].weight.data.mul_(2)
+        y.sum().backward()
+        return model[2].weight.grad.numpy()
+
+    np.testing.assert_array_equal(gradient(["linear"], True), gradient([], False))
+    assert np.abs(gradient([], True) - gradient([], False)).max() > 0.1  # computed again
+
+
+def test_selected_results_must_stay_as_they_were() -> None:
+    with pytest.raises(InplaceError, match="kept result of linear"):
+        _selected(["linear"], network())  # whose ReLU works in place
+    _selected(["linear"], network(), allow_cache_entry_mutation=True)
+    with pytest.raises(ArgumentError, match="function or a list"):
+        create_selective_checkpoint_contexts(3)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="returns a CheckpointPolicy"):
+        _selected(lambda *args: "save", network())
+    names = {p.name: p.value for p in CheckpointPolicy}
+    assert names == {p.name: p.value for p in theirs.CheckpointPolicy}

@@ -31,7 +31,7 @@ _FILES: dict[str, tuple[str, dict[str, str]]] = {
     "linear": ("linear lazy", {"NonDynamicallyQuantizableLinear": "Linear"}),
     "linear_cross_entropy_options": ("functional.linear_loss", {}),
     "loss": ("loss margins linear_loss", {}),
-    "module": ("module state", {"_IncompatibleKeys": "IncompatibleKeys"}),
+    "module": ("module state hooks", {"_IncompatibleKeys": "IncompatibleKeys"}),
     "normalization": ("normalization", {}),
     "padding": ("padding", {"_ConstantPadNd": "_ConstantPad"}),
     "pixelshuffle": ("shaping", {}),
