@@ -54,6 +54,26 @@ def test_files_of_timm_load_under_timms_names(name: str, timm: Any, tmp_path: Pa
     assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
 
 
+def test_timms_inception_sees_images_as_they_are(
+    timm: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    theirs = disturbed(timm.create_model("inception_v3", pretrained=False))
+    path = tmp_path / "timm.safetensors"
+    fovea.save({k: fovea.tensor(v.numpy()) for k, v in theirs.state_dict().items()}, path)
+    asked: list[Any] = []
+    fetched = "fovea.interop.sources.load_from"
+    monkeypatch.setattr(fetched, lambda place, **_: asked.append(place) or fovea.load(path))
+    address = "hf://timm/inception_v3.gluon_in1k"
+    ours = models.inception_v3(weights=address, aux_logits=False).eval()
+    assert asked == [address] and not ours.transform_input
+    x = np.random.default_rng(0).standard_normal((1, 3, 80, 80)).astype(np.float32)
+    with torch.no_grad(), fovea.no_grad():
+        expected, found = theirs(torch.from_numpy(x)).numpy(), ours(fovea.tensor(x)).numpy()
+    assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
+    assert models.inception_v3(weights=str(path), aux_logits=False).transform_input
+
+
 def test_vggs_layers_of_the_whole_map_become_linear() -> None:
     with fovea.nn.init.skipped():
         model = models.vgg11(num_classes=2)

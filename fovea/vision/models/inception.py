@@ -15,7 +15,7 @@ from fovea.errors import ArgumentError
 from fovea.functions.shaping import cat
 from fovea.nn.functional import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from fovea.vision.models.convolution import BasicConv2d, from_statistics
-from fovea.vision.models.loading import WeightsLike, load_weights
+from fovea.vision.models.loading import WeightsLike, load_weights, of_timm
 from fovea.vision.models.registry import register_model
 from fovea.vision.ops.misc import Layer
 
@@ -344,10 +344,13 @@ def inception_v3(
             path, or an address.
         progress: show progress on a terminal if they must be fetched.
         aux_logits: as ``Inception3``.
-        transform_input: as ``Inception3``; None: if there are ``weights``, as torchvision's expect.
+        transform_input: as ``Inception3``; None: if there are ``weights``, as torchvision's expect,
+            unless they come from ``hf://timm/``: timm's see images normalized by 0.5, so say False
+            for a file of them.
         **config: other arguments of ``Inception3``.
     """
-    transform_input = weights is not None if transform_input is None else transform_input
+    if transform_input is None:
+        transform_input = weights is not None and not of_timm(weights)
     model = Inception3(aux_logits=aux_logits, transform_input=transform_input, **config)
     load_weights(model, weights, () if aux_logits else ("AuxLogits.",))
     return model

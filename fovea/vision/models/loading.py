@@ -19,7 +19,15 @@ from fovea.vision.models.enumerations import WeightsEnum, enumeration_of
 from fovea.vision.models.heads import class_layers
 from fovea.vision.models.other_names import renamed
 
-__all__ = ["Source", "WeightsLike", "first_values", "load_weights", "source_of", "with_weights"]
+__all__ = [
+    "Source",
+    "WeightsLike",
+    "first_values",
+    "load_weights",
+    "of_timm",
+    "source_of",
+    "with_weights",
+]
 
 _COUNTS = {"num_classes": "categories", "num_keypoints": "keypoint_names"}
 
@@ -75,6 +83,16 @@ WeightsLike = Source | WeightsEnum | str | os.PathLike[str] | None
 def source_of(weights: Source | WeightsEnum | str | os.PathLike[str]) -> Source:
     """Weights as a ``Source``."""
     return weights if isinstance(weights, Source) else Source(weights)
+
+
+def of_timm(weights: Source | WeightsEnum | str | os.PathLike[str]) -> bool:
+    """Whether weights are timm's own, by their address.
+
+    >>> of_timm("hf://timm/inception_v3.gluon_in1k"), of_timm("DEFAULT")
+    (True, False)
+    """
+    place = source_of(weights).place
+    return isinstance(place, str) and place.lower().startswith("hf://timm/")
 
 
 def first_values(weights: WeightsLike) -> AbstractContextManager[None]:
