@@ -35,7 +35,7 @@ _DIFFER_TORCH = {
 
 _UNUSED = "vision does not use them"
 _BACKENDS = "for other backends"
-_NOT_OFFERED = {"eigenvalues of general matrices, and LU factors, are not offered": "eig lu_factor"}
+_NOT_OFFERED = {"LU factors are not offered": "lu_factor"}
 KERAS: dict[str, dict[str, Any]] = {
     "layers": {
         "types": True,
@@ -182,8 +182,6 @@ SECTIONS: list[dict[str, Any]] = [
         "peer": "torch.linalg",
         "ours": "fovea.linalg",
         "differ": {
-            "eig": "raises: eigenvalues of general matrices are complex",
-            "eigvals": "raises: eigenvalues of general matrices are complex",
             "lstsq": "by the pseudo-inverse, whatever the driver",
             "cholesky_ex": "failures raise; `info` is zero",
             "inv_ex": "failures raise; `info` is zero",

@@ -1,6 +1,6 @@
 """Linear algebra: norms, systems of equations, decompositions; what ``fovea.linalg`` offers.
 
-float32 and float64; leading dimensions are batches. NumPy's LAPACK computes.
+float32, float64 and complex; leading dimensions are batches. NumPy's LAPACK computes.
 """
 
 from __future__ import annotations
@@ -50,6 +50,13 @@ class QR(NamedTuple):
 
 class Eigh(NamedTuple):
     """Eigenvalues, from the smallest, and eigenvectors, as columns."""
+
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+
+class Eig(NamedTuple):
+    """Eigenvalues and eigenvectors, as columns, both complex."""
 
     eigenvalues: Tensor
     eigenvectors: Tensor
@@ -117,25 +124,35 @@ def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:  # noqa: N803
     return eigh(A, UPLO).eigenvalues
 
 
-def eig(A: Tensor) -> Any:  # noqa: N803
-    """Raises: eigenvalues of general matrices are complex, and fovea has no complex numbers."""
-    raise DTypeError(
-        f"eig: the eigenvalues of {describe(A)} may be complex numbers, which fovea does not have.",
-        fix="eigh, if the matrix is symmetric",
-    )
+def eig(A: Tensor) -> Eig:  # noqa: N803
+    """Eigenvalues and eigenvectors of a square matrix, both complex, in no order.
+
+    Vectors have length 1. Gradients are those of functions that do not depend on their phases.
+
+    >>> import fovea
+    >>> eig(fovea.tensor([[0.0, 1.0], [-1.0, 0.0]])).eigenvalues
+    tensor([0.+1.j, 0.-1.j])
+    """
+    return Eig(*ops.eig.bind((A,)))
 
 
-eigvals = eig
+def eigvals(A: Tensor) -> Tensor:  # noqa: N803
+    """The eigenvalues of a square matrix: complex, in no order."""
+    return eig(A).eigenvalues
+
+
+def _adjoint(a: Tensor) -> Tensor:
+    return transpose(conj(a), -1, -2)
 
 
 def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:  # noqa: N803
-    """The lower triangular L with ``A = L L^T`` (with ``upper``: its transpose).
+    """The lower triangular L with ``A = L L^H`` (with ``upper``: its conjugate transpose).
 
     Raises:
         LinAlgError: a matrix that is not positive definite.
     """
     if upper:
-        return transpose(ops.cholesky.bind((transpose(A, -1, -2),)), -1, -2)
+        return _adjoint(ops.cholesky.bind((_adjoint(A),)))
     return ops.cholesky.bind((A,))
 
 
@@ -222,19 +239,18 @@ def solve_triangular(
 
 def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:  # noqa: N803
     """X with ``A X = B``, given A's Cholesky factor."""
-    lower = transpose(triu(L), -1, -2) if upper else tril(L)
-    return solve(transpose(lower, -1, -2), solve(lower, B))
+    lower = _adjoint(triu(L)) if upper else tril(L)
+    return solve(_adjoint(lower), solve(lower, B))
 
 
 def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:  # noqa: N803
     """The inverse of A, given its Cholesky factor."""
-    return inv(matmul(transpose(triu(L), -1, -2), triu(L))) if upper else inv(
-        matmul(tril(L), transpose(tril(L), -1, -2))
-    )  # fmt: skip
+    half = triu(L) if upper else _adjoint(tril(L))
+    return inv(matmul(_adjoint(half), half))
 
 
 def _eps(a: Tensor) -> float:
-    return max(a.shape[-2:]) * dtypes.finfo(a.dtype).eps
+    return max(a.shape[-2:]) * dtypes.finfo(a.dtype.to_real()).eps
 
 
 def pinv(
@@ -253,7 +269,7 @@ def pinv(
     """
     ops.require_matrices("pinv", A=A)
     if hermitian:
-        A = tril(A) + transpose(tril(A, -1), -1, -2)  # noqa: N806 - of which one triangle is read
+        A = tril(A) + _adjoint(tril(A, -1))  # noqa: N806 - of which one triangle is read
     relative = rcond if rtol is None else rtol
     if relative is None:
         relative = 0.0 if atol else _eps(A)
@@ -295,10 +311,11 @@ def lstsq(
     b = unsqueeze(B, -1) if vector else B
     solution = matmul(pinv(A, rcond), b)
     rank = A.new_empty(0, dtype=dtypes.int64) if driver == "gels" else matrix_rank(A, rtol=rcond)
-    residuals = A.new_empty(0)
+    none = A.new_empty(0, dtype=A.dtype.to_real())
+    residuals = none
     if A.shape[-2] > A.shape[-1] and driver != "gelsy":
-        residuals = sum_((matmul(A, solution) - b) ** 2, -2)
-    values = svdvals(A.detach()) if driver in ("gelsd", "gelss") else A.new_empty(0)
+        residuals = sum_(abs_(matmul(A, solution) - b) ** 2, -2)
+    values = svdvals(A.detach()) if driver in ("gelsd", "gelss") else none
     return LstSq(solution.squeeze(-1) if vector else solution, residuals, rank, values)
 
 
@@ -316,9 +333,9 @@ def slogdet(A: Tensor) -> SlogDet:  # noqa: N803
 
 
 def logdet(A: Tensor) -> Tensor:  # noqa: N803
-    """The determinant's logarithm; NaN if it is negative."""
+    """The determinant's logarithm; NaN if it is a negative real number."""
     sign, size = slogdet(A)
-    return size + log(sign).detach()
+    return size + (log(sign) if A.dtype.is_complex else log(sign).detach())
 
 
 def matrix_power(A: Tensor, n: int) -> Tensor:  # noqa: N803
@@ -346,14 +363,14 @@ def matrix_exp(A: Tensor) -> Tensor:  # noqa: N803
 
 
 def householder_product(A: Tensor, tau: Tensor) -> Tensor:  # noqa: N803
-    """The first columns of the product of ``I - tau_i v_i v_i^T``.
+    """The first columns of the product of ``I - tau_i v_i v_i^H``.
 
     Args:
         A: (..., m, n), m >= n. Below its diagonal stand the v_i, which have 1 on it and 0 above.
         tau: (..., k), k <= n.
 
-    Returns: (..., m, n). The product is ``I - V T V^T`` with
-    ``T = (I + diag(tau) triu(V^T V, 1))^-1 diag(tau)``: one system of equations, not k steps.
+    Returns: (..., m, n). The product is ``I - V T V^H`` with
+    ``T = (I + diag(tau) triu(V^H V, 1))^-1 diag(tau)``: one system of equations, not k steps.
     """
     (m, n), k = A.shape[-2:], tau.shape[-1]
     if not k <= n <= m:
@@ -363,7 +380,7 @@ def householder_product(A: Tensor, tau: Tensor) -> Tensor:  # noqa: N803
         )
     eye = A.new_ones((m,)).diag()
     v = tril(A, -1)[..., :k] + eye[:, :k]
-    across, scale = transpose(v, -1, -2), unsqueeze(tau, -1)
+    across, scale = _adjoint(v), unsqueeze(tau, -1)
     system = triu(matmul(across, v), 1) * scale + eye[:k, :k]
     steps = solve_triangular(system, scale * across[..., :n], upper=True)
     return eye[:, :n] - matmul(v, steps)
@@ -409,7 +426,10 @@ def matrix_norm(
         raise ArgumentError(f"matrix_norm: {ord!r} is no norm of matrices.")
     first, second = (rows, columns) if abs(ord) == 1 else (columns, rows)
     total = sum_(abs_(a), first, keepdim=True)
-    found = (amax if ord > 0 else amin)(total, second, keepdim=True)
+    if ord > 0 and not total.shape[second]:
+        found = sum_(total, second, keepdim=True)  # there is nothing, so it is 0
+    else:
+        found = (amax if ord > 0 else amin)(total, second, keepdim=True)
     return found if keepdim else found.squeeze((rows, columns))
 
 

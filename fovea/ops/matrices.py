@@ -2,7 +2,11 @@
 
 Gradients: Giles, "Collected matrix derivative results for forward and reverse mode algorithmic
 differentiation", 2008; for singular and eigenvectors, Townsend, "Differentiating the singular value
-decomposition", 2016; of the pseudo-inverse, Golub and Pereyra, 1973.
+decomposition", 2016; of the pseudo-inverse, Golub and Pereyra, 1973; of eigenvectors of general
+matrices, Boeddeker and others, "On the computation of complex-valued gradients", 2017.
+
+Rules of analytic ops read conjugates of what was saved, as `fovea.ops.complex_numbers` says, and
+need only transposes. The others take the conjugates back (`_plain`).
 """
 
 from __future__ import annotations
@@ -15,19 +19,23 @@ import numpy as np
 
 from fovea import dtypes
 from fovea.errors import DTypeError, LinAlgError, ShapeError, describe
+from fovea.ops.complex_numbers import join
 from fovea.ops.linalg import matmul
 from fovea.ops.op import Attrs, Op, Shaped, Spec
 from fovea.ops.rules import same_dtype
 
 Array = np.ndarray[Any, Any]
+_KINDS = (dtypes.float32, dtypes.float64, dtypes.complex64, dtypes.complex128)
 
 
 def require_matrices(name: str, *, square: bool = False, **given: Shaped) -> None:
-    """float32 or float64, at least two dimensions, and equal last two with ``square``."""
+    """float32 or float64 or complex of them, at least two dimensions, and equal last two with
+    ``square``.
+    """
     for key, t in given.items():
-        if t.dtype not in (dtypes.float32, dtypes.float64):
+        if t.dtype not in _KINDS:
             raise DTypeError(
-                f"{name}: {key} must be float32 or float64, got {describe(t)}.",
+                f"{name}: {key} must be float32, float64 or complex, got {describe(t)}.",
                 fix=f"{key}.float()",
             )
         if len(t.shape) < 2:
@@ -63,6 +71,16 @@ def _svd(a: Array, full: bool) -> Any:
 
 def _t(x: Any) -> Any:
     return x.transpose(-1, -2)
+
+
+def _h(x: Any) -> Any:
+    """The conjugate transpose."""
+    return _t(x.conj()) if x.dtype.is_complex else _t(x)
+
+
+def _plain(x: Any) -> Any:
+    """A saved tensor as it was."""
+    return x.conj() if x.dtype.is_complex else x
 
 
 def _mm(*factors: Any) -> Any:
@@ -142,17 +160,17 @@ def _(a: Array, attrs: PinvAttrs) -> Array:
     u, s, vh = _svd(a, False)
     least = np.maximum(attrs.rtol * s[..., :1], attrs.atol)
     inverse_s = np.where(s > least, 1 / np.where(s > least, s, 1), 0)
-    return np.swapaxes(vh, -1, -2) @ (inverse_s[..., None] * np.swapaxes(u, -1, -2))
+    return np.swapaxes(vh.conj(), -1, -2) @ (inverse_s[..., None] * np.swapaxes(u.conj(), -1, -2))
 
 
 @pinv.grad(saves=("a", "y"))
 def _(ctx: Any, g: Any) -> Any:
-    a, p = ctx.a, ctx.y
-    left = _mm(_t(g), p)  # (rows, rows)
-    right = _mm(p, _t(g))  # (columns, columns)
-    first = _mm(_t(p), g, _t(p))
-    second = _mm(left, _t(p)) - _mm(a, p, left, _t(p))
-    third = _mm(_t(p), right) - _mm(_t(p), right, p, a)
+    a, p = _plain(ctx.a), _plain(ctx.y)
+    left = _mm(_h(g), p)  # (rows, rows)
+    right = _mm(p, _h(g))  # (columns, columns)
+    first = _mm(_h(p), g, _h(p))
+    second = _mm(left, _h(p)) - _mm(a, p, left, _h(p))
+    third = _mm(_h(p), right) - _mm(_h(p), right, p, a)
     return second + third - first
 
 
@@ -178,10 +196,11 @@ def _(ctx: Any, gy: Any) -> Any:
     if not n:
         return a * 0
     u, s, vh = svd.bind((a,), SvdAttrs.of(False))
-    one = _eye_like(a, n)
+    one = _eye_like(s, n)
     others = (s.unsqueeze(-2) * (1 - one) + one).prod(-1)
-    turn = det.bind((_mm(u, vh).detach(),))
-    cofactors = _mm(u * others.unsqueeze(-2), vh)
+    turn = det.bind((_mm(u, vh),))
+    turn = turn if a.dtype.is_complex else turn.detach()  # then 1 or -1
+    cofactors = _mm(_plain(u) * others.unsqueeze(-2), _plain(vh))
     return cofactors * (gy * turn).reshape((*gy.shape, 1, 1))
 
 
@@ -191,15 +210,21 @@ slogdet = Op("slogdet", ("a",), outputs=("sign", "logabsdet"))
 @slogdet.shape
 def _(a: Shaped) -> tuple[Spec, Spec]:
     require_matrices("slogdet", square=True, a=a)
-    return Spec(tuple(a.shape[:-2]), a.dtype), Spec(tuple(a.shape[:-2]), a.dtype)
+    return Spec(tuple(a.shape[:-2]), a.dtype), Spec(tuple(a.shape[:-2]), a.dtype.to_real())
 
 
 slogdet.reference(lambda a: tuple(np.linalg.slogdet(a)))
-slogdet.grad(saves=("a",))(
-    lambda ctx, g_sign, g: (
-        ctx.a * 0 if g is None else _t(inverse.bind((ctx.a,))) * g.reshape((*g.shape, 1, 1))
-    )
-)
+
+
+@slogdet.grad(saves=("a", "sign"))
+def _(ctx: Any, g_sign: Any, g: Any) -> Any:
+    """The sign of a complex determinant turns as the imaginary part of tr(a^-1 da) says."""
+    a = ctx.a
+    if a.dtype.is_complex and g_sign is not None:
+        turned = (g_sign * ctx.sign).imag
+        g = join.bind((turned * 0 if g is None else g, turned))
+    return a * 0 if g is None else _t(inverse.bind((a,))) * g.reshape((*g.shape, 1, 1))
+
 
 # -- decompositions -------------------------------------------------------------------------------
 
@@ -211,9 +236,9 @@ cholesky.reference(lambda a: _lapack(np.linalg.cholesky, a))
 def _(ctx: Any, g: Any) -> Any:
     lower = ctx.y
     p = _mm(_t(lower), g).tril()
-    p = p - p.tril().triu() * 0.5
-    half = solve.bind((_t(lower), _t(solve.bind((_t(lower), _t(p))))))  # L^-T p L^-1
-    return (half + _t(half)) * 0.5
+    strict = p.tril(-1)
+    both = (p + _h(strict)) * 0.5
+    return solve.bind((_t(lower), _h(solve.bind((_t(lower), _h(both))))))  # L^-H both L^-1
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,13 +270,13 @@ def _(ctx: Any, gq: Any, gr: Any) -> Any:
     *_, m, n = ctx.shape(0)
     if ctx.attrs.complete and m > n:
         raise DTypeError("qr: mode='complete' has no gradient for tall matrices.", fix="'reduced'")
-    q, r = ctx.q, ctx.r
+    q, r = _plain(ctx.q), _plain(ctx.r)
     gq = q * 0 if gq is None else gq
     gr = r * 0 if gr is None else gr
     if m >= n:
         return _tall_qr_grad(q, r, gq, gr)
-    rest, g_rest = ctx.a.narrow(-1, m, n - m), gr.narrow(-1, m, n - m)
-    gq = gq + _mm(rest, _t(g_rest))
+    rest, g_rest = _plain(ctx.a).narrow(-1, m, n - m), gr.narrow(-1, m, n - m)
+    gq = gq + _mm(rest, _h(g_rest))
     first = _tall_qr_grad(q, r.narrow(-1, 0, m), gq, gr.narrow(-1, 0, m))
     from fovea.ops.shape import cat
 
@@ -259,10 +284,12 @@ def _(ctx: Any, gq: Any, gr: Any) -> Any:
 
 
 def _tall_qr_grad(q: Any, r: Any, gq: Any, gr: Any) -> Any:
-    m = _mm(r, _t(gr)) - _mm(_t(gq), q)
-    lower = m.tril(-1)
-    both = lower + _t(lower) + m.tril().triu()
-    return _t(solve.bind((r, _t(gq + _mm(q, both)))))  # (gq + q both) r^-T
+    m = _mm(r, _h(gr)) - _mm(_h(gq), q)
+    lower, diagonal = m.tril(-1), m.tril().triu()
+    if m.dtype.is_complex:
+        diagonal = diagonal.real  # as r's is
+    both = lower + _h(lower) + diagonal
+    return _h(solve.bind((r, _h(gq + _mm(q, both)))))  # (gq + q both) r^-H
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,7 +305,7 @@ eigh = Op("eigh", ("a",), EighAttrs, outputs=("values", "vectors"))
 @eigh.shape
 def _(a: Shaped, attrs: EighAttrs) -> tuple[Spec, Spec]:
     require_matrices("eigh", square=True, a=a)
-    return Spec(tuple(a.shape[:-1]), a.dtype), Spec(tuple(a.shape), a.dtype)
+    return Spec(tuple(a.shape[:-1]), a.dtype.to_real()), Spec(tuple(a.shape), a.dtype)
 
 
 eigh.reference(lambda a, attrs: tuple(_lapack(np.linalg.eigh, a, "U" if attrs.upper else "L")))
@@ -286,13 +313,47 @@ eigh.reference(lambda a, attrs: tuple(_lapack(np.linalg.eigh, a, "U" if attrs.up
 
 @eigh.grad(saves=("values", "vectors"))
 def _(ctx: Any, gw: Any, gv: Any) -> Any:
-    w, v = ctx.values, ctx.vectors
-    total = _mm(v * (w * 0 if gw is None else gw).unsqueeze(-2), _t(v))
+    w, v = ctx.values, _plain(ctx.vectors)
+    total = _mm(v * (w * 0 if gw is None else gw).unsqueeze(-2), _h(v))
     if gv is not None:
         one = _eye_like(w, w.shape[-1])
         gaps = w.unsqueeze(-2) - w.unsqueeze(-1) + one
-        total = total + _mm(v, _mm(_t(v), gv) * (1 - one) / gaps, _t(v))
-    return (total + _t(total)) * 0.5
+        total = total + _mm(v, _mm(_h(v), gv) * (1 - one) / gaps, _h(v))
+    return (total + _h(total)) * 0.5
+
+
+eig = Op("eig", ("a",), outputs=("values", "vectors"))  # of any square matrix; always complex
+
+
+@eig.shape
+def _(a: Shaped) -> tuple[Spec, Spec]:
+    require_matrices("eig", square=True, a=a)
+    kind = a.dtype if a.dtype.is_complex else a.dtype.to_complex()
+    return Spec(tuple(a.shape[:-1]), kind), Spec(tuple(a.shape), kind)
+
+
+@eig.reference
+def _(a: Array) -> tuple[Array, Array]:
+    kind = np.result_type(a, np.complex64)
+    if not a.size:
+        return np.zeros(a.shape[:-1], kind), np.zeros(a.shape, kind)
+    values, vectors = _lapack(np.linalg.eig, a)
+    return values.astype(kind), vectors.astype(kind)
+
+
+@eig.grad(saves=("values", "vectors"))
+def _(ctx: Any, gw: Any, gv: Any) -> Any:
+    """v^-H (diag(gw) + (v^H gv - v^H v Re diag(v^H gv)) / conj(gaps)) v^H; vectors: length 1."""
+    w, v = _plain(ctx.values), _plain(ctx.vectors)
+    one = _eye_like(w.real, w.shape[-1])
+    middle = one * (w * 0 if gw is None else gw).unsqueeze(-2)
+    if gv is not None:
+        along = _mm(_h(v), gv)
+        lengths = (along.real * one).sum(-2, keepdim=True)
+        gaps = (w.unsqueeze(-2) - w.unsqueeze(-1)).conj() + one
+        middle = middle + (along - _mm(_h(v), v) * lengths) * (1 - one) / gaps
+    total = solve.bind((_h(v), _mm(middle, _h(v))))
+    return total if ctx.dtype(0).is_complex else total.real
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,7 +374,7 @@ def _(a: Shaped, attrs: SvdAttrs) -> tuple[Spec, Spec, Spec]:
     rows, columns = (m, n) if attrs.full else (k, k)
     return (
         Spec((*lead, m, rows), a.dtype),
-        Spec((*lead, k), a.dtype),
+        Spec((*lead, k), a.dtype.to_real()),
         Spec((*lead, columns, n), a.dtype),
     )
 
@@ -327,23 +388,31 @@ def _(ctx: Any, gu: Any, gs: Any, gvh: Any) -> Any:
     the vectors, equal singular values do no harm.
     """
     k = ctx.s.shape[-1]
-    u, s, vh = ctx.u.narrow(-1, 0, k), ctx.s, ctx.vh.narrow(-2, 0, k)
+    u, s, vh = _plain(ctx.u).narrow(-1, 0, k), ctx.s, _plain(ctx.vh).narrow(-2, 0, k)
     one = _eye_like(s, k)
     column, row = s.unsqueeze(-2), s.unsqueeze(-1)
     gaps = column * column - row * row + one
     total = _mm(u * (column * 0 if gs is None else gs.unsqueeze(-2)), vh)
     if gu is not None:
         gu = gu.narrow(-1, 0, k)
-        left = _mm(_t(u), gu)
-        total = total + _mm(u, (left - _t(left)) / gaps * column, vh)
+        left = _mm(_h(u), gu)
+        turns = left - _h(left)
+        if u.dtype.is_complex:  # phases of u, which those of v follow
+            if gvh is not None:
+                total = total + _mm(u, turns * one / (2 * column), vh)
+            turns = turns * (1 - one)
+        total = total + _mm(u, turns / gaps * column, vh)
         if u.shape[-2] > k:  # what leaves the space of u
             total = total + _mm((gu - _mm(u, left)) / column, vh)
     if gvh is not None:
         gvh = gvh.narrow(-2, 0, k)
-        right = _mm(vh, _t(gvh))
-        total = total + _mm(u, row * ((right - _t(right)) / gaps), vh)
+        right = _mm(vh, _h(gvh))
+        turns = right - _h(right)
+        if vh.dtype.is_complex:
+            turns = turns * (1 - one)
+        total = total + _mm(u, row * (turns / gaps), vh)
         if vh.shape[-1] > k:
-            total = total + _mm(u, (gvh - _mm(_t(right), vh)) / row)
+            total = total + _mm(u, (gvh - _mm(_h(right), vh)) / row)
     return total
 
 
@@ -361,7 +430,7 @@ def _(a: Array) -> Array:
     n = a.shape[-1]
     if not a.size:
         return a
-    x = a.astype(np.float64)
+    x = a.astype(np.complex128 if a.dtype.kind == "c" else np.float64)
     finite = _finite(x)
     x = np.where(finite[..., None, None], x, 0)
     norm = np.abs(x).sum(-2).max(-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import fovea
 from fovea import Tensor, linalg
 from fovea.autograd import gradcheck
 from fovea.errors import DTypeError, ShapeError
+from tests.nn.oracle import torch
 
 RNG = np.random.default_rng(11)
 
@@ -139,7 +141,74 @@ def test_refusals() -> None:
         linalg.det(fovea.ones(2, 3))
     with pytest.raises(ShapeError):
         linalg.solve(fovea.eye(2), fovea.ones(3, 1))
-    with pytest.raises(DTypeError, match="float32 or float64"):
+    with pytest.raises(DTypeError, match="float32, float64 or complex"):
         linalg.svd(fovea.ones(2, 2, dtype=fovea.int64))
     with pytest.raises(DTypeError, match="complex"):
-        linalg.eigvals(fovea.eye(2))
+        linalg.eigvals(fovea.eye(2).half())
+
+
+_Z = np.random.default_rng(3).standard_normal((2, 4, 3, 2)) @ np.array([1, 1j])
+
+# Functions of a complex (2, 4, 3) z that do not depend on phases of vectors.
+COMPLEX: dict[str, Any] = {
+    "inverse of a product": lambda m, z: m.linalg.inv(z.mH @ z),
+    "cholesky_inverse": lambda m, z: m.cholesky_inverse(m.linalg.cholesky(z.mH @ z)),
+    "cholesky_inverse upper": lambda m, z: m.cholesky_inverse(
+        m.linalg.cholesky(z.mH @ z, upper=True), upper=True
+    ),
+    "cholesky_solve": lambda m, z: m.cholesky_solve(z.mH, m.linalg.cholesky(z.mH @ z)),
+    "pinv hermitian": lambda m, z: m.linalg.pinv(z @ z.mH + 0, hermitian=True, rtol=1e-6),
+    "svd": lambda m, z: [
+        m.linalg.svd(z, False).S, m.linalg.svd(z, False).U.abs(), m.linalg.svd(z, False).Vh.abs()
+    ],
+    "eigh": lambda m, z: m.linalg.eigh(z.mH @ z).eigenvectors.abs(),
+    "logdet": lambda m, z: m.logdet(z[:, :3]),
+    "sign": lambda m, z: m.linalg.slogdet(z[:, 1:]).sign,
+    "lstsq": lambda m, z: m.linalg.lstsq(z, z[:, :, :1] * 2 + 1).solution,
+    "matrix_exp": lambda m, z: m.linalg.matrix_exp(z[:, :3]),
+    "cond": lambda m, z: m.linalg.cond(z[:, :3]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMPLEX)
+def test_complex_values_and_gradients(name: str) -> None:
+    def run(m: Any) -> list[Any]:
+        z = m.tensor(_Z, requires_grad=True)
+        found = COMPLEX[name](m, z)
+        found = found if isinstance(found, list) else [found]
+        total = sum(((1 + 2j) * y).real.sum() + (y * y.conj()).real.sum() for y in found)
+        total.backward()
+        return [t.detach().numpy() for t in (*found, z.grad)]
+
+    for a, b in zip(run(fovea), run(torch), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-8 * max(1, np.abs(b).max()))
+
+
+@pytest.mark.parametrize("complex_input", [False, True])
+def test_general_eigenvectors(complex_input: bool) -> None:
+    """A v = v w; eigenvalues and gradients are PyTorch's."""
+    given = (_Z if complex_input else _Z.real)[:, :3]
+
+    def run(m: Any) -> list[Any]:
+        a = m.tensor(given, requires_grad=True)
+        w, v = m.linalg.eig(a)
+        (w.abs().sum() + (v.abs() ** 3).sum() + m.linalg.eigvals(a).real.square().sum()).backward()
+        return [np.sort_complex(w.detach().numpy().round(12)), a.grad.numpy()]
+
+    for a, b in zip(run(fovea), run(torch), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-9)
+    w, v = linalg.eig(fovea.tensor(given))
+    left = given.astype(complex) @ v.numpy()
+    np.testing.assert_allclose(left, v.numpy() * w.numpy()[:, None], atol=1e-12)
+    assert linalg.eig(fovea.ones(2, 0, 0)).eigenvalues.shape == (2, 0)
+
+
+def test_second_derivatives_of_complex_determinants() -> None:
+    def run(m: Any) -> Any:
+        z = m.tensor(_Z[0, :2, :2], requires_grad=True)
+        (g,) = m.autograd.grad(m.linalg.det(z).abs() ** 2, z, create_graph=True)
+        (g.abs() ** 2).sum().backward()
+        return z.grad.numpy()
+
+    np.testing.assert_allclose(run(fovea), run(torch), rtol=1e-8)

@@ -205,6 +205,10 @@ def test_factors(keras: Any) -> None:
     np.testing.assert_allclose(
         values.numpy(), keras.ops.convert_to_numpy(keras.ops.eigh(S)[0]), rtol=1e-4
     )
+    values, vectors = (t.numpy() for t in ops.eig(M))
+    np.testing.assert_allclose(vectors * values, M @ vectors, atol=1e-5)
+    theirs = keras.ops.convert_to_numpy(keras.ops.eig(M)[0])
+    np.testing.assert_allclose(np.sort_complex(values), np.sort_complex(theirs), rtol=1e-4)
 
 
 def test_what_keras_does_otherwise_on_pytorch() -> None:

@@ -160,6 +160,7 @@ ELSEWHERE: dict[str, list[Case]] = {
     ],
     # One triangle is read, or signs are free: tests/functions compares them with PyTorch.
     "cholesky": [([SYMMETRIC], {})],
+    "eig": [([SYMMETRIC], {})],
     "eigh": [([SYMMETRIC], {"upper": u}) for u in (False, True)],
     "qr": [([real(4, 3)], {"complete": c}) for c in (False, True)],
     "svd": [([real(4, 3)], {"full": f}) for f in (False, True)],

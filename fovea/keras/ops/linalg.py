@@ -11,7 +11,7 @@ from fovea.keras.ops.reductions import norm
 from fovea.keras.ops.symbolic import symbolic
 
 __all__ = [
-    "cdist", "cholesky", "cholesky_inverse", "det", "eigh", "inv", "jvp",
+    "cdist", "cholesky", "cholesky_inverse", "det", "eig", "eigh", "inv", "jvp",
     "logdet", "lstsq", "matrix_rank", "norm", "pinv", "qr", "slogdet", "solve", "solve_triangular",
     "svd",
 ]  # fmt: skip
@@ -57,6 +57,12 @@ def eigh(x: Any) -> Any:
 def inv(x: Any) -> Any:
     """Inverses."""
     return fovea.linalg.inv(floating(x))
+
+
+@symbolic
+def eig(x: Any) -> Any:
+    """Eigenvalues and eigenvectors of square matrices, complex and in no order."""
+    return tuple(fovea.linalg.eig(floating(x)))
 
 
 @symbolic

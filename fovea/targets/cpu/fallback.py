@@ -19,6 +19,7 @@ FALLBACK = frozenset(
         "cummax",
         "cummin",
         "det",
+        "eig",
         "eigh",
         "erfc",
         "erfcx",
