@@ -28,6 +28,7 @@ _FORMAT = "fovea-model"
 _VERSION = 1
 TASKS = ("detection", "segmentation")
 MOST_PIXELS = 4096  # a side of what a network sees
+_UNET = {"base_channels": 8, "depth": 5}  # sharp at full size, and wide where that is cheap
 _DETECTORS = ("glance_",)  # what takes image_size, and learns by fit_detector
 
 
@@ -55,8 +56,14 @@ class Learned:
     training: dict[str, Any] = field(default_factory=dict)
 
 
-def build_network(task: str, name: str, classes: int, image_size: int) -> Module:
+def build_network(
+    task: str, name: str, classes: int, image_size: int, unet: dict[str, int] | None = None
+) -> Module:
     """A new network.
+
+    Args:
+        task, name, classes, image_size: as of `Learned`.
+        unet: sizes of a U-Net, where they are not the usual ones.
 
     Raises:
         ArgumentError: there is no model of that name, or it is for another task.
@@ -75,7 +82,7 @@ def build_network(task: str, name: str, classes: int, image_size: int) -> Module
     if task == "detection":
         classes, options = classes + 1, {"image_size": image_size}
     if name == "unet":
-        options = {"base_channels": 16}
+        options = unet or dict(_UNET)
     return models.get_model(name, num_classes=classes, **options)
 
 
@@ -109,6 +116,12 @@ def load_learned(path: str | os.PathLike[str]) -> Learned:
     return learned_of(load(path), os.fspath(path))
 
 
+def _unet_sizes(state: Any) -> dict[str, int]:
+    """The sizes of the U-Net that has these weights."""
+    levels = {key.split(".")[1] for key in state if key.startswith("down.")}
+    return {"base_channels": int(state["stem.0.weight"].shape[0]), "depth": len(levels)}
+
+
 def learned_of(content: Any, where: str) -> Learned:
     """The network in what the file ``where`` holds, ready to use.
 
@@ -130,8 +143,10 @@ def learned_of(content: Any, where: str) -> Learned:
     if not isinstance(size, int) or not 0 < size <= MOST_PIXELS:
         raise FileFormatError(f"{where}: its images of {size!r} pixels are none.")
     try:
-        model = build_network(task, name, len(classes), size)
-        model.load_state_dict(content["state_dict"])
+        state = content["state_dict"]
+        unet = _unet_sizes(state) if name == "unet" else None
+        model = build_network(task, name, len(classes), size, unet)
+        model.load_state_dict(state)
     except (FoveaError, KeyError, TypeError, AttributeError) as error:
         text = error.summary if isinstance(error, FoveaError) else str(error)
         raise FileFormatError(f"{where}: its weights do not fit {name}: {text}") from error

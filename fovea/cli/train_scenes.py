@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["train_scenes"]
 
 # Steps of training, where nobody says how many epochs.
-_STEPS = {"detection": 1000, "segmentation": 1500}
-_SHAPES_STEPS = 3200
+_STEPS = {"detection": 1000, "segmentation": 3000}
+_SHAPES_STEPS = {"detection": 3200, "segmentation": 9000}
 _USUAL = {
     "detection": {"model": "glance_n", "image_size": 320, "batch_size": 16, "lr": 2e-3},
-    "segmentation": {"model": "unet", "image_size": 128, "batch_size": 16, "lr": 3e-3},
+    "segmentation": {"model": "unet", "image_size": 128, "batch_size": 8, "lr": 6e-3},
 }
 _SHAPES_SIZE = 128
 
@@ -47,7 +48,7 @@ def train_scenes(
     scenes = scenes_of(args.data, task, size, parts)
     name = (args.model or usual["model"]).lower()
     batch = min(args.batch_size or usual["batch_size"], len(scenes.train))
-    steps = _STEPS[task] if args.data else _SHAPES_STEPS
+    steps = (_STEPS if args.data else _SHAPES_STEPS)[task]
     epochs = args.epochs or max(1, round(steps * batch / len(scenes.train)))
     network = build_network(task, name, len(scenes.classes), size)
     learned = Learned(task, network, name, scenes.classes, size, scenes.origin)
@@ -96,7 +97,9 @@ def _fit(
             )
         from fovea.vision.training import SegmentationRecipe, fit_segmenter
 
-        plan = SegmentationRecipe(image_size=learned.image_size, **shared)
+        plan = SegmentationRecipe(image_size=learned.image_size, dice=1.0, **shared)
+        if learned.origin["kind"] == "shapes":  # drawn in any number: nothing is to be varied
+            plan = replace(plan, scale=None, flip=False, color=0.0)
         return fit_segmenter(
             learned.model, scenes.train, plan, classes=len(learned.classes), callbacks=[keeper],
             verbose=verbose,

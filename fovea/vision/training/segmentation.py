@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -51,10 +51,11 @@ class SegmentationRecipe:
         weight_decay: of filters; biases and normalizations have none.
         warmup: steps.
         dice: the weight of the overlap's loss beside that of pixels.
-        scale: the least and the largest share of an image that is cut out and resized.
+        scale: the least and the largest share of an image that is cut out and resized; None: the
+            whole image.
         flip: whether left and right are exchanged at random.
         color: the most by which brightness, contrast and saturation change.
-        workers: threads that make samples.
+        workers: processes that make samples.
     """
 
     image_size: int = 128
@@ -64,7 +65,7 @@ class SegmentationRecipe:
     weight_decay: float = 0.01
     warmup: int = 50
     dice: float = 0.5
-    scale: tuple[float, float] = (0.5, 1.0)
+    scale: tuple[float, float] | None = (0.5, 1.0)
     flip: bool = True
     color: float = 0.2
     workers: int = 1
@@ -91,7 +92,8 @@ class SegmentationSamples(Dataset[Any]):
         self.dataset, self.size = dataset, size
         steps: list[Any] = [v2.Resize((size, size))]
         if recipe is not None:
-            steps = [v2.RandomResizedCrop(size, recipe.scale)]
+            if recipe.scale is not None:
+                steps = [v2.RandomResizedCrop(size, recipe.scale)]
             if recipe.flip:
                 steps.append(v2.RandomHorizontalFlip())
             if recipe.color:
@@ -238,13 +240,15 @@ def fit_segmenter(
         raise ArgumentError(
             f"fit_segmenter: {len(samples)} samples make no batch of {recipe.batch_size}."
         )
+    kind: Literal["process"] | None = "process" if recipe.workers else None
     loader: DataLoader[Any] = DataLoader(
-        samples, recipe.batch_size, shuffle=True, drop_last=True, num_workers=recipe.workers
-    )
+        samples, recipe.batch_size, shuffle=True, drop_last=True, num_workers=recipe.workers,
+        worker_type=kind,
+    )  # fmt: skip
     held: DataLoader[Any] | None = None
     if validation is not None:
         plain = SegmentationSamples(validation, recipe.image_size)
-        held = DataLoader(plain, recipe.batch_size, num_workers=recipe.workers)
+        held = DataLoader(plain, recipe.batch_size, num_workers=recipe.workers, worker_type=kind)
     trainer = Trainer(
         model,
         segmentation_loss(recipe.dice),
