@@ -1,6 +1,6 @@
 """Train a small network on drawn shapes, and look at what it has learned: pictures in a folder.
 
-python examples/understand.py
+python examples/pictures/understand.py
 """
 
 from pathlib import Path
@@ -33,7 +33,9 @@ def train(model: nn.Module, data: list, epochs: int) -> None:
             schedule.step()
 
 
-def main(folder: str | Path = "understanding", samples: int = 3000, epochs: int = 15) -> float:
+def main(
+    folder: str | Path = "understanding", samples: int = 3000, epochs: int = 15, tests: int = 300
+) -> float:
     fovea.manual_seed(0)
     target, classes = Path(folder), list(Shapes.classes)
     target.mkdir(parents=True, exist_ok=True)
@@ -41,7 +43,7 @@ def main(folder: str | Path = "understanding", samples: int = 3000, epochs: int 
     learn = DataLoader(Shapes(samples, "classification", image_size=48), batch_size=32)
     train(model, list(learn), epochs)
 
-    test = list(DataLoader(Shapes(300, "classification", image_size=48, seed=1), batch_size=50))
+    test = list(DataLoader(Shapes(tests, "classification", image_size=48, seed=1), batch_size=50))
     model.eval()
     with fovea.no_grad():
         scores = fovea.cat([model(images) for images, _ in test])
