@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from fovea.errors import ShapeError
 
-__all__ = ["Size", "check_size"]
+__all__ = ["Size", "check_size", "contiguous_strides", "numel"]
 
 MOST_ELEMENTS = 1 << 56  # their addresses still fit 64 bits, whatever the element type
 
@@ -52,3 +53,32 @@ class Size(tuple[int, ...]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Size, (tuple(self),))
+
+
+def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
+    """Row-major strides in elements.
+
+    >>> contiguous_strides((2, 3, 4))
+    (12, 4, 1)
+    """
+    return _contiguous_strides(tuple(shape))
+
+
+@lru_cache(maxsize=4096)
+def _contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    strides = [1] * len(shape)
+    for i in range(len(shape) - 2, -1, -1):
+        strides[i] = strides[i + 1] * max(shape[i + 1], 1)
+    return tuple(strides)
+
+
+def numel(shape: Sequence[int]) -> int:
+    """Number of elements.
+
+    >>> numel((2, 3))
+    6
+    """
+    n = 1
+    for s in shape:
+        n *= s
+    return n

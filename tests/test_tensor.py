@@ -408,3 +408,16 @@ def test_recycled_memory_is_not_shared() -> None:
     for _ in range(5):
         [fovea.full((100,), -1.0) for _ in range(50)]
     assert all((t == i).all() for i, t in enumerate(kept))
+
+
+@pytest.mark.parametrize("count", [0, 3, 5000])
+@pytest.mark.parametrize("value", [0, 1, True, 0.0, -0.0, 2.5, float("nan"), -7])
+def test_filled_tensors_hold_what_numpy_would(value: Any, count: int) -> None:
+    for dtype in (fovea.float32, fovea.float16, fovea.bfloat16, fovea.int64, fovea.bool):
+        if value != value and not dtype.is_floating_point:
+            continue
+        found = fovea.full((count, 2), value, dtype=dtype)
+        expected = np.full((count, 2), value, dtype.numpy)
+        assert found.numpy().tobytes() == expected.tobytes(), (value, dtype)
+    like = fovea.full_like(fovea.zeros(3, 4).t(), value, dtype=fovea.float64)
+    np.testing.assert_array_equal(like.numpy(), np.full((4, 3), float(value)))

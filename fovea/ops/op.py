@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from fovea import casting, dispatch
 from fovea.dtypes import DType
 from fovea.errors import DTypeError, describe
+from fovea.size import contiguous_strides, numel
 
 if TYPE_CHECKING:
     from fovea.tape import OpNode
@@ -245,19 +246,3 @@ class Op:
             return gradient_of_decomposition(self, node, grads)
         out = self.gradient(node, *grads)
         return out if isinstance(out, tuple) else (out,)
-
-
-def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
-    """Row-major strides in elements."""
-    strides = [1] * len(shape)
-    for i in range(len(shape) - 2, -1, -1):
-        strides[i] = strides[i + 1] * max(shape[i + 1], 1)
-    return tuple(strides)
-
-
-def numel(shape: Sequence[int]) -> int:
-    """Number of elements."""
-    n = 1
-    for s in shape:
-        n *= s
-    return n

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fovea.errors import LoweringError
 from fovea.form import interned
-from fovea.size import Size, check_size
+from fovea.size import Size, check_size, contiguous_strides, numel
 from fovea.storage import Storage
 
 if TYPE_CHECKING:
@@ -50,8 +50,6 @@ def make_tensor(
 
 def empty(spec: Spec) -> Tensor:
     """A Tensor with unwritten memory, laid out as ``spec`` asks."""
-    from fovea.ops.op import contiguous_strides, numel
-
     strides = spec.strides if spec.strides is not None else contiguous_strides(spec.shape)
     storage = Storage(numel(spec.shape) * spec.dtype.itemsize)
     return make_tensor(storage, spec.shape, strides, 0, spec.dtype)
