@@ -421,3 +421,9 @@ def test_filled_tensors_hold_what_numpy_would(value: Any, count: int) -> None:
         assert found.numpy().tobytes() == expected.tobytes(), (value, dtype)
     like = fovea.full_like(fovea.zeros(3, 4).t(), value, dtype=fovea.float64)
     np.testing.assert_array_equal(like.numpy(), np.full((4, 3), float(value)))
+
+
+def test_sizes_below_zero_are_errors() -> None:
+    for size in ((-1,), fovea.Size([2, -1])):
+        with pytest.raises(ShapeError, match="cannot be negative"):
+            fovea.zeros(size)

@@ -17,8 +17,8 @@ def parse_size(*size: Any) -> Size:
     >>> parse_size(2, 3) == parse_size((2, 3))
     True
     """
-    if len(size) == 1 and size[0].__class__ is Size:
-        return size[0]  # of a tensor, or from here
+    if len(size) == 1 and size[0].__class__ is Size and min(size[0], default=0) >= 0:
+        return size[0]
     if len(size) == 1 and not hasattr(size[0], "__index__"):
         size = tuple(size[0])
     try:

@@ -19,7 +19,7 @@ import numpy as np
 
 from fovea import dtypes
 from fovea.errors import DTypeError, LinAlgError, ShapeError, describe
-from fovea.ops.complex_numbers import join
+from fovea.ops import complex_numbers  # as a module: what a family names it declares
 from fovea.ops.linalg import matmul
 from fovea.ops.op import Attrs, Op, Shaped, Spec
 from fovea.ops.rules import same_dtype
@@ -222,7 +222,7 @@ def _(ctx: Any, g_sign: Any, g: Any) -> Any:
     a = ctx.a
     if a.dtype.is_complex and g_sign is not None:
         turned = (g_sign * ctx.sign).imag
-        g = join.bind((turned * 0 if g is None else g, turned))
+        g = complex_numbers.join.bind((turned * 0 if g is None else g, turned))
     return a * 0 if g is None else _t(inverse.bind((a,))) * g.reshape((*g.shape, 1, 1))
 
 
