@@ -13,11 +13,13 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from fovea import dtypes
 from fovea.functions.random import rand
 from fovea.random import default_generator
 
-__all__ = ["chance", "integer", "permutation", "uniform"]
+__all__ = ["chance", "generator", "integer", "permutation", "uniform"]
 
 BLOCK = 256
 
@@ -83,3 +85,12 @@ def permutation(n: int) -> list[int]:
         j = integer(0, i + 1)
         order[i], order[j] = order[j], order[i]
     return order
+
+
+def generator() -> np.random.Generator:
+    """NumPy's generator of other distributions, which fovea's seeds determine.
+
+    >>> 0.0 <= generator().beta(2.0, 2.0) <= 1.0
+    True
+    """
+    return np.random.default_rng([integer(0, 1 << 31), integer(0, 1 << 31)])

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from fovea import dtypes
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.nn.functional import one_hot
@@ -23,8 +21,7 @@ __all__ = ["CutMix", "MixUp"]
 
 def beta(alpha: float) -> float:
     """A number from the distribution Beta(alpha, alpha), which fovea's seeds determine."""
-    generator = np.random.default_rng([draws.integer(0, 1 << 31), draws.integer(0, 1 << 31)])
-    return float(generator.beta(alpha, alpha))
+    return float(draws.generator().beta(alpha, alpha))
 
 
 class _Mixing(Transform):

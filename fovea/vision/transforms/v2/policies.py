@@ -315,7 +315,7 @@ class AugMix(_Policy):
         space = self.space
         if not self.all_ops:
             space = {name: how for name, how in space.items() if name not in _FACTORS}
-        generator = np.random.default_rng([draws.integer(0, 1 << 31), draws.integer(0, 1 << 31)])
+        generator = draws.generator()
         changed = float(generator.beta(self.alpha, self.alpha))
         shares = generator.dirichlet([self.alpha] * self.mixture_width) * changed
         total = (1 - changed) * image.numpy().astype(np.float32)
