@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from itertools import repeat
 from typing import Any
 
+from fovea.vision import sizes
+
 __all__ = ["make_divisible", "same_size", "to_2tuple", "to_3tuple", "to_ntuple"]
 
 
@@ -37,9 +39,7 @@ def make_divisible(
     >>> make_divisible(33), make_divisible(10), make_divisible(10, round_limit=0.0)
     (32, 16, 8)
     """
-    nearest = int(v + divisor / 2) // divisor * divisor
-    found = max(min_value or divisor, nearest)
-    return found + divisor if found < round_limit * v else found
+    return sizes.make_divisible(v, divisor, min_value or divisor, round_limit)
 
 
 def same_size(kernel_size: Any, stride: Any = 1, dilation: Any = 1) -> tuple[int, int]:

@@ -38,7 +38,7 @@ class DetectionRecipe:
         average: the weight of the past in the moving average of weights, which is what is kept.
         plain: the share of epochs at the end without samples of four images.
         augment: how samples are varied; None: not at all.
-        workers: processes that make samples.
+        workers: threads that make samples.
         cache: keep the data set's images in memory.
     """
 
