@@ -21,6 +21,7 @@ from typing import Any
 from bench.cases import Case, chosen
 from bench.coco import time_coco
 from bench.detectors import time_detectors
+from bench.loader import LOADERS, Folder, time_loaders
 from bench.machine import describe, peaks
 from bench.nets import NETS
 from bench.networks import race_cases, race_starts
@@ -193,6 +194,18 @@ def zoo(report: Report, options: Options) -> None:
         time_zoo(report)
 
 
+def loader(report: Report, options: Options) -> None:
+    """Loaders from a folder of JPEGs to batches."""
+    asked = {"batch": options.batch[:1], "crop": options.size[:1]}
+    folder = Folder(place=options.folder, **{k: v[0] for k, v in asked.items() if v})
+    peers = [
+        replace(peer, patience=options.patience)
+        for peer in LOADERS
+        if (not options.peer or peer.name in options.peer) and peer.name not in options.skip
+    ]
+    time_loaders(report, _timing(options), options.threads[0], folder, peers)
+
+
 def detectors(report: Report, options: Options) -> None:
     """Training steps of fovea's own detector beside PyTorch's."""
     if installed("torch") and installed("torchvision"):
@@ -225,6 +238,7 @@ RACES: dict[str, Callable[[Report, Options], None]] = {
         fit,
         conv,
         zoo,
+        loader,
         detectors,
         parity,
     )
@@ -237,7 +251,7 @@ def _options() -> Options:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    names = [peer.name for peer in PEERS]
+    names = list(dict.fromkeys(peer.name for peer in (*PEERS, *LOADERS)))
     add = parser.add_argument
     add("races", nargs="*", choices=[*RACES, []], help="default: all")
     add("--net", nargs="+", choices=list(NETS), default=[], help="networks (all)")
@@ -254,6 +268,7 @@ def _options() -> Options:
         "--patience", type=float, default=600.0, help="seconds until a contestant is given up (600)"
     )
     add("--steps", type=int, default=100, help="training steps of parity (100)")
+    add("--folder", default="", help="of photographs, a folder a class (loader: drawn ones)")
     add("--clock", choices=list(CLOCKS), default="wall", help="processor: where others disturb")
     add("--json", metavar="FILE", help="write the numbers there, too")
     return parser.parse_args()
