@@ -142,6 +142,7 @@ from fovea.functions.joining import (
     vstack,
 )
 from fovea.functions.linalg import addmm, baddbmm, bmm, dot, einsum, matmul, mm, mv, outer
+from fovea.functions.lu import lu_unpack
 from fovea.functions.matrices import cholesky_inverse, cholesky_solve, matrix_exp
 from fovea.functions.old_names import (
     chain_matmul,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fovea.errors import LinAlgError
 from fovea.functions.linalg import matmul
+from fovea.functions.lu import lu, lu_factor, lu_factor_ex, lu_solve
 from fovea.functions.matrices import (
     cholesky,
     cholesky_ex,
@@ -56,6 +57,10 @@ __all__ = [
     "inv",
     "inv_ex",
     "lstsq",
+    "lu",
+    "lu_factor",
+    "lu_factor_ex",
+    "lu_solve",
     "matmul",
     "matrix_exp",
     "matrix_norm",

@@ -35,7 +35,6 @@ _DIFFER_TORCH = {
 
 _UNUSED = "vision does not use them"
 _BACKENDS = "for other backends"
-_NOT_OFFERED = {"LU factors are not offered": "lu_factor"}
 KERAS: dict[str, dict[str, Any]] = {
     "layers": {
         "types": True,
@@ -105,9 +104,8 @@ KERAS: dict[str, dict[str, Any]] = {
             "sparsemax": "is the paper's; Keras's on PyTorch does not sum to one",
             "take": "-1 is the last of all elements, as NumPy's; not so in Keras on PyTorch",
         },
-        "absent": _NOT_OFFERED,
     },
-    "ops.linalg": {"absent": _NOT_OFFERED},
+    "ops.linalg": {},
     **{f"ops.{part}": {} for part in ("nn", "numpy")},
     "ops.image": {
         "differ": {
@@ -188,7 +186,7 @@ SECTIONS: list[dict[str, Any]] = [
             "solve_ex": "failures raise; `info` is zero",
             "svd": "NaN for matrices that are not finite; `full_matrices` has gradients of what the first vectors say",
         },
-        "absent": {"NumPy's LAPACK does not offer them": "lu* ldl_*"},
+        "absent": {"NumPy's LAPACK does not offer them": "ldl_*"},
     },
     {
         "title": "torch.fft",

@@ -396,3 +396,15 @@ def test_what_is_refused() -> None:
     ):
         with pytest.raises(ValueError):
             call()
+
+
+def test_lu_factors_are_kerass() -> None:
+    keras = pytest.importorskip("keras")
+    x = np.random.default_rng(4).normal(size=(2, 4, 3)).astype(np.float32)
+    found, wanted = fk.ops.lu_factor(x), keras.ops.lu_factor(x)
+    np.testing.assert_allclose(found[0], wanted[0].cpu().numpy(), atol=1e-5)
+    np.testing.assert_array_equal(found[1], wanted[1].cpu().numpy())
+    assert found[1].dtype is fovea.int32
+    symbols = fk.ops.lu_factor(fk.Input((4, 3)))
+    assert [s.shape for s in symbols] == [(None, 4, 3), (None, 3)]
+    assert fk.ops.linalg.lu_factor is fk.ops.lu_factor

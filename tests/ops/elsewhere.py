@@ -162,6 +162,12 @@ ELSEWHERE: dict[str, list[Case]] = {
     "cholesky": [([SYMMETRIC], {})],
     "eig": [([SYMMETRIC], {})],
     "eigh": [([SYMMETRIC], {"upper": u}) for u in (False, True)],
+    "lu_factor": [
+        ([real(*s)], {"pivot": True, "strict": False}) for s in ((4, 4), (2, 3, 5), (5, 3))
+    ],
+    "pivoted_rows": [
+        ([np.array([2, 3, 3], np.int32)], {"rows": 4, "inverse": i}) for i in (False, True)
+    ],
     "qr": [([real(4, 3)], {"complete": c}) for c in (False, True)],
     "svd": [([real(4, 3)], {"full": f}) for f in (False, True)],
     "strided": [([real(4, 6)], {"shape": (2, 3), "strides": (6, 2), "offset": 7})],

@@ -12,8 +12,8 @@ from fovea.keras.ops.symbolic import symbolic
 
 __all__ = [
     "cdist", "cholesky", "cholesky_inverse", "det", "eig", "eigh", "inv", "jvp",
-    "logdet", "lstsq", "matrix_rank", "norm", "pinv", "qr", "slogdet", "solve", "solve_triangular",
-    "svd",
+    "logdet", "lstsq", "lu_factor", "matrix_rank", "norm", "pinv", "qr", "slogdet", "solve",
+    "solve_triangular", "svd",
 ]  # fmt: skip
 
 
@@ -113,6 +113,20 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
     row = b.ndim == a.ndim - 1
     found = fovea.linalg.lstsq(a, b.unsqueeze(-1) if row else b, rcond)[0]
     return found.squeeze(-1) if row else found
+
+
+@symbolic
+def lu_factor(x: Any) -> Any:
+    """Triangular factors in one matrix, and which row (from 0) each was exchanged with, in int32.
+
+    Args:
+        x: (..., m, n); singular matrices have factors, too.
+
+    >>> lu_factor([[1.0, 2.0], [4.0, 4.0]])[1]
+    tensor([1, 1], dtype=fovea.int32)
+    """
+    factors, pivots, _ = fovea.linalg.lu_factor_ex(floating(x))
+    return factors, pivots - 1
 
 
 @symbolic
