@@ -13,12 +13,14 @@ from fovea.functions import creation
 from fovea.functions import random as draw
 from fovea.keras import config
 from fovea.keras.objects import lookup, serialize_keras_object
+from fovea.keras.window_shapes import get_window, require_window
 from fovea.random import Generator
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
 __all__ = [
+    "STFT",
     "Constant",
     "GlorotNormal",
     "GlorotUniform",
@@ -34,6 +36,7 @@ __all__ = [
     "OrthogonalInitializer",
     "RandomNormal",
     "RandomUniform",
+    "STFTInitializer",
     "TruncatedNormal",
     "VarianceScaling",
     "Zeros",
@@ -53,6 +56,7 @@ __all__ = [
     "random_normal",
     "random_uniform",
     "serialize",
+    "stft",
     "truncated_normal",
     "variance_scaling",
     "zeros",
@@ -368,7 +372,69 @@ class Orthogonal(_Seeded):
         return {"gain": self.gain, "seed": self.seed}
 
 
+class STFT(Initializer):
+    """Kernels of a convolution that computes spectra of windows: one side of them.
+
+    ``w[t] cos(2 pi f t / F)``, or ``-w[t] sin(2 pi f t / F)``, over the window's norm.
+
+    Args:
+        side: ``"real"`` or ``"imag"``.
+        window: a name (`fovea.keras.window_shapes`), weights, or None.
+        scaling: divide by the window's norm: ``"density"`` (L2), ``"spectrum"`` (L1) or None.
+        periodic: a window for spectra; without, a symmetric one.
+
+    Shapes:
+        (samples of a window, 1, F // 2 + 1). Angles are computed in float64.
+
+    Raises:
+        ArgumentError: an argument that is none of these, or weights of another length.
+
+    >>> STFT("real", None)((2, 1, 3)).flatten()
+    tensor([ 1.,  1.,  1.,  1.,  0., -1.])
+    """
+
+    def __init__(
+        self,
+        side: str = "real",
+        window: Any = "hann",
+        scaling: str | None = "density",
+        periodic: bool = False,
+    ) -> None:
+        if side not in ("real", "imag"):
+            raise ArgumentError(f"STFT: side is 'real' or 'imag', got {side!r}.")
+        if isinstance(window, str):
+            require_window(window)
+        if scaling not in (None, "density", "spectrum"):
+            raise ArgumentError(f"STFT: scaling is 'density', 'spectrum' or None, got {scaling!r}.")
+        self.side, self.window, self.scaling, self.periodic = side, window, scaling, periodic
+
+    def __call__(self, shape: Shape, dtype: Any = None) -> Tensor:
+        length, _, bins = shape
+        angles = np.outer(np.arange(length), np.arange(bins)) * (np.pi / max(bins - 1, 1))
+        kernel = np.cos(angles) if self.side == "real" else -np.sin(angles)
+        kernel = np.round(kernel, 15)  # zeros of multiples of pi
+        if self.window is not None:
+            named = isinstance(self.window, str)
+            window = (
+                get_window(self.window, length, self.periodic) if named else np.array(self.window)
+            )
+            if window.shape != (length,):
+                raise ArgumentError(
+                    f"STFT: the window must have {length} weights, got {window.shape}."
+                )
+            if self.scaling is not None:
+                order = 2 if self.scaling == "density" else 1
+                window = window / np.linalg.norm(window, order)
+            kernel *= window[:, None]
+        return creation.tensor(kernel[:, None], dtype=config.as_dtype(dtype))
+
+    def get_config(self) -> dict[str, Any]:
+        kept = {"side": self.side, "window": self.window}
+        return {**kept, "periodic": self.periodic, "scaling": self.scaling}
+
+
 IdentityInitializer, OrthogonalInitializer = Identity, Orthogonal
+STFTInitializer, stft = STFT, STFT
 constant, zeros, ones, identity = Constant, Zeros, Ones, Identity
 glorot_uniform, glorot_normal = GlorotUniform, GlorotNormal
 he_uniform, he_normal = HeUniform, HeNormal

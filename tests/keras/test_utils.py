@@ -460,3 +460,20 @@ def test_smart_resize(size: Any, data_format: str) -> None:
             np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-2)
     with pytest.raises(ArgumentError):
         smart_resize(x, (3,))
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_tensors_and_symbols_are_normalized_as_kerass(axis: int, order: int) -> None:
+    x = np.random.default_rng(3).normal(size=(2, 3, 4)).astype(np.float32)
+    wanted = keras.utils.normalize(keras.ops.convert_to_tensor(x), axis, order).cpu().numpy()
+    found = utils.normalize(fovea.tensor(x), axis, order)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    inputs = Input((3, 4))
+    outputs = utils.normalize(inputs, axis, order)
+    assert outputs.shape == (None, 3, 4)
+    model = Model(inputs, outputs)
+    np.testing.assert_allclose(model.predict(x, verbose=0), wanted, rtol=1e-5)
+    given = fovea.tensor(x, requires_grad=True)
+    utils.normalize(given, axis, order).sum().backward()
+    assert given.grad is not None

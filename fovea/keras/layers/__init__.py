@@ -155,6 +155,7 @@ from fovea.keras.layers.resizing import (
 from fovea.keras.layers.simple_rnn import SimpleRNN, SimpleRNNCell
 from fovea.keras.layers.spec import InputSpec
 from fovea.keras.layers.spectral import SpectralNormalization
+from fovea.keras.layers.spectrograms import MelSpectrogram, STFTSpectrogram
 from fovea.keras.layers.transposed import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from fovea.keras.layers.wrapper import ModuleWrapper, TorchModuleWrapper
 from fovea.keras.layers.wrappers import Bidirectional, TimeDistributed, Wrapper
@@ -261,6 +262,7 @@ __all__ = [
     "MaxPooling2D",
     "MaxPooling3D",
     "Maximum",
+    "MelSpectrogram",
     "Minimum",
     "MixUp",
     "ModuleWrapper",
@@ -296,6 +298,7 @@ __all__ = [
     "Reshape",
     "Resizing",
     "ReversibleEmbedding",
+    "STFTSpectrogram",
     "SeparableConv1D",
     "SeparableConv2D",
     "SeparableConvolution1D",

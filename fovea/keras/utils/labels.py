@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fovea.errors import ArgumentError
+from fovea.keras.keras_tensor import is_keras_tensor
 from fovea.tensorbase import is_tensor
 
 __all__ = ["normalize", "pack_x_y_sample_weight", "pad_sequences", "to_categorical"]
@@ -46,11 +47,23 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Any:
 
 
 def normalize(x: Any, axis: int = -1, order: int = 2) -> Any:
-    """An array divided by its norm along ``axis``.
+    """An array, tensor or symbolic tensor divided by its norm along ``axis``.
+
+    Args:
+        x: of any shape, which stays; arrays and lists give arrays.
+        axis: along which norms are taken.
+        order: of the norm; 2 is the Euclidean one.
 
     >>> normalize(np.array([[3.0, 4.0]]))
     array([[0.6, 0.8]])
+    >>> from fovea import keras
+    >>> normalize(keras.Input((2,))).shape
+    (None, 2)
     """
+    if is_tensor(x) or is_keras_tensor(x):
+        from fovea.keras.ops import normalize as of_tensors
+
+        return of_tensors(x, axis, order)
     norm = np.atleast_1d(np.linalg.norm(x, order, axis))
     norm[norm == 0] = 1
     return x / np.expand_dims(norm, axis)
