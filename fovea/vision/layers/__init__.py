@@ -30,8 +30,10 @@ from fovea.vision.layers.pooling import (
     GeMPool2d,
     SelectAdaptivePool2d,
 )
+from fovea.vision.layers.pyramids import SPPF
 
 __all__ = [
+    "SPPF",
     "AdaptiveAvgMaxPool2d",
     "AdaptiveCatAvgMaxPool2d",
     "BlurPool2d",

@@ -4,6 +4,7 @@
 Losses of boxes and of their classes are in `fovea.vision.ops`, all others in `fovea.nn`.
 """
 
+from fovea.vision.losses.distributions import DistributionFocalLoss
 from fovea.vision.losses.focal import FocalLoss
 from fovea.vision.losses.lovasz import LovaszLoss
 from fovea.vision.losses.margins import ArcFaceLoss, CosFaceLoss
@@ -15,6 +16,7 @@ __all__ = [
     "ContrastiveLoss",
     "CosFaceLoss",
     "DiceLoss",
+    "DistributionFocalLoss",
     "FocalLoss",
     "JaccardLoss",
     "LovaszLoss",
