@@ -44,6 +44,7 @@ from fovea.keras.metrics import Metric
 from fovea.keras.models import Functional, Model, Sequential
 from fovea.keras.naming import name_scope
 from fovea.keras.optimizers import Optimizer
+from fovea.keras.recomputing import remat
 from fovea.keras.variables import Variable
 
 __all__ = [
@@ -81,6 +82,7 @@ __all__ = [
     "preprocessing",
     "random",
     "regularizers",
+    "remat",
     "saving",
     "utils",
 ]
