@@ -30,6 +30,7 @@ from fovea.autograd import (
     is_anomaly_check_nan_enabled,
     is_anomaly_enabled,
     is_grad_enabled,
+    is_inference_mode_enabled,
     no_grad,
     set_anomaly_enabled,
     set_grad_enabled,
@@ -414,6 +415,7 @@ from fovea.functions.windows import (
     hann_window,
     kaiser_window,
 )
+from fovea.methods.facts import adjoint
 from fovea.ops.rules import broadcast_shapes as _broadcast_shapes
 from fovea.printing import set_printoptions
 from fovea.random import (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ __all__ = [
     "enable_grad",
     "inference_mode",
     "is_grad_enabled",
+    "is_inference_mode_enabled",
     "no_grad",
     "set_grad_enabled",
 ]
@@ -74,12 +76,42 @@ class enable_grad(no_grad):  # noqa: N801 - PyTorch's name
         _GradMode.__init__(self, True)
 
 
+_inference = threading.local()
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether this thread is within ``inference_mode``.
+
+    >>> with inference_mode():
+    ...     is_inference_mode_enabled()
+    True
+    """
+    return getattr(_inference, "on", False)
+
+
 class inference_mode(_GradMode):  # noqa: N801 - PyTorch's name
     """Like ``no_grad``; ``inference_mode(False)`` leaves recording as it is."""
 
+    def __new__(cls, mode: Any = True) -> Any:
+        made = object.__new__(cls)
+        if not callable(mode):
+            return made
+        made.__init__()  # type: ignore[misc]
+        return made(mode)  # as a decorator without brackets
+
     def __init__(self, mode: Any = True) -> None:
         self.on = bool(mode)
+        self.outer: list[bool] = []
         super().__init__(False if self.on else dispatch.grad_enabled())
+
+    def __enter__(self) -> None:
+        self.outer.append(is_inference_mode_enabled())
+        _inference.on = self.on
+        super().__enter__()
+
+    def __exit__(self, *exc: object) -> None:
+        _inference.on = self.outer.pop()
+        super().__exit__(*exc)
 
     def _arguments(self) -> tuple[Any, ...]:
         return (self.on,)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fovea.functions import complex_numbers, linalg, matrices, pointwise, products, special
+from fovea.functions import complex_numbers, linalg, matrices, pointwise, products, special, spectra
 from fovea.ops import elementwise as ops
 
 if TYPE_CHECKING:
@@ -180,6 +180,9 @@ class ArithmeticMethods:
     matrix_power, matrix_exp = matrices.matrix_power, matrices.matrix_exp
     cholesky_solve = matrices.cholesky_solve
     cholesky_inverse = matrices.cholesky_inverse
+
+    # signals
+    stft, istft = spectra.stft, spectra.istft
 
     # operators
     __add__ = __radd__ = pointwise.operator_of(ops.add, pointwise.add)

@@ -88,11 +88,11 @@ def reversed_rows(self: Tensor) -> Iterator[Tensor]:
     return iter(shaping.flip(self, (0,)) if self.ndim else self)
 
 
-def adjoint(self: Tensor) -> Tensor:
+def adjoint(input: Tensor) -> Tensor:
     """The last two dimensions exchanged, and conjugated: a view, of real numbers."""
-    if self.ndim < 2:
-        raise ArgumentError(f"adjoint: at least 2 dimensions are needed, got {describe(self)}.")
-    return complex_numbers.conj(shaping.transpose(self, -1, -2))
+    if input.ndim < 2:
+        raise ArgumentError(f"adjoint: at least 2 dimensions are needed, got {describe(input)}.")
+    return complex_numbers.conj(shaping.transpose(input, -1, -2))
 
 
 class FactMethods:

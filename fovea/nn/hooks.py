@@ -16,6 +16,7 @@ from fovea.tensorbase import RemovableHandle, is_tensor
 __all__ = [
     "Hook",
     "Hooks",
+    "register_module_backward_hook",
     "register_module_buffer_registration_hook",
     "register_module_forward_hook",
     "register_module_forward_pre_hook",
@@ -125,6 +126,13 @@ class Hooks:
         """
         return self._add_hook(self._backward_hooks, Hook(hook), prepend)
 
+    def register_backward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """``register_full_backward_hook``, which PyTorch advises to use instead.
+
+        ``grad_input`` is that of the module's inputs; PyTorch's is of its last operation.
+        """
+        return self.register_full_backward_hook(hook)
+
     def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if Hooks._hooked and not (_pre or _after or _backward or _backward_pre):
             Hooks._hooked = False  # those of all modules were taken off
@@ -229,6 +237,11 @@ def register_module_full_backward_pre_hook(hook: Callable[..., Any]) -> Removabl
 def register_module_full_backward_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """``register_full_backward_hook`` of every module, before a module's own."""
     return _for_all(_backward, Hook(hook))
+
+
+def register_module_backward_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """``register_backward_hook`` of every module, before a module's own."""
+    return register_module_full_backward_hook(hook)
 
 
 def _registered_by(kind: str, hook: Callable[..., Any]) -> RemovableHandle:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -97,3 +98,35 @@ def test_layouts_of_volumes() -> None:
     assert not y.is_contiguous(memory_format=fovea.channels_last)
     with pytest.raises(ValueError, match="channels_last_3d needs 5 dimensions"):
         fovea.ones(2, 3).contiguous(memory_format=fovea.channels_last_3d)
+
+
+@pytest.mark.parametrize("lib", [fovea, torch], ids=["fovea", "torch"])
+def test_inference_mode_is_known(lib: Any) -> None:
+    on = lib.is_inference_mode_enabled
+    assert not on()
+    with lib.inference_mode():
+        assert on() and not lib.is_grad_enabled()
+        with lib.inference_mode(False):
+            assert not on()
+        assert on()
+    assert not on()
+
+    @lib.inference_mode
+    def bare(x: Any) -> Any:
+        return on(), x * 2
+
+    @lib.inference_mode()
+    def called(x: Any) -> Any:
+        return on(), x * 2
+
+    for function in (bare, called):
+        inside, y = function(lib.ones(2, requires_grad=True))
+        assert inside and not y.requires_grad and not on()
+
+
+@pytest.mark.parametrize("lib", [fovea, torch], ids=["fovea", "torch"])
+def test_signals_and_adjoints_as_methods(lib: Any) -> None:
+    x, window = lib.arange(64.0).sin(), lib.hann_window(16)
+    z = x.stft(16, window=window, return_complex=True)
+    assert float((z.istft(16, window=window, length=64) - x).abs().max()) < 1e-5
+    assert tuple(lib.adjoint(input=lib.ones(2, 3, 4)).shape) == (2, 4, 3)

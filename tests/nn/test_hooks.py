@@ -159,6 +159,30 @@ def test_backward_hooks_in_a_network(lib: Any) -> None:
 
 
 @BOTH
+def test_backward_hooks_of_older_programs(lib: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a module that is one operation they are PyTorch's."""
+    kind = "_global_is_full_backward_hook"  # PyTorch never forgets which kind there was
+    monkeypatch.setattr(lib.nn.modules.module, kind, None, raising=False)
+    model, seen = lib.nn.Sequential(lib.nn.Linear(2, 3), lib.nn.Tanh()), []
+    own = model[1].register_backward_hook(lambda m, gin, gout: seen.append((gin[0], gout[0])))
+    of_all = lib.nn.modules.module.register_module_backward_hook(
+        lambda m, gin, gout: seen.append(type(m).__name__)
+    )
+    try:
+        y = model(lib.ones(4, 2))
+        y.sum().backward()
+    finally:
+        of_all.remove()
+    (gin, gout), first = next(s for s in seen if isinstance(s, tuple)), seen[0]
+    assert first in ("Tanh", "Sequential") and {"Linear", "Tanh"} <= {*map(str, seen)}
+    assert bool((gout == 1).all()) and float((gin - (1 - y * y)).abs().max()) < 1e-6
+    own.remove()
+    seen.clear()
+    model(lib.ones(4, 2)).sum().backward()
+    assert seen == []
+
+
+@BOTH
 def test_backward_hooks_that_return_too_little(lib: Any) -> None:
     m = twice_and_thrice(lib)
     m.register_full_backward_hook(lambda mod, gin, gout: (gin[0],))
