@@ -8,6 +8,7 @@ from typing import Any
 from fovea.errors import ArgumentError
 from fovea.vision.transforms import draws
 from fovea.vision.transforms.base import Transform, check_probability
+from fovea.vision.transforms.convert import Normalize, ToTensor, to_normalized
 
 __all__ = ["Compose", "Lambda", "RandomApply", "RandomChoice", "RandomOrder"]
 
@@ -48,8 +49,14 @@ class Compose(_Several):
         self.transforms = _checked("Compose", transforms)
 
     def forward(self, img: Any) -> Any:
-        for step in self.transforms:
+        steps = iter(self.transforms)
+        for step in steps:
+            following = next(steps, None) if type(step) is ToTensor else None
+            if type(following) is Normalize:
+                img = to_normalized(img, following)
+                continue
             img = step(img)
+            img = img if following is None else following(img)
         return img
 
 

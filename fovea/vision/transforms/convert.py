@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fovea import dtypes
+from fovea.functions.creation import from_numpy
+from fovea.vision.pillow import is_pil_image
 from fovea.vision.transforms import functional as F
 from fovea.vision.transforms.base import Transform
+from fovea.vision.transforms.functional.images import pil_kernels
 
 __all__ = ["ConvertImageDtype", "Normalize", "PILToTensor", "ToDtype", "ToPILImage", "ToTensor"]
 
@@ -24,6 +28,18 @@ class ToTensor(Transform):
 
     def forward(self, img: Any) -> Any:
         return F.to_tensor(img)
+
+
+def to_normalized(img: Any, normalize: Normalize) -> Any:
+    """``ToTensor`` and then ``normalize``, for 8-bit RGB in one pass over the pixels."""
+    mean, std = normalize.mean, normalize.std
+    fits = all(isinstance(v, Sequence) and len(v) in (1, 3) for v in (mean, std)) and all(std)
+    plain = not normalize.inplace and dtypes.get_default_dtype() == dtypes.float32
+    if fits and plain and is_pil_image(img):
+        floats = pil_kernels().to_floats(img, mean, std)
+        if floats is not None:
+            return from_numpy(floats.transpose(2, 0, 1))
+    return normalize(F.to_tensor(img))
 
 
 class PILToTensor(Transform):

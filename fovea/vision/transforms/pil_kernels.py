@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 from fovea.errors import ArgumentError
+from fovea.vision.transforms import pil_pixels
 from fovea.vision.transforms.interpolation import InterpolationMode, pil_filter
 from fovea.vision.transforms.kernels import spatial
 
@@ -37,8 +38,10 @@ __all__ = [
     "perspective",
     "posterize",
     "resize",
+    "resized_crop",
     "rotate",
     "solarize",
+    "to_floats",
     "to_gray",
     "vflip",
 ]
@@ -65,12 +68,31 @@ def _color(image: PILImage, fill: Fill) -> Any:
 
 def resize(image: PILImage, size: tuple[int, int], mode: InterpolationMode) -> PILImage:
     """Resize to (height, width)."""
+    if mode is InterpolationMode.BILINEAR:
+        whole = (0, 0, image.height, image.width)
+        found = pil_pixels.crop_and_resize(image, whole, size)
+        if found is not None:
+            return found
     return image.resize((size[1], size[0]), Image.Resampling(pil_filter(mode)))
 
 
 def crop(image: PILImage, top: int, left: int, height: int, width: int) -> PILImage:
     """Cut out a box; what lies outside the image is black."""
     return image.crop((left, top, left + width, top + height))
+
+
+def resized_crop(
+    image: PILImage,
+    box: tuple[int, int, int, int],
+    size: tuple[int, int],
+    mode: InterpolationMode,
+) -> PILImage:
+    """Cut out a box (top, left, height, width) and resize it to (height, width)."""
+    if mode is InterpolationMode.BILINEAR:
+        found = pil_pixels.crop_and_resize(image, box, size)
+        if found is not None:
+            return found
+    return resize(crop(image, *box), size, mode)
 
 
 def hflip(image: PILImage) -> PILImage:
@@ -96,6 +118,15 @@ def pad(image: PILImage, sides: Sequence[int], mode: str, fill: Fill = 0) -> PIL
     if palette is not None:
         wide.putpalette(palette)
     return wide
+
+
+def to_floats(
+    image: PILImage, mean: Sequence[float] | None = None, std: Sequence[float] = ()
+) -> np.ndarray[Any, Any] | None:
+    """An RGB image as float32 (height, width, 3) in [0, 1], with a mean normalized; None for other
+    modes.
+    """
+    return pil_pixels.to_floats(image, mean, std)
 
 
 def rotate(

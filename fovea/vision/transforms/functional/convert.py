@@ -11,7 +11,7 @@ from fovea import dtypes
 from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
 from fovea.functions.creation import from_numpy
 from fovea.vision.pillow import is_pil_image, require_pillow
-from fovea.vision.transforms.functional.images import from_array, is_tensor, to_array
+from fovea.vision.transforms.functional.images import from_array, is_tensor, pil_kernels, to_array
 from fovea.vision.transforms.kernels import color
 from fovea.vision.transforms.kernels.values import Array
 
@@ -59,6 +59,10 @@ def to_tensor(pic: Any) -> Tensor:
     if is_tensor(pic) and pic.is_floating_point():
         return pic
     if is_pil_image(pic):
+        if dtypes.get_default_dtype() == dtypes.float32:
+            floats = pil_kernels().to_floats(pic)
+            if floats is not None:
+                return from_numpy(floats.transpose(2, 0, 1))
         array = _pil_array(pic, scale_bits=True)
     elif isinstance(pic, np.ndarray):
         if pic.ndim not in (2, 3):
@@ -202,9 +206,25 @@ def normalize(
     if inplace or tensor.requires_grad:
         result = tensor.sub_(from_numpy(shift)) if inplace else tensor - from_numpy(shift)
         return result.div_(from_numpy(width))
-    out = to_array(tensor) - shift
+    array = to_array(tensor)
+    last = np.moveaxis(array, -3, -1)
+    if last.flags.c_contiguous:  # whole rows at once: three channels are too short a loop
+        return from_numpy(np.moveaxis(_normalize_pixels(last, shift, width), -1, -3))
+    out = array - shift
     out /= width
     return from_array(out)
+
+
+def _normalize_pixels(pixels: Array, shift: Array, width: Array) -> Array:
+    """The same of contiguous pixels (..., height, width, channels)."""
+    *lead, columns, channels = pixels.shape
+    rows = pixels.reshape(-1, columns * channels)
+    mean, deviation = (
+        np.tile(np.broadcast_to(v.ravel(), channels), columns) for v in (shift, width)
+    )
+    out = rows - mean
+    out /= deviation
+    return out.reshape(*lead, columns, channels)
 
 
 def _check_normalize(tensor: Any, mean: Sequence[float], std: Sequence[float]) -> None:

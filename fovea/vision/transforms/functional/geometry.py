@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fovea.errors import ArgumentError
+from fovea.vision.pillow import is_pil_image
 from fovea.vision.transforms.functional.images import (
     check_image,
     from_array,
@@ -199,7 +200,11 @@ def resized_crop(
     >>> resized_crop(fovea.zeros(3, 8, 8), 0, 0, 4, 4, (2, 2)).shape
     fovea.Size([3, 2, 2])
     """
-    return resize(crop(img, top, left, height, width), size, interpolation, antialias=antialias)
+    box = (int(top), int(left), int(height), int(width))
+    if is_pil_image(img) and min(box[2:]) > 0:
+        wanted = resized_size(box[2], box[3], size, None)
+        return pil_kernels().resized_crop(img, box, wanted, as_mode(interpolation))
+    return resize(crop(img, *box), size, interpolation, antialias=antialias)
 
 
 def hflip(img: Any) -> Any:
