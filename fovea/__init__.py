@@ -144,7 +144,7 @@ from fovea.functions.joining import (
 )
 from fovea.functions.linalg import addmm, baddbmm, bmm, dot, einsum, matmul, mm, mv, outer
 from fovea.functions.lu import lu_unpack
-from fovea.functions.matrices import cholesky_inverse, cholesky_solve, matrix_exp
+from fovea.functions.matrices import matrix_exp
 from fovea.functions.old_names import (
     chain_matmul,
     concat,
@@ -408,6 +408,7 @@ from fovea.functions.statistics import (
     renorm,
     trapezoid,
 )
+from fovea.functions.triangular import cholesky_inverse, cholesky_solve
 from fovea.functions.windows import (
     bartlett_window,
     blackman_window,

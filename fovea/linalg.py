@@ -28,7 +28,6 @@ from fovea.functions.matrices import (
     slogdet,
     solve,
     solve_ex,
-    solve_triangular,
     svd,
     svdvals,
     tensorinv,
@@ -40,6 +39,7 @@ from fovea.functions.matrices import matrix_diagonal as diagonal
 from fovea.functions.matrices import matrix_or_vector_norm as norm
 from fovea.functions.matrices import powers as vander
 from fovea.functions.products import multi_dot
+from fovea.functions.triangular import solve_triangular
 
 __all__ = [
     "LinAlgError",

@@ -27,6 +27,7 @@ from fovea.functions.shaping import (
     unsqueeze,
 )
 from fovea.ops import matrices as ops
+from fovea.ops import triangular
 from fovea.ops.rules import broadcast_shapes, normalize_dim
 
 if TYPE_CHECKING:
@@ -218,37 +219,6 @@ def solve_ex(
     return WithInfo(solve(A, B, left=left), _no_error(A))
 
 
-def solve_triangular(
-    A: Tensor,  # noqa: N803
-    B: Tensor,  # noqa: N803
-    *,
-    upper: bool,
-    left: bool = True,
-    unitriangular: bool = False,
-) -> Tensor:
-    """``solve`` with one triangle of A (and a diagonal of ones with ``unitriangular``)."""
-    a = triu(A) if upper else tril(A)
-    if unitriangular:
-        one = A.new_ones((A.shape[-1],)).diag()
-        a = a * (1 - one) + one
-    if not left:
-        b = transpose(B, -1, -2)
-        return transpose(ops.solve.bind(_same_batch(transpose(a, -1, -2), b)), -1, -2)
-    return ops.solve.bind(_same_batch(a, B))
-
-
-def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:  # noqa: N803
-    """X with ``A X = B``, given A's Cholesky factor."""
-    lower = _adjoint(triu(L)) if upper else tril(L)
-    return solve(_adjoint(lower), solve(lower, B))
-
-
-def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:  # noqa: N803
-    """The inverse of A, given its Cholesky factor."""
-    half = triu(L) if upper else _adjoint(tril(L))
-    return inv(matmul(_adjoint(half), half))
-
-
 def _eps(a: Tensor) -> float:
     return max(a.shape[-2:]) * dtypes.finfo(a.dtype.to_real()).eps
 
@@ -382,7 +352,8 @@ def householder_product(A: Tensor, tau: Tensor) -> Tensor:  # noqa: N803
     v = tril(A, -1)[..., :k] + eye[:, :k]
     across, scale = _adjoint(v), unsqueeze(tau, -1)
     system = triu(matmul(across, v), 1) * scale + eye[:k, :k]
-    steps = solve_triangular(system, scale * across[..., :n], upper=True)
+    both = _same_batch(system, scale * across[..., :n])
+    steps = triangular.solve_triangular.bind(both, triangular.TriangularAttrs(True))
     return eye[:, :n] - matmul(v, steps)
 
 

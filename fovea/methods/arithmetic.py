@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fovea.functions import complex_numbers, linalg, matrices, pointwise, products, special, spectra
+from fovea.functions import (
+    complex_numbers,
+    linalg,
+    matrices,
+    pointwise,
+    products,
+    special,
+    spectra,
+    triangular,
+)
 from fovea.ops import elementwise as ops
 
 if TYPE_CHECKING:
@@ -178,8 +187,8 @@ class ArithmeticMethods:
     det, logdet, slogdet = matrices.det, matrices.logdet, matrices.slogdet
     inverse, pinverse = matrices.inv, matrices.pinv
     matrix_power, matrix_exp = matrices.matrix_power, matrices.matrix_exp
-    cholesky_solve = matrices.cholesky_solve
-    cholesky_inverse = matrices.cholesky_inverse
+    cholesky_solve = triangular.cholesky_solve
+    cholesky_inverse = triangular.cholesky_inverse
 
     # signals
     stft, istft = spectra.stft, spectra.istft

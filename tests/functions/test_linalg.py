@@ -26,6 +26,26 @@ def spd(*shape: int) -> Tensor:
     return fovea.tensor(x @ x.swapaxes(-1, -2) + 3 * np.eye(shape[-1]), requires_grad=True)
 
 
+@pytest.mark.parametrize("unit", [False, True])
+@pytest.mark.parametrize("left", [False, True])
+@pytest.mark.parametrize("upper", [False, True])
+def test_triangles_of_several_blocks(upper: bool, left: bool, unit: bool) -> None:
+    """Rows are solved in blocks of 64."""
+    for n in (64, 65, 200):
+        x = RNG.normal(size=(2, n, n)) / n + 2 * np.eye(n)
+        y = RNG.normal(size=(n, 3) if left else (3, n))
+        a, b = (fovea.tensor(v, requires_grad=True) for v in (x, y))
+        p, q = (torch.tensor(v, requires_grad=True) for v in (x, y))
+        options = {"upper": upper, "left": left, "unitriangular": unit}
+        found = linalg.solve_triangular(a, b, **options)
+        wanted = torch.linalg.solve_triangular(p, q, **options)
+        np.testing.assert_allclose(found.detach(), wanted.detach(), atol=1e-10)
+        found.square().sum().backward()
+        wanted.square().sum().backward()
+        np.testing.assert_allclose(a.grad, p.grad, atol=1e-8)
+        np.testing.assert_allclose(b.grad, q.grad, atol=1e-8)
+
+
 def test_decompositions_give_the_matrix_back() -> None:
     for shape in ((4, 3), (3, 4), (2, 3, 3), (0, 3), (1, 1)):
         a = matrix(*shape).detach()

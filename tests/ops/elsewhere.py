@@ -169,6 +169,10 @@ ELSEWHERE: dict[str, list[Case]] = {
         ([np.array([2, 3, 3], np.int32)], {"rows": 4, "inverse": i}) for i in (False, True)
     ],
     "qr": [([real(4, 3)], {"complete": c}) for c in (False, True)],
+    "solve_triangular": [
+        ([(np.triu if u else np.tril)(real(4, 4)) + 4 * np.eye(4), real(4, 2)], {"upper": u})
+        for u in (False, True)
+    ],
     "svd": [([real(4, 3)], {"full": f}) for f in (False, True)],
     "strided": [([real(4, 6)], {"shape": (2, 3), "strides": (6, 2), "offset": 7})],
     "strided_scatter": [

@@ -52,6 +52,7 @@ FALLBACK = frozenset(
         "searchsorted",
         "slogdet",
         "solve",
+        "solve_triangular",
         "sort",
         "svd",
         "view_as_complex",
