@@ -105,8 +105,12 @@ class H5File:
     def _checked(stream: IO[bytes], name: str) -> int:
         """The size of a file that may be opened."""
         stream.seek(0)
-        if stream.read(8) != SIGNATURE:
+        head = stream.read(16)
+        if head[:8] != SIGNATURE:
             raise FileFormatError(f"{name} is no HDF5 file: it begins with other bytes.")
+        sizes = head[9:11] if head[8:9] > b"\x01" else head[13:15]
+        if sizes != b"\x08\x08":  # what all write, and what the look at its heaps counts on
+            raise FileFormatError(f"{name} is damaged: it has places and lengths of other sizes.")
         size = stream.seek(0, io.SEEK_END)
         with trouble(name):
             repeated = repeated_bytes(stream, size)

@@ -1,8 +1,9 @@
-"""How much text an HDF5 file holds, counted as often as it is named.
+"""What an HDF5 file's heaps of texts would cost: how much text, counted as often as it is named.
 
 Texts of any length lie in heaps, and a reference of 16 bytes names one. A small file may so name
-the same large text thousands of times, and reading it would take memory for each. There is no way
-to ask the library beforehand, so the heaps are looked for in the file's bytes.
+the same large text thousands of times, and reading it would take memory for each. A heap whose
+objects do not lie one behind the other makes the library walk in a circle for ever. There is no
+way to ask the library beforehand, so the heaps are looked for in the file's bytes.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def repeated_bytes(stream: IO[bytes], size: int) -> int:
     """Bytes of the large texts in a file's heaps, times how often its bytes may name each.
 
     Raises:
-        FileFormatError: more large texts than a file of weights has.
+        FileFormatError: more large texts than a file of weights has, or a heap that is damaged.
 
     >>> repeated_bytes(io.BytesIO(b"no heap here"), 12)
     0
@@ -54,16 +55,20 @@ def _mapped(stream: IO[bytes], size: int) -> Any:
 def _large_objects(data: Any, place: int, size: int) -> list[tuple[int, int]]:
     """Number and length of the large objects in the heap that begins at a place."""
     if place + 16 > size:
-        return []
-    end = min(size, place + struct.unpack("<Q", data[place + 8 : place + 16])[0])
+        raise FileFormatError("a heap of texts is cut short.")
+    end = place + struct.unpack("<Q", data[place + 8 : place + 16])[0]
+    if end > size:
+        raise FileFormatError("a heap of texts is larger than the file.")
     found, at = [], place + 16
     while at + 16 <= end:
         number, _, length = struct.unpack("<HH4xQ", data[at : at + 16])
-        if number == 0:  # what is left of the heap
-            break
-        if length > _LARGE:
+        if number and length > _LARGE:
             found.append((number, min(length, size)))
-        at += 16 + -(-length // 8) * 8
+        # Object 0 is what is left of the heap; its length counts its own head.
+        step = 16 + -(-length // 8) * 8 if number else length
+        if step < 16 or at + step > end:
+            raise FileFormatError("a heap holds texts of impossible lengths.")
+        at += step
     return found
 
 

@@ -18,7 +18,6 @@ from typing import Any
 
 from fovea.errors import ArgumentError, FileFormatError
 from fovea.interop.hdf5 import SIGNATURE, h5py_or_none, require_h5py
-from fovea.keras.layers.layer import Layer
 from fovea.keras.layers.weights import limited_weights
 from fovea.keras.objects import deserialize_keras_object, serialize_keras_object
 from fovea.keras.saving.legacy.files import (
@@ -26,6 +25,7 @@ from fovea.keras.saving.legacy.files import (
     is_older_form,
     load_h5_model,
     load_h5_weights,
+    model_of,
     save_h5_model,
     save_h5_weights,
 )
@@ -170,9 +170,7 @@ def load_model(
         if not compile and isinstance(config, dict):
             config.pop("compile_config", None)
         with limited_weights(_bytes_of_weights(archive)):
-            model = deserialize_keras_object(config, custom_objects)
-        if not isinstance(model, Layer):
-            raise FileFormatError(f"{path.name} describes no model.")
+            model = model_of(path, lambda: deserialize_keras_object(config, custom_objects))
         with _weights_of(path, archive, _expected_bytes(model)) as store:
             load_into(model, store)
     return model

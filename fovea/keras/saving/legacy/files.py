@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ __all__ = [
     "is_older_form",
     "load_h5_model",
     "load_h5_weights",
+    "model_of",
     "save_h5_model",
     "save_h5_weights",
 ]
@@ -85,24 +87,34 @@ def _model(path: Path, config: Any, held: WeightsGroup) -> Any:
         for name in held.layers()
         for n in held.weights_of(name)
     )
-    try:
-        with limited_weights(limit + (1 << 20)):
-            model = deserialize_keras_object(description_now(config, held.era))
-    except FoveaError:
-        raise
-    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
-        raise FileFormatError(
-            f"{path.name}: its model cannot be put together ({type(error).__name__}: {error})."
-        ) from error
-    except (MemoryError, OverflowError, RecursionError) as error:
-        raise FileFormatError(f"{path.name}: its model asks for too much.") from error
-    if not isinstance(model, Layer):
-        raise FileFormatError(f"{path.name} describes no model.")
+    with limited_weights(limit + (1 << 20)):
+        model = model_of(path, lambda: deserialize_keras_object(description_now(config, held.era)))
     if not model.built:
         raise FileFormatError(
             f"{path.name} does not say what shape its inputs have, so its weights have no place.",
             fix="build the model here, call it on data, then model.load_weights(path)",
         )
+    return model
+
+
+def model_of(path: Path, make: Callable[[], Any]) -> Any:
+    """The model that a description in a file makes.
+
+    Raises:
+        FileFormatError: whatever a description that is no model's leads to.
+    """
+    try:
+        model = make()
+    except FoveaError:
+        raise
+    except (TypeError, ValueError, LookupError, AttributeError, AssertionError) as error:
+        raise FileFormatError(
+            f"{path.name}: its model cannot be put together ({type(error).__name__}: {error})."
+        ) from error
+    except (MemoryError, ArithmeticError, RecursionError) as error:
+        raise FileFormatError(f"{path.name}: its model asks for too much.") from error
+    if not isinstance(model, Layer):
+        raise FileFormatError(f"{path.name} describes no model.")
     return model
 
 
