@@ -159,11 +159,14 @@ class State:
         <All keys matched successfully>
         """
         if not isinstance(state_dict, Mapping):
-            raise TypeError(f"load_state_dict takes a dictionary, got {type(state_dict).__name__}.")
+            kind = type(state_dict).__name__
+            has = hasattr(state_dict, "state_dict")
+            hint = "; its state_dict() is one" if has else ""
+            raise TypeError(f"load_state_dict takes a dictionary of tensors, got {kind}{hint}.")
         loading = _Loading(getattr(state_dict, "_metadata", None), assign)
         loading.load(self, OrderedDict(state_dict), "")
         if loading.errors or (strict and (loading.missing or loading.unexpected)):
-            raise loading.error(self, strict)
+            raise loading.error(self, strict, state_dict)
         return IncompatibleKeys(loading.missing, loading.unexpected)
 
     def _load_from_state_dict(
@@ -262,10 +265,14 @@ class _Loading:
         for hook in module._load_state_dict_post_hooks.values():
             hook(module, keys)
 
-    def error(self, module: Any, strict: bool) -> StateDictError:
+    def error(self, module: Any, strict: bool, state: Mapping[str, Any]) -> StateDictError:
         """Everything that is wrong, in one error."""
-        entries = len(module.state_dict())
+        own = module.state_dict()
+        entries = len(own)
+        # Counters of batches are no weights: they do not count as missing in old states.
+        absent = sum(name not in state and name not in self.missing for name in own)
         fits = entries - len(self.missing) - len(self.errors)
+        fits -= absent if fits == absent else 0
         rows, counts = {}, []
         kinds = [("missing", self.missing), ("unexpected", self.unexpected)] if strict else []
         for kind, items in (*kinds, ("mismatched", self.errors)):
@@ -281,9 +288,30 @@ class _Loading:
         if fits:
             rows["fits"] = f"all else: {fits} of the module's {entries} entries"
         out = "leave the mismatched names out and " if self.errors else ""
+        fix = f"{out}pass strict=False to load what fits"
+        if not fits and not self.errors:
+            fix = _elsewhere(own, state) or "these look like another network's weights"
         return StateDictError(
             f"load_state_dict: the state does not fit {type(module).__name__}: "
             f"{', '.join(counts)}.",
             rows,
-            f"{out}pass strict=False to load what fits",
+            fix,
         )
+
+
+def _elsewhere(own: Mapping[str, Any], state: Mapping[str, Any]) -> str | None:
+    """How a module's names are found in a checkpoint that has none of them itself."""
+    inner = {f"[{key!r}]": value for key, value in state.items() if isinstance(value, Mapping)}
+    for key, held in {"": state, **inner}.items():
+        names = [str(name) for name in held]
+        prefix = next((n.partition(".")[0] for n in names if n.partition(".")[2] in own), None)
+        if prefix is None and not any(name in own for name in names):
+            continue
+        begin = "" if prefix is None else f" begin with {prefix + '.'!r}"
+        where = f" are in state{key}" if key else ""
+        joint = " and" if where and begin else ""
+        return (
+            f"its names{where}{joint}{begin}: fovea.interop.checkpoints."
+            "find_state_dict(state, model.state_dict()) takes them out"
+        )
+    return None
