@@ -110,7 +110,9 @@ class H5File:
             raise FileFormatError(f"{name} is no HDF5 file: it begins with other bytes.")
         sizes = head[9:11] if head[8:9] > b"\x01" else head[13:15]
         if sizes != b"\x08\x08":  # what all write, and what the look at its heaps counts on
-            raise FileFormatError(f"{name} is damaged: it has places and lengths of other sizes.")
+            raise FileFormatError(
+                f"{name} is damaged: an HDF5 file with places and lengths of other sizes."
+            )
         size = stream.seek(0, io.SEEK_END)
         with trouble(name):
             repeated = repeated_bytes(stream, size)
