@@ -162,7 +162,7 @@ class State:
             kind = type(state_dict).__name__
             has = hasattr(state_dict, "state_dict")
             hint = "; its state_dict() is one" if has else ""
-            raise TypeError(f"load_state_dict takes a dictionary of tensors, got {kind}{hint}.")
+            raise TypeError(f"load_state_dict takes a dictionary, got {kind}{hint}.")
         loading = _Loading(getattr(state_dict, "_metadata", None), assign)
         loading.load(self, OrderedDict(state_dict), "")
         if loading.errors or (strict and (loading.missing or loading.unexpected)):
