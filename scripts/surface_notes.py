@@ -39,6 +39,8 @@ KERAS: dict[str, dict[str, Any]] = {
     "layers": {
         "types": True,
         "differ": {
+            "MelSpectrogram": "symbolic shapes are those of the results; Keras's can be one window longer",
+            "STFTSpectrogram": "takes integers, as floats; Keras's raises",
             "RandomContrast": "one factor f is from 1 - f to 1 + f, as its documentation says; in Keras from 1",
             "RandomCrop": "what is too small keeps the ratio of sides, and inference cuts the middle out, as documented; "
             "bounding boxes follow the pixels",
@@ -99,13 +101,16 @@ KERAS: dict[str, dict[str, Any]] = {
             ),
             **dict.fromkeys(("top_k", "unique"), "places and counts are int32, as Keras documents"),
             "cross": "is NumPy's; Keras's on PyTorch is not",
+            "lu_factor": "takes singular matrices, too; Keras's on PyTorch raises",
             "nonzero": "a tuple, an index for each axis, as NumPy's",
             "space_to_depth": "channels first, too, it is the inverse of depth_to_space",
             "sparsemax": "is the paper's; Keras's on PyTorch does not sum to one",
             "take": "-1 is the last of all elements, as NumPy's; not so in Keras on PyTorch",
         },
     },
-    "ops.linalg": {},
+    "ops.linalg": {
+        "differ": {"lu_factor": "takes singular matrices, too; Keras's on PyTorch raises"}
+    },
     **{f"ops.{part}": {} for part in ("nn", "numpy")},
     "ops.image": {
         "differ": {
