@@ -16,7 +16,7 @@ from fovea.interop.atomic import atomic_write
 __all__ = ["add_config_option", "apply_config", "write_config"]
 
 _LARGEST = 1 << 20  # bytes
-_NOT_IN_FILES = ("help", "config", "json", "quiet")
+_NOT_IN_FILES = ("help", "config", "resume", "json", "quiet")
 
 
 def add_config_option(parser: argparse.ArgumentParser) -> None:

@@ -9,26 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from fovea import autograd, nn, optim
 from fovea.errors import FoveaError
+from fovea.nn import functional as F
 from fovea.nn.utils import freeze, train_unfrozen, unfreeze
 from fovea.optim.lr_scheduler import OneCycleLR
-from fovea.training import (
-    Accuracy,
-    Batches,
-    Callback,
-    ConfusionMatrix,
-    History,
-    Loop,
-    Mean,
-    Validation,
-)
-from fovea.training.learner import Learner
+from fovea.training import Accuracy, Batches, Callback, ConfusionMatrix, History, Loop, Mean
+from fovea.training.trainer import Trainer
 from fovea.utils.data import DataLoader
 from fovea.vision.models.heads import class_layers
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fovea.optim.optimizer import Optimizer
 
 __all__ = [
+    "STEPS_KEPT",
     "DivergedError",
     "Fitting",
     "Guess",
@@ -39,6 +34,7 @@ __all__ = [
     "refresh_statistics",
 ]
 
+STEPS_KEPT = 200  # of training, after which a run's state is written in the middle of an epoch
 _WORST = 16  # images that are kept to be shown
 _FEW_STEPS = 40  # training steps an epoch, below which running statistics lag too far behind
 
@@ -121,8 +117,8 @@ def _make_optimizer(model: nn.Module, plan: Plan) -> Optimizer:
     return makers[plan.optimizer]()
 
 
-class _Modes(Callback):
-    """Training mode for training, evaluation mode for validation; an end to a run gone wrong.
+class _Watch(Callback):
+    """Running statistics for validation, and an end to a run gone wrong.
 
     Args:
         batches: the training batches, if there are so few in an epoch that the running statistics
@@ -133,16 +129,9 @@ class _Modes(Callback):
         super().__init__()
         self.batches = batches
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        train_unfrozen(self.model)
-
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self.batches is not None:
-            refresh_statistics(self.model, self.batches)
-        self.model.eval()
-
-    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
-        train_unfrozen(self.model)
+            refresh_statistics(self.model.model, self.batches)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not math.isfinite((logs or {}).get("loss", 0.0)):
@@ -159,16 +148,17 @@ class _FrozenStart(Callback):
         super().__init__()
         self.epochs = epochs
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        freeze(self.model)
-        unfreeze(self.model, list(class_layers(self.model)))
-
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if epoch == self.epochs:
-            unfreeze(self.model)
+        model = self.model.model
+        if epoch < self.epochs:
+            freeze(model)
+            unfreeze(model, list(class_layers(model)))
+        else:
+            unfreeze(model)
+        train_unfrozen(model)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        unfreeze(self.model)
+        unfreeze(self.model.model)
 
 
 def refresh_statistics(model: nn.Module, batches: Any) -> None:
@@ -188,6 +178,7 @@ def refresh_statistics(model: nn.Module, batches: Any) -> None:
             model(images)
     for layer, momentum in zip(layers, before, strict=True):
         layer.momentum = momentum
+    model.eval()
 
 
 class Fitting:
@@ -204,68 +195,51 @@ class Fitting:
         self.batches = make_loader(train, plan.batch_size, plan.workers, train=True)
         self.validation = None
         if validation is not None:
-            held = make_loader(validation, max(plan.batch_size, 256), plan.workers)
-            self.validation = Validation(Batches(held))
-        self.optimizer = _make_optimizer(model, plan)
-        self.schedule = OneCycleLR(
-            self.optimizer,
-            max_lr=plan.lr,
-            total_steps=max(2, plan.epochs * len(self.batches)),
+            self.validation = make_loader(validation, max(plan.batch_size, 256), plan.workers)
+        self.trainer = Trainer(
+            model, self._loss, _make_optimizer(model, plan), metrics=[Accuracy()],
+            scheduler=self._schedule, schedule_by="step", precision=plan.precision,
+        )  # fmt: skip
+
+    def _loss(self, logits: Any, labels: Any) -> Any:
+        """Of labels smoothed for training, and as they are for validation."""
+        smoothing = self.plan.label_smoothing if self.model.training else 0.0
+        return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+
+    def _schedule(self, optimizer: Optimizer) -> OneCycleLR:
+        return OneCycleLR(
+            optimizer,
+            max_lr=self.plan.lr,
+            total_steps=max(2, self.plan.epochs * len(self.batches)),
             pct_start=0.25,
-            cycle_momentum=plan.optimizer in ("sgd", "adam", "adamw"),
+            cycle_momentum=self.plan.optimizer in ("sgd", "adam", "adamw"),
         )
-        self.criterion = nn.CrossEntropyLoss(label_smoothing=plan.label_smoothing)
-        self.plain_criterion = nn.CrossEntropyLoss()
-        # Weights, and validation with them, stay float32: so is the checkpoint.
-        self.learner = Learner(model, self.criterion, self.optimizer, precision=plan.precision)
-        self.loss, self.accuracy = Mean("loss"), Accuracy()
 
-    @property
-    def steps(self) -> int:
-        """Training steps in all."""
-        return self.plan.epochs * len(self.batches)
-
-    def run(self, callbacks: list[Callback]) -> History:
+    def run(self, callbacks: list[Callback], state: Path) -> History:
         """Train.
+
+        Args:
+            callbacks: their ``model`` is a trainer.
+            state: the file that the run is kept in, to go on from if it is there.
 
         Raises:
             DivergedError: the loss became infinite or NaN.
             KeyboardInterrupt: Ctrl-C, after the callbacks have been told.
         """
-        loop = Loop(self.model, self._train_step, self._test_step, self._reset)
         few = len(self.batches) < _FEW_STEPS
-        return loop.fit(
-            Batches(self.batches),
-            epochs=self.plan.epochs,
-            validation=self.validation,
+        return self.trainer.fit(
+            self.batches,
+            self.validation,
+            self.plan.epochs,
             callbacks=[
                 *([_FrozenStart(self.plan.frozen)] if self.plan.frozen else []),
-                _Modes(self.batches if few else None),
+                _Watch(self.batches if few else None),
                 *callbacks,
             ],
+            checkpoint=state,
+            checkpoint_every=STEPS_KEPT,
             verbose=0,
         )
-
-    def _train_step(self, batch: Any) -> dict[str, Any]:
-        images, labels = batch
-        loss, _, logits = self.learner.learn((images, labels), 0, True, True)
-        self.schedule.step()
-        return self._note(loss, logits, labels)
-
-    def _test_step(self, batch: Any) -> dict[str, Any]:
-        images, labels = batch
-        with autograd.no_grad():
-            logits = self.model(images)
-            return self._note(self.plain_criterion(logits, labels), logits, labels)
-
-    def _note(self, loss: Any, logits: Any, labels: Any) -> dict[str, Any]:
-        self.loss.update_state(loss, sample_weight=len(labels))
-        self.accuracy.update_state(labels, logits)
-        return {"loss": self.loss, "accuracy": self.accuracy}
-
-    def _reset(self) -> None:
-        self.loss.reset_state()
-        self.accuracy.reset_state()
 
 
 def measure(

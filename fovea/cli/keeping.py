@@ -1,4 +1,4 @@
-"""The checkpoint of the best epoch so far."""
+"""What a run leaves on the way: the checkpoint of the best epoch so far, and its whole state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,25 @@ if TYPE_CHECKING:
     from fovea.cli.classifier import Classifier
     from fovea.cli.fitting import Plan
 
-__all__ = ["KeepBest"]
+__all__ = ["KeepBest", "begin_or_go_on", "said_on_interrupt", "state_path"]
+
+
+def state_path(folder: Path) -> Path:
+    """The file in which an unfinished run is kept."""
+    return folder / "state.pt"
+
+
+def begin_or_go_on(folder: Path, resume: bool) -> Path:
+    """The file to keep a run in: it is there if the run is to go on from it.
+
+    What an earlier run that was killed half-way through writing left in the folder is removed.
+    """
+    for part in folder.glob(".*.part"):
+        part.unlink(missing_ok=True)
+    path = state_path(folder)
+    if not resume:
+        path.unlink(missing_ok=True)
+    return path
 
 
 class KeepBest(Callback):
@@ -49,12 +67,30 @@ class KeepBest(Callback):
         }
         save_classifier(self.path, self.classifier)
 
+    def state_dict(self) -> dict[str, Any]:
+        """For a run that goes on."""
+        return {
+            "best": self.best,
+            "accuracy": self.accuracy,
+            "training": self.classifier.training,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best, self.accuracy = state["best"], state["accuracy"]
+        self.classifier.training = state["training"]
+
     def restore(self) -> None:
         """Give the model the weights of the best epoch, as they were written."""
         self.classifier.model.load_state_dict(load(self.path)["state_dict"])
 
     def said_on_interrupt(self) -> str:
         """What is left after Ctrl-C."""
-        if not self.best:
-            return "interrupted before the first epoch ended: nothing was saved"
-        return f"interrupted; the checkpoint of epoch {self.best} is kept: {self.path}"
+        return said_on_interrupt(self.best, self.path)
+
+
+def said_on_interrupt(epoch: int, checkpoint: Path) -> str:
+    """What is left after Ctrl-C: the checkpoint of an epoch, if one has ended, and the state."""
+    if not state_path(checkpoint.parent).exists():
+        return "interrupted before the first epoch ended: nothing was saved"
+    kept = f"the checkpoint of epoch {epoch} is kept: {checkpoint}" if epoch else "no epoch ended"
+    return f"interrupted; {kept}; go on with: fovea train --resume {checkpoint.parent}"

@@ -25,6 +25,7 @@ examples:
   fovea train voc/                                train a detector on photographs with boxes
   fovea train --dataset mnist --root data --download
   fovea train --config runs/digits/config.yaml    do it again
+  fovea train --resume runs/digits                go on after it was stopped
   fovea predict runs/digits/model.pt digit.png
   fovea evaluate runs/digits/model.pt
   fovea data lint photos/                         what is wrong with a data set
@@ -64,6 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if getattr(args, "config", None) is not None:
             apply_config(args.parser, args.config)
+            args = parser.parse_args(argv)
+        elif getattr(args, "resume", None) is not None:
+            apply_config(args.parser, os.path.join(args.resume, "config.yaml"))
             args = parser.parse_args(argv)
     except FoveaError as error:
         _report(error, args.json)

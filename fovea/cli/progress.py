@@ -63,6 +63,7 @@ class EpochTable(Callback):
         self.console, self.epochs, self.steps, self.validated = console, epochs, steps, validated
         self.line = _Line(console.stream, not console.quiet)
         self.epoch = 0
+        self.first: int | None = None  # step of this process; a run may have gone on
         self.begun = self.epoch_begun = time.monotonic()
 
     def wants_batch_logs(self) -> bool:
@@ -77,11 +78,13 @@ class EpochTable(Callback):
         self.epoch, self.epoch_begun = epoch, time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        done = self.epoch * self.steps + batch + 1
+        if self.first is None:
+            self.first = done
         if not self.line.due():
             return
-        done = self.epoch * self.steps + batch + 1
         total = self.epochs * self.steps
-        left = (time.monotonic() - self.begun) / done * (total - done)
+        left = (time.monotonic() - self.begun) / (done - self.first + 1) * (total - done)
         numbers = logs or {}
         self.line.draw(
             f"{self.epoch + 1:>4}/{self.epochs:<4}{numbers.get('loss', 0.0):>11.4f}"

@@ -99,6 +99,11 @@ def add_parser(commands: Any) -> None:
         "--output", metavar="DIR", help="the folder to write to (default: runs/...)"
     )
     add_config_option(output)
+    output.add_argument(
+        "--resume",
+        metavar="DIR",
+        help="go on with the run that was stopped in this folder, as if it had not been",
+    )
     add_output_options(parser)
     parser.set_defaults(run=run, parser=parser)
 
@@ -107,13 +112,19 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     if args.data is not None and args.dataset is not None:
         raise UsageError("give either a folder or --dataset, not both")
+    if args.resume is not None:
+        _check_resumed(args)
     task, parts = _task(args)
     if task != "classification":
+        from fovea.cli.keeping import begin_or_go_on
         from fovea.cli.train_scenes import train_scenes
 
         folder = _output_folder(args.output, "shapes", args.data)
         with _removed_if_empty(folder, args.output is None):
-            return train_scenes(args, task, folder, parts)
+            state = begin_or_go_on(folder, args.resume is not None)
+            return train_scenes(args, task, folder, state, parts)
+    from fovea.cli.keeping import begin_or_go_on
+
     name = "folder" if args.data is not None else args.dataset or "digits"
     recipe = RECIPES[name]
     console = Console(args.json, args.quiet)
@@ -132,7 +143,21 @@ def run(args: argparse.Namespace) -> int:
     _introduce(console, classifier, source, plan)
     with _removed_if_empty(folder, args.output is None):
         write_config(folder, _resolved(args, name, model_name, source, plan))
-        return _train(console, classifier, source, plan, folder)
+        state = begin_or_go_on(folder, args.resume is not None)
+        return _train(console, classifier, source, plan, folder, state)
+
+
+def _check_resumed(args: argparse.Namespace) -> None:
+    """The folder of a stopped run becomes that of this one."""
+    if args.output is not None or args.config is not None:
+        raise UsageError("--resume names the run's folder and options: no --output, no --config")
+    from fovea.cli.keeping import state_path
+    from fovea.cli.report import RESULTS
+
+    folder = Path(args.resume)
+    if (folder / RESULTS).exists() and not state_path(folder).exists():
+        raise UsageError(f"the run in {folder} has ended: there is nothing left to do")
+    args.output = args.resume
 
 
 @contextlib.contextmanager
@@ -279,7 +304,7 @@ def _introduce(console: Console, classifier: Classifier, source: Source, plan: P
 
 
 def _train(
-    console: Console, classifier: Classifier, source: Source, plan: Plan, folder: Path
+    console: Console, classifier: Classifier, source: Source, plan: Plan, folder: Path, state: Path
 ) -> int:
     from fovea.cli.fitting import Fitting, measure
     from fovea.cli.keeping import KeepBest
@@ -292,7 +317,7 @@ def _train(
     steps = len(fitting.batches)
     table = EpochTable(console, plan.epochs, steps, source.validation is not None)
     try:
-        history = fitting.run([keeper, table]).history
+        history = fitting.run([keeper, table], state).history
     except KeyboardInterrupt:
         raise KeyboardInterrupt(keeper.said_on_interrupt()) from None
     keeper.restore()
@@ -306,4 +331,5 @@ def _train(
         console, classifier, source.title, history, keeper, part, result,
         time.monotonic() - began, dataset,
     )  # fmt: skip
+    state.unlink(missing_ok=True)
     return 0

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fovea.cli.config import write_config
 from fovea.cli.console import Console
+from fovea.cli.fitting import STEPS_KEPT
+from fovea.cli.keeping import said_on_interrupt
 from fovea.cli.learned import Learned, build_network, save_learned
 from fovea.cli.measuring import Measure, measure_scenes
 from fovea.cli.report import write_report, write_results
@@ -34,9 +36,21 @@ _SHAPES_SIZE = 128
 
 
 def train_scenes(
-    args: argparse.Namespace, task: str, folder: Path, parts: dict[str, Any] | None = None
+    args: argparse.Namespace,
+    task: str,
+    folder: Path,
+    state: Path,
+    parts: dict[str, Any] | None = None,
 ) -> int:
-    """Run the command for a task; returns the exit code. ``parts`` are those of the folder."""
+    """Run the command for a task; returns the exit code.
+
+    Args:
+        args: the options.
+        task: ``"detection"`` or ``"segmentation"``.
+        folder: to write to.
+        state: the file that the run is kept in, to go on from if it is there.
+        parts: those of the folder of data.
+    """
     import fovea
 
     console = Console(args.json, args.quiet)
@@ -57,10 +71,12 @@ def train_scenes(
     _introduce(console, learned, scenes)
     began = time.monotonic()
     keeper = _Keep(learned, folder / "model.pt")
-    history = _fit(learned, scenes, keeper, args.workers, 0 if args.quiet or args.json else 2)
+    verbose = 0 if args.quiet or args.json else 2
+    history = _fit(learned, scenes, keeper, args.workers, state, verbose)
     save_learned(keeper.path, learned)
     measured = measure_scenes(learned, scenes.test)
     _report(console, learned, scenes, history, measured, keeper.path, time.monotonic() - began)
+    state.unlink(missing_ok=True)
     return 0
 
 
@@ -82,7 +98,7 @@ def _resolved(args: argparse.Namespace, learned: Learned) -> dict[str, Any]:
 
 
 def _fit(
-    learned: Learned, scenes: Scenes, keeper: _Keep, workers: int | None, verbose: int
+    learned: Learned, scenes: Scenes, keeper: _Keep, workers: int | None, state: Path, verbose: int
 ) -> History:
     facts: dict[str, Any] = learned.training
     shared = {name: facts[name] for name in ("epochs", "batch_size", "lr")}
@@ -93,8 +109,9 @@ def _fit(
 
             recipe = DetectionRecipe(cache=len(scenes.train) <= 2000, **shared)
             return fit_detector(
-                cast("Glance", learned.model), scenes.train, recipe, [keeper], verbose
-            )
+                cast("Glance", learned.model), scenes.train, recipe, [keeper], verbose,
+                checkpoint=state, checkpoint_every=STEPS_KEPT,
+            )  # fmt: skip
         from fovea.vision.training import SegmentationRecipe, fit_segmenter
 
         plan = SegmentationRecipe(image_size=learned.image_size, dice=1.0, **shared)
@@ -102,7 +119,7 @@ def _fit(
             plan = replace(plan, scale=None, flip=False, color=0.0)
         return fit_segmenter(
             learned.model, scenes.train, plan, classes=len(learned.classes), callbacks=[keeper],
-            verbose=verbose,
+            verbose=verbose, checkpoint=state, checkpoint_every=STEPS_KEPT,
         )  # fmt: skip
     except KeyboardInterrupt:
         raise KeyboardInterrupt(keeper.said_on_interrupt()) from None
@@ -125,9 +142,14 @@ class _Keep(Callback):
 
     def said_on_interrupt(self) -> str:
         """What is left after Ctrl-C."""
-        if not self.epoch:
-            return "interrupted before the first epoch ended: nothing was saved"
-        return f"interrupted; the checkpoint of epoch {self.epoch} is kept: {self.path}"
+        return said_on_interrupt(self.epoch, self.path)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a run that goes on."""
+        return {"epoch": self.epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epoch = state["epoch"]
 
 
 def _introduce(console: Console, learned: Learned, scenes: Scenes) -> None:

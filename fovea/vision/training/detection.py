@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -60,6 +61,9 @@ def fit_detector(
     recipe: DetectionRecipe | None = None,
     callbacks: Any = None,
     verbose: int | str = "auto",
+    *,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int | None = None,
 ) -> History:
     """Train a detector; afterwards its weights are the moving average.
 
@@ -70,6 +74,8 @@ def fit_detector(
         callbacks: of ``fovea.training``. During an epoch the model has its last weights; at the
             end of an epoch the moving average, so that what they look at is what will be kept.
         verbose: as of ``fovea.Trainer.fit``.
+        checkpoint, checkpoint_every: as of ``fovea.Trainer.fit``: a run that was stopped goes on
+            to the same bits.
 
     Returns:
         The losses of all epochs.
@@ -105,7 +111,10 @@ def fit_detector(
         schedule_by="step",
         callbacks=[_Average(model, recipe.average), _Simplify(samples, recipe)],
     )
-    history = trainer.fit(loader, epochs=recipe.epochs, callbacks=callbacks, verbose=verbose)
+    history = trainer.fit(
+        loader, epochs=recipe.epochs, callbacks=callbacks, verbose=verbose, checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
+    )  # fmt: skip
     model.eval()
     return history
 
@@ -156,6 +165,7 @@ class _Average(Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._last is not None:
             self.network.load_state_dict(self._last)
+            self._last = None
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self._update()
@@ -163,6 +173,16 @@ class _Average(Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._last = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.network.load_state_dict(self.average.state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a run that goes on."""
+        return {"average": self.average.state_dict(), "count": self.count, "last": self._last}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.average.load_state_dict(state["average"])
+        with no_grad():
+            self.count.copy_(state["count"])
+        self._last = state["last"]
 
 
 class _Simplify(Callback):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -207,6 +208,8 @@ def fit_segmenter(
     classes: int,
     callbacks: Any = None,
     verbose: int | str = "auto",
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int | None = None,
 ) -> History:
     """Train a network of logits (N, classes, H, W), such as ``unet``, ``lraspp_...``, ``fcn_...``.
 
@@ -218,6 +221,8 @@ def fit_segmenter(
         classes: how many there are, with the background.
         callbacks: of ``fovea.training``.
         verbose: as of ``fovea.Trainer.fit``.
+        checkpoint, checkpoint_every: as of ``fovea.Trainer.fit``: a run that was stopped goes on
+            to the same bits.
 
     Returns:
         Losses and mean IoU of all epochs.
@@ -257,7 +262,15 @@ def fit_segmenter(
         scheduler=lambda o: LambdaLR(o, cosine(steps * recipe.epochs, recipe.warmup)),
         schedule_by="step",
     )
-    return trainer.fit(loader, held, recipe.epochs, callbacks=callbacks, verbose=verbose)
+    return trainer.fit(
+        loader,
+        held,
+        recipe.epochs,
+        callbacks=callbacks,
+        verbose=verbose,
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
+    )
 
 
 def segment(model: Module, image: Any, size: int | None = None) -> Array:

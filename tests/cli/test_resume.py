@@ -1,0 +1,78 @@
+"""``fovea train --resume``: killed anywhere, a run ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fovea.interop import load
+from tests.cli.conftest import Fovea, command, environment
+
+TRAIN = ("train", "--epochs", "5", "--lr", "0.002", "--seed", "7", "--quiet")
+KILLS = int(os.environ.get("FOVEA_TEST_KILLS", "3"))
+
+
+def killed(words: Any, folder: Path, state: Path, delay: float) -> None:
+    """Start a command and kill it some time after it has written its state."""
+    before = state.stat().st_mtime_ns if state.exists() else None
+    with subprocess.Popen(
+        command(*words), cwd=folder, env=environment(), stdout=subprocess.DEVNULL
+    ) as run:
+        began = time.monotonic()
+        while run.poll() is None and time.monotonic() - began < 100:
+            if (state.stat().st_mtime_ns if state.exists() else None) != before:
+                break
+            time.sleep(0.005)
+        time.sleep(delay)
+        run.send_signal(signal.SIGKILL)
+
+
+def results(folder: Path) -> Any:
+    return json.loads((folder / "results.json").read_text())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_kills_change_nothing(fovea: Fovea, tmp_path: Path) -> None:
+    assert fovea(*TRAIN, "--output", "whole").code == 0
+    folder, draw = tmp_path / "killed", random.Random(1)
+    state = folder / "state.pt"
+    killed((*TRAIN, "--output", "killed"), tmp_path, state, 0.2 * draw.random())
+    for _ in range(KILLS - 1):
+        if (folder / "results.json").exists():
+            break
+        killed(("train", "--resume", "killed"), tmp_path, state, 0.2 * draw.random())
+    if not (folder / "results.json").exists():
+        assert load(state)["epoch"] <= 5  # whole at any time
+        ended = fovea("train", "--resume", "killed", "--quiet")
+        assert ended.code == 0, ended.err
+    whole, found = (load(tmp_path / n / "model.pt") for n in ("whole", "killed"))
+    for name, value in whole["state_dict"].items():
+        np.testing.assert_array_equal(found["state_dict"][name].numpy(), value.numpy(), name)
+    assert whole["training"] == found["training"]
+    assert results(folder)["history"] == results(tmp_path / "whole")["history"]
+    assert not [f for f in os.listdir(folder) if f.endswith((".part", "state.pt"))]
+    again = fovea("train", "--resume", "killed")
+    assert again.code == 2 and "has ended" in again.err
+
+
+def test_what_cannot_go_on(fovea: Fovea, tmp_path: Path) -> None:
+    none = fovea("train", "--resume", "nothing")
+    assert none.code == 1 and "nothing/config.yaml cannot be read" in none.err
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("epochs: 1\n")
+    both = fovea("train", "--resume", "run", "--output", "other")
+    assert both.code == 2 and "no --output" in both.err
+    (tmp_path / "run" / "state.pt").write_bytes(b"PK damaged")
+    damaged = fovea("train", "--resume", "run")
+    assert damaged.code == 1 and "state.pt" in damaged.err and "Traceback" not in damaged.err
+    assert (tmp_path / "run" / "state.pt").read_bytes() == b"PK damaged"

@@ -1,0 +1,62 @@
+"""Detectors and segmenters that stop anywhere and go on: the same bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fovea
+from fovea.training import Callback
+from fovea.vision.datasets import Shapes
+from fovea.vision.models import unet
+from fovea.vision.models.detection import glance_n
+from fovea.vision.training import DetectionRecipe, SegmentationRecipe, fit_detector, fit_segmenter
+
+
+class Stop(Exception):  # noqa: N818 - no error
+    pass
+
+
+class StopAt(Callback):
+    """Breaks a run off after so many steps."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.left = steps
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.left -= 1
+        if not self.left:
+            raise Stop
+
+
+def detected(**options: Any) -> Any:
+    fovea.manual_seed(3)
+    model = glance_n(num_classes=7, image_size=64, widths=(4, 8, 8, 8, 8))
+    recipe = DetectionRecipe(epochs=3, batch_size=4, workers=0, warmup=2)
+    fit_detector(model, Shapes(12, image_size=64), recipe, verbose=0, **options)
+    return model
+
+
+def segmented(**options: Any) -> Any:
+    fovea.manual_seed(3)
+    model = unet(num_classes=7, base_channels=4, depth=2)
+    recipe = SegmentationRecipe(image_size=32, epochs=3, batch_size=4, workers=0, warmup=2)
+    data = Shapes(12, "segmentation", image_size=32)
+    fit_segmenter(model, data, recipe, classes=7, verbose=0, **options)
+    return model
+
+
+@pytest.mark.parametrize("run", [detected, segmented])
+def test_the_same_bits(run: Any, tmp_path: Path) -> None:
+    whole = run()
+    kept: Any = {"checkpoint": tmp_path / "run", "checkpoint_every": 1}
+    for steps in (2, 3, 1):  # within an epoch, after one has ended, and at the start of the last
+        with pytest.raises(Stop):
+            run(callbacks=[StopAt(steps)], **kept)
+    found = run(**kept).state_dict()
+    for name, value in whole.state_dict().items():
+        np.testing.assert_array_equal(found[name].numpy(), value.numpy(), name)
