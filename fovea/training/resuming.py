@@ -104,20 +104,24 @@ class KeepState(Callback):
 
 
 class RestoreCallbacks(Callback):
-    """Gives other callbacks, once they have begun, what they knew when the state was kept."""
+    """Gives other callbacks, once they have begun, what those of their kind knew when the state
+    was kept: the first of a kind what the first knew, and so on.
+    """
 
     def __init__(self, callbacks: Sequence[Callback], states: Sequence[Any] | None) -> None:
         super().__init__()
         self.callbacks, self.states = callbacks, states
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        states, self.states = self.states, None
-        kinds = [type(c).__name__ for c in self.callbacks]
-        if states is None or kinds != [s["callback"] for s in states]:
-            return
-        for callback, state in zip(self.callbacks, states, strict=True):
-            if state["values"]:
-                load_values(callback, state["values"])
+        states, self.states = list(self.states or ()), None
+        for callback in self.callbacks:
+            kind = type(callback).__name__
+            known = next((s for s in states if s["callback"] == kind), None)
+            if known is None:
+                continue
+            states.remove(known)
+            if known["values"]:
+                load_values(callback, known["values"])
 
 
 def states_of(callbacks: Sequence[Callback]) -> list[dict[str, Any]]:
