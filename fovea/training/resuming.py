@@ -116,12 +116,10 @@ class RestoreCallbacks(Callback):
         states, self.states = list(self.states or ()), None
         for callback in self.callbacks:
             kind = type(callback).__name__
-            known = next((s for s in states if s["callback"] == kind), None)
-            if known is None:
-                continue
-            states.remove(known)
-            if known["values"]:
-                load_values(callback, known["values"])
+            place = next((i for i, s in enumerate(states) if s["callback"] == kind), None)
+            values = None if place is None else states.pop(place)["values"]
+            if values:
+                load_values(callback, values)
 
 
 def states_of(callbacks: Sequence[Callback]) -> list[dict[str, Any]]:

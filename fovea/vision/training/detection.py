@@ -75,7 +75,7 @@ def fit_detector(
             end of an epoch the moving average, so that what they look at is what will be kept.
         verbose: as of ``fovea.Trainer.fit``.
         checkpoint, checkpoint_every: as of ``fovea.Trainer.fit``: a run that was stopped goes on
-            to the same bits.
+            as if it had not been.
 
     Returns:
         The losses of all epochs.

@@ -222,7 +222,7 @@ def fit_segmenter(
         callbacks: of ``fovea.training``.
         verbose: as of ``fovea.Trainer.fit``.
         checkpoint, checkpoint_every: as of ``fovea.Trainer.fit``: a run that was stopped goes on
-            to the same bits.
+            as if it had not been.
 
     Returns:
         Losses and mean IoU of all epochs.
