@@ -11,11 +11,12 @@ from fovea.cli.sources import Source
 from fovea.cli.splits import stratified_split
 from fovea.errors import FileFormatError
 from fovea.utils.data import Dataset
+from fovea.vision.checking import readable
 from fovea.vision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 from fovea.vision.datasets.vision import DatasetNotFoundError
 from fovea.vision.io import open_image
 
-__all__ = ["FolderImages", "folder_source", "folder_test"]
+__all__ = ["FolderImages", "folder_source", "folder_test", "skipped_notes"]
 
 _VALIDATION, _TEST = ("val", "valid", "validation"), ("test",)
 _SHOWN = 5
@@ -46,10 +47,13 @@ class FolderImages(Dataset[Any]):
         return self.transform(open_image(path, self.mode)), label
 
 
-def folder_source(path: str, *, size: int, share: float, flip: bool, seed: int) -> Source:
+def folder_source(
+    path: str, *, size: int, share: float, flip: bool, seed: int, skip_bad: bool = False
+) -> Source:
     """A folder of class folders, or one with the parts train, val and test.
 
-    Whatever part is missing is cut from the training images, class by class.
+    Whatever part is missing is cut from the training images, class by class. ``skip_bad`` leaves
+    out the files that cannot be read, and notes which; each is then read whole, before training.
 
     Raises:
         DatasetNotFoundError: no such folder, no classes, or a class without images.
@@ -65,9 +69,13 @@ def folder_source(path: str, *, size: int, share: float, flip: bool, seed: int) 
         )
     train = _samples(train_folder, numbers)
     found = {name: _samples(parts[name], numbers) for name in ("val", "test") if name in parts}
-    _check_readable([*train, *(s for part in found.values() for s in part)], path)
+    notes: list[str] = []
+    if skip_bad:
+        train, *rest = _without_bad([train, *found.values()], path, notes)
+        found = dict(zip(found, rest, strict=True))
+    else:
+        _check_readable([*train, *(s for part in found.values() for s in part)], path)
     origin: dict[str, Any] = {"kind": "folder", "path": os.path.abspath(path)}
-    notes = []
     if not parts:
         train, found["test"] = _cut(train, share, seed, keep=2)
         origin["held_out"] = [os.path.relpath(file, path) for file, _ in found["test"]]
@@ -169,6 +177,26 @@ def _cut(samples: Samples, share: float, seed: int, keep: int) -> tuple[Samples,
     return [samples[i] for i in first], [samples[i] for i in second]
 
 
+def _without_bad(parts: list[Samples], where: str, notes: list[str]) -> list[Samples]:
+    """The samples of each part whose files can be read; notes tell of the others."""
+    every = [sample for part in parts for sample in part]
+    good, bad = readable(FolderImages(every, "RGB", lambda image: image))
+    if bad:
+        notes.extend(skipped_notes(bad, len(every)))
+    kept = [set(part) & {every[i] for i in good.indices} for part in parts]
+    if len({label for _, label in kept[0]}) < len({label for _, label in parts[0]}):
+        raise FileFormatError(
+            f"{where}: a class has no image that can be read.",
+            {f"file {i + 1}": text for i, text in enumerate(bad[:_SHOWN])},
+        )
+    return [[s for s in part if s in held] for part, held in zip(parts, kept, strict=True)]
+
+
+def skipped_notes(bad: list[str], count: int) -> list[str]:
+    """What people are told of samples that are left out: how many, and each with its reason."""
+    return [f"{len(bad)} of {count} samples cannot be read and are left out:", *bad]
+
+
 def _check_readable(samples: Samples, where: str) -> None:
     """Look at the head of every file, so that a broken one is told before training, not within."""
     with ThreadPoolExecutor(8) as pool:
@@ -177,7 +205,7 @@ def _check_readable(samples: Samples, where: str) -> None:
         raise FileFormatError(
             f"{where}: {len(problems)} of {len(samples)} files cannot be read as images.",
             {f"file {i + 1}": text for i, text in enumerate(problems[:_SHOWN])},
-            "remove or mend them",
+            "remove or mend them, or leave them out with --skip-bad",
         )
 
 

@@ -6,8 +6,10 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from fovea.errors import ArgumentError
+from fovea.cli.folders import skipped_notes
+from fovea.errors import ArgumentError, FileFormatError
 from fovea.utils.data import Dataset, Subset
+from fovea.vision.checking import readable
 from fovea.vision.datasets import (
     CocoDetection,
     SegmentationFolder,
@@ -62,7 +64,11 @@ def task_of_parts(parts: dict[str, Any]) -> str:
 
 
 def scenes_of(
-    data: str | None, task: str, image_size: int, parts: dict[str, Any] | None = None
+    data: str | None,
+    task: str,
+    image_size: int,
+    parts: dict[str, Any] | None = None,
+    skip_bad: bool = False,
 ) -> Scenes:
     """A folder of scenes, or without one the `Shapes` that fovea draws.
 
@@ -71,6 +77,7 @@ def scenes_of(
         task: ``"detection"`` or ``"segmentation"``.
         image_size: pixels a side of drawn images.
         parts: of the folder, if they have been opened.
+        skip_bad: leave out samples that cannot be read, and note which.
 
     Raises:
         ArgumentError: data for another task.
@@ -91,17 +98,19 @@ def scenes_of(
     found = task_of_parts(parts)
     if found != task:
         raise ArgumentError(f"{data} is laid out for {found}, not for {task}.")
-    names, notes = list(parts), []
+    names, notes = list(parts), list[str]()
     test: Any
     whole: Any
     train_name = next((n for n in names if n.startswith("train") or "train" in n), names[0])
     measured = [n for n in ("test", "val", "valid", "validation") if n in parts]
     test_name = next(iter([*measured, *(n for n in names if n != train_name)]), None)
     whole, classes = _samples(parts[train_name])
+    whole = _good(whole, skip_bad, notes)
     if test_name is not None:
         test, known = _samples(parts[test_name])
         if known != classes:
             test = _Renamed(test, known, classes)
+        test = _good(test, skip_bad, notes)
     else:
         count = max(round(_HELD * len(whole)), 1)
         step = len(whole) / count
@@ -111,9 +120,25 @@ def scenes_of(
         notes.append(f"{count} images are kept for testing")
     if task == "segmentation":
         classes = _classes_of_masks(data, whole)
-    origin = {"kind": task, "path": os.path.abspath(data)}
+    origin: dict[str, Any] = {"kind": task, "path": os.path.abspath(data)}
+    if skip_bad:
+        origin["skip_bad"] = True  # who measures again cuts the same parts
     title = os.path.basename(os.path.abspath(data))
     return Scenes(task, title, classes, whole, test, origin, notes)
+
+
+def _good(dataset: Any, skip_bad: bool, notes: list[str]) -> Any:
+    """The samples that can be read, if others are to be left out; notes tell of these."""
+    if not skip_bad:
+        return dataset
+    good, bad = readable(dataset)
+    if bad:
+        notes.extend(skipped_notes(bad, len(dataset)))
+    if not len(good):
+        raise FileFormatError(
+            "no sample can be read.", {f"sample {i + 1}": text for i, text in enumerate(bad[:5])}
+        )
+    return good if bad else dataset
 
 
 def _samples(dataset: Any) -> tuple[Any, list[str]]:

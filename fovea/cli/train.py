@@ -63,6 +63,11 @@ def add_parser(commands: Any) -> None:
         "--image-size", type=at_least(4), metavar="N", help="pixels a side that the network sees"
     )
     data.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="leave out, count and list what cannot be read in DATA",
+    )
+    data.add_argument(
         "--workers", type=at_least(0), metavar="N", help="threads that prepare images"
     )
     training = parser.add_argument_group("training")
@@ -230,6 +235,7 @@ def _source(args: argparse.Namespace, recipe: Recipe, name: str) -> Source:
             share=recipe.validation,
             flip=recipe.augment.flip,
             seed=args.seed,
+            skip_bad=args.skip_bad,
         )
     from fovea.cli.sources import named_source
 
@@ -281,6 +287,7 @@ def _resolved(
         "precision": plan.precision,
         "image-size": source.preprocess.height if own or args.image_size else None,
         "workers": plan.workers,
+        "skip-bad": args.skip_bad or None,
         "seed": args.seed,
     }
 

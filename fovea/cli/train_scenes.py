@@ -59,7 +59,7 @@ def train_scenes(
     size = args.image_size or (usual["image_size"] if args.data else _SHAPES_SIZE)
     if task == "detection":
         size = max(32, -(-size // 32) * 32)  # what its strides divide
-    scenes = scenes_of(args.data, task, size, parts)
+    scenes = scenes_of(args.data, task, size, parts, args.skip_bad)
     name = (args.model or usual["model"]).lower()
     batch = min(args.batch_size or usual["batch_size"], len(scenes.train))
     steps = (_STEPS if args.data else _SHAPES_STEPS)[task]
@@ -92,6 +92,7 @@ def _resolved(args: argparse.Namespace, learned: Learned) -> dict[str, Any]:
         "batch-size": facts["batch_size"],
         "lr": facts["lr"],
         "image-size": learned.image_size,
+        "skip-bad": args.skip_bad or None,
         "workers": args.workers,
         "seed": args.seed,
     }

@@ -75,7 +75,8 @@ def evaluate_scenes(args: argparse.Namespace, learned: Learned) -> int:
     data = args.data or learned.origin.get("path")
     if data is None and learned.origin.get("kind") != "shapes":
         raise UsageError("name the folder to measure on")
-    scenes = scenes_of(data, learned.task, learned.image_size)
+    skip_bad = learned.origin.get("skip_bad") is True
+    scenes = scenes_of(data, learned.task, learned.image_size, skip_bad=skip_bad)
     if scenes.classes != learned.classes:
         raise FileFormatError(
             f"{data} has the classes {', '.join(scenes.classes)}; the checkpoint knows "

@@ -50,6 +50,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         os.replace(temporary, target)
+    except OSError as error:
+        if error.filename in (None, name, temporary):
+            error.filename = os.fspath(target)  # a full disk does not say where
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,16 @@ def run_in(folder: Path, *words: object) -> Ran:
         timeout=300,
     )
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    """Wait for a file that a command writes."""
+    for _ in range(600):
+        if path.exists():
+            return
+        assert process.poll() is None
+        time.sleep(0.1)
+    raise AssertionError(f"{path} never appeared")
 
 
 @pytest.fixture

@@ -6,14 +6,13 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fovea.interop import load
-from tests.cli.conftest import Fovea, command, environment, run_in
+from tests.cli.conftest import Fovea, command, environment, run_in, wait_for
 
 
 def test_training_writes_what_it_says(trained: Path, checkpoint: Path) -> None:
@@ -175,15 +174,6 @@ def test_without_matplotlib_training_goes_on(tmp_path: Path, fovea: Fovea) -> No
     assert 'pip install "fovea[vision]"' in ran.err
     assert (tmp_path / "runs" / "digits" / "model.pt").exists()
     assert not (tmp_path / "runs" / "digits" / "curves.png").exists()
-
-
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    for _ in range(600):
-        if path.exists():
-            return
-        assert process.poll() is None
-        time.sleep(0.1)
-    raise AssertionError(f"{path} never appeared")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import COLORS, Fovea, make_photos
+from tests.cli.conftest import COLORS, Fovea, command, environment, make_photos, wait_for
 
 QUICK = ("--model", "simple_cnn", "--image-size", 16, "--epochs", 3, "--batch-size", 8)
 
@@ -113,6 +115,60 @@ def test_an_image_cut_short_is_named(fovea: Fovea, tmp_path: Path) -> None:
     assert ran.code == 1 and "Traceback" not in ran.err
     assert "2.png" in ran.err
     assert "2.png" in ran.json["error"]["message"]
+
+
+def test_what_cannot_be_read_is_left_out(fovea: Fovea, tmp_path: Path) -> None:
+    make_photos(tmp_path / "data", 8)
+    red = tmp_path / "data" / "red"
+    (red / "bad.png").write_bytes(b"no image")
+    (red / "2.png").write_bytes((red / "2.png").read_bytes()[:-400])
+    ran = fovea("train", "data", *QUICK, "--skip-bad", "--output", "out")
+    assert ran.code == 0, ran.err
+    assert "2 of 25 samples cannot be read" in ran.out
+    assert "bad.png" in ran.out and "2.png" in ran.out
+    assert "skip-bad: true" in (tmp_path / "out" / "config.yaml").read_text()
+    again = fovea("train", "--config", "out/config.yaml", "--output", "again")
+    assert again.code == 0 and "2 of 25 samples" in again.out
+    for file in red.iterdir():
+        file.write_bytes(b"no image")
+    ran = fovea("train", "data", *QUICK, "--skip-bad")
+    assert ran.code == 1 and "a class has no image that can be read" in ran.err
+
+
+def test_a_file_that_vanishes(fovea: Fovea, tmp_path: Path) -> None:
+    """The checkpoint stays as it was, the message names the file, and --resume goes on."""
+    make_photos(tmp_path / "data", 40)
+    words = ("train", "data", *QUICK, "--epochs", 60, "--output", "out", "--quiet")
+    with subprocess.Popen(
+        command(*words), cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
+    ) as run:
+        wait_for(tmp_path / "out" / "state.pt", run)
+        shutil.move(tmp_path / "data" / "red", tmp_path / "red")
+        _, err = run.communicate(timeout=200)
+    assert run.returncode == 1 and "Traceback" not in err and ".png" in err
+    assert (tmp_path / "out" / "model.pt").exists()
+    shutil.move(tmp_path / "red", tmp_path / "data" / "red")
+    ended = fovea("train", "--resume", "out", "--quiet")
+    assert ended.code == 0, ended.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of files")
+def test_a_full_disk(fovea: Fovea, tmp_path: Path) -> None:
+    """Where nothing more can be written, the message says so and the old checkpoint is whole."""
+    make_photos(tmp_path / "data", 4)
+    assert fovea("train", "data", *QUICK, "--output", "out").code == 0
+    before = (tmp_path / "out" / "model.pt").read_bytes()
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); "
+    program = limited + "from fovea.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    ran = subprocess.run(
+        [sys.executable, "-c", program, *map(str, ("train", "data", *QUICK, "--output", "out"))],
+        cwd=tmp_path, env={**environment(), "FOVEA_CACHE_DIR": str(tmp_path / "cache")},
+        capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert ran.returncode == 1 and "Traceback" not in ran.stderr, ran.stderr
+    assert "too large" in ran.stderr.lower() and str(Path("out", "model.pt")) in ran.stderr
+    assert (tmp_path / "out" / "model.pt").read_bytes() == before
+    assert not list((tmp_path / "out").glob(".*.part"))
 
 
 def test_validation_with_an_unknown_class(fovea: Fovea, tmp_path: Path) -> None:

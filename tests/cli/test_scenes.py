@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,19 @@ def test_a_segmenter_is_trained_and_used(segmenter: Any, masks: Path) -> None:
     assert ran.code == 0 and "%" in ran.out and (folder / "o" / "0-found.png").exists()
     ran = run_in(folder, "evaluate", told["checkpoint"], masks)
     assert ran.code == 0 and "mean IoU" in ran.out
+
+
+def test_what_cannot_be_read_is_left_out(objects: Path, fovea: Fovea, tmp_path: Path) -> None:
+    shutil.copytree(objects, tmp_path / "data")
+    files = sorted((tmp_path / "data" / "JPEGImages").iterdir())
+    torn = next(f for f in files if "train" in f.name)
+    torn.write_bytes(torn.read_bytes()[:200])
+    words = ("train", "data", "--image-size", 64, "--epochs", 1, "--batch-size", 4, "--workers", 0)
+    ran = fovea(*words)
+    assert ran.code == 1 and torn.name in ran.err and "Traceback" not in ran.err
+    ran = fovea(*words, "--skip-bad")
+    assert ran.code == 0, ran.err
+    assert "1 of" in ran.out and torn.name in ran.out
 
 
 def test_what_does_not_fit(fovea: Fovea, objects: Path, masks: Path, segmenter: Any) -> None:
