@@ -90,7 +90,8 @@ class KeepBest(Callback):
 
 def said_on_interrupt(epoch: int, checkpoint: Path) -> str:
     """What is left after Ctrl-C: the checkpoint of an epoch, if one has ended, and the state."""
-    if not state_path(checkpoint.parent).exists():
-        return "interrupted before the first epoch ended: nothing was saved"
-    kept = f"the checkpoint of epoch {epoch} is kept: {checkpoint}" if epoch else "no epoch ended"
-    return f"interrupted; {kept}; go on with: fovea train --resume {checkpoint.parent}"
+    folder = checkpoint.parent
+    said = f"the checkpoint of epoch {epoch} is kept: {checkpoint}" if epoch else "no epoch ended"
+    if state_path(folder).exists():
+        return f"interrupted; {said}; go on with: fovea train --resume {folder}"
+    return f"interrupted; {said}" if epoch else "interrupted before the first epoch ended"
