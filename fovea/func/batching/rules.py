@@ -28,6 +28,7 @@ from fovea.ops import (
     index,
     linalg,
     loss,
+    lu,
     matrices,
     order,
     reduce,
@@ -37,6 +38,7 @@ from fovea.ops import (
     shape,
     softmax,
     special,
+    triangular,
 )
 from fovea.ops import random as draws
 from fovea.ops.op import Op, numel
@@ -101,7 +103,7 @@ declare(
 )
 declare(pointwise, complex_numbers.join)
 declare(leading, shape.tril, shape.triu,
-        *ops_of(matrices))  # fmt: skip
+        *ops_of(matrices), triangular.solve_triangular, lu.lu_factor, lu.pivoted_rows)  # fmt: skip
 
 
 # -- shapes ---------------------------------------------------------------------------------------

@@ -94,8 +94,8 @@ def test_arguments_are_timm_s(timm_layers: Any, name: str) -> None:
     own = getattr(layers, name)
     theirs = getattr(timm_layers, name, None)
     if theirs is None:
-        # two of them are in modules of timm, not among timm.layers
-        assert name in {"AdaptiveCatAvgMaxPool2d", "GeMPool2d", "GlobalResponseNorm"}
+        # Two of them are in modules of timm, not among timm.layers; SPPF is of the YOLO family.
+        assert name in {"AdaptiveCatAvgMaxPool2d", "GeMPool2d", "GlobalResponseNorm", "SPPF"}
         return
 
     def arguments(thing: Any) -> dict[str, Any]:
