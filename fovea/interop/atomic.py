@@ -36,7 +36,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         os.chmod(temporary, _mode(target))
         os.replace(temporary, target)
     except BaseException as error:
-        if isinstance(error, OSError) and error.filename in (None, temporary):
+        if isinstance(error, OSError) and error.errno and error.filename in (None, temporary):
             error.filename = target  # a full disk does not say where
         with contextlib.suppress(OSError):
             os.unlink(temporary)

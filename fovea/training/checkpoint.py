@@ -51,7 +51,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.fsync(written.fileno())
         os.replace(temporary, target)
     except OSError as error:
-        if error.filename in (None, name, temporary):
+        if error.errno and error.filename in (None, name, temporary):
             error.filename = os.fspath(target)  # a full disk does not say where
         raise
     finally:
