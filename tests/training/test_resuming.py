@@ -252,6 +252,8 @@ def test_killed_at_random(tmp_path: Path) -> None:
     found = fovea.load(weights)
     for name, value in whole.model.state_dict().items():
         np.testing.assert_array_equal(found[name].numpy(), value.numpy())
+    # A file being written has a name of its own, and so has the one that it is made of.
     left = [f for f in os.listdir(tmp_path) if f not in ("run.ckpt", "weights.pt")]
-    assert len(left) <= 4 and all(f.startswith(".run.ckpt.") and f.endswith(".part") for f in left)
+    assert len(left) <= 8
+    assert all(f.lstrip(".").startswith("run.ckpt.") and f.endswith(".part") for f in left)
     assert sizes and max(sizes) <= 6
