@@ -1,6 +1,7 @@
 """Transforms of whole samples: one call moves an image, its boxes, masks and points together.
 
-Names and defaults are those of ``torchvision.transforms.v2``; `Letterbox` is fovea's own. Parts of
+Names and defaults are those of ``torchvision.transforms.v2``; `Letterbox` and `Mosaic` are
+fovea's own. Parts of
 a sample say what they are by their types (`fovea.vision.tv_tensors`).
 
 >>> import fovea
@@ -64,6 +65,7 @@ from fovea.vision.transforms.v2.geometry import (
     ScaleJitter,
     TenCrop,
 )
+from fovea.vision.transforms.v2.joining import Mosaic, SimpleCopyPaste
 from fovea.vision.transforms.v2.objects import (
     ClampBoundingBoxes,
     ClampKeyPoints,
@@ -124,6 +126,7 @@ __all__ = [
     "Letterbox",
     "LinearTransformation",
     "MixUp",
+    "Mosaic",
     "Normalize",
     "PILToTensor",
     "Pad",
@@ -157,6 +160,7 @@ __all__ = [
     "SanitizeKeyPoints",
     "ScaleJitter",
     "SetClampingMode",
+    "SimpleCopyPaste",
     "TenCrop",
     "ToDtype",
     "ToImage",
