@@ -24,7 +24,8 @@ from fovea.vision.transforms import v2
 from fovea.vision.transforms.v2 import functional as F
 
 Array = np.ndarray[Any, Any]
-OWN = {"InterpolationMode", "functional", "AutoAugmentPolicy", "Letterbox", "Transform"}
+JOINING = {"Mosaic", "SimpleCopyPaste"}  # of whole batches: test_joining.py
+OWN = {"InterpolationMode", "functional", "AutoAugmentPolicy", "Letterbox", "Transform", *JOINING}
 CLASSES = [n for n in v2.__all__ if n[0].isupper() and n not in OWN]
 
 
