@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 from fovea.errors import ArgumentError
+from fovea.nn.module import Module
 
-__all__ = ["Transform", "pair", "span"]
+__all__ = ["AsModule", "Transform", "own_values", "pair", "span"]
 
 
-class Transform:
+class AsModule(Module):
+    """A module whose subclasses need not call ``__init__``: it is one from the start."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        own = cls.__dict__.get("__init__")
+        if own is None:
+            return
+
+        @functools.wraps(own)
+        def init(self: Any, *args: Any, **kwargs: Any) -> None:
+            if "_modules" not in vars(self):
+                Module.__init__(self)
+            own(self, *args, **kwargs)
+
+        cls.__init__ = init  # type: ignore[method-assign]
+
+
+class Transform(AsModule):
     """Base of transforms: subclasses define ``forward``; calling one runs it.
+
+    A transform is a module, so that it can be a model's first layer.
 
     >>> class Double(Transform):
     ...     def forward(self, img): return img * 2
@@ -23,12 +45,15 @@ class Transform:
         """The transformed image."""
         raise NotImplementedError(f"{type(self).__name__} should define forward(self, img).")
 
-    def __call__(self, img: Any) -> Any:
-        return self.forward(img)
-
     def __repr__(self) -> str:
-        shown = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if not k.startswith("_"))
+        shown = ", ".join(f"{k}={v!r}" for k, v in own_values(self))
         return f"{type(self).__name__}({shown})"
+
+
+def own_values(transform: Any) -> list[tuple[str, Any]]:
+    """The arguments of a transform by name, without what modules have."""
+    found = vars(transform).items()
+    return [(k, v) for k, v in found if not k.startswith("_") and k != "training"]
 
 
 def pair(owner: str, name: str, value: Any) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from typing import Any
 from fovea import dtypes
 from fovea.tensorbase import is_tensor
 from fovea.vision.transforms import functional as F
-from fovea.vision.transforms.base import Transform
+from fovea.vision.transforms.base import Transform, own_values
 from fovea.vision.transforms.interpolation import InterpolationMode, as_mode
 
 __all__ = ["ImageClassification", "ObjectDetection", "SemanticSegmentation"]
@@ -24,7 +24,7 @@ class _Preset(Transform):
     _hidden = ("antialias",)
 
     def __repr__(self) -> str:
-        shown = {k: v for k, v in vars(self).items() if k not in self._hidden}
+        shown = {k: v for k, v in own_values(self) if k not in self._hidden}
         rows = "".join(f"\n    {k}={v}" for k, v in shown.items())
         return f"{type(self).__name__}({rows}\n)" if shown else f"{type(self).__name__}()"
 

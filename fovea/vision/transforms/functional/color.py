@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fovea.errors import ArgumentError
+from fovea.functions.shaping import cat
 from fovea.vision.pillow import is_pil_image
+from fovea.vision.transforms.functional import traced
 from fovea.vision.transforms.functional.images import (
     as_channels,
     check_image,
@@ -140,6 +142,9 @@ def rgb_to_grayscale(img: Any, num_output_channels: int = 1) -> Any:
         )
     if not is_tensor(img):
         return pil_kernels().to_gray(img, num_output_channels)
+    if traced.wanted(img) and img.ndim > 2 and img.shape[-3] in (1, 3):
+        one = traced.to_gray(img) if img.shape[-3] == 3 else img
+        return one if num_output_channels == 1 else cat([one] * 3, -3)
     array = as_channels(img, "rgb_to_grayscale", (1, 3))
     gray = color.to_gray(array) if array.shape[-3] == 3 else array
     if num_output_channels == 3:

@@ -11,6 +11,7 @@ from fovea import dtypes
 from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
 from fovea.functions.creation import from_numpy
 from fovea.vision.pillow import is_pil_image, require_pillow
+from fovea.vision.transforms.functional import traced
 from fovea.vision.transforms.functional.images import from_array, is_tensor, pil_kernels, to_array
 from fovea.vision.transforms.kernels import color
 from fovea.vision.transforms.kernels.values import Array
@@ -168,6 +169,9 @@ def convert_image_dtype(image: Tensor, dtype: Any = None) -> Tensor:
     if image.dtype == wanted:
         return image
     try:
+        if traced.wanted(image):
+            color.convert_dtype(np.empty(0, image.dtype.numpy), wanted.numpy)  # or raises
+            return traced.convert_dtype(image, wanted)
         return from_array(color.convert_dtype(to_array(image), wanted.numpy))
     except ValueError as error:
         raise DTypeError(f"convert_image_dtype: {error}.") from None
@@ -203,9 +207,10 @@ def normalize(
     _check_normalize(tensor, mean, std)
     dtype = tensor.dtype.numpy
     shift, width = (np.asarray(v).astype(dtype).reshape(-1, 1, 1) for v in (mean, std))
-    if inplace or tensor.requires_grad:
-        result = tensor.sub_(from_numpy(shift)) if inplace else tensor - from_numpy(shift)
-        return result.div_(from_numpy(width))
+    if inplace:
+        return tensor.sub_(from_numpy(shift)).div_(from_numpy(width))
+    if traced.wanted(tensor):
+        return traced.normalize(tensor, shift, width)
     array = to_array(tensor)
     last = np.moveaxis(array, -3, -1)
     if last.flags.c_contiguous:  # whole rows at once: three channels are too short a loop

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from fovea.errors import ArgumentError
+from fovea.tensor import Tensor
 from fovea.vision.pillow import is_pil_image
+from fovea.vision.transforms.functional import traced
 from fovea.vision.transforms.functional.images import (
     check_image,
     from_array,
@@ -102,6 +104,8 @@ def resize(
     if wanted == (height, width):
         return img
     if is_tensor(img):
+        if traced.wanted(img):
+            return traced.resize(img, wanted, mode.value, bool(antialias))
         return from_array(resample.resize(to_array(img), wanted, mode.value, bool(antialias)))
     return pil_kernels().resize(img, wanted, mode)
 
@@ -140,6 +144,8 @@ def pad(
         )
     sides = sides_of(padding)
     if is_tensor(img):
+        if traced.wanted(img):
+            return traced.pad(img, sides, padding_mode, 0 if fill is None else fill)
         return from_array(
             spatial.pad(to_array(img), sides, padding_mode, 0 if fill is None else fill)
         )
@@ -156,6 +162,8 @@ def crop(img: Any, top: int, left: int, height: int, width: int) -> Any:
     check_image("crop", img)
     if not is_tensor(img):
         return pil_kernels().crop(img, top, left, height, width)
+    if traced.wanted(img):
+        return traced.crop(img, top, left, height, width)
     array = to_array(img)
     sides = [-left, -top, left + width - array.shape[-1], top + height - array.shape[-2]]
     if max(sides) > 0:
@@ -207,6 +215,12 @@ def resized_crop(
     return resize(crop(img, *box), size, interpolation, antialias=antialias)
 
 
+def _flip(img: Tensor, dim: int) -> Tensor:
+    if traced.wanted(img):
+        return traced.flip(img, dim)
+    return from_array(np.flip(to_array(img), dim))
+
+
 def hflip(img: Any) -> Any:
     """Left to right.
 
@@ -215,7 +229,7 @@ def hflip(img: Any) -> Any:
     [[[3, 2, 1]]]
     """
     check_image("hflip", img)
-    return from_array(to_array(img)[..., ::-1]) if is_tensor(img) else pil_kernels().hflip(img)
+    return _flip(img, -1) if is_tensor(img) else pil_kernels().hflip(img)
 
 
 def vflip(img: Any) -> Any:
@@ -226,7 +240,7 @@ def vflip(img: Any) -> Any:
     [[[2], [1]]]
     """
     check_image("vflip", img)
-    return from_array(to_array(img)[..., ::-1, :]) if is_tensor(img) else pil_kernels().vflip(img)
+    return _flip(img, -2) if is_tensor(img) else pil_kernels().vflip(img)
 
 
 def _from_center(center: Sequence[float] | None, width: int, height: int) -> tuple[float, float]:

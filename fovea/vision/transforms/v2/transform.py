@@ -13,7 +13,7 @@ from fovea.tensor import Tensor
 from fovea.vision import tv_tensors
 from fovea.vision.pillow import is_pil_image
 from fovea.vision.transforms import draws
-from fovea.vision.transforms.base import check_probability
+from fovea.vision.transforms.base import AsModule, check_probability, own_values
 from fovea.vision.transforms.v2 import functional as F
 from fovea.vision.transforms.v2.sample import flatten
 
@@ -42,14 +42,15 @@ def is_image(value: Any) -> bool:
     return isinstance(value, tv_tensors.Image | tv_tensors.Video) or is_pil_image(value)
 
 
-class Transform:
+class Transform(AsModule):
     """Base of transforms of samples: any nesting of tuples, lists and dictionaries.
 
     All images, videos, masks, boxes and points in a sample are changed alike. Of tensors that do
     not say what they are the first is taken for an image, if nothing else is one; the others, and
     whatever else is in the sample, stay.
 
-    Subclasses define ``transform(inpt, params)``, and ``make_params(flat_inputs)`` if they draw
+    A transform is a module, so that it can be a model's first layer. Subclasses define
+    ``transform(inpt, params)``, and ``make_params(flat_inputs)`` if they draw
     something.
 
     >>> class Negative(Transform):
@@ -77,9 +78,6 @@ class Transform:
     def changes(self, value: Any) -> bool:
         """Whether a part of a sample is for ``transform``."""
         return isinstance(value, Tensor) or is_pil_image(value)
-
-    def __call__(self, *inputs: Any) -> Any:
-        return self.forward(*inputs)
 
     def forward(self, *inputs: Any) -> Any:
         """The sample, changed."""
@@ -127,9 +125,7 @@ class Transform:
         """The arguments, as they are shown."""
         shown = (bool, int, float, str, tuple, list, Enum)
         return ", ".join(
-            f"{name}={value}"
-            for name, value in vars(self).items()
-            if not name.startswith("_") and isinstance(value, shown)
+            f"{name}={value}" for name, value in own_values(self) if isinstance(value, shown)
         )
 
 
