@@ -29,7 +29,9 @@ _VERSION = 1
 TASKS = ("detection", "segmentation")
 MOST_PIXELS = 4096  # a side of what a network sees
 _UNET = {"base_channels": 8, "depth": 5}  # sharp at full size, and wide where that is cheap
-_DETECTORS = ("glance_",)  # what takes image_size, and learns by fit_detector
+# What learns by fit_detector: what takes image_size, what resizes to a least and a most, the rest.
+_SIZED, _RESIZING = ("glance_",), ("fasterrcnn_", "retinanet_", "fcos_")
+_DETECTORS = (*_SIZED, *_RESIZING, "ssd")
 
 
 @dataclass
@@ -76,11 +78,19 @@ def build_network(
         fits = name == "unet" or name in models.list_models(segmentation)
     if not fits:
         models.get_model_builder(name)  # names those there are
-        known = "glance_n, glance_s, glance_m" if task == "detection" else "unet, lraspp_..., ..."
+        known = (
+            "glance_n, glance_s, fasterrcnn_..., ..."
+            if task == "detection"
+            else "unet, lraspp_..., ..."
+        )
         raise ArgumentError(f"{name} does no {task}.", fix=f"--model {known}")
     options: dict[str, Any] = {}
     if task == "detection":
-        classes, options = classes + 1, {"image_size": image_size}
+        classes = classes + 1
+        if name.startswith(_SIZED):
+            options = {"image_size": image_size}
+        elif name.startswith(_RESIZING):
+            options = {"min_size": image_size, "max_size": image_size}
     if name == "unet":
         options = unet or dict(_UNET)
     return models.get_model(name, num_classes=classes, **options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from fovea.errors import ArgumentError
 
 if TYPE_CHECKING:
     from fovea.cli.learned import Learned
-    from fovea.vision.models.detection import Glance
 
 __all__ = ["Measure", "measure_scenes"]
 
@@ -60,7 +59,7 @@ def _boxes(learned: Learned, samples: Any) -> Measure:
     from fovea.vision.training import detect
 
     metric = MeanAveragePrecision(class_metrics=True)
-    found = detect(cast("Glance", learned.model), samples)
+    found = detect(learned.model, samples)
     truth = [samples[i][1] for i in range(len(samples))]
     metric.update(found, [{k: t[k] for k in ("boxes", "labels")} for t in truth])
     result = metric.compute()

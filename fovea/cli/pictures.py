@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from fovea.cli.learned import Learned
-    from fovea.vision.models.detection import Glance
 
 __all__ = ["found_in", "painted", "sheet"]
 
@@ -40,7 +39,7 @@ def found_in(learned: Learned, image: Any, threshold: float) -> Any:
         return segment(learned.model, image, learned.image_size)
     from fovea.vision.training import detect
 
-    boxes = detect(cast("Glance", learned.model), [(image,)])[0]
+    boxes = detect(learned.model, [(image,)])[0]
     rows = zip(*(boxes[k].tolist() for k in ("labels", "scores", "boxes")), strict=True)
     return [
         {"class": learned.classes[label - 1], "score": score, "box": [round(v, 1) for v in box]}

@@ -22,7 +22,8 @@ from fovea.vision.datasets import (
 __all__ = ["Scenes", "scenes_of", "task_of_folder", "task_of_parts"]
 
 _HELD = 0.15  # of the training images, where no others are there to measure with
-_SHAPES = 16000  # drawn anew each time: it costs little, and nothing is learned by heart
+# Drawn anew each time: it costs little, and nothing is learned by heart.
+_SHAPES = {"detection": 25_600, "segmentation": 16_000}
 _SHAPES_HELD = 300
 
 
@@ -86,7 +87,7 @@ def scenes_of(
     if data is None:
         kind = {"detection": "detection", "segmentation": "segmentation"}[task]
         drawn, held_out = (Shapes(n, kind, image_size, seed=seed)
-                       for n, seed in ((_SHAPES, 0), (_SHAPES_HELD, 1)))  # fmt: skip
+                       for n, seed in ((_SHAPES[task], 0), (_SHAPES_HELD, 1)))  # fmt: skip
         classes = list(Shapes.classes)
         if task == "segmentation":
             classes = ["background", *classes]

@@ -7,7 +7,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from fovea.cli.config import write_config
 from fovea.cli.console import Console
@@ -21,7 +21,6 @@ from fovea.training import Callback
 
 if TYPE_CHECKING:
     from fovea.training import History
-    from fovea.vision.models.detection import Glance
 
 __all__ = ["train_scenes"]
 
@@ -108,15 +107,19 @@ def _fit(
         if learned.task == "detection":
             from fovea.vision.training import DetectionRecipe, fit_detector
 
-            recipe = DetectionRecipe(cache=len(scenes.train) <= 2000, **shared)
+            recipe = DetectionRecipe(
+                cache=len(scenes.train) <= 2000, image_size=learned.image_size, **shared
+            )
+            if learned.origin["kind"] == "shapes":  # drawn in any number: nothing is to be varied
+                recipe = replace(recipe, augment=None)
             return fit_detector(
-                cast("Glance", learned.model), scenes.train, recipe, [keeper], verbose,
+                learned.model, scenes.train, recipe, [keeper], verbose,
                 checkpoint=state, checkpoint_every=STEPS_KEPT,
             )  # fmt: skip
         from fovea.vision.training import SegmentationRecipe, fit_segmenter
 
         plan = SegmentationRecipe(image_size=learned.image_size, dice=1.0, **shared)
-        if learned.origin["kind"] == "shapes":  # drawn in any number: nothing is to be varied
+        if learned.origin["kind"] == "shapes":
             plan = replace(plan, scale=None, flip=False, color=0.0)
         return fit_segmenter(
             learned.model, scenes.train, plan, classes=len(learned.classes), callbacks=[keeper],

@@ -55,11 +55,22 @@ def test_steps_that_learn_something_else_do_not_race(monkeypatch: pytest.MonkeyP
         detectors.time_detectors(Report(), [("glance_n", 64, 2)])
 
 
+@pytest.mark.parametrize("name", ["glance", "fasterrcnn"])
 def test_a_detector_is_trained_measured_and_drawn(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture = tmp_path / "found.png"
-    arguments = ["shapes", "--images", "16", "--tests", "8", "--picture", str(picture)]
+    arguments = [
+        "shapes",
+        "--model",
+        name,
+        "--images",
+        "16",
+        "--tests",
+        "8",
+        "--picture",
+        str(picture),
+    ]
     monkeypatch.setattr("sys.argv", ["learn_detection", *arguments])
     learn_detection.main()
     assert "average precision 0." in capsys.readouterr().out

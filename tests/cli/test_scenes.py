@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fovea as fovea_module
-from fovea.cli.learned import load_learned
+from fovea.cli.learned import build_network, load_learned
 from fovea.cli.scenes import scenes_of, task_of_folder
 from fovea.errors import ArgumentError, FileFormatError
 from fovea.vision.datasets import Shapes
@@ -125,6 +125,26 @@ def test_what_cannot_be_read_is_left_out(objects: Path, fovea: Fovea, tmp_path: 
     ran = fovea(*words, "--skip-bad")
     assert ran.code == 0, ran.err
     assert "1 of" in ran.out and torn.name in ran.out
+
+
+@pytest.mark.parametrize("name", ["fasterrcnn_resnet50_fpn", "fcos_resnet50_fpn", "ssd300_vgg16"])
+def test_other_detectors(name: str) -> None:
+    """They are built for the classes and the size."""
+    network: Any = build_network("detection", name, 3, 96)
+    if not name.startswith("ssd"):
+        assert tuple(network.transform.min_size) == (96,) and network.transform.max_size == 96
+    with pytest.raises(ArgumentError, match="does no detection"):
+        build_network("detection", "maskrcnn_resnet50_fpn", 3, 96)
+
+
+def test_another_detector_learns(objects: Path, fovea: Fovea) -> None:
+    model = "fasterrcnn_mobilenet_v3_large_320_fpn"
+    words = ("--image-size", 64, "--epochs", 1, "--batch-size", 4, "--json", "--workers", 0)
+    ran = fovea("train", objects, "--model", model, *words)
+    assert ran.code == 0, ran.err
+    assert ran.json["model"] == model and 0 <= ran.json["test"]["AP50"] <= 1
+    again = fovea("evaluate", ran.json["checkpoint"], "--json")
+    assert again.json["test"] == ran.json["test"]
 
 
 def test_what_does_not_fit(fovea: Fovea, objects: Path, masks: Path, segmenter: Any) -> None:

@@ -1,4 +1,4 @@
-"""The recipe for `Glance`: how fast it learns, from which samples, and which weights are kept."""
+"""The recipe for detectors: how fast they learn, from which samples, and which weights are kept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from fovea.compiler import compile as compiled
 from fovea.errors import ArgumentError
 from fovea.functions.creation import zeros
 from fovea.functions.pointwise import clamp
+from fovea.functions.shaping import stack
+from fovea.nn.module import Module
 from fovea.optim.lr_scheduler import LambdaLR
+from fovea.tensor import Tensor
 from fovea.training.callbacks import Callback
 from fovea.training.history import History
 from fovea.training.trainer import Trainer
@@ -41,6 +44,8 @@ class DetectionRecipe:
         augment: how samples are varied; None: not at all.
         workers: threads that make samples.
         cache: keep the data set's images in memory.
+        image_size: pixels a side of samples (Glance has its own).
+        max_objects: of an image, likewise.
     """
 
     epochs: int = 30
@@ -53,10 +58,12 @@ class DetectionRecipe:
     augment: Augment | None = field(default_factory=Augment)
     workers: int = 1
     cache: bool = False
+    image_size: int | None = None
+    max_objects: int = 64
 
 
 def fit_detector(
-    model: Glance,
+    model: Module,
     dataset: Any,
     recipe: DetectionRecipe | None = None,
     callbacks: Any = None,
@@ -68,7 +75,9 @@ def fit_detector(
     """Train a detector; afterwards its weights are the moving average.
 
     Args:
-        model: changed in place, and in evaluation mode afterwards.
+        model: a `Glance`, or another detector that returns a dictionary of losses for lists of
+            images and targets, such as ``fasterrcnn_resnet50_fpn`` (whose steps run uncompiled).
+            Changed in place, and in evaluation mode afterwards.
         dataset: samples as `DetectionSamples` takes them.
         recipe: how; None: `DetectionRecipe()`.
         callbacks: of ``fovea.training``. During an epoch the model has its last weights; at the
@@ -81,7 +90,7 @@ def fit_detector(
         The losses of all epochs.
 
     Raises:
-        ArgumentError: a data set smaller than a batch.
+        ArgumentError: a data set smaller than a batch; no ``image_size`` for a model that needs it.
 
     >>> from fovea.vision.datasets import Shapes
     >>> from fovea.vision.models.detection import glance_n
@@ -92,8 +101,10 @@ def fit_detector(
     ['boxes', 'classes', 'distances', 'learning_rate', 'loss']
     """
     recipe = recipe or DetectionRecipe()
-    size = model.transform.size
-    samples = DetectionSamples(dataset, size, model.max_objects, recipe.augment, recipe.cache)
+    learner = _Losses(model, recipe)
+    samples = DetectionSamples(
+        dataset, learner.size, learner.max_objects, recipe.augment, recipe.cache
+    )
     steps = len(samples) // recipe.batch_size
     if not steps:
         raise ArgumentError(
@@ -103,13 +114,14 @@ def fit_detector(
         samples, recipe.batch_size, shuffle=True, drop_last=True, num_workers=recipe.workers
     )
     trainer = Trainer(
-        model,
+        model if learner.fixed else learner,
         optimizer=optim.AdamW(decaying_groups(model, recipe.weight_decay), lr=recipe.lr),
         scheduler=lambda optimizer: LambdaLR(
             optimizer, cosine(steps * recipe.epochs, recipe.warmup)
         ),
         schedule_by="step",
-        callbacks=[_Average(model, recipe.average), _Simplify(samples, recipe)],
+        callbacks=[_Average(learner.network, recipe.average), _Simplify(samples, recipe)],
+        compile=learner.fixed,
     )
     history = trainer.fit(
         loader, epochs=recipe.epochs, callbacks=callbacks, verbose=verbose, checkpoint=checkpoint,
@@ -119,7 +131,7 @@ def fit_detector(
     return history
 
 
-def detect(model: Glance, dataset: Any, batch_size: int = 16) -> list[dict[str, Any]]:
+def detect(model: Module, dataset: Any, batch_size: int = 16) -> list[dict[str, Any]]:
     """What a detector finds in each image (PIL images or tensors) of a data set of samples (image,
     ...): dictionaries of ``boxes``, ``labels`` and ``scores``.
     """
@@ -134,16 +146,54 @@ def detect(model: Glance, dataset: Any, batch_size: int = 16) -> list[dict[str, 
     return found
 
 
+class _Losses(Module):
+    """How a detector's losses come of batches of `DetectionSamples`.
+
+    Attributes:
+        fixed: whether all shapes of a step are the same, as Glance's are.
+        network: what has the weights.
+        size, max_objects: of samples.
+    """
+
+    def __init__(self, model: Module, recipe: DetectionRecipe) -> None:
+        super().__init__()
+        self.model = model
+        self.fixed = isinstance(model, Glance)
+        if isinstance(model, Glance):
+            self.network: Module = model.network
+            self.size, self.max_objects = model.transform.size, model.max_objects
+            return
+        if recipe.image_size is None:
+            raise ArgumentError(
+                f"fit_detector: how large samples of {type(model).__name__} are is not known.",
+                fix="DetectionRecipe(image_size=...)",
+            )
+        self.network, self.max_objects = model, recipe.max_objects
+        self.size = (recipe.image_size, recipe.image_size)
+
+    def training_step(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        """The sum of the losses as ``loss``, and each."""
+        images, objects = batch
+        targets = []
+        for rows in objects:
+            there = rows[rows[:, 0] > 0]
+            targets.append({"boxes": there[:, 1:], "labels": there[:, 0].long()})
+        losses: dict[str, Tensor] = self.model(list(images), targets)
+        names = {name: name.removeprefix("loss_") for name in losses}
+        total = stack(list(losses.values())).sum()
+        return {"loss": total, **{names[k]: v.detach() for k, v in losses.items()}}
+
+
 class _Average(Callback):
     """Keeps a moving average of the weights, and puts it into the model between epochs.
 
     It forgets sooner in the beginning, when there is little worth keeping.
     """
 
-    def __init__(self, model: Glance, decay: float) -> None:
+    def __init__(self, network: Module, decay: float) -> None:
         super().__init__()
-        self.network, self.decay = model.network, decay
-        self.average = copy.deepcopy(model.network)
+        self.network, self.decay = network, decay
+        self.average = copy.deepcopy(network)
         self.count = zeros(())
         self._update = compiled(self._take)
         self._last: dict[str, Any] | None = None

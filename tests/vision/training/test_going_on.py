@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 
 import fovea
+from fovea import nn
+from fovea.errors import ArgumentError
 from fovea.training import Callback
 from fovea.vision.datasets import Shapes
 from fovea.vision.models import unet
-from fovea.vision.models.detection import glance_n
+from fovea.vision.models.detection import FasterRCNN, glance_n
+from fovea.vision.models.detection.anchor_utils import AnchorGenerator
+from fovea.vision.ops import MultiScaleRoIAlign
 from fovea.vision.training import DetectionRecipe, SegmentationRecipe, fit_detector, fit_segmenter
 
 
@@ -41,6 +45,21 @@ def detected(**options: Any) -> Any:
     return model
 
 
+def with_regions(**options: Any) -> Any:
+    """A detector of two stages, whose steps have no fixed shapes."""
+    fovea.manual_seed(3)
+    body: Any = nn.Sequential(nn.Conv2d(3, 8, 3, 8, 1), nn.ReLU())
+    body.out_channels = 8
+    model = FasterRCNN(
+        body, 7, 64, 64, rpn_anchor_generator=AnchorGenerator(((16, 32),), ((1.0,),)),
+        box_roi_pool=MultiScaleRoIAlign(["0"], 2, 2), rpn_post_nms_top_n_train=20,
+    )  # fmt: skip
+    recipe = DetectionRecipe(epochs=3, batch_size=4, workers=0, warmup=2, image_size=64)
+    history = fit_detector(model, Shapes(12, image_size=64), recipe, verbose=0, **options)
+    assert {"loss", "classifier", "box_reg", "objectness", "rpn_box_reg"} <= set(history.history)
+    return model
+
+
 def segmented(**options: Any) -> Any:
     fovea.manual_seed(3)
     model = unet(num_classes=7, base_channels=4, depth=2)
@@ -52,7 +71,9 @@ def segmented(**options: Any) -> Any:
 
 # The first step of a process is run eagerly, the next ones compiled: of a detector, whose compiled
 # step rounds otherwise, the last bits differ.
-@pytest.mark.parametrize(("run", "allowed"), [(detected, 1e-4), (segmented, 0.0)])
+@pytest.mark.parametrize(
+    ("run", "allowed"), [(detected, 1e-4), (with_regions, 0.0), (segmented, 0.0)]
+)
 def test_as_if_it_had_not_stopped(run: Any, allowed: float, tmp_path: Path) -> None:
     whole = run()
     kept: Any = {"checkpoint": tmp_path / "run", "checkpoint_every": 1}
@@ -62,3 +83,8 @@ def test_as_if_it_had_not_stopped(run: Any, allowed: float, tmp_path: Path) -> N
     found = run(**kept).state_dict()
     for name, value in whole.state_dict().items():
         np.testing.assert_allclose(found[name].numpy(), value.numpy(), 0, allowed, err_msg=name)
+
+
+def test_a_detector_without_a_size() -> None:
+    with pytest.raises(ArgumentError, match="how large"):
+        fit_detector(nn.Linear(1, 1), Shapes(4, image_size=32))
