@@ -71,6 +71,9 @@ class Watcher(Protocol):
     def accumulates(self, leaf: Any) -> None:
         """A gradient is about to be summed into a leaf's."""
 
+    def drops_gradient(self, leaf: Any) -> None:
+        """``zero_grad`` drops a leaf's gradient, or finds none."""
+
     def casts(self) -> dict[Any, Any] | None:
         """Where autocast keeps the casts of parameters during this call; None: where it always
         does.
@@ -155,6 +158,9 @@ class Observer:
 
     def accumulates(self, leaf: Any) -> None:
         """A gradient is about to be summed into a leaf's."""
+
+    def drops_gradient(self, leaf: Any) -> None:
+        """``zero_grad`` drops a leaf's gradient."""
 
     def casts(self) -> dict[Any, Any] | None:
         """Autocast keeps casts where it always does."""

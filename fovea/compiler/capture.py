@@ -109,6 +109,8 @@ class Capture:
         looks: checks to make first.
         joint: backward, if results were live. It is part of ``graph``.
         leaves: what its gradients belong to: arguments by number, or tensors.
+        before: the arguments and states that it changed, each with a copy of what it was; empty if
+            nobody asked for them.
     """
 
     result: Any
@@ -124,6 +126,17 @@ class Capture:
     looks: Sequence[Look] = ()
     joint: Joint | None = None
     leaves: Sequence[Any] = ()
+    before: Sequence[tuple[Any, Any]] = ()
+
+    def undo(self) -> None:
+        """Give arguments and states back what they held before the call."""
+        before = dispatch.set_grad_enabled(False)
+        try:
+            for t, held in self.before:
+                t.copy_(held)
+        finally:
+            dispatch.set_grad_enabled(before)
+        self.before = ()
 
 
 def capture(
@@ -134,6 +147,7 @@ def capture(
     *,
     strict: Callable[[Uncapturable], None] | None = None,
     known_leaves: Sequence[Any] = (),
+    undoable: bool = False,
 ) -> Capture:
     """Call ``function`` and record what it does.
 
@@ -141,12 +155,13 @@ def capture(
         tensors: those among the arguments.
         strict: called (to raise) as soon as something cannot be captured.
         known_leaves: tensors that are known to get gradients.
+        undoable: keep what the call changes as it was.
     """
-    tracer = Tracer()
+    tracer = Tracer(keeps=undoable)
     tracer.on_refusal = strict
     guards = Guards(function)
     tracer.on_module, tracer.on_optimizer = guards.on_module, guards.on_optimizer
-    tracer.on_gradient = guards.on_gradient
+    tracer.on_gradient, tracer.on_drop = guards.on_gradient, guards.on_drop
     entry_grads = {id(t): t.grad for t in known_leaves}
     versions = [t.storage.version for t in tensors]
     given, leaves, cut = _cut_off(tensors)
@@ -156,6 +171,7 @@ def capture(
     with tracing(tracer):
         for n, t in enumerate(given):
             tracer.add_input(t, f"arg{n}")
+            tracer.keep(t)
         result = function(*args, **kwargs)
         found: list[Any] = []
         values: dict[int, Value] = {}
@@ -166,6 +182,7 @@ def capture(
             made.joint = record_backward(tracer, found, given, nodes)
     if tracer.refused is None:
         _finish(made, tracer, found, given, versions, values)
+        made.before = _changed(tracer, given, versions)
     if made.joint is not None:
         places = {id(t): n for n, t in enumerate(leaves)}
         made.leaves = [places.get(id(leaf), leaf) for leaf in made.joint.leaves]
@@ -250,6 +267,19 @@ def _finish(
     made.escaped = [v for storage, v in tracer.alive() if id(storage) not in kept]
     made.graph = tracer.graph(outputs)
     made.looks = _looks(tracer, made.graph)
+
+
+def _changed(
+    tracer: Tracer, tensors: Sequence[Any], versions: Sequence[int]
+) -> list[tuple[Any, Any]]:
+    """What the tracer kept, without what is as it was."""
+    states, updates = tracer.states_and_updates()
+    new = {value for value, _ in updates}
+    touched = {id(s.tensor) for s in states if s.value in new}
+    touched |= {
+        id(t) for t, v in zip(tensors, versions, strict=True) if t.storage.version != v
+    }  # fmt: skip
+    return [(t, held) for t, held in tracer.found if id(t) in touched]
 
 
 def _source(

@@ -60,6 +60,9 @@ class CompiledFunction:
         memory_limit: bytes that a call's intermediate results may take.
         dynamic: whether programs for further sizes follow from those of two. None: where the code
             does not decide by sizes; True: in any case; False: never.
+        again: run the program for the captured call, too, in place of what the call did eagerly:
+            then a call rounds alike whether or not it is the first, and a run that is interrupted
+            and goes on ends with the same bits. It costs a copy of what the call changes.
 
     Attributes:
         programs: those made so far.
@@ -72,9 +75,10 @@ class CompiledFunction:
         strict: bool = False,
         memory_limit: int | None = None,
         dynamic: bool | None = None,
+        again: bool = False,
     ) -> None:
         self.function, self.memory_limit = function, memory_limit
-        self.strict, self.dynamic = strict, dynamic
+        self.strict, self.dynamic, self.again = strict, dynamic, again
         self._families: OrderedDict[Any, Family] = OrderedDict()
         self._entries: OrderedDict[Any, _Entry] = OrderedDict()
         self._last: Program | None = None  # what ran last
@@ -126,6 +130,7 @@ class CompiledFunction:
                 strict=self.strict,
                 memory_limit=self.memory_limit,
                 dynamic=self.dynamic,
+                again=self.again,
             )
         return bound
 
@@ -173,6 +178,7 @@ class CompiledFunction:
         made = capture(
             self.function, args, kwargs, tensors,
             strict=self._raise if self.strict else None, known_leaves=list(self._leaves.values()),
+            undoable=self.again,
         )  # fmt: skip
         self._leaves.update((id(leaf), leaf) for leaf, _ in made.guards.leaves)
         if made.refused is not None:
@@ -193,6 +199,9 @@ class CompiledFunction:
             entry.programs.insert(0, program)
             if self.dynamic is not False and tensors:
                 program.family = self._note(self._family_key(key, tensors), made, tensors)
+            if self.again:
+                made.undo()
+                return program.run(tensors)
             return result
         return made.result
 

@@ -209,6 +209,7 @@ class Guards:
         self.function = function
         self._modules: dict[int, _ModuleGuard] = {}
         self._optimizers: dict[int, _OptimizerGuard] = {}
+        self._dropped: set[int] = set()  # the ids of leaves
         self._grads: dict[int, tuple[Any, Any]] = {}
         self._names: list[_Names] = []
         self._states: list[tuple[Any, Any, Any]] = []
@@ -232,6 +233,11 @@ class Guards:
     def on_gradient(self, leaf: Any) -> None:
         """A gradient is about to be summed into a leaf's ``.grad``, as it is now."""
         self._grads.setdefault(id(leaf), (leaf, leaf.grad))
+
+    def on_drop(self, leaf: Any) -> None:
+        """A leaf's gradient is dropped, or there was none to drop."""
+        if id(leaf) not in self._grads:
+            self._dropped.add(id(leaf))
 
     @property
     def leaves(self) -> list[tuple[Any, Any]]:
@@ -259,12 +265,12 @@ class Guards:
         self._names = [n for n in self._names if n.names or n.cells]
         self._states = [(s.tensor, s.tensor.storage, s.tensor._form) for s in states]
         self._owner_seen = self._look_at_owner()
-        # A leaf whose gradient was there when the call began and gone before backward came to it
-        # starts afresh in each call, whatever it holds.
+        # A leaf whose gradient was gone before backward came to it, though it was there when the
+        # call began or `zero_grad` was called, starts afresh in each call, whatever it holds.
         self._grads = {
             key: (leaf, held)
             for key, (leaf, held) in self._grads.items()
-            if held is not None or entry_grads.get(key) is None
+            if held is not None or (key not in self._dropped and entry_grads.get(key) is None)
         }
         for optimizer in self._optimizers.values():
             optimizer.optimizer.sync()

@@ -87,11 +87,21 @@ class _Block:
 
 
 class Tracer:
-    """Records ops into a graph."""
+    """Records ops into a graph.
+
+    Args:
+        keeps: whether to copy arguments and states as they are found, so that the call can be
+            undone.
+
+    Attributes:
+        found: where it keeps: arguments and states, each with its copy.
+    """
 
     captures = True
 
-    def __init__(self) -> None:
+    def __init__(self, keeps: bool = False) -> None:
+        self.keeps = keeps
+        self.found: list[tuple[Any, Any]] = []
         self.thread = threading.get_ident()
         self.inputs: list[Value] = []
         self.states: list[State] = []
@@ -103,6 +113,7 @@ class Tracer:
         self.on_module: Callable[[Any], None] = lambda module: None
         self.on_optimizer: Callable[[Any], None] = lambda optimizer: None
         self.on_gradient: Callable[[Any], None] = lambda leaf: None
+        self.on_drop: Callable[[Any], None] = lambda leaf: None
         self._blocks: dict[int, _Block] = {}
         self._names: dict[int, str] = {}
         self._made: dict[int, weakref.ref[Any]] = {}
@@ -261,6 +272,10 @@ class Tracer:
         if not self._elsewhere():
             self.on_gradient(leaf)
 
+    def drops_gradient(self, leaf: Any) -> None:
+        if not self._elsewhere():
+            self.on_drop(leaf)
+
     def casts(self) -> dict[Any, Any] | None:
         return None if self._elsewhere() else self._casts
 
@@ -369,8 +384,15 @@ class Tracer:
                 self.constants.append(Constant(value, _snapshot(whole)))
         else:
             self.states.append(State(value, whole, name))
+            self.keep(whole)
         self._hold(whole, value, t.storage.version)
         return self.value_of(t)
+
+    def keep(self, t: Any) -> None:
+        """Copy an argument or a state, if this is to be undone."""
+        if self.keeps:
+            with self.quietly():
+                self.found.append((t, t.detach().clone()))
 
     def _hold(self, t: Any, value: Value, version: int) -> None:
         """The block of ``t`` holds ``value``, as ``t`` lies in it."""

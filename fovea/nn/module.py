@@ -370,12 +370,13 @@ class Module(Hooks, State):
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients, or (``set_to_none=False``) set them to zero."""
+        watcher = watching.watcher
         for p in self.parameters():
-            if p.grad is None:
-                continue
             if set_to_none:
                 p.grad = None
-            else:
+                if watcher is not None:
+                    watcher.drops_gradient(p)
+            elif p.grad is not None:
                 p.grad = p.grad.detach().zero_()
 
     def _apply(self, fn: Callable[[Any], Any], recurse: bool = True) -> Self:

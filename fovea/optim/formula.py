@@ -91,8 +91,9 @@ class FormulaOptimizer(Optimizer):
 
     def _numbers_of(self, number: int, group: Group) -> SimpleNamespace:
         if number not in self._numbers:
-            held = from_array(np.zeros(len(self.scalars)))
-            self._numbers[number] = held, held._array()
+            with watching.unwatched():  # found by a capture, not made in it
+                held = from_array(np.zeros(len(self.scalars)))
+                self._numbers[number] = held, held._array()
         held = self._write(number, group)
         return SimpleNamespace(**{name: held[i] for i, name in enumerate(self.scalars)})
 
@@ -121,9 +122,10 @@ def new_step() -> Tensor:
 def averages(state: dict[str, Any], p: Tensor, *names: str) -> tuple[Tensor, ...]:
     """The states of these names, zeros at first, after the count of steps has gone up by one."""
     if "step" not in state:
-        state["step"] = new_step()
-        for name in names:
-            state[name] = zeros_like(p.detach())
+        with watching.unwatched():  # found by a capture, not made in it
+            state["step"] = new_step()
+            for name in names:
+                state[name] = zeros_like(p.detach())
     state["step"].add_(1)
     return tuple(state[name] for name in names)
 

@@ -192,10 +192,13 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop all gradients, or set them to zero with ``set_to_none=False``."""
+        watcher = watching.watcher
         for group in self.param_groups:
             for p in group["params"]:
                 if set_to_none:
                     p.grad = None
+                    if watcher is not None:
+                        watcher.drops_gradient(p)
                 elif p.grad is not None:
                     if p.grad.requires_grad:
                         p.grad = p.grad.detach()

@@ -253,11 +253,18 @@ class UpdateOptimizer(Optimizer):
             attrs = self.attributes(group, fresh)
             dense = dense_strides(tuple(p.shape), p.strides) == p.strides
             parts.setdefault((p.dtype, dense, attrs), []).append(p)
-        updates = []
-        for (_, _, attrs), members in parts.items():
-            states = [self.state_of(p, attrs) for p in members]
-            updates.append(Update(self.update, attrs, members, states))
-        return updates
+        made = self._made
+        # To a capture, state is found, not made, if a first step is no other than later ones.
+        if watching.watcher is not None and {a for _, _, a in parts} == {
+            self.attributes(group, False)
+        }:
+            with watching.unwatched():
+                return [made(attrs, members) for (_, _, attrs), members in parts.items()]
+        return [made(attrs, members) for (_, _, attrs), members in parts.items()]
+
+    def _made(self, attrs: UpdateAttrs, members: list[Tensor]) -> Update:
+        states = [self.state_of(p, attrs) for p in members]
+        return Update(self.update, attrs, members, states)
 
     def state_of(self, p: Tensor, attrs: UpdateAttrs) -> dict[str, Any] | None:
         """The parameter's state: what is missing is made, what lies otherwise is laid out anew."""

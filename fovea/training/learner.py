@@ -8,7 +8,7 @@ from typing import Any
 
 from fovea import autograd, dtypes
 from fovea.amp import GradScaler, autocast
-from fovea.compiler import compile as compiled
+from fovea.compiler import CompiledFunction
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.functions import creation
 from fovea.nn.utils import clip_grad_norm_
@@ -70,8 +70,11 @@ class Learner:
         self.region = autocast("cpu", lower, enabled=lower is not None)
         self.scaler = GradScaler(enabled=lower is dtypes.float16)
         self.accumulate, self.clip, self.average = accumulate, clip, average
-        self._learn = compiled(self._learn_batch) if compile else self._learn_batch
-        self._look = compiled(self._look_at_batch) if compile else self._look_at_batch
+        self._learn: Callable[..., Any] = self._learn_batch
+        self._look: Callable[..., Any] = self._look_at_batch
+        if compile:
+            self._learn = CompiledFunction(self._learn_batch, again=True)
+            self._look = CompiledFunction(self._look_at_batch, again=True)
 
     # -- steps --------------------------------------------------------------------------------
 

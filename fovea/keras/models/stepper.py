@@ -153,7 +153,7 @@ class Stepper(Layer):
             if self._compiles and capturable and own.get("_learned") is not None:
                 from fovea.compiler import CompiledFunction
 
-                program = own["_learn_program"] = CompiledFunction(program)
+                program = own["_learn_program"] = CompiledFunction(program, again=True)
         loss, y_pred, masks = program(x, y, weight)
         if masks is not None:
             for prediction, mask in zip(flatten(y_pred), masks, strict=True):
