@@ -20,6 +20,7 @@ from typing import Any
 
 from bench.cases import Case, chosen
 from bench.coco import time_coco
+from bench.copies import time_copies
 from bench.detectors import time_detectors
 from bench.loader import LOADERS, Folder, time_loaders
 from bench.machine import describe, peaks
@@ -182,6 +183,12 @@ def coco(report: Report, options: Options) -> None:
     time_coco(report)
 
 
+def copies(report: Report, options: Options) -> None:
+    """Copies into another layout beside PyTorch's."""
+    if installed("torch"):
+        time_copies(report, options.threads)
+
+
 def transforms(report: Report, options: Options) -> None:
     """Functions of functions: `vmap`, gradients of each sample, Jacobians."""
     if installed("torch"):
@@ -231,6 +238,7 @@ RACES: dict[str, Callable[[Report, Options], None]] = {
         examples,
         small_ops,
         coco,
+        copies,
         transforms,
         startup,
         steps,

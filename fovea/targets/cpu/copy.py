@@ -21,6 +21,7 @@ from fovea.targets.cpu.launch import caller, launch, maker, run_checked_at
 from fovea.targets.cpu.loops import Expression, Ready, Space, collapse, prepare
 from fovea.targets.cpu.recipe import Operand, Recipe, call_of, exposed
 from fovea.targets.cpu.target import CPU
+from fovea.targets.cpu.transpose import Turn, transposing
 from fovea.targets.cpu.values import Value
 
 __all__ = ["ALONE_BELOW", "BY_SIZE", "PIECE_BYTES", "copied", "copy_ready"]
@@ -75,18 +76,7 @@ def _transposing(space: Space, itemsize: int) -> Ready | None:
         return _pixels(e, outer, wide, deep, xs[down], packs=True)
     if wide <= MOST_CHANNELS and xs[down] == wide:
         return _pixels(e, outer, deep, wide, ys[across], packs=False)
-    grain = -(-max(1, PIECE_BYTES // (itemsize * deep)) // 8) * 8
-    pieces = -(-wide // grain)
-    rows = numel([n for n, _, _ in outer])
-    words = [
-        *(n for n, _, _ in outer),
-        *(wide, deep, rows, grain, pieces, xs[down], ys[across]),
-        *(x for _, x, _ in outer),
-        *(y for _, _, y in outer),
-    ]
-    count = len(outer)
-    address = load_cached(f"transpose/{e}/{count}", lambda: copy_kernels.transpose_kernel(e, count))
-    return _call(address, words, rows * wide * deep * itemsize)
+    return transposing(e, Turn(wide, deep, xs[down], ys[across], tuple(outer)))
 
 
 def _pixels(

@@ -106,6 +106,11 @@ class Code:
         self._slots.append(f" {name} = alloca {ir}" + (f", align {align}" if align else ""))
         return name
 
+    def metadata(self, content: str) -> int:
+        """The number of a metadata node with this content."""
+        self._metadata.append(f"!{len(self._metadata)} = !{{{content}}}")
+        return len(self._metadata) - 1
+
     # -- constants and variables -------------------------------------------------------------------
 
     def const(self, value: Operand, element: Element, lanes: int = 1) -> Value:

@@ -13,6 +13,7 @@ from fovea.dtypes import DType
 from fovea.ops.fused_pointwise import MEMBERS, PointwiseAttrs, Step, pointwise
 from fovea.ops.op import Op, Spec, contiguous_strides
 from fovea.targets.base import Plan
+from fovea.targets.cpu.across import turned_strides
 from fovea.targets.cpu.builder import Kernel
 from fovea.targets.cpu.elements import bf16, element, f16
 from fovea.targets.cpu.loops import LANE_BY_LANE, Expression, broadcast_strides, collapse, prepare
@@ -115,11 +116,12 @@ def _(op: Op, inputs: tuple[Any, ...], a: PointwiseAttrs, specs: Sequence[Spec])
     stages = Stages(inputs, specs)
     stages.in_place = in_place(a)
     shape = specs[0].shape
-    steps = [broadcast_strides(shape, t.shape, t.strides) for t in inputs]
+    layouts = [turned_strides(t, shape, strides_of(specs[0])) for t in inputs]
+    steps = [broadcast_strides(shape, t.shape, s) for t, s in zip(inputs, layouts, strict=True)]
     space = collapse(shape, [*steps, *(strides_of(s) for s in specs)])
     if space is not None:
         e = fused(a, tuple(t.dtype for t in inputs))
-        operands = [stages.read(i) for i in range(len(inputs))]
+        operands = [stages.read(i, layout) for i, layout in enumerate(layouts)]
         operands += [Operand("output", i) for i in range(len(specs))]
         stages.ready(prepare(e, space, parameters(a)), operands)
     return stages.plan()

@@ -94,10 +94,18 @@ class Memory(Arithmetic):
         return self.broadcast(self.load(buffer, index), lanes)
 
     def store(
-        self, value: Operand, buffer: Buffer, index: Index = 0, count: Index | None = None
+        self,
+        value: Operand,
+        buffer: Buffer,
+        index: Index = 0,
+        count: Index | None = None,
+        streams: bool = False,
     ) -> None:
         """Store all lanes of `value` from `index` on, or only the first `count`. Narrow floats are
         rounded to even.
+
+        With `streams` the bytes go past the caches; their address must be a multiple of their
+        number. Other threads see them once this one has changed something by `atomic_add`.
         """
         if not isinstance(value, Value):
             value = self.const(value, buffer.element.compute)
@@ -109,7 +117,10 @@ class Memory(Arithmetic):
             buffer, self.address(buffer, index), lanes if count is None else count
         )
         if count is None:
-            self.emit(f"store {bits.typed}, ptr {pointer}, align {bits.element.bytes}")
+            align, hint = bits.element.bytes, ""
+            if streams:
+                align, hint = align * lanes, f", !nontemporal !{self.metadata('i32 1')}"
+            self.emit(f"store {bits.typed}, ptr {pointer}, align {align}{hint}")
             return
         mask = self.prefix_mask(count, lanes)
         full = f"llvm.masked.store.{_suffix(bits.element, lanes)}.p0"
@@ -121,6 +132,11 @@ class Memory(Arithmetic):
         if element in (bf16, f16):
             return self.narrow(value, element)
         return self.cast(value, u8) if element is boolean else value
+
+    def is_aligned(self, buffer: Buffer, multiple: int) -> Value:
+        """Whether the buffer starts at a multiple of so many bytes (a power of two)."""
+        start = self.assign(i64, 1, f"ptrtoint ptr {buffer.pointer} to i64")
+        return (start & (multiple - 1)).eq(0)
 
     def gather(self, buffer: Buffer, indices: Value | Sequence[Index]) -> Value:
         """One element for each index: an i64 vector, or scalars."""

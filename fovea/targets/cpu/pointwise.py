@@ -10,6 +10,7 @@ from fovea.dtypes import DType
 from fovea.ops.op import Attrs, Op, Spec, contiguous_strides
 from fovea.targets.base import Plan, PlanInto
 from fovea.targets.cpu import activation, elementwise
+from fovea.targets.cpu.across import turned_first, turned_into, with_turned
 from fovea.targets.cpu.builder import Kernel
 from fovea.targets.cpu.elements import Element, bf16, element, f16, i32
 from fovea.targets.cpu.launch import launch, launch_into
@@ -82,13 +83,16 @@ def ready(
 def _(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, specs: Sequence[Spec]) -> Plan:
     (spec,) = specs
     strides = contiguous_strides(spec.shape) if spec.strides is None else spec.strides
-    call = ready(op, attrs, inputs, spec.dtype, spec.dtype, strides, spec.shape)
-    return launch(call, [t.dtype for t in inputs], spec, range(len(inputs)))
+    seen, first = turned_first(inputs, spec.shape, strides)
+    call = ready(op, attrs, seen, spec.dtype, spec.dtype, strides, spec.shape)
+    plan = launch(call, [t.dtype for t in inputs], spec, range(len(inputs)))
+    return with_turned(plan, first)
 
 
 @CPU.lower_into(*SCALARS)
 def _(
     op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, specs: Sequence[Spec], out: Any
 ) -> PlanInto:
-    call = ready(op, attrs, inputs, specs[0].dtype, out.dtype, out.strides, out.shape)
-    return launch_into(call, len(inputs))
+    seen, first = turned_first(inputs, out.shape, out.strides)
+    call = ready(op, attrs, seen, specs[0].dtype, out.dtype, out.strides, out.shape)
+    return turned_into(launch_into(call, len(inputs)), first)

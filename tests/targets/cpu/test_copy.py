@@ -10,7 +10,7 @@ import pytest
 import fovea
 from fovea import dtypes
 from fovea.ops import shape as ops
-from fovea.targets.cpu import threads
+from fovea.targets.cpu import threads, transpose
 from tests.targets.cpu.operands import both, laid_out
 from tests.targets.cpu.test_reduce import setting
 
@@ -62,6 +62,55 @@ def test_large_transposes_on_two_threads() -> None:
         threads.set_num_threads(count)
         np.testing.assert_array_equal(x.t().contiguous().numpy(), x.numpy().T)
     threads.set_num_threads(before)
+
+
+NARROW_TO_WIDE = [dtypes.uint8, dtypes.bfloat16, dtypes.float32, dtypes.float64]
+
+
+@pytest.mark.parametrize("dtype", NARROW_TO_WIDE, ids=str)
+@pytest.mark.parametrize("large", [False, True], ids=["in caches", "past them"])
+def test_blocks_of_all_sizes_and_places(
+    dtype: dtypes.DType, large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if large:
+        monkeypatch.setattr(transpose, "ASK_FROM", 0)
+        monkeypatch.setattr(transpose, "STREAM_FROM", 0)
+    rng = np.random.default_rng(7)
+    sizes = [(8, 8), (5, 13), (2, 300), (300, 2), (64, 64), (65, 63), (128, 256), (49, 512)]
+    sizes += [(257, 129), (515, 31), (16, 1027), (320, 192)]
+    for rows, columns in sizes:
+        for outer, offset in ((1, 0), (3, 0), (2, 1)):
+            values = rng.integers(0, 250, outer * rows * columns + offset).astype(dtype.numpy)
+            x = fovea.from_numpy(values)[offset:].reshape(outer, rows, columns)
+            want = values[offset:].reshape(outer, rows, columns).transpose(0, 2, 1)
+            exact(ops.clone, (x.permute(0, 2, 1),), ops.LayoutAttrs.of("contiguous"))
+            # Into a part of what is there, whose first element no cache line starts with.
+            room = fovea.zeros(outer * rows * columns + 8, dtype=dtype)
+            part = room[5:-3].view(outer, columns, rows)
+            part.copy_(x.permute(0, 2, 1))
+            np.testing.assert_array_equal(part.numpy(), want)
+            assert not room[:5].bool().any() and not room[-3:].bool().any()
+
+
+def test_operands_that_lie_across_the_result() -> None:
+    rng = np.random.default_rng(8)
+    x = rng.standard_normal((150, 150)).astype(np.float32)
+    image = rng.standard_normal((2, 24, 31, 29)).astype(np.float32)
+    last = np.ascontiguousarray(image.transpose(0, 2, 3, 1))
+    a, planes, pixels = (fovea.from_numpy(v) for v in (x, image, last))
+    np.testing.assert_array_equal((a + a.t()).numpy(), x + x.T)
+    np.testing.assert_array_equal((a.t() - a).numpy(), x.T - x)
+    mixed = planes * pixels.permute(0, 3, 1, 2)
+    np.testing.assert_array_equal(mixed.numpy(), image * image)
+    row = planes[:1, :, :1].permute(0, 2, 3, 1)  # for all images and rows
+    np.testing.assert_array_equal(
+        (pixels + row).numpy(), last + image[:1, :, :1].transpose(0, 2, 3, 1)
+    )
+    b = a.clone()
+    b += a.t()
+    np.testing.assert_array_equal(b.numpy(), x + x.T)
+    program = fovea.compile(lambda v: (v * 2 + v.t()).relu())
+    np.testing.assert_array_equal(program(a).numpy(), np.maximum(x * 2 + x.T, 0))
 
 
 def test_cat() -> None:
