@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fovea.keras.objects import lookup, serialize_keras_object
 from fovea.nn import functional as F
+from fovea.tensorbase import is_tensor
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -54,8 +56,12 @@ Function = Callable[..., Any]
 _KNOWN: dict[str, Function] = {}
 
 
+# The operations that calls on symbolic tensors are, where these have other names.
+_OPERATIONS = {"relu": "re_lu", "exponential": "exp"}
+
+
 def _activation(elementwise: bool = True) -> Callable[[Function], Function]:
-    """Register a function; called with a symbolic tensor it becomes a layer of the graph.
+    """Register a function that takes arrays, too; a call with a symbolic tensor joins the graph.
 
     ``elementwise`` ones act on each number alone, so they may run before a change of layout.
     """
@@ -63,19 +69,31 @@ def _activation(elementwise: bool = True) -> Callable[[Function], Function]:
     def declare(f: Function) -> Function:
         @functools.wraps(f)
         def call(x: Any, *args: Any, **kwargs: Any) -> Any:
+            if is_tensor(x):
+                return f(x, *args, **kwargs)
             if hasattr(x, "keras_history"):
-                from fovea.keras.layers import Activation
+                return _symbolic(f, x, *args, **kwargs)
+            from fovea.keras.ops.elementwise import floating
 
-                return Activation(
-                    functools.partial(call, *args, **kwargs) if args or kwargs else call
-                )(x)
-            return f(x, *args, **kwargs)
+            return f(floating(x), *args, **kwargs)
 
         call.elementwise = elementwise  # type: ignore[attr-defined]
         _KNOWN[f.__name__] = call
         return call
 
     return declare
+
+
+def _symbolic(f: Function, x: Any, *args: Any, **kwargs: Any) -> Any:
+    """A call in a graph: the operation of ``keras.ops`` that Keras has for it."""
+    from fovea.keras.ops.symbolic import FunctionCall
+
+    name = f.__name__
+    if name == "linear":
+        return x
+    bound = inspect.signature(f).bind(x, *args, **kwargs)
+    bound.apply_defaults()  # those of the operation may differ
+    return FunctionCall(_OPERATIONS.get(name, name))(*bound.args)
 
 
 @_activation()

@@ -12,7 +12,7 @@ import pytest
 
 from fovea import keras as fk
 from fovea.errors import ArgumentError
-from fovea.keras.ops.operations import _BY_CLASS, _BY_FUNCTION
+from fovea.keras.ops.operations import _BY_CLASS, _BY_FUNCTION, module_of_function
 from fovea.keras.ops.symbolic import FUNCTIONS
 
 from .compare import data
@@ -173,8 +173,8 @@ def test_the_table_is_kerass(keras: Any) -> None:
     import inspect
 
     assert len(_BY_CLASS) == len(_BY_FUNCTION)
-    for (module, cls), function in _BY_CLASS.items():
-        there = getattr(importlib.import_module(f"keras.src.ops.{module}"), cls, None)
+    for (_, cls), function in _BY_CLASS.items():
+        there = getattr(importlib.import_module(module_of_function(function)), cls, None)
         assert there is not None, cls
         takes = list(inspect.signature(there.call).parameters.values())[1:]
         assert [p.name for p in takes if p.kind is not p.VAR_KEYWORD] == list(
@@ -256,3 +256,52 @@ def test_integers_stay_integers() -> None:
     m = fk.Model(x, x + 2**53)
     big = np.array([[1, 2]], dtype="int64")
     assert m(big).tolist() == [[2**53 + 1, 2**53 + 2]]
+
+
+def activated(k: Any) -> Any:
+    """Calls of activation functions on a symbolic tensor."""
+    x, f = k.Input((4,)), k.activations
+    outputs = [
+        f.relu(x), f.relu(x, max_value=0.5), f.relu(x, negative_slope=0.1, threshold=0.2),
+        f.silu(x), f.gelu(x), f.gelu(x, approximate=True), f.softmax(x), f.tanh(x), f.sigmoid(x),
+        f.exponential(x), f.elu(x, alpha=0.5), f.leaky_relu(x), f.hard_sigmoid(x), f.linear(x),
+    ]  # fmt: skip
+    return k.Model(x, outputs)
+
+
+def test_activations_are_operations(keras: Any, tmp_path: Path) -> None:
+    """A graph names them as Keras does, and no layer stands for them."""
+    fk.utils.clear_session()
+    keras.utils.clear_session()
+    ours, theirs = activated(fk), activated(keras)
+    assert [op.name for op in ours.operations] == [op.name for op in theirs.operations]
+    assert len(ours.layers) == len(theirs.layers) == 1
+    configs = [json.loads(m.to_json())["config"]["layers"][1:] for m in (ours, theirs)]
+    for a, b in zip(*configs, strict=True):
+        for key in ("module", "class_name", "config", "registered_name", "inbound_nodes"):
+            assert a[key] == b[key]
+    ours.save(tmp_path / "ours.keras")
+    theirs.save(tmp_path / "theirs.keras")
+    x, want = INPUTS[0], results(theirs(INPUTS[0]))
+    read = fk.models.load_model(tmp_path / "theirs.keras")
+    for m in (ours, read, keras.models.load_model(tmp_path / "ours.keras")):
+        for a, b in zip(results(m(x)), want, strict=True):
+            np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6)
+
+
+def test_activations_that_keras_does_not_trace(tmp_path: Path) -> None:
+    x = fk.Input((4,))
+    outputs = [fk.activations.get(n)(x) for n in ("mish", "hard_silu", "sparsemax")]
+    ours = fk.Model(x, outputs)
+    ours.save(tmp_path / "ours.keras")
+    read = fk.models.load_model(tmp_path / "ours.keras")
+    for a, b in zip(results(read(INPUTS[0])), results(ours(INPUTS[0])), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("value", [np.array([[-1.0, 2.0]], "f"), [[-1.0, 2.0]]])
+def test_activations_take_arrays(keras: Any, value: Any) -> None:
+    names = ["relu", "sigmoid", "silu", "gelu", "tanh", "elu", "softplus"]
+    for name in [*names, *(["softmax"] if isinstance(value, np.ndarray) else [])]:
+        ours, theirs = getattr(fk.activations, name)(value), getattr(keras.activations, name)(value)
+        np.testing.assert_allclose(ours.numpy(), np.asarray(theirs, "f"), rtol=1e-5, atol=1e-6)

@@ -93,7 +93,25 @@ def branching_operations(k: Any) -> Any:
     return k.Model(i, k.ops.concatenate([i[:, 1:3], k.ops.mean(i, axis=1, keepdims=True)], axis=1))
 
 
+def holding(k: Any) -> Any:
+    """A subclass that holds a graph, which it calls with values only."""
+
+    class Net(k.Model):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = chain(k)
+            self.last = k.layers.Dense(2)
+
+        def call(self, x: Any) -> Any:
+            return self.last(self.inner(x))
+
+    model = Net()
+    model(np.ones((2, 8), "f"))
+    return model
+
+
 MODELS = [
+    holding,
     operations,
     branching_operations,
     first_network,

@@ -88,10 +88,12 @@ class Layer(Building):
     _takes_training: ClassVar[bool] = False
     _training_default: ClassVar[Any] = None
     _makes_masks: ClassVar[bool] = False  # whether ``compute_mask`` is more than the base's
+    _says_shapes: ClassVar[bool] = False  # whether there is a ``compute_output_shape`` of its own
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls._makes_masks = cls.compute_mask is not Layer.compute_mask
+        cls._says_shapes = not hasattr(cls.compute_output_shape, "finds_by_running")
         if "call" in cls.__dict__:
             parameters = inspect.signature(cls.call).parameters
             cls._call_arguments = tuple(parameters)[1:]
@@ -255,6 +257,10 @@ class Layer(Building):
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """The output as symbolic tensors, for symbolic inputs."""
+        if not self._says_shapes:
+            from fovea.keras.layers.probing import probed_outputs
+
+            return probed_outputs(self, args, kwargs)
         shapes = self.compute_output_shape(**self._shapes_for("compute_output_shape", args, kwargs))
         return _symbols(shapes, self.output_dtype(args[0] if args else next(iter(kwargs.values()))))
 
@@ -263,6 +269,8 @@ class Layer(Building):
         It is asked for where ``supports_masking`` is true.
         """
         return previous_mask
+
+    compute_output_shape.finds_by_running = True  # type: ignore[attr-defined]
 
     def output_dtype(self, x: Any) -> str:
         """The name of the output's dtype for an input."""

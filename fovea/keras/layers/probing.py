@@ -1,7 +1,8 @@
-"""The output shape of a layer that does not say it: run it on zeros, in two sizes."""
+"""The outputs of a call that does not say them: run it on made up values, in two sizes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fovea.dtypes import as_dtype
@@ -9,52 +10,58 @@ from fovea.functions import creation
 from fovea.keras.keras_tensor import KerasTensor, is_shape
 from fovea.keras.tree import flatten, map_structure, pack_as
 from fovea.random import fork_rng
+from fovea.tensorbase import is_tensor
 
-__all__ = ["probed_shapes", "probed_symbols"]
+__all__ = ["probed_outputs", "probed_shapes", "probed_symbols"]
 
-_SIZES = (2, 3)  # stand-ins for the sizes that may vary
-_BATCHES = (2, 4)  # in calls of functions, which may split the batch into halves
-_LARGE_SIZES = (64, 96)  # for sides of images that a module halves a few times
-
-
-def probed_shapes(layer: Any, input_shape: Any) -> Any:
-    """The shapes that ``call`` returns, in its structure; None where they follow the input's."""
-    first, second = (_run(layer, input_shape, size) for size in _SIZES)
-    return _merged(first, second)
-
-
-def _run(layer: Any, shapes: Any, size: int) -> Any:
-    from fovea.keras.layers.layer import without_gradients
-
-    def zeros(shape: Any) -> Any:
-        if is_shape(shape):
-            sizes = tuple(size if d is None else d for d in shape)
-            return creation.zeros(sizes, dtype=layer._dtype)
-        if isinstance(shape, dict):
-            return {k: zeros(s) for k, s in shape.items()}
-        return [zeros(s) for s in shape]
-
-    def run() -> Any:
-        losses = list(layer._losses)
-        with fork_rng():
-            out = layer(zeros(shapes), training=False)
-        layer._forget_losses()
-        layer.add_loss(losses)
-        return map_structure(lambda t: tuple(t.shape), out)
-
-    return without_gradients(run)
-
-
-def _merged(first: Any, second: Any) -> Any:
-    if is_shape(first):
-        return tuple(None if a != b else a for a, b in zip(first, second, strict=True))
-    if isinstance(first, dict):
-        return {k: _merged(first[k], second[k]) for k in first}
-    return type(first)(_merged(a, b) for a, b in zip(first, second, strict=True))
+_BATCHES = (2, 4)  # a function may split the batch into halves
+# Stand-ins for other sizes that may vary: sides of images that are halved a few times, or where
+# those do not fit, lengths for which a table of positions is long enough.
+_SIZES = ((64, 96), (2, 3))
 
 
 def probed_symbols(call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What a call with symbolic tensors among its arguments returns, as symbolic tensors."""
+    return _probed(call, args, kwargs, _regular)
+
+
+def probed_outputs(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What a layer returns for arguments with symbolic tensors, as symbolic tensors: they may
+    stand anywhere among the arguments.
+    """
+    kwargs = {**kwargs, "training": False}
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        losses = list(layer._losses)
+        try:
+            return layer(*args, **kwargs)
+        finally:
+            layer._clear_losses()
+            layer.add_loss(losses)
+
+    return _probed(call, args, kwargs, _zeros)
+
+
+def probed_shapes(layer: Any, input_shape: Any) -> Any:
+    """The shapes that a layer returns, in its structure; None where they follow the input's."""
+    symbols = _symbols_of(input_shape, layer.compute_dtype)
+    return map_structure(lambda t: t.shape, probed_outputs(layer, (symbols,), {}))
+
+
+def _symbols_of(shapes: Any, dtype: str) -> Any:
+    if is_shape(shapes):
+        return KerasTensor(shapes, dtype)
+    if isinstance(shapes, dict):
+        return {key: _symbols_of(shape, dtype) for key, shape in shapes.items()}
+    return [_symbols_of(shape, dtype) for shape in shapes]
+
+
+def _probed(call: Any, args: Any, kwargs: Any, values: Callable[[list[int], Any], Any]) -> Any:
+    """The outputs of a call on ``values`` of two sizes, as symbolic tensors.
+
+    Raises:
+        whatever the call raises for all sizes.
+    """
     from fovea.keras.layers.layer import without_gradients
 
     def run(batch: int, size: int) -> Any:
@@ -64,19 +71,42 @@ def probed_symbols(call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
             sizes = [size if d is None else d for d in value.shape]
             if value.shape and value.shape[0] is None:
                 sizes[0] = batch
-            kind = as_dtype(value.dtype)
-            if kind.is_floating_point and len(sizes) > 1 and sizes[-1] == sizes[-2]:
-                return creation.eye(sizes[-1], dtype=kind).expand(*sizes).contiguous()
-            return creation.ones(sizes, dtype=kind)  # or unit matrices, which can be inverted
+            return values(sizes, as_dtype(value.dtype))
 
         with fork_rng():
             return call(*map_structure(filled, args), **map_structure(filled, kwargs))
 
-    first, second = (
-        without_gradients(run, *sizes) for sizes in zip(_BATCHES, _LARGE_SIZES, strict=True)
-    )
-    symbols = [
-        KerasTensor(_merged(tuple(a.shape), tuple(b.shape)), a.dtype.name)
-        for a, b in zip(flatten(first), flatten(second), strict=True)
-    ]
-    return pack_as(first, symbols)
+    def pair(sizes: tuple[int, int]) -> tuple[Any, Any]:
+        batch, other = _BATCHES
+        return without_gradients(run, batch, sizes[0]), without_gradients(run, other, sizes[1])
+
+    try:
+        first, second = pair(_SIZES[0])
+    except Exception:
+        try:
+            first, second = pair(_SIZES[1])
+        except Exception:
+            first = None
+        if first is None:
+            raise
+    outputs = [_merged(a, b) for a, b in zip(flatten(first), flatten(second), strict=True)]
+    return pack_as(first, outputs)
+
+
+def _regular(sizes: list[int], kind: Any) -> Any:
+    """Ones, or unit matrices, which can be inverted."""
+    if kind.is_floating_point and len(sizes) > 1 and sizes[-1] == sizes[-2]:
+        return creation.eye(sizes[-1], dtype=kind).expand(*sizes).contiguous()
+    return creation.ones(sizes, dtype=kind)
+
+
+def _zeros(sizes: list[int], kind: Any) -> Any:
+    return creation.zeros(sizes, dtype=kind)
+
+
+def _merged(a: Any, b: Any) -> Any:
+    """Two sizes of an output as one symbolic tensor; what is no tensor stays as it is."""
+    if not is_tensor(a):
+        return a
+    sizes = (m if m == n else None for m, n in zip(a.shape, b.shape, strict=True))
+    return KerasTensor(tuple(sizes), a.dtype.name)

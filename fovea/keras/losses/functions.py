@@ -423,4 +423,4 @@ def check_axis(axis: Any) -> int:
 
 def default_name(fn: Any) -> str:
     """What a loss made of a function is called."""
-    return str(getattr(fn, "__name__", None) or snake_case(type(fn).__name__))
+    return snake_case(getattr(fn, "__name__", None) or type(fn).__name__)

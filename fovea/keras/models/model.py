@@ -237,6 +237,8 @@ class Model(Trainer):
             return super().compute_output_shape(input_shape)
         return map_structure(lambda t: t.shape, self._graph.outputs)
 
+    compute_output_shape.finds_by_running = True  # type: ignore[attr-defined]
+
     # -- building -----------------------------------------------------------------------------
 
     def build(self, input_shape: Any = None) -> None:

@@ -110,6 +110,8 @@ def _shape_text(layer: Any) -> str:
     nodes = layer._inbound_nodes
     if nodes:
         shapes = [t.shape for t in nodes[-1].output_tensors]
+    elif getattr(layer, "_graph", None) is not None:
+        shapes = [t.shape for t in layer.outputs]
     elif getattr(layer, "_build_shapes", None):
         shapes = _shapes_of_built(layer)
     else:

@@ -11,7 +11,7 @@ from fovea.keras import activations, config
 from fovea.keras.losses import functions as losses
 from fovea.keras.ops.elementwise import floating, numeric, tensor, wide
 from fovea.keras.ops.reductions import mean, var
-from fovea.keras.ops.symbolic import symbolic
+from fovea.keras.ops.symbolic import FUNCTIONS, symbolic
 
 __all__ = [
     "batch_normalization", "binary_crossentropy", "categorical_crossentropy",
@@ -20,6 +20,10 @@ __all__ = [
     "multi_hot", "normalize", "one_hot", "relu", "relu6", "selu", "silu", "softmax", "softplus",
     "softsign", "sparse_categorical_crossentropy", "swish", "top_k",
 ]  # fmt: skip
+
+
+# Operations that only ``keras.activations`` has.
+FUNCTIONS |= {"re_lu": activations.relu, "mish": activations.mish}
 
 
 @symbolic

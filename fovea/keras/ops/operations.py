@@ -114,6 +114,7 @@ _CALLS: dict[str, dict[str, str]] = {
         "image1 image2": "ssim",
     },
     "einops": {"tensor pattern": "rearrange"},
+    "activations": {"x": "mish re_lu"},
 }
 _IRREGULAR = {
     "allclose": "AllClose",
@@ -130,6 +131,7 @@ _IRREGULAR = {
     "istft": "ISTFT",
     "layer_normalization": "LayerNorm",
     "psnr": "PSNR",
+    "re_lu": "ReLU",
     "rfft": "RFFT",
     "rgb_to_grayscale": "RGBToGrayscale",
     "rgb_to_hsv": "RGBToHSV",
@@ -163,8 +165,13 @@ _BY_CLASS = {(module, class_name(name)): name for name, (module, _) in _BY_FUNCT
 
 
 def module_of_function(name: str) -> str:
-    """Where in ``keras.ops`` a function is defined: ``"numpy"``, ``"nn"`` ..."""
-    return _BY_FUNCTION[name][0]
+    """Where Keras defines a function's class: ``"keras.src.ops.numpy"`` ..."""
+    return _full(_BY_FUNCTION[name][0])
+
+
+def _full(module: str) -> str:
+    """The whole name of a module of the table."""
+    return f"keras.src.{'activations' if module == 'activations' else 'ops'}.{module}"
 
 
 def module_of_class(name: str) -> str | None:
@@ -173,8 +180,8 @@ def module_of_class(name: str) -> str | None:
     >>> module_of_class("Sum"), module_of_class("Dense")
     ('keras.src.ops.numpy', None)
     """
-    found = next((module for module, known in _BY_CLASS if known == name), None)
-    return None if found is None else f"keras.src.ops.{found}"
+    found = next((m for m, known in _BY_CLASS if known == name and m != "activations"), None)
+    return None if found is None else _full(found)
 
 
 # -- writing ----------------------------------------------------------------------------------
@@ -209,7 +216,7 @@ def operation_entry(
     if module != "einops" and name != "einsum":
         given, further = {**given, **further}, {}
     described = {
-        "module": f"keras.src.ops.{module}",
+        "module": _full(module),
         "class_name": class_name(name),
         "config": {"name": layer.name, **given},
         "registered_name": class_name(name),
@@ -243,7 +250,7 @@ class Operation:
         'sum'
         """
         module = str(entry.get("module"))
-        if not module.startswith(("keras.src.ops.", "keras.ops.")):
+        if not module.startswith(("keras.src.ops.", "keras.ops.", "keras.src.activations.")):
             return None
         function = _BY_CLASS.get((module.rsplit(".", 1)[-1], str(entry["class_name"])))
         if function is None or function not in FUNCTIONS:

@@ -96,7 +96,7 @@ def tensorflow_operation(entry: Config, calls: list[Any]) -> tuple[Config, list[
 
 def _operation(function: str, entry: Config) -> Config:
     name = class_name(function)
-    module = f"keras.src.ops.{module_of_function(function)}"
+    module = module_of_function(function)
     config = {"name": entry["config"].get("name", function)}
     return {"module": module, "class_name": name, "config": config, "registered_name": name}
 
