@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from fovea.dtypes import DType
+from fovea.tensorbase import is_tensor
 
-__all__ = ["TABLE", "PickleError", "Plain", "checked_key", "set_state"]
+__all__ = ["TABLE", "ForbiddenNameError", "PickleError", "Plain", "checked_key", "set_state"]
 
 _MAX_KEY_PARTS = 16
 _MAX_DIMS = 64
@@ -28,19 +29,28 @@ class PickleError(Exception):
     """A pickle that is damaged or holds what is not plain data."""
 
 
+class ForbiddenNameError(PickleError):
+    """A pickle that asks for a name outside the table; ``str()`` is the name."""
+
+
 class Plain:
     """An object that a pickle may refer to and pass on, but that the machine itself never looks
     into."""
 
 
 def checked_key(key: Any) -> Any:
-    """A key of a dict or member of a set: only what hashes in bounded time."""
+    """A key of a dict or member of a set: only what hashes in bounded time. Tensors and records
+    hash by what they are, not by what they hold."""
     parts = key if isinstance(key, tuple) else (key,)
-    if len(parts) > _MAX_KEY_PARTS or not all(isinstance(part, _SCALARS) for part in parts):
+    if len(parts) > _MAX_KEY_PARTS or not all(map(_hashes, parts)):
         raise PickleError(
             f"a key of a dict is a {type(key).__name__} of more than numbers and strings"
         )
     return key
+
+
+def _hashes(part: Any) -> bool:
+    return isinstance(part, (*_SCALARS, np.generic, Plain)) or is_tensor(part)
 
 
 def ordered_dict(items: Any = ()) -> OrderedDict[Any, Any]:
@@ -91,23 +101,41 @@ def _array(kind: Any, shape: Any, code: Any) -> np.ndarray[Any, Any]:
 
 
 def _element_type(code: Any, align: Any = False, copy: Any = True) -> np.dtype[Any]:
-    """Stands for ``numpy.dtype``: numbers and truth values alone."""
-    if not isinstance(code, str) or code[:1] not in "biufc" or not code[1:].isdecimal():
+    """Stands for ``numpy.dtype``: numbers, truth values, text, and lists of objects."""
+    if not isinstance(code, str) or code[:1] not in "biufcSUO" or not code[1:].isdecimal():
         raise PickleError("an array has elements that are no numbers")
     return np.dtype(code, False, True)
 
 
+def _as_bytes(data: Any) -> Any:
+    """Python 2 writes bytes as text."""
+    return data.encode("latin1") if isinstance(data, str) else data
+
+
 def _number(dtype: Any, data: Any) -> Any:
     """Stands for NumPy's ``scalar``: a number with a type of its own."""
+    data = _as_bytes(data)
     _check_bytes(dtype, (), data)
     return np.frombuffer(data, dtype)[0]
 
 
-def _check_bytes(dtype: Any, shape: Any, data: Any) -> None:
+def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any = "C") -> np.ndarray[Any, Any]:
+    """Stands for NumPy's ``_frombuffer``, by which protocol 5 writes arrays."""
+    data = bytes(data) if isinstance(data, bytearray) else data
+    _check_bytes(dtype, shape, data)
+    array: np.ndarray[Any, Any] = np.frombuffer(bytearray(data), dtype)
+    return array.reshape(shape, order="F" if order == "F" else "C")
+
+
+def _check_sizes(shape: Any) -> None:
     sizes = isinstance(shape, tuple) and len(shape) <= _MAX_DIMS
     if not sizes or not all(type(size) is int and size >= 0 for size in shape):
         raise PickleError("an array has a shape that is none")
-    if not isinstance(dtype, np.dtype) or not isinstance(data, bytes):
+
+
+def _check_bytes(dtype: Any, shape: Any, data: Any) -> None:
+    _check_sizes(shape)
+    if not isinstance(dtype, np.dtype) or dtype.hasobject or not isinstance(data, bytes):
         raise PickleError("an array has no bytes or no type")
     if math.prod(shape) * dtype.itemsize != len(data):
         raise PickleError(f"an array of shape {shape} does not have {len(data)} bytes")
@@ -115,14 +143,21 @@ def _check_bytes(dtype: Any, shape: Any, data: Any) -> None:
 
 def _fill_array(array: np.ndarray[Any, Any], state: Any) -> None:
     _, shape, dtype, by_columns, data = state
-    _check_bytes(dtype, shape, data)
+    if isinstance(dtype, np.dtype) and dtype == np.dtype("O"):
+        _check_sizes(shape)
+        if not isinstance(data, list) or math.prod(shape) != len(data):
+            raise PickleError("an array of objects has another number of them than its shape says")
+    else:
+        data = _as_bytes(data)
+        _check_bytes(dtype, shape, data)
     array.__setstate__((1, shape, dtype, by_columns is True, data))  # type: ignore[arg-type]
 
 
 def _set_byte_order(dtype: np.dtype[Any], state: Any) -> None:
-    if state[1] not in ("<", ">", "|", "=") or state[2:] != (None, None, None, -1, -1, 0):
+    own: Any = dtype.__reduce__()[2]
+    if state[1] not in ("<", ">", "|", "=") or state[2:] != own[2:]:
         raise PickleError("an array has elements that are no numbers")
-    dtype.__setstate__((3, *state[1:]))  # type: ignore[attr-defined]
+    dtype.__setstate__((3, state[1], *own[2:]))  # type: ignore[attr-defined]
 
 
 # -- what a pickle can do -------------------------------------------------------------------------
@@ -166,8 +201,12 @@ TABLE: dict[str, Any] = {
         for kind in ("Posix", "Windows", "PurePosix", "PureWindows")
     },
     **{
-        f"{module}.multiarray.{name}": function
+        f"{module}.{name}": function
         for module in ("numpy.core", "numpy._core")
-        for name, function in (("_reconstruct", _array), ("scalar", _number))
+        for name, function in (
+            ("multiarray._reconstruct", _array),
+            ("multiarray.scalar", _number),
+            ("numeric._frombuffer", _from_buffer),
+        )
     },
 }

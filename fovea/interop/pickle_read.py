@@ -9,20 +9,24 @@ file. Source of the instructions: Python's ``pickletools`` module.
 from __future__ import annotations
 
 import pickletools
+from collections import deque
 from collections.abc import Callable
 from types import FunctionType
 from typing import IO, Any
 
-from fovea.interop.pickle_objects import PickleError, Plain, checked_key, set_state
+from fovea.interop.pickle_objects import (
+    ForbiddenNameError,
+    PickleError,
+    Plain,
+    checked_key,
+    set_state,
+)
+from fovea.interop.pickle_values import AS_RECORDS
 from fovea.interop.records import ClassName, Record, is_foreign
 
 __all__ = ["ForbiddenNameError", "read_pickle"]
 
 _MAX_INTEGER_BYTES = 1024
-
-
-class ForbiddenNameError(PickleError):
-    """A pickle that asks for a name outside the table; ``str()`` is the name."""
 
 
 class _Mark:
@@ -79,7 +83,7 @@ class _Machine:
         self.table = table
         self.persistent = persistent
         self.records = records
-        self.copies_left = size + 1000  # elements that calls may still copy
+        self.copies_left = 3 * size + 1000  # elements that calls may still copy
 
     def step(self, name: str, argument: Any) -> None:
         """One instruction."""
@@ -178,6 +182,8 @@ class _Machine:
 
     def target(self, kind: type) -> Any:
         top = self.stack[-1] if self.stack else None
+        if isinstance(top, deque) and kind is list:
+            return top
         if isinstance(top, Record) and kind is not set:
             return top.mapping if kind is dict else top.sequence
         if not self.stack or not isinstance(self.stack[-1], kind):
@@ -197,7 +203,7 @@ class _Machine:
         full = f"{module}.{name}"
         if full in self.table:
             self.stack.append(self.table[full])
-        elif self.records and is_foreign(module, name):
+        elif self.records and (is_foreign(module, name) or full in AS_RECORDS):
             self.stack.append(ClassName(full))
         else:
             raise ForbiddenNameError(full)
@@ -251,6 +257,9 @@ class _Machine:
         items = self.pop_group()
         self.target(set).update(map(checked_key, items))
 
+    def frozen(self, _: Any) -> None:
+        self.stack.append(frozenset(map(checked_key, self.pop_group())))
+
     def persistent_id(self, _: Any) -> None:
         self.stack.append(self.persistent(self.pop()))
 
@@ -266,8 +275,8 @@ _EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_LIST": list, "EMPTY_DICT": dict, 
 _LITERALS = frozenset(
     {
         "BININT", "BININT1", "BININT2", "BINFLOAT", "FLOAT", "BINUNICODE", "SHORT_BINUNICODE",
-        "BINUNICODE8", "UNICODE", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BINSTRING",
-        "SHORT_BINSTRING", "STRING",
+        "BINUNICODE8", "UNICODE", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
+        "BINSTRING", "SHORT_BINSTRING", "STRING",
     }
 )  # fmt: skip
 
@@ -329,5 +338,6 @@ _HANDLERS: dict[str, Callable[[_Machine, Any], None]] = {
     "NEWOBJ_EX": _Machine.new_object_by_name,
     "POP": _Machine.drop,
     "BUILD": _Machine.build,
+    "FROZENSET": _Machine.frozen,
     "BINPERSID": _Machine.persistent_id,
 }

@@ -5,18 +5,23 @@ from __future__ import annotations
 
 from typing import IO, Any
 
+from fovea.dtypes import DType
 from fovea.interop.pickle_objects import PickleError
 from fovea.interop.pickle_read import read_pickle
 from fovea.interop.streams import BoundedReader, bytes_of, read_fully
 from fovea.interop.torch_table import persistent_reader
 from fovea.storage import Storage
 
-__all__ = ["MAGIC", "read_legacy"]
+__all__ = ["is_legacy", "read_legacy"]
 
-# The pickle, of protocol 2, of the number that marks the format.
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
-MAGIC = b"\x80\x02\x8a\x0a" + _MAGIC_NUMBER.to_bytes(10, "little") + b"."
 _PROTOCOL = 1001
+
+
+def is_legacy(head: bytes) -> bool:
+    """Whether a file's first bytes are the pickle, of any protocol, of the format's number."""
+    number = b"\x8a\x0a" + _MAGIC_NUMBER.to_bytes(10, "little") + b"."
+    return head[:1] == b"\x80" and number in head[:32]
 
 
 def _refuse(pid: Any) -> Any:
@@ -37,7 +42,7 @@ def read_legacy(file: IO[bytes], table: dict[str, Any]) -> Any:
     storages: dict[str, Storage] = {}
     left = source.left
 
-    def fetch(key: str, nbytes: int) -> Storage:
+    def fetch(key: str, nbytes: int, dtype: DType | None) -> Storage:
         nonlocal left
         if key not in storages:
             left -= nbytes
@@ -52,8 +57,8 @@ def read_legacy(file: IO[bytes], table: dict[str, Any]) -> Any:
     if read_pickle(source, source.left, {}, _refuse) != _PROTOCOL:
         raise PickleError("it is of an unknown version")
     facts = read_pickle(source, source.left, {}, _refuse)
-    if not isinstance(facts, dict) or facts.get("little_endian") is not True:
-        raise PickleError("its numbers are big-endian")
+    if not isinstance(facts, dict):  # storages are little-endian, whatever machine wrote them
+        raise PickleError("its facts about the machine are missing")
     result = read_pickle(source, source.left, table, persistent_reader(fetch), records=True)
     keys = read_pickle(source, source.left, {}, _refuse)
     if (

@@ -11,13 +11,18 @@ import os
 import zipfile
 from typing import IO, Any
 
+import numpy as np
+
+from fovea.dtypes import DType
 from fovea.errors import ArgumentError, FileFormatError
 from fovea.interop import hdf5
 from fovea.interop.pickle_objects import PickleError
 from fovea.interop.pickle_read import ForbiddenNameError, read_pickle
 from fovea.interop.stored_zip import StoredArchive
-from fovea.interop.torch_legacy import MAGIC, read_legacy
-from fovea.interop.torch_table import TABLE, persistent_reader
+from fovea.interop.streams import BoundedReader, bytes_of
+from fovea.interop.torch_legacy import is_legacy, read_legacy
+from fovea.interop.torch_table import TABLE, TypedStorage, persistent_reader
+from fovea.interop.torch_tar import is_tar, read_tar
 from fovea.storage import Storage
 
 __all__ = ["load"]
@@ -50,12 +55,16 @@ def load(f: str | os.PathLike[str] | IO[bytes]) -> Any:
 def _load_named(file: IO[bytes], name: str) -> Any:
     try:
         start = file.tell()
-        head = file.read(64)
+        head = file.read(512)
         file.seek(start)
         if head.startswith(b"PK\x03\x04"):
             return _read_zip(file)
-        if head.startswith(MAGIC):
+        if is_legacy(head):
             return read_legacy(file, TABLE)
+        if is_tar(head):
+            return read_tar(file, TABLE)
+        if head.startswith(b"\x80"):
+            return _read_pickle(file)
         if head.startswith(hdf5.SIGNATURE):
             return hdf5.load(file)
         raise FileFormatError(_what_else(name, head), fix=_FIX)
@@ -80,8 +89,6 @@ def _what_else(name: str, head: bytes) -> str:
         return f"{name} is empty."
     if head[8:9] == b"{":
         return f"{name} looks like a safetensors file, but its name does not end in .safetensors."
-    if head.startswith(b"\x80"):
-        return f"{name} is a pickle, but not one that torch.save wrote."
     for start, what in _KINDS.items():
         if head[:4].startswith(start) or head[4:8] == start:
             return f"{name} is not a file of weights: it is {what}."
@@ -111,14 +118,15 @@ def _read_zip(file: IO[bytes]) -> Any:
         return hdf5.load(io.BytesIO(archive.read(KERAS_WEIGHTS)))
     if "data.pkl" not in archive.entries:
         raise PickleError(_what_zip(archive.entries))
-    if "byteorder" in archive.entries and archive.read("byteorder") != b"little":
-        raise PickleError("its numbers are big-endian")
+    turned = "byteorder" in archive.entries and archive.read("byteorder") != b"little"
     pickled = archive.read("data.pkl")
     storages: dict[str, Storage] = {}
 
-    def fetch(key: str, nbytes: int) -> Storage:
+    def fetch(key: str, nbytes: int, dtype: DType | None) -> Storage:
         if key not in storages:
             storages[key] = archive.read_storage(f"data/{key}", nbytes)
+            if turned:
+                _turn_bytes(storages[key], dtype)
         if storages[key].nbytes != nbytes:
             raise PickleError(f"the storage {key!r} is described with two sizes")
         return storages[key]
@@ -127,8 +135,42 @@ def _read_zip(file: IO[bytes]) -> Any:
     return read_pickle(io.BytesIO(pickled), len(pickled), TABLE, persistent, records=True)
 
 
+def _turn_bytes(storage: Storage, dtype: DType | None) -> None:
+    """Make a storage that a big-endian machine wrote one of this kind of machine."""
+    if dtype is None:
+        raise PickleError("its numbers are big-endian, and their types are missing")
+    unit = dtype.itemsize // 2 if dtype.is_complex else dtype.itemsize
+    numbers = np.frombuffer(bytes_of(storage), np.dtype(f"u{unit}"))
+    numbers.byteswap(inplace=True)
+
+
+# -- pickles without a format around them ---------------------------------------------------------
+
+
+def _read_pickle(file: IO[bytes]) -> Any:
+    """A file that ``pickle.dump`` wrote: arrays or tensors, which bring their storages along."""
+    size = BoundedReader(file).left
+    table = {**TABLE, "torch.storage._load_from_bytes": _storage_from}
+    return read_pickle(BoundedReader(file), size, table, _refuse, records=True)  # type: ignore[arg-type]
+
+
+def _storage_from(data: Any) -> TypedStorage:
+    if not isinstance(data, bytes) or not is_legacy(data[:32]):
+        raise PickleError("a storage has no bytes")
+    storage = read_legacy(io.BytesIO(data), TABLE)
+    if not isinstance(storage, TypedStorage):
+        raise PickleError("a storage is none")
+    return storage
+
+
+def _refuse(pid: Any) -> Any:
+    raise PickleError("it is a part of another file, to which it refers")
+
+
 def _what_zip(entries: dict[str, zipfile.ZipInfo]) -> str:
     names = {info.filename for info in entries.values()}
+    if names and all(name.endswith(".npy") for name in names):
+        return "it is an archive of NumPy arrays; numpy.load reads it"
     if "config.json" in names and "metadata.json" in names:
         return "it is a Keras file without Keras's weights; try fovea.keras.models.load_model"
     return "it is a zip archive without the entry 'data.pkl' that torch.save writes"

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from fovea import devices, dtypes
 from fovea.dtypes import DType
-from fovea.interop import pickle_objects
+from fovea.functions.creation import from_numpy
+from fovea.interop import pickle_objects, pickle_values
 from fovea.interop.pickle_objects import PickleError, Plain
 from fovea.interop.records import ClassName, Record
 from fovea.interop.torch_names import DTYPE_OF_STORAGE, FOREIGN_DTYPES
@@ -16,7 +19,7 @@ from fovea.size import Size
 from fovea.storage import Storage
 from fovea.tensor import Tensor
 
-__all__ = ["TABLE", "StorageKind", "TypedStorage", "persistent_reader"]
+__all__ = ["TABLE", "StorageKind", "TypedStorage", "persistent_reader", "rebuilt"]
 
 _MAX_DIMS = 64
 _MAX_ELEMENTS = 1 << 62
@@ -31,10 +34,11 @@ class StorageKind(Plain):
 
 @dataclass(frozen=True, eq=False)
 class TypedStorage(Plain):
-    """Bytes from the file and the type of their elements."""
+    """Bytes from the file and the type of their elements, from the first that counts on."""
 
     storage: Storage
     dtype: DType | None
+    first: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,13 @@ class _Foreign(Plain):
 
 
 def persistent_reader(
-    fetch: Callable[[str, int], Storage],
+    fetch: Callable[[str, int, DType | None], Storage],
 ) -> Callable[[Any], TypedStorage | ClassName]:
     """The function that turns ``("storage", kind, key, location, elements)`` into a storage.
 
     Args:
-        fetch: gives the storage with a key and a number of bytes.
+        fetch: gives the storage with a key, a number of bytes and a type of elements (None: bytes
+            of unknown meaning).
     """
 
     def read(pid: Any) -> TypedStorage | ClassName:
@@ -65,12 +70,20 @@ def persistent_reader(
             raise PickleError(f"it holds elements of type {kind.name}, which fovea does not have")
         if not isinstance(kind, StorageKind) or not isinstance(key, str) or not _is_count(count):
             raise PickleError("a storage is described wrongly")
-        if len(pid) == 6 and pid[5] is not None:
-            raise PickleError("it holds a view of a storage in the fashion of PyTorch 0.3")
         itemsize = 1 if kind.dtype is None else kind.dtype.itemsize
-        return TypedStorage(fetch(key, count * itemsize), kind.dtype)
+        first = 0 if len(pid) < 6 or pid[5] is None else _view(pid[5], count)
+        return TypedStorage(fetch(key, count * itemsize, kind.dtype), kind.dtype, first)
 
     return read
+
+
+def _view(part: Any, count: int) -> int:
+    """Where a part of a storage begins, as PyTorch 0.3 describes it: key, start, elements."""
+    if not isinstance(part, tuple) or len(part) != 3 or not all(map(_is_count, part[1:])):
+        raise PickleError("a part of a storage is described wrongly")
+    if part[1] + part[2] > count:
+        raise PickleError("a part of a storage reaches outside it")
+    return int(part[1])
 
 
 def _is_count(value: Any) -> bool:
@@ -94,6 +107,7 @@ def _rebuild(
         raise PickleError("a tensor has a size, stride or offset that is no count")
     shape = Size(shape)
     count = shape.numel()
+    offset += source.first
     last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
     available = source.storage.nbytes // dtype.itemsize
     if count >= _MAX_ELEMENTS or (count and last >= available) or offset > available:
@@ -105,7 +119,8 @@ def _rebuild(
     return tensor
 
 
-def _rebuild_tensor(source: Any, offset: Any, shape: Any, strides: Any) -> Tensor:
+def rebuilt(source: Any, offset: Any, shape: Any, strides: Any) -> Tensor:
+    """A tensor over a storage of a file, which is checked."""
     return _rebuild(source, _dtype_of(source), offset, shape, strides, False)
 
 
@@ -144,6 +159,34 @@ def _rebuild_parameter(data: Any, requires_grad: Any, hooks: Any) -> Tensor:
     if not isinstance(data, Tensor):
         raise PickleError("a parameter is made of something that is no tensor")
     return Parameter(data, requires_grad=requires_grad is True)
+
+
+def _rebuild_parameter_with_state(data: Any, requires_grad: Any, hooks: Any, state: Any) -> Tensor:
+    """A parameter that attributes had been set on, which are left out."""
+    return _rebuild_parameter(data, requires_grad, hooks)
+
+
+def _rebuild_from_type(function: Any, kind: Any, arguments: Any, state: Any) -> Tensor:
+    """A tensor of a subclass, or with attributes: the tensor alone."""
+    known = any(function is f for f in _REBUILDS.values())
+    if not known or not isinstance(arguments, tuple):
+        raise PickleError("a tensor is made by an unknown function")
+    tensor: Tensor = function(*arguments)
+    return tensor
+
+
+def _rebuild_on_device(
+    values: Any, dtype: Any, device: Any = None, requires_grad: Any = False
+) -> Tensor:
+    """A tensor of a device that PyTorch copies to the CPU to save it (TPUs and others)."""
+    if isinstance(values, np.ndarray) and isinstance(dtype, DType) and not values.dtype.hasobject:
+        tensor = from_numpy(values.astype(dtype.numpy))
+    elif isinstance(values, Tensor):
+        tensor = values.detach()
+    else:
+        raise PickleError("a tensor has no values")
+    tensor._requires_grad = requires_grad is True and tensor.dtype.is_floating_point
+    return tensor
 
 
 def _size(shape: Any = ()) -> Size:
@@ -191,12 +234,23 @@ def _no_tensor(what: str) -> Callable[..., Any]:
     return refuse
 
 
+_REBUILDS: dict[str, Callable[..., Tensor]] = {
+    "_rebuild_tensor": rebuilt,
+    "_rebuild_tensor_v2": _rebuild_tensor_v2,
+    "_rebuild_tensor_v3": _rebuild_tensor_v3,
+    "_rebuild_parameter": _rebuild_parameter,
+    "_rebuild_parameter_with_state": _rebuild_parameter_with_state,
+    "_rebuild_device_tensor_from_numpy": _rebuild_on_device,
+    "_rebuild_device_tensor_from_cpu_tensor": _rebuild_on_device,
+    "_rebuild_xla_tensor": _rebuild_on_device,
+}
 TABLE: dict[str, Any] = {
     **pickle_objects.TABLE,
-    "torch._utils._rebuild_tensor": _rebuild_tensor,
-    "torch._utils._rebuild_tensor_v2": _rebuild_tensor_v2,
-    "torch._utils._rebuild_tensor_v3": _rebuild_tensor_v3,
-    "torch._utils._rebuild_parameter": _rebuild_parameter,
+    **pickle_values.TABLE,
+    **{f"torch._utils.{name}": function for name, function in _REBUILDS.items()},
+    "torch._tensor._rebuild_from_type": _rebuild_from_type,
+    "torch._tensor._rebuild_from_type_v2": _rebuild_from_type,
+    "torch._utils._rebuild_meta_tensor_no_storage": _no_tensor("a tensor without values"),
     "torch.serialization._get_layout": _no_tensor("a sparse tensor"),
     "torch._utils._rebuild_sparse_tensor": _no_tensor("a sparse tensor"),
     "torch._utils._rebuild_qtensor": _no_tensor("a quantized tensor"),
@@ -222,7 +276,11 @@ TABLE: dict[str, Any] = {
     "torch.Size": _size,
     "torch.device": _device,
     "torch.storage.UntypedStorage": StorageKind(None),
-    **{f"torch.{name}": StorageKind(dtype) for name, dtype in DTYPE_OF_STORAGE.items()},
+    **{
+        f"{module}.{name}": StorageKind(dtype)
+        for module in ("torch", "torch.cuda")
+        for name, dtype in DTYPE_OF_STORAGE.items()
+    },
     **{f"torch.{dtype.name}": dtype for dtype in dtypes.ALL},
     **{f"torch.{name}": _Foreign(name) for name in FOREIGN_DTYPES},
 }
