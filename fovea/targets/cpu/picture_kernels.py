@@ -24,8 +24,8 @@ BITS = 22  # of a weight's fraction
 
 
 def shrink_kernel(rows_first: bool) -> Kernel:
-    """A picture resized by the triangle filter, stretched where it shrinks; rows are mixed before
-    columns, or after.
+    """A picture resized by the triangle filter, stretched where it shrinks, or a part of it alone;
+    rows are mixed before columns, or after.
     """
     return _Shrink(rows_first).k
 
@@ -33,6 +33,7 @@ def shrink_kernel(rows_first: bool) -> Kernel:
 class _Shrink:
     """Builds the kernel.
 
+    What is made are `rows` and `columns` of the new picture, the first of them `top` and `left`.
     `places` holds the first source and the count of sources of each new column, then of each new
     row; `weights` theirs, `most` for each. `curve` is room for a filter's values.
     """
@@ -42,16 +43,16 @@ class _Shrink:
             "shrink_picture",
             (("x", u8), ("y", u8), ("lines", u8), ("places", i64), ("weights", i32),
              ("curve", f64)),
-            ("x_row", "height", "width", "rows", "columns", "line", "most"),
+            ("x_row", "height", "width", "rows", "columns", "line", "most", "top", "left"),
             ("x_scale", "y_scale"),
         )  # fmt: skip
         x, y, lines, self.places, self.weights, self.curve = k.buffers
-        x_row, height, width, self.rows, self.columns, line, self.most = k.sizes
+        x_row, height, width, self.rows, self.columns, line, self.most, top, left = k.sizes
         y_row = k.index(self.columns) * PIXEL
         with k.parallel(1):
             down = self._down_tables()
-            self._weigh(self.places, self.weights, width, self.columns, k.scalars[0])
-            self._weigh(*down, height, self.rows, k.scalars[1])
+            self._weigh(self.places, self.weights, width, left, self.columns, k.scalars[0])
+            self._weigh(*down, height, top, self.rows, k.scalars[1])
             if rows_first:
                 self._down(x, x_row, k.index(0), lines, line, k.index(width) * PIXEL)
                 self._across(lines, line, k.index(self.rows), y, y_row)
@@ -68,14 +69,20 @@ class _Shrink:
         return self.places.at(columns * 2), self.weights.at(columns * self.most)
 
     def _weigh(
-        self, places: Buffer, weights: Buffer, size: Index, count: Index, scale: Value
+        self,
+        places: Buffer,
+        weights: Buffer,
+        size: Index,
+        start: Index,
+        count: Index,
+        scale: Value,
     ) -> None:
-        """Which sources each new line reads, and their weights."""
+        """Which sources each of so many new lines from a first one on reads, and their weights."""
         k = self.k
         stretch = k.fast_max(scale, 1.0)
         inverse = 1.0 / stretch
         with k.loop(0, count, unroll=1) as i:
-            center = (k.cast(i, f64) + 0.5) * scale
+            center = (k.cast(i + start, f64) + 0.5) * scale
             low = k.index(k.larger(k.cast(center - stretch + 0.5, i64), 0))
             high = k.index(k.smaller(k.cast(center + stretch + 0.5, i64), size))
             k.store(low, places, i * 2)

@@ -9,6 +9,8 @@ from fovea.errors import ArgumentError
 from fovea.vision.transforms import draws
 from fovea.vision.transforms.base import Transform, check_probability
 from fovea.vision.transforms.convert import Normalize, ToTensor, to_normalized
+from fovea.vision.transforms.functional.geometry import resized_center
+from fovea.vision.transforms.geometry import CenterCrop, Resize
 
 __all__ = ["Compose", "Lambda", "RandomApply", "RandomChoice", "RandomOrder"]
 
@@ -49,15 +51,31 @@ class Compose(_Several):
         self.transforms = _checked("Compose", transforms)
 
     def forward(self, img: Any) -> Any:
-        steps = iter(self.transforms)
-        for step in steps:
-            following = next(steps, None) if type(step) is ToTensor else None
-            if type(following) is Normalize:
-                img = to_normalized(img, following)
-                continue
-            img = step(img)
-            img = img if following is None else following(img)
+        at, steps = 0, self.transforms
+        if not isinstance(steps, Sequence):
+            steps = list(steps)
+        while at < len(steps):
+            as_one = _AS_ONE.get(tuple(map(type, steps[at : at + 2])))
+            img = steps[at](img) if as_one is None else as_one(img, *steps[at : at + 2])
+            at += 1 if as_one is None else 2
         return img
+
+
+def _resized_center(img: Any, resize: Resize, crop: CenterCrop) -> Any:
+    return resized_center(
+        img, resize.size, crop.size, resize.interpolation, resize.max_size, resize.antialias
+    )
+
+
+def _to_normalized(img: Any, to_tensor: ToTensor, normalize: Normalize) -> Any:
+    return to_normalized(img, normalize)
+
+
+# Pairs of steps that are less work together, and what does both.
+_AS_ONE: dict[tuple[type, ...], Callable[..., Any]] = {
+    (Resize, CenterCrop): _resized_center,
+    (ToTensor, Normalize): _to_normalized,
+}
 
 
 class Lambda(Transform):

@@ -66,14 +66,20 @@ def _color(image: PILImage, fill: Fill) -> Any:
     return tuple(numbers) if count > 1 else numbers[0]
 
 
-def resize(image: PILImage, size: tuple[int, int], mode: InterpolationMode) -> PILImage:
-    """Resize to (height, width)."""
+def resize(
+    image: PILImage,
+    size: tuple[int, int],
+    mode: InterpolationMode,
+    window: tuple[int, int, int, int] | None = None,
+) -> PILImage:
+    """Resize to (height, width), and cut out a window (top, left, height, width)."""
     if mode is InterpolationMode.BILINEAR:
         whole = (0, 0, image.height, image.width)
-        found = pil_pixels.crop_and_resize(image, whole, size)
+        found = pil_pixels.crop_and_resize(image, whole, size, window)
         if found is not None:
             return found
-    return image.resize((size[1], size[0]), Image.Resampling(pil_filter(mode)))
+    resized = image.resize((size[1], size[0]), Image.Resampling(pil_filter(mode)))
+    return resized if window is None else crop(resized, *window)
 
 
 def crop(image: PILImage, top: int, left: int, height: int, width: int) -> PILImage:

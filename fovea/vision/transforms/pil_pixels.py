@@ -101,36 +101,45 @@ def _rows_first(height: int, width: int, size: tuple[int, int]) -> bool:
     return fewer_rows > max(0, 2 * fewer_columns) and _knows_two_orders()
 
 
-def crop_and_resize(image: PILImage, box: Box, size: tuple[int, int]) -> PILImage | None:
+def _within(box: Box, height: int, width: int) -> bool:
+    """Whether a box is not empty and lies inside."""
+    top, left, rows, columns = box
+    return 0 <= top < top + rows <= height and 0 <= left < left + columns <= width
+
+
+def crop_and_resize(
+    image: PILImage, box: Box, size: tuple[int, int], window: Box | None = None
+) -> PILImage | None:
     """A box that lies within an RGB image, resized to (height, width) with Pillow's bilinear
-    filter: to the bit what ``crop`` and ``resize`` give.
+    filter, and of this only a window: to the bit what ``crop``, ``resize`` and ``crop`` give.
     """
     top, left, height, width = box
-    inside = top >= 0 and left >= 0 and top + height <= image.height and left + width <= image.width
-    if not inside or min(height, width, *size) < 1:
+    window = window or (0, 0, *size)
+    if not (_within(box, image.height, image.width) and _within(window, *size)):
         return None
+    rows, columns = window[2:]
     source = _lent(image)
-    new = Image.new("RGB", (size[1], size[0]), None)
+    new = Image.new("RGB", (columns, rows), None)
     target = _lent(new) if source is not None else None
     if source is None or target is None:
         return None
     scales = [width / size[1], height / size[0]]
     most = math.ceil(max(1.0, *scales)) * 2 + 1
     rows_first = _rows_first(height, width, size)
-    line = _rounded((width if rows_first else size[1]) * PIXEL)
-    lines, count = size[0] if rows_first else height, size[0] + size[1]
+    line = _rounded((width if rows_first else columns) * PIXEL)
+    lines, count = rows if rows_first else height, rows + columns
     parts = [_rounded(n) for n in (lines * line, count * 16, count * most * 4, most * 8)]
     start, _ = _scratch(sum(parts) + LINE_ALIGN)
     buffers = [
         (source[1], source[1] + image.width * image.height * PIXEL),
-        (target[1], target[1] + size[0] * size[1] * PIXEL),
+        (target[1], target[1] + rows * columns * PIXEL),
     ]
     for nbytes in parts:
         buffers.append((start, start + nbytes))
         start += nbytes
     first = buffers[0][0] + (top * image.width + left) * PIXEL
     buffers[0] = (first, buffers[0][1])
-    sizes = [image.width * PIXEL, height, width, *size, line, most]
+    sizes = [image.width * PIXEL, height, width, rows, columns, line, most, *window[:2]]
     kernel = load_cached(f"picture/shrink/{rows_first}", lambda: shrink_kernel(rows_first))
     _run(kernel, buffers, sizes, scales)
     return new

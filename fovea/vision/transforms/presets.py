@@ -9,6 +9,7 @@ from fovea import dtypes
 from fovea.tensorbase import is_tensor
 from fovea.vision.transforms import functional as F
 from fovea.vision.transforms.base import Transform, own_values
+from fovea.vision.transforms.functional.geometry import resized_center
 from fovea.vision.transforms.interpolation import InterpolationMode, as_mode
 
 __all__ = ["ImageClassification", "ObjectDetection", "SemanticSegmentation"]
@@ -106,7 +107,10 @@ class ImageClassification(_Normalizing):
         self.antialias = antialias
 
     def forward(self, img: Any) -> Any:
-        return self._normalized(F.center_crop(self._resized(img), self.crop_size))
+        middle = resized_center(
+            img, self.resize_size, self.crop_size, self.interpolation, antialias=self.antialias
+        )
+        return self._normalized(middle)
 
     def describe(self) -> str:
         """What happens to an image, in words."""

@@ -37,6 +37,34 @@ def test_boxes_are_cut_out_and_resized_as_pillow_does(size: tuple[int, int]) -> 
             np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
 
 
+@pytest.mark.parametrize("size", [(5, 90), (90, 5), (40, 60), (61, 37)])
+def test_windows_are_what_is_cut_out_afterwards(size: tuple[int, int]) -> None:
+    for height, width in [(3, 4), (50, 80), (101, 17), (17, 101), (200, 61)]:
+        source = picture(height, width)
+        expected = source.resize(size[::-1], Image.Resampling.BILINEAR)
+        for _ in range(10):
+            h, w = (int(random.integers(1, n + 1)) for n in size)
+            top, left = (
+                int(random.integers(n - m + 1)) for n, m in zip(size, (h, w), strict=True)
+            )
+            whole = (0, 0, height, width)
+            found = pil_pixels.crop_and_resize(source, whole, size, (top, left, h, w))
+            cut = expected.crop((left, top, left + w, top + h))
+            np.testing.assert_array_equal(np.asarray(found), np.asarray(cut))
+    outside = (0, 1, size[0], size[1])
+    assert pil_pixels.crop_and_resize(source, whole, size, outside) is None
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize(("resize", "crop"), [(40, 31), ((33, 50), (33, 20)), (20, 33), (48, 48)])
+def test_the_middle_of_a_resized_picture(resize: Any, crop: Any, mode: str) -> None:
+    """Also where the middle is larger than the picture, and where nothing is resized."""
+    source = picture(48, 77, mode)
+    found = T.Compose([T.Resize(resize), T.CenterCrop(crop), T.ToTensor()])(source)
+    expected = F.to_tensor(F.center_crop(F.resize(source, resize), crop))
+    np.testing.assert_array_equal(found.numpy(), expected.numpy())
+
+
 def test_a_box_that_is_partly_outside_is_pillow_s_work() -> None:
     source = picture(20, 30)
     assert pil_pixels.crop_and_resize(source, (-1, 0, 5, 5), (4, 4)) is None

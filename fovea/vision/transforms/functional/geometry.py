@@ -188,8 +188,31 @@ def center_crop(img: Any, output_size: int | Sequence[int]) -> Any:
         x, y = max(width - w, 0), max(height - h, 0)
         img = pad(img, [x // 2, y // 2, (x + 1) // 2, (y + 1) // 2])
         _, h, w = get_dimensions(img)
-    top, left = round((h - height) / 2.0), round((w - width) / 2.0)
-    return crop(img, top, left, height, width)
+    return crop(img, *_middle(h, w, height, width), height, width)
+
+
+def resized_center(
+    img: Any,
+    size: int | Sequence[int],
+    output_size: int | Sequence[int],
+    interpolation: Any = InterpolationMode.BILINEAR,
+    max_size: int | None = None,
+    antialias: bool | None = True,
+) -> Any:
+    """``resize`` and then ``center_crop``; of a PIL image, what is cut off is not made at all."""
+    mode = as_mode(interpolation)
+    if is_pil_image(img) and mode is InterpolationMode.BILINEAR:
+        new = resized_size(img.height, img.width, size, max_size)
+        height, width = (int(n) for n in number_pair(output_size, "center_crop: output_size"))
+        if new != (img.height, img.width) and 0 < height <= new[0] and 0 < width <= new[1]:
+            window = (*_middle(*new, height, width), height, width)
+            return pil_kernels().resize(img, new, mode, window)
+    return center_crop(resize(img, size, mode, max_size, antialias), output_size)
+
+
+def _middle(h: int, w: int, height: int, width: int) -> tuple[int, int]:
+    """Top and left of the box in the middle of (h, w)."""
+    return round((h - height) / 2.0), round((w - width) / 2.0)
 
 
 def resized_crop(
