@@ -44,15 +44,12 @@ def test_windows_are_what_is_cut_out_afterwards(size: tuple[int, int]) -> None:
         expected = source.resize(size[::-1], Image.Resampling.BILINEAR)
         for _ in range(10):
             h, w = (int(random.integers(1, n + 1)) for n in size)
-            top, left = (
-                int(random.integers(n - m + 1)) for n, m in zip(size, (h, w), strict=True)
-            )
+            top, left = int(random.integers(size[0] - h + 1)), int(random.integers(size[1] - w + 1))
             whole = (0, 0, height, width)
             found = pil_pixels.crop_and_resize(source, whole, size, (top, left, h, w))
             cut = expected.crop((left, top, left + w, top + h))
             np.testing.assert_array_equal(np.asarray(found), np.asarray(cut))
-    outside = (0, 1, size[0], size[1])
-    assert pil_pixels.crop_and_resize(source, whole, size, outside) is None
+        assert pil_pixels.crop_and_resize(source, whole, size, (0, 1, *size)) is None
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
