@@ -107,6 +107,7 @@ class ImageClassification(_Normalizing):
         self.antialias = antialias
 
     def forward(self, img: Any) -> Any:
+        assert self.resize_size is not None
         middle = resized_center(
             img, self.resize_size, self.crop_size, self.interpolation, antialias=self.antialias
         )
