@@ -476,6 +476,10 @@ _FUNCTIONAL = """
     pairwise_distance pixel_shuffle pixel_unshuffle prelu relu_ rrelu rrelu_ selu selu_ softmax
     threshold threshold_
 """
+_TYPES = """
+    BFloat16Tensor BoolTensor ByteTensor CharTensor DoubleTensor FloatTensor HalfTensor IntTensor
+    LongTensor ShortTensor set_default_tensor_type
+"""
 _LAZY_NAMES = {
     **dict.fromkeys(_FUNCTIONAL.split(), "fovea.nn.functional"),
     "compile": "fovea.compiler",
@@ -490,6 +494,7 @@ _LAZY_NAMES = {
     "layer_statistics": "fovea.summaries.statistics",
     "Trainer": "fovea.training.trainer",
     "port": "fovea.interop.porting",
+    **dict.fromkeys(_TYPES.split(), "fovea.typed_tensors"),
     "get_num_threads": "fovea.targets.cpu.threads",
     "set_num_threads": "fovea.targets.cpu.threads",
 }

@@ -411,7 +411,7 @@ class Walk:
         shape, dtype = wanted.shape, wanted.dtype
         if g.shape != shape:
             raise ShapeError(
-                f"{node.name}: a gradient has shape {tuple(g.shape)}, its tensor {tuple(shape)}."
+                f"{node.label}: a gradient has shape {tuple(g.shape)}, its tensor {tuple(shape)}."
             )
         return g if g.dtype is dtype else g.to(dtype)
 

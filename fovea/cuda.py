@@ -80,3 +80,13 @@ max_memory_allocated = memory_allocated
 
 def reset_peak_memory_stats(device: Any = None) -> None:
     """Nothing to reset."""
+
+
+def __getattr__(name: str) -> Any:
+    """``FloatTensor`` and its kin: names of types that there are no tensors of."""
+    from fovea.typed_tensors import on_cuda
+
+    kind = on_cuda(name)
+    if kind is None:
+        raise AttributeError(f"module 'fovea.cuda' has no attribute {name!r}")
+    return kind

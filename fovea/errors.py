@@ -107,11 +107,11 @@ class DeviceError(FoveaError, RuntimeError):
     """A device that is not there, or tensors on different devices."""
 
 
-class ArgumentError(FoveaError, ValueError, TypeError):
+class ArgumentError(FoveaError, ValueError, TypeError, RuntimeError):
     """An argument that is unknown or out of its range."""
 
 
-class OutOfRangeError(FoveaError, IndexError):
+class OutOfRangeError(FoveaError, IndexError, RuntimeError):
     """An index or a dimension outside its range."""
 
 

@@ -122,7 +122,7 @@ class detect_nonfinite(watching.Observer):  # noqa: N801 - a context manager, li
             elif bad and t.storage in self._made:
                 rows[name] += f": {self._made[t.storage]}"
         if self._backward is not None:
-            rows["within"] = f"{self._backward.name} (detect_anomaly tells where it was recorded)"
+            rows["within"] = f"{self._backward.label} (detect_anomaly tells where it was recorded)"
         if values.ndim and values.shape[0] > 1:
             rows["sample"] = str(at[0])
         if given:

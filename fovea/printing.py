@@ -104,7 +104,7 @@ def _notes(t: Tensor) -> list[str]:
     ):
         notes.append(f"dtype={t.dtype}")
     if t.grad_fn is not None:
-        notes.append(f"grad_fn=<{t.grad_fn.name}>")
+        notes.append(f"grad_fn=<{t.grad_fn.name()}>")
     elif t.requires_grad:
         notes.append("requires_grad=True")
     return notes
@@ -132,8 +132,8 @@ def _formatter(values: np.ndarray[Any, Any]) -> Callable[[Any], str]:
         return lambda v: f"{re(v.real)}{'-' if np.signbit(v.imag) else '+'}{im(abs(v.imag))}j"
     values = np.asarray(values, np.float64)
     write = _float_writer(values)
-    plain = bool((np.isfinite(values) & (values != 0)).any())
-    width = max(len(write(float(v))) for v in values.flat) if plain else 0
+    counted = values[np.isfinite(values) & (values != 0)]  # zeros, -0 too, and infinities fit in
+    width = max((len(write(float(v))) for v in counted), default=0)
     return lambda v: f"{write(float(v)):>{width}}"
 
 

@@ -54,7 +54,7 @@ class Node:
 
     __slots__ = ("__weakref__", "edges", "hooks", "needed", "out_forms", "sequence")
 
-    name = "node"
+    label = "node_backward"  # what errors call it
 
     def __init__(self, inputs: Sequence[Any], outputs: Sequence[Tensor]) -> None:
         self.sequence = next(_sequence)
@@ -64,7 +64,11 @@ class Node:
         self.out_forms = tuple(t._form or form_of(t) for t in outputs)
 
     def __repr__(self) -> str:
-        return f"<{self.name}>"
+        return f"<{self.name()} object at {id(self):#x}>"
+
+    def name(self) -> str:
+        """What PyTorch's ``grad_fn.name()`` says of most of them: ``MulBackward0``."""
+        return f"{''.join(word.capitalize() for word in self.label.split('_'))}0"
 
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
@@ -73,7 +77,7 @@ class Node:
 
     def run(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:
         """Gradients of the inputs from gradients of the outputs (None: zero)."""
-        raise GradientError(f"{self.name} has no gradient.")
+        raise GradientError(f"{self.label} has no gradient.")
 
     def release(self) -> None:
         """Drop what was saved."""
@@ -102,7 +106,7 @@ class OpNode(Node):
     saved: dict[str, Any] | None
 
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def label(self) -> str:  # type: ignore[override]
         return f"{self.op.name}_backward"
 
     def __getattr__(self, name: str) -> Any:
@@ -306,7 +310,7 @@ class CopySlicesNode(Node):
     """The base after a view of it was changed in place: base with view(base) replaced."""
 
     __slots__ = ("replay",)
-    name = "copy_slices"
+    label = "copy_slices_backward"
 
     def __init__(
         self, base_before: Tensor, value: Edge | None, replay: tuple[Any, ...], base: Tensor
@@ -342,13 +346,19 @@ class FunctionNode(Node):
         self.function_name, self.backward_rule, self.ctx = function_name, rule, ctx
 
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def label(self) -> str:  # type: ignore[override]
         return f"{self.function_name}Backward"
+
+    def name(self) -> str:
+        """The function's name with ``Backward``, as PyTorch's."""
+        return self.label
 
     def run(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:
         self.ctx.needs_input_grad = self.needed or tuple(e is not None for e in self.edges)
         out = self.backward_rule(self.ctx, *grads)
         out = out if isinstance(out, tuple) else (out,)
+        while len(out) > len(self.edges) and out[-1] is None:
+            out = out[:-1]
         if len(out) != len(self.edges):
             raise GradientError(
                 f"{self.function_name}.backward returned {len(out)} gradients for "

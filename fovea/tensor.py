@@ -9,6 +9,7 @@ import numpy as np
 from fovea import devices, dtypes
 from fovea.errors import ArgumentError, GradientError, describe
 from fovea.functions import creation, pointwise, shaping
+from fovea.functions.numpy_names import numpy_names
 from fovea.functions.sizes import parse_size
 from fovea.methods import Methods
 from fovea.printing import format_tensor
@@ -193,6 +194,14 @@ class Tensor(Methods, TensorBase):
             else array
         )
 
+    def __array_wrap__(
+        self, array: np.ndarray[Any, Any], context: Any = None, return_scalar: bool = False
+    ) -> Any:
+        """What NumPy's functions of one array make of a tensor is a tensor: ``np.sin(x)``."""
+        if return_scalar and array.ndim == 0:
+            array = array.reshape(())
+        return creation.from_array(array)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if not self.is_leaf:
             raise GradientError(
@@ -282,9 +291,19 @@ class Tensor(Methods, TensorBase):
             result = shaping.contiguous(result, memory_format)
         return shaping.clone(result) if copy and result is self else result
 
-    def type(self, dtype: Any = None) -> Any:
-        """``to(dtype)``; without an argument, the dtype's name as PyTorch writes it."""
-        return f"fovea.{self.dtype.name}" if dtype is None else self.to(dtype)
+    def type(self, dtype: Any = None, non_blocking: bool = False, **kwargs: Any) -> Any:
+        """``to(dtype)``, which may also be a type such as ``FloatTensor`` or its name; without an
+        argument the name of the tensor's type, as PyTorch writes it.
+
+        >>> import fovea
+        >>> fovea.ones(1).type("torch.LongTensor").type()
+        'torch.LongTensor'
+        """
+        from fovea import typed_tensors
+
+        if dtype is None:
+            return typed_tensors.name_of(self.dtype)
+        return self.to(typed_tensors.dtype_of(dtype))
 
     def type_as(self, other: Tensor) -> Tensor:
         """The values with the dtype of ``other``."""
@@ -325,6 +344,7 @@ class Tensor(Methods, TensorBase):
 
     view_as = reshape_as
 
+    @numpy_names
     def softmax(self, dim: int, dtype: Any = None) -> Tensor:
         """Exponentials that sum to one along ``dim``."""
         from fovea.nn import functional
@@ -343,6 +363,7 @@ class Tensor(Methods, TensorBase):
 
         return functional.prelu(self, weight)
 
+    @numpy_names
     def log_softmax(self, dim: int, dtype: Any = None) -> Tensor:
         """The logarithm of ``softmax``."""
         from fovea.nn import functional

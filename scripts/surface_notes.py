@@ -139,7 +139,7 @@ SECTIONS: list[dict[str, Any]] = [
             "col_indices_copy crow_indices_copy row_indices_copy indices_copy values_copy",
             _RECURRENT: "gru* lstm* rnn_*",
             _REMOVED: "svd qr cholesky lstsq solve symeig triangular_solve matrix_rank range lu* orgqr ormqr geqrf "
-            "norm_except_dim nuclear_norm frobenius_norm set_default_tensor_type "
+            "norm_except_dim nuclear_norm frobenius_norm "
             "get_autocast_* set_autocast_* is_autocast_* autocast_*",
             "they stand in `fovea.nn.functional`, as in PyTorch's documentation": "*_loss kl_div rms_norm "
             "embedding_bag constant_pad_nd affine_grid_generator grid_sampler* feature_* convolution conv_tbc "

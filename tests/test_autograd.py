@@ -379,3 +379,62 @@ def test_tape_frees_memory() -> None:
         assert ref() is None  # no cycles: freed without the garbage collector
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("of_view", [False, True])
+def test_a_function_that_changes_its_input(of_view: bool) -> None:
+    """``mark_dirty``: the input goes on as the output, the rest of its base as before."""
+    found: dict[Any, Any] = {}
+    for lib in (fovea, torch):
+
+        class Tripled(lib.autograd.Function):  # type: ignore[misc]
+            @staticmethod
+            def forward(ctx: Any, x: Any) -> Any:
+                ctx.mark_dirty(x)
+                return x.mul_(3)
+
+            @staticmethod
+            def backward(ctx: Any, g: Any) -> Any:
+                return g * 3
+
+        leaf = lib.arange(4.0).requires_grad_()
+        x = leaf * 2
+        part = x[1:3] if of_view else x
+        out = Tripled.apply(part)
+        (x * lib.arange(1.0, 5.0)).sum().backward()
+        found[lib] = x.tolist(), leaf.grad.tolist(), out is part
+        with pytest.raises(RuntimeError, match="leaf"):
+            Tripled.apply(lib.ones(1, requires_grad=True))
+    assert found[fovea] == found[torch]
+    assert found[fovea][1] == [2, 12, 18, 8] if of_view else found[fovea][2]
+
+
+def test_arguments_of_functions_by_name_and_gradients_too_many() -> None:
+    for lib in (fovea, torch):
+
+        class Scaled(lib.autograd.Function):  # type: ignore[misc]
+            @staticmethod
+            def forward(ctx: Any, x: Any, by: float, shape: Any = None) -> Any:
+                ctx.by = by
+                return (x * by).reshape(shape or x.shape)
+
+            @staticmethod
+            def backward(ctx: Any, g: Any) -> Any:
+                return g.reshape(-1) * ctx.by, None, None, None, None
+
+        x = lib.ones(4, requires_grad=True)
+        Scaled.apply(x, 3.0).sum().backward()
+        assert x.grad.tolist() == [3, 3, 3, 3]
+        y = lib.ones(4, requires_grad=True)
+        out = Scaled.apply(y, by=2.0, shape=(2, 2))
+        out.sum().backward()
+        assert out.shape == (2, 2) and y.grad.tolist() == [2, 2, 2, 2]
+
+
+def test_names_of_what_made_a_tensor() -> None:
+    for lib in (fovea, torch):
+        x = lib.ones(2, requires_grad=True)
+        for made, name in ((x * 2, "MulBackward0"), (x.exp(), "ExpBackward0")):
+            assert made.grad_fn.name() == name and repr(made).endswith(f"grad_fn=<{name}>)")
+            assert repr(made.grad_fn).startswith(f"<{name} object at 0x")
+        assert Clip.apply(fovea.ones(1, requires_grad=True), 0.0).grad_fn.name() == "ClipBackward"

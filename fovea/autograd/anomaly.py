@@ -170,7 +170,7 @@ class _Walk(backward.Walk):
             node = _running(error.__traceback__)
             if node is not None and not getattr(error, "explained", False):
                 rows = "".join(f"\n  {name:<8}{text}" for name, text in _told(node).items())
-                error.add_note(f"in {node.name}:{rows}")
+                error.add_note(f"in {node.label}:{rows}")
             raise
 
     def _checked(self, node: Any, edge: Any, g: Any) -> Any:
@@ -187,7 +187,7 @@ class _Walk(backward.Walk):
     def _anomaly(self, node: Any, values: Any, bad: int) -> GradientError:
         rows = {"gradient": f"{bad} of {values.numel()} elements", **_told(node)}
         error = GradientError(
-            f"{node.name}: a gradient is NaN.",
+            f"{node.label}: a gradient is NaN.",
             rows,
             "look at the values there: a root or logarithm of 0, 0 / 0, infinities that meet",
         )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fovea import dispatch
 from fovea.autograd import graph
 from fovea.errors import GradientError
-from fovea.tape import FunctionNode, Kept
+from fovea.tape import FunctionNode, Kept, place_into
 from fovea.tensorbase import TensorBase
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class FunctionCtx:
     def __init__(self) -> None:
         self._saved: tuple[Any, ...] = ()
         self._nondifferentiable: set[int] = set()
+        self._dirty: set[int] = set()
         self.materialize_grads = True
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
@@ -65,9 +67,10 @@ class FunctionCtx:
         self.materialize_grads = value
 
     def mark_dirty(self, *tensors: Tensor) -> None:
-        """Inputs that ``forward`` changed in place."""
+        """Inputs that ``forward`` changed in place and returns: they go on as its outputs."""
         for t in tensors:
             t.storage.version += 1
+            self._dirty.add(id(t))
 
 
 class Function:
@@ -121,9 +124,15 @@ class Function:
         raise TypeError("the Function has no vmap staticmethod.")
 
     @classmethod
-    def apply(cls, *args: Any) -> Any:
-        """Run ``forward`` and put the call on the tape."""
+    def apply(cls, *args: Any, **kwargs: Any) -> Any:
+        """Run ``forward`` and put the call on the tape.
+
+        ``backward`` returns a gradient for each argument, in the order in which ``forward`` takes
+        them, however they were given.
+        """
         ctx = FunctionCtx()
+        if kwargs:
+            args, kwargs = _in_order(cls, args, kwargs)
         inputs = [a if isinstance(a, TensorBase) else None for a in args]
         ctx.needs_input_grad = tuple(t is not None and t.requires_grad for t in inputs)
         separate = cls.setup_context is not Function.setup_context
@@ -134,7 +143,7 @@ class Function:
             call = on_samples(cls, call, separate)
         before = dispatch.set_grad_enabled(False)
         try:
-            out = call(*args)
+            out = call(*args, **kwargs)
             if separate:
                 cls.setup_context(ctx, args, out)
         finally:
@@ -144,11 +153,26 @@ class Function:
         return _attach(cls, ctx, inputs, out)
 
 
+def _in_order(
+    cls: type[Function], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments as ``forward`` takes them: those given by name, too, if it takes them by place."""
+    takes_ctx = cls.setup_context is Function.setup_context
+    bound = inspect.signature(cls.forward).bind(*((None,) if takes_ctx else ()), *args, **kwargs)
+    return (bound.args[1:] if takes_ctx else bound.args), bound.kwargs
+
+
 def _attach(cls: type[Function], ctx: FunctionCtx, inputs: Sequence[Any], out: Any) -> Any:
     """Give the outputs a node; an input returned as it is becomes a new tensor."""
     outputs = list(out) if isinstance(out, tuple) else [out]
     for i, t in enumerate(outputs):
-        if isinstance(t, TensorBase) and any(t is x for x in inputs):
+        if id(t) in ctx._dirty:
+            if t.requires_grad and t.is_leaf:
+                raise GradientError(
+                    f"{cls.__name__}: changes a leaf that requires a gradient in place.",
+                    fix="give it a copy: x.clone()",
+                )
+        elif isinstance(t, TensorBase) and any(t is x for x in inputs):
             outputs[i] = t.detach()
             if id(t) in ctx._nondifferentiable:
                 ctx._nondifferentiable.add(id(outputs[i]))
@@ -157,7 +181,9 @@ def _attach(cls: type[Function], ctx: FunctionCtx, inputs: Sequence[Any], out: A
     if graph.noticed is not None:
         graph.noticed(node)
     for i, t in enumerate(tensors):
-        if t.dtype.is_inexact and id(t) not in ctx._nondifferentiable:
+        if id(t) in ctx._dirty:
+            place_into(node, i, t)  # type: ignore[arg-type]
+        elif t.dtype.is_inexact and id(t) not in ctx._nondifferentiable:
             t._set_node(node, i)
             for kept, key in ctx._saved:
                 if isinstance(kept, Kept) and key == id(t):

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from fovea.backends import cpu
-from fovea.backends.others import cuda, cudnn, mkldnn, mps
+from fovea.backends.others import cuda, cudnn, mkl, mkldnn, mps, openmp, opt_einsum
 
-__all__ = ["cpu", "cuda", "cudnn", "mkldnn", "mps"]
+__all__ = ["cpu", "cuda", "cudnn", "mkl", "mkldnn", "mps", "openmp", "opt_einsum"]

@@ -202,7 +202,7 @@ class EntryNode(TapeNode):
 
     __slots__ = ()
 
-    name = "argument"
+    label = "argument"
 
     def run(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:
         return grads
@@ -219,7 +219,7 @@ class ProgramNode(TapeNode):
 
     __slots__ = ("outputs_like", "program", "saved", "versions")
 
-    name = "compiled_backward"
+    label = "compiled_backward"
 
     def __init__(
         self, program: Any, leaves: Sequence[Any], outputs: Sequence[Any], saved: Sequence[Any]
@@ -265,7 +265,7 @@ class _BridgeNode(TapeNode):
 
     __slots__ = ("inside", "leaves")
 
-    name = "captured_backward"
+    label = "captured_backward"
 
     def __init__(self, outer: Sequence[Any], leaves: Sequence[Any], inside: Sequence[Any]) -> None:
         super().__init__(outer, inside)

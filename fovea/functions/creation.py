@@ -122,14 +122,26 @@ def _infer(data: Any) -> np.ndarray[Any, Any]:
     return array
 
 
+_PYTHONS = {float, int, bool, complex}
+
+
+def _says_double(data: Any) -> bool:
+    """Whether a number among them is of NumPy's float64, or a tensor's: Python's floats are of no
+    type of their own.
+    """
+    if isinstance(data, np.ndarray | np.generic):
+        return data.dtype in (np.float64, np.complex128)
+    if is_tensor(data):
+        return data.dtype in (dtypes.float64, dtypes.complex128)
+    if not isinstance(data, list | tuple) or set(map(type, data)) <= _PYTHONS:
+        return False
+    return any(_says_double(item) for item in data)
+
+
 def _from_data(data: Any, dtype: DType | None) -> Tensor:
     """Python floats take the default dtype; arrays keep theirs."""
     array = _infer(watching.foreign(data))
-    if (
-        dtype is None
-        and array.dtype in (np.float64, np.complex128)
-        and not isinstance(data, np.ndarray | np.generic)
-    ):
+    if dtype is None and array.dtype in (np.float64, np.complex128) and not _says_double(data):
         dtype = dtypes.get_default_dtype()
         dtype = dtype.to_complex() if array.dtype.kind == "c" else dtype
     return from_array(array, dtype)

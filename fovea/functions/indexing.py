@@ -9,6 +9,7 @@ import numpy as np
 from fovea import dispatch, dtypes
 from fovea.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError, describe
 from fovea.functions.creation import constant, from_array
+from fovea.functions.numpy_names import numpy_names
 from fovea.functions.pointwise import to_dtype
 from fovea.functions.shaping import expand, narrow, reshape
 from fovea.ops import elementwise as elementwise_ops
@@ -248,7 +249,7 @@ def _span(item: Any, size: int, d: int) -> tuple[int, int, int]:
         first, stop, by = item.indices(size)
         return first, max(0, -(-(stop - first) // by)), by
     if not hasattr(item, "__index__"):
-        raise OutOfRangeError(
+        raise DTypeError(
             "only integers, slices, '...', None and integer or bool tensors can index, got "
             f"{type(item).__name__}."
         )
@@ -308,18 +309,25 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """A copy with ``value`` where ``mask`` holds."""
+    """A copy with ``value`` where ``mask``, a tensor of truth values, holds."""
+    _check_mask("masked_fill", mask)
     fill = value if is_tensor(value) else constant(value, input.dtype)
-    return elementwise_ops.where.bind(
-        (to_dtype(mask, dtypes.bool_), to_dtype(fill, input.dtype), input)
-    )
+    return elementwise_ops.where.bind((mask, to_dtype(fill, input.dtype), input))
 
 
 def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
     """``masked_fill`` in place."""
+    _check_mask("masked_fill_", mask)
     fill = value if is_tensor(value) else constant(value, self.dtype)
-    inputs = (to_dtype(mask, dtypes.bool_), to_dtype(fill, self.dtype), self)
+    inputs = (mask, to_dtype(fill, self.dtype), self)
     return dispatch.bind_into(elementwise_ops.where, self, inputs)
+
+
+def _check_mask(name: str, mask: Tensor) -> None:
+    if mask.dtype is not dtypes.bool_:
+        raise DTypeError(
+            f"{name}: the mask must be bool, got {describe(mask)}.", fix="compare, or mask.bool()"
+        )
 
 
 def _index_dim(name: str, input: Tensor, dim: int) -> Any:
@@ -341,6 +349,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     return ops.gather.bind((input, index), _index_dim("gather", input, dim))
 
 
+@numpy_names
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The rows (along ``dim``) that a 1-D index names."""
     d = normalize_dim("index_select", dim, input.ndim)
@@ -358,6 +367,7 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     return getitem(reshape(input, -1), index)
 
 
+@numpy_names
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """``gather`` with broadcasting; over the flattened tensor without ``dim``."""
     if dim is None:

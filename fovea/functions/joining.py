@@ -11,6 +11,7 @@ import numpy as np
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.functions.creation import from_array
 from fovea.functions.indexing import index_select
+from fovea.functions.numpy_names import numpy_names
 from fovea.functions.pointwise import result_type
 from fovea.functions.shaping import (
     cat,
@@ -94,6 +95,7 @@ def column_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Ten
     return hstack([reshape(t, (t.numel(), 1)) if t.ndim < 2 else t for t in tensors], out=out)
 
 
+@numpy_names
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of pieces: so many, of nearly equal size, or between the indices listed.
 

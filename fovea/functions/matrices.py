@@ -29,6 +29,7 @@ from fovea.functions.shaping import (
 from fovea.ops import matrices as ops
 from fovea.ops import triangular
 from fovea.ops.rules import broadcast_shapes, normalize_dim
+from fovea.return_types import printed
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -41,12 +42,18 @@ class SVD(NamedTuple):
     S: Tensor
     Vh: Tensor
 
+    def __repr__(self) -> str:
+        return printed("linalg_svd", self)
+
 
 class QR(NamedTuple):
     """An orthogonal and an upper triangular matrix."""
 
     Q: Tensor
     R: Tensor
+
+    def __repr__(self) -> str:
+        return printed("linalg_qr", self)
 
 
 class Eigh(NamedTuple):
@@ -55,6 +62,9 @@ class Eigh(NamedTuple):
     eigenvalues: Tensor
     eigenvectors: Tensor
 
+    def __repr__(self) -> str:
+        return printed("linalg_eigh", self)
+
 
 class Eig(NamedTuple):
     """Eigenvalues and eigenvectors, as columns, both complex."""
@@ -62,12 +72,18 @@ class Eig(NamedTuple):
     eigenvalues: Tensor
     eigenvectors: Tensor
 
+    def __repr__(self) -> str:
+        return printed("linalg_eig", self)
+
 
 class SlogDet(NamedTuple):
     """The determinant's sign and the logarithm of its size."""
 
     sign: Tensor
     logabsdet: Tensor
+
+    def __repr__(self) -> str:
+        return printed("linalg_slogdet", self)
 
 
 class LstSq(NamedTuple):
@@ -77,6 +93,9 @@ class LstSq(NamedTuple):
     residuals: Tensor
     rank: Tensor
     singular_values: Tensor
+
+    def __repr__(self) -> str:
+        return printed("linalg_lstsq", self)
 
 
 class WithInfo(NamedTuple):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fovea.functions import matrices
 from fovea.functions.creation import _into as into_out
+from fovea.functions.numpy_names import numpy_names
 from fovea.functions.pointwise import div
 from fovea.functions.products import multi_dot
 from fovea.functions.shaping import cat, transpose
@@ -66,6 +67,7 @@ def chain_matmul(*matrices: Tensor, out: Tensor | None = None) -> Tensor:
     return y if out is None else into_out(out, y)
 
 
+@numpy_names
 def concat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """``cat``."""
     return cat(tensors, dim, out=out)

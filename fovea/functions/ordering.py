@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fovea import dtypes
+from fovea import dtypes, return_types
 from fovea.errors import ArgumentError, OutOfRangeError, ShapeError, describe
 from fovea.functions.creation import from_array
 from fovea.functions.indexing import gather, nonzero, take_along_dim
+from fovea.functions.numpy_names import numpy_names
 from fovea.functions.pointwise import result_type, to_dtype
-from fovea.functions.reductions import ValuesIndices
 from fovea.functions.shaping import narrow, reshape, select
 from fovea.ops import index as index_ops
 from fovea.ops import order as ops
 from fovea.ops.rules import normalize_dim
+from fovea.return_types import ValuesIndices
 from fovea.tensorbase import is_tensor
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def sort(
     dim = dim if axis is None else axis
     d = normalize_dim("sort", dim, input.ndim)
     attrs = index_ops.SortAttrs.of(d, bool(descending))
-    return ValuesIndices(*index_ops.sort.bind((input,), attrs))
+    return return_types.sort(*index_ops.sort.bind((input,), attrs))
 
 
 def argsort(
@@ -67,10 +68,11 @@ def topk(
         raise OutOfRangeError(f"topk: k={k} is out of range for dimension {d} of size {size}.")
     values, indices = sort(input, d, descending=largest)
     if input.ndim == 0:
-        return ValuesIndices(values, indices)
-    return ValuesIndices(narrow(values, d, 0, k), narrow(indices, d, 0, k))
+        return return_types.topk(values, indices)
+    return return_types.topk(narrow(values, d, 0, k), narrow(indices, d, 0, k))
 
 
+@numpy_names
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
     """The ``k``-th smallest value along ``dim`` (1 is the smallest), and its index.
 
@@ -84,21 +86,23 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Val
         raise OutOfRangeError(f"kthvalue: k={k} is out of range for dimension {d} of size {size}.")
     values, indices = sort(input, d)
     if input.ndim == 0:
-        return ValuesIndices(values, indices)
+        return return_types.kthvalue(values, indices)
     if keepdim:
-        return ValuesIndices(narrow(values, d, k - 1, 1), narrow(indices, d, k - 1, 1))
-    return ValuesIndices(select(values, d, k - 1), select(indices, d, k - 1))
+        return return_types.kthvalue(narrow(values, d, k - 1, 1), narrow(indices, d, k - 1, 1))
+    return return_types.kthvalue(select(values, d, k - 1), select(indices, d, k - 1))
 
 
+@numpy_names
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
     """The most frequent value along ``dim`` (the smallest of several), and the last index of it."""
     d = normalize_dim("mode", dim, input.ndim)
     values, indices = ops.mode.bind((input,), ops.DimAttrs.of(d))
     if keepdim or input.ndim == 0:
-        return ValuesIndices(values, indices)
-    return ValuesIndices(select(values, d, 0), select(indices, d, 0))
+        return return_types.mode(values, indices)
+    return return_types.mode(select(values, d, 0), select(indices, d, 0))
 
 
+@numpy_names
 def cummax(input: Tensor, dim: int) -> ValuesIndices:
     """The largest value so far along ``dim``, and the (last) place where it stood.
 
@@ -107,13 +111,14 @@ def cummax(input: Tensor, dim: int) -> ValuesIndices:
     tensor([1, 3, 3])
     """
     attrs = ops.DimAttrs.of(normalize_dim("cummax", dim, input.ndim))
-    return ValuesIndices(*ops.cummax.bind((input,), attrs))
+    return return_types.cummax(*ops.cummax.bind((input,), attrs))
 
 
+@numpy_names
 def cummin(input: Tensor, dim: int) -> ValuesIndices:
     """The smallest value so far along ``dim``, and the (last) place where it stood."""
     attrs = ops.DimAttrs.of(normalize_dim("cummin", dim, input.ndim))
-    return ValuesIndices(*ops.cummin.bind((input,), attrs))
+    return return_types.cummin(*ops.cummin.bind((input,), attrs))
 
 
 def unique(

@@ -271,10 +271,13 @@ def pow_(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
     >>> pow_(fovea.tensor([1.0, 2.0, 3.0]), 2)
     tensor([1., 4., 9.])
     """
-    if is_tensor(input) and exponent.__class__ in (int, float):
+    kept = is_tensor(input) and (  # the power is of the tensor's own type
+        input.dtype.is_inexact or (exponent.__class__ is int and input.dtype is not dtypes.bool_)
+    )
+    if kept and exponent.__class__ in (int, float):
         if exponent == 2:
             return finish(square(input), out)
-        if exponent == 0.5 and input.dtype.is_inexact:
+        if exponent == 0.5:
             return finish(sqrt(input), out)
         if exponent == 1:
             return finish(input.clone(), out)
@@ -301,6 +304,11 @@ def where(
 
         return nonzero(condition, as_tuple=True)
     if condition.dtype is not dtypes.bool_:
+        if condition.dtype is not dtypes.uint8:
+            raise DTypeError(
+                f"where: the condition must be bool, got {describe(condition)}.",
+                fix="compare: where(x > 0, ...), or condition.bool()",
+            )
         condition = to_dtype(condition, dtypes.bool_)
     return finish(ops.where.bind((condition, *operands("where", input, other))), out)
 

@@ -5,12 +5,13 @@ As there, ``axis`` and ``keepdims`` are the same under NumPy's names.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from fovea import dtypes
+from fovea import dtypes, return_types
 from fovea.casting import FLOAT32, autocasts
 from fovea.errors import ArgumentError, ShapeError
 from fovea.functions.complex_numbers import real
+from fovea.functions.numpy_names import numpy_names
 from fovea.functions.pointwise import abs_, finish, pow_, sqrt, to_dtype, where
 from fovea.ops import index as index_ops
 from fovea.ops import reduce as ops
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
 Dims = int | tuple[int, ...] | list[int] | None
-
-
-class ValuesIndices(NamedTuple):
-    """Values and where they were found."""
-
-    values: Tensor
-    indices: Tensor
 
 
 def _reduce(op: Op, input: Tensor, dim: Dims, keepdim: bool) -> Tensor:
@@ -201,7 +195,7 @@ def argmin(
     return _arg(ops.argmin, input, dim, keepdim)
 
 
-def _extremum(name: str, arg: Op, both: Any, whole: Op) -> Any:
+def _extremum(name: str, arg: Op, both: Any, whole: Op, result: Any) -> Any:
     def call(
         input: Tensor,
         dim: Any = None,
@@ -223,11 +217,11 @@ def _extremum(name: str, arg: Op, both: Any, whole: Op) -> Any:
         indices = arg.bind((input,), ops.ArgAttrs.of(d, True))
         if input.ndim == 0:
             values, indices = input.clone(), indices.reshape(())
-            return ValuesIndices(values, indices)
+            return result(values, indices)
         values = index_ops.gather.bind((input, indices), ops.DimAttrs.of(d))
         if not keepdim:
             values, indices = values.squeeze(d), indices.squeeze(d)
-        return ValuesIndices(values, indices)
+        return result(values, indices)
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = (
@@ -250,16 +244,18 @@ def _minimum(a: Any, b: Any, out: Any = None) -> Tensor:
     return minimum(a, b, out=out)
 
 
-max_ = _extremum("max", ops.argmax, _maximum, ops.amax)
-min_ = _extremum("min", ops.argmin, _minimum, ops.amin)
+max_ = _extremum("max", ops.argmax, _maximum, ops.amax, return_types.max)
+min_ = _extremum("min", ops.argmin, _minimum, ops.amin, return_types.min)
 
 
+@numpy_names
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Running sums along ``dim``."""
     input = _accumulator(input, dtype)
     return ops.cumsum.bind((input,), ops.DimAttrs.of(normalize_dim("cumsum", dim, input.ndim)))
 
 
+@numpy_names
 def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Running products along ``dim``."""
     input = _accumulator(input, dtype)
@@ -315,6 +311,7 @@ def std(
     return sqrt(var(input, dim, unbiased, keepdim, correction=correction))
 
 
+@numpy_names
 def var_mean(
     input: Tensor,
     dim: Any = None,
@@ -329,6 +326,7 @@ def var_mean(
     return variance, mean(input, along, keepdim)
 
 
+@numpy_names
 def std_mean(
     input: Tensor,
     dim: Any = None,
@@ -342,6 +340,7 @@ def std_mean(
     return sqrt(variance), center
 
 
+@numpy_names
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """``log(sum(exp(x)))`` along ``dim``, without overflow."""
     if not input.dtype.is_inexact:
@@ -392,6 +391,7 @@ def _safe_root(total: Tensor) -> Tensor:
     return sqrt(total.masked_fill(zero, 1.0)).masked_fill(zero, 0.0)
 
 
+@numpy_names
 def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
     """How many elements are not zero."""
     return sum_(input != 0, dim)
@@ -415,12 +415,12 @@ def median(
         return flat[(flat.shape[0] - 1) // 2]
     d = normalize_dim("median", dim, input.ndim)
     if input.ndim == 0:
-        return ValuesIndices(*sort(input))
+        return return_types.median(*sort(input))
     values, order = sort(input, d)
     k = (input.shape[d] - 1) // 2
     picked, where = values.narrow(d, k, 1), order.narrow(d, k, 1)
     return (
-        ValuesIndices(picked, where)
+        return_types.median(picked, where)
         if keepdim
-        else ValuesIndices(picked.squeeze(d), where.squeeze(d))
+        else return_types.median(picked.squeeze(d), where.squeeze(d))
     )

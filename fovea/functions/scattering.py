@@ -9,6 +9,7 @@ from fovea import dispatch, dtypes
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.functions.creation import constant
 from fovea.functions.indexing import _adjacent, _basic, _index_dim
+from fovea.functions.numpy_names import numpy_names
 from fovea.functions.pointwise import to_dtype, where
 from fovea.functions.reductions import cumsum
 from fovea.functions.shaping import (
@@ -42,6 +43,7 @@ def _source(name: str, input: Tensor, index: Tensor, src: Any) -> tuple[Tensor, 
     return (index if index.numel() else to_dtype(index, dtypes.int64)), src
 
 
+@numpy_names
 def scatter(
     input: Tensor,
     dim: int,
@@ -67,6 +69,7 @@ def scatter(
     return scatter_reduce(input, dim, index, src, "sum" if reduce == "add" else "prod")
 
 
+@numpy_names
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """A copy with ``src`` summed in at ``index`` along ``dim``."""
     index, src = _source("scatter_add", input, index, src)
@@ -148,6 +151,7 @@ def _put_rows(self: Tensor, values: Tensor, index: Tensor, attrs: Any, into: boo
     return ops.index_put.bind((self, values, index), attrs)
 
 
+@numpy_names
 def index_add(
     input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1
 ) -> Tensor:
@@ -164,6 +168,7 @@ def index_add_(
     return _put_rows(self, source if alpha == 1 else source * alpha, at, attrs, True)
 
 
+@numpy_names
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """A copy with rows of ``source`` in place of the rows that ``index`` names."""
     at, attrs = _rows("index_copy", input, dim, index, False)
@@ -176,6 +181,7 @@ def index_copy_(self: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     return _put_rows(self, source, at, attrs, True)
 
 
+@numpy_names
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """A copy with the rows that ``index`` names set to ``value``."""
     at, attrs = _rows("index_fill", input, dim, index, False)

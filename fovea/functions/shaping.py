@@ -10,6 +10,7 @@ import numpy as np
 
 from fovea.errors import ArgumentError, OutOfRangeError, ShapeError, describe
 from fovea.functions.creation import from_array, strided_over
+from fovea.functions.numpy_names import numpy_names
 from fovea.functions.pointwise import result_type, to_dtype
 from fovea.ops import shape as ops
 from fovea.ops.op import contiguous_strides
@@ -19,6 +20,7 @@ from fovea.size import Size
 from fovea.tensorbase import is_tensor
 
 if TYPE_CHECKING:
+    from fovea.dtypes import DType
     from fovea.tensor import Tensor
 
 contiguous_format, preserve_format = "contiguous", "preserve"
@@ -89,15 +91,40 @@ def _plan_reshape(input: Tensor, target: tuple[int, ...]) -> Any:
 
 
 def view(input: Tensor, *shape: Any) -> Tensor:
-    """``reshape``; with a dtype, the same bytes read as another type of the same size."""
+    """``reshape``; with a dtype, the same bytes read as another type, along the last dimension if
+    that is larger or smaller.
+
+    >>> import fovea
+    >>> fovea.tensor([[1, 256]]).view(fovea.uint8).shape
+    fovea.Size([1, 16])
+    """
     if len(shape) == 1 and not isinstance(shape[0], int | list | tuple):
         from fovea.dtypes import as_dtype
 
-        kind = as_dtype(shape[0])
-        if kind.itemsize != input.dtype.itemsize:
-            raise ArgumentError(f"view: {input.dtype.name} and {kind.name} differ in size.")
-        return type(input)._make(input.storage, input.shape, input.strides, input.offset, kind)
+        return _reread(input, as_dtype(shape[0]))
     return reshape(input, *shape)
+
+
+def _reread(input: Tensor, kind: DType) -> Tensor:
+    """The same bytes as another type."""
+    size, strides, offset = list(input.shape), list(input.strides), input.offset
+    old, new = input.dtype.itemsize, kind.itemsize
+    if old != new:
+        if not size or strides[-1] != 1:
+            raise ShapeError(
+                f"view: {input.dtype.name} and {kind.name} differ in size; the last dimension must "
+                "lie without gaps.",
+                {"tensor": f"{describe(input)}, strides {tuple(strides)}"},
+                "use x.contiguous()",
+            )
+        spans = [size[-1] * old, offset * old, *(s * old for s in strides[:-1])]
+        if any(span % new for span in spans):
+            raise ShapeError(
+                f"view: the rows of {describe(input)} are no whole numbers of {kind.name}."
+            )
+        size[-1], offset, *rest = (span // new for span in spans)
+        strides = [*rest, 1]
+    return type(input)._make(input.storage, Size(size), tuple(strides), offset, kind)
 
 
 def is_contiguous(input: Tensor, memory_format: str = contiguous_format) -> bool:
@@ -214,6 +241,7 @@ def squeeze(input: Tensor, dim: Any = None, *, axis: Any = None) -> Tensor:
     return _viewed(input, tuple(n for i, n in enumerate(input.shape) if i not in drop))
 
 
+@numpy_names
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """A view with a dimension of size 1 inserted at ``dim``."""
     d = normalize_dim("unsqueeze", dim, input.ndim + 1)
@@ -244,6 +272,7 @@ def ravel(input: Tensor) -> Tensor:
     return reshape(input, -1)
 
 
+@numpy_names
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """Split one dimension into several."""
     d = normalize_dim("unflatten", dim, input.ndim)
@@ -258,6 +287,7 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     return reshape(input, (*input.shape[:d], *sizes, *input.shape[d + 1 :]))
 
 
+@numpy_names
 def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     """A view of ``length`` indices of one dimension, from ``start``."""
     d = normalize_dim("narrow", dim, input.ndim)
@@ -277,6 +307,7 @@ def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     return clone(narrow(input, dim, start, length))
 
 
+@numpy_names
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """A view of one index of a dimension, without that dimension."""
     d = normalize_dim("select", dim, input.ndim)

@@ -13,6 +13,7 @@ from fovea.functions.pointwise import _binary, _unary, finish, operands, to_dtyp
 from fovea.functions.reductions import logsumexp
 from fovea.ops import bessel
 from fovea.ops import special as ops
+from fovea.return_types import printed
 from fovea.tensorbase import is_tensor
 
 if TYPE_CHECKING:
@@ -219,13 +220,18 @@ class MantissaExponent(NamedTuple):
     mantissa: Tensor
     exponent: Tensor
 
+    def __repr__(self) -> str:
+        return printed("frexp", self)
+
 
 def frexp(input: Tensor) -> MantissaExponent:
     """The numbers m (of size 1/2 to 1, or 0) and the int32 powers e in ``input = m * 2**e``.
 
     >>> import fovea
     >>> frexp(fovea.tensor([3.0]))
-    MantissaExponent(mantissa=tensor([0.7500]), exponent=tensor([2], dtype=fovea.int32))
+    fovea.return_types.frexp(
+    mantissa=tensor([0.7500]),
+    exponent=tensor([2], dtype=fovea.int32))
     """
     if not input.dtype.is_floating_point:
         raise DTypeError(f"frexp: floating-point tensors are needed, got {input.dtype.name}.")

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fovea import dtypes
+from fovea import dtypes, return_types
 from fovea.errors import ArgumentError, DTypeError, ShapeError
 from fovea.functions.complex_numbers import complex_, conj
 from fovea.functions.creation import from_array
 from fovea.functions.indexing import gather
+from fovea.functions.numpy_names import numpy_names
 from fovea.functions.ordering import sort
 from fovea.functions.pointwise import ceil, floor, isnan, lerp, round_, to_dtype, where
-from fovea.functions.reductions import Dims, ValuesIndices, amax, amin, any_, cumsum, mean, sum_
+from fovea.functions.reductions import Dims, amax, amin, any_, cumsum, mean, sum_
 from fovea.functions.shaping import (
     cat,
     flatten,
@@ -25,6 +26,7 @@ from fovea.functions.shaping import (
 )
 from fovea.ops import order as ops
 from fovea.ops.rules import normalize_dim
+from fovea.return_types import ValuesIndices, printed
 from fovea.tensorbase import is_tensor
 
 if TYPE_CHECKING:
@@ -37,18 +39,24 @@ class MinMax(NamedTuple):
     min: Tensor
     max: Tensor
 
+    def __repr__(self) -> str:
+        return printed("aminmax", self)
 
+
+@numpy_names
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> MinMax:
     """The smallest and the largest element (along ``dim``)."""
     return MinMax(amin(input, dim, keepdim), amax(input, dim, keepdim))
 
 
+@numpy_names
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     """The logarithms of running sums of exponentials, without overflow."""
     d = normalize_dim("logcumsumexp", dim, input.ndim)
     return ops.logcumsumexp.bind((input,), ops.DimAttrs.of(d))
 
 
+@numpy_names
 def nansum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """``sum`` with NaN as zero.
 
@@ -59,6 +67,7 @@ def nansum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any
     return sum_(input.masked_fill(isnan(input), 0), dim, keepdim, dtype=dtype)
 
 
+@numpy_names
 def nanmean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The mean of the elements that are not NaN."""
     if not input.dtype.is_inexact:
@@ -71,10 +80,11 @@ def _middle(values: Tensor, indices: Tensor, k: Tensor, d: int, keepdim: bool) -
     """The ``k``-th of sorted values."""
     picked, place = gather(values, d, k), gather(indices, d, k)
     if keepdim:
-        return ValuesIndices(picked, place)
-    return ValuesIndices(select(picked, d, 0), select(place, d, 0))
+        return return_types.nanmedian(picked, place)
+    return return_types.nanmedian(select(picked, d, 0), select(place, d, 0))
 
 
+@numpy_names
 def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """The lower median of the elements that are not NaN; with ``dim``, values and indices."""
     if dim is None:
@@ -82,7 +92,7 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> A
     d = normalize_dim("nanmedian", dim, input.ndim)
     values, indices = sort(input, d)
     if input.ndim == 0:
-        return ValuesIndices(values, indices)
+        return return_types.nanmedian(values, indices)
     numbers = sum_(isnan(values).logical_not(), d, keepdim=True)
     return _middle(values, indices, ((numbers - 1) // 2).clamp(min=0), d, keepdim)
 
@@ -90,6 +100,7 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> A
 _INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
+@numpy_names
 def quantile(
     input: Tensor,
     q: Any,
@@ -113,6 +124,7 @@ def quantile(
     return _quantile("quantile", input, q, dim, keepdim, interpolation)
 
 
+@numpy_names
 def nanquantile(
     input: Tensor,
     q: Any,
@@ -174,6 +186,7 @@ def _between(ordered: Tensor, at: Tensor, interpolation: str) -> Tensor:
     return lerp(low, high, 0.5 if interpolation == "midpoint" else at - below)
 
 
+@numpy_names
 def diff(
     input: Tensor,
     n: int = 1,
@@ -215,11 +228,13 @@ def _areas(y: Tensor, x: Tensor | None, dx: Any, dim: int) -> Tensor:
     return heights * diff(x, dim=d - y.ndim) / 2
 
 
+@numpy_names
 def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = 1, dim: int = -1) -> Tensor:
     """The integral along ``dim`` by the trapezoidal rule, over points ``x`` or ``dx`` apart."""
     return sum_(_areas(y, x, dx, dim), dim)
 
 
+@numpy_names
 def cumulative_trapezoid(
     y: Tensor, x: Tensor | None = None, *, dx: Any = 1, dim: int = -1
 ) -> Tensor:
@@ -274,6 +289,7 @@ def corrcoef(input: Tensor) -> Tensor:
     return found.clamp(-1, 1)
 
 
+@numpy_names
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     """Scale slices along ``dim`` whose ``p``-norm is larger than ``maxnorm`` down to it."""
     d = normalize_dim("renorm", dim, input.ndim)
@@ -284,6 +300,7 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     return input * reshape(to_dtype(scale, input.dtype), shape)
 
 
+@numpy_names
 def gradient(
     input: Tensor, *, spacing: Any = None, dim: Any = None, edge_order: int = 1
 ) -> list[Tensor]:
@@ -319,6 +336,16 @@ def _central(x: Tensor, dim: int, step: Any, edge_order: int) -> Tensor:
     return cat([first, inner, last], d) / step
 
 
+class Histogram(NamedTuple):
+    """How much there is in each bin, and the edges of the bins."""
+
+    hist: Tensor
+    bin_edges: Tensor
+
+    def __repr__(self) -> str:
+        return printed("histogram", self)
+
+
 def histogram(
     input: Tensor,
     bins: Any,
@@ -326,7 +353,7 @@ def histogram(
     range: tuple[float, float] | None = None,
     weight: Tensor | None = None,
     density: bool = False,
-) -> tuple[Tensor, Tensor]:
+) -> Histogram:
     """How many elements (or how much ``weight``) fall into each bin, and the edges of the bins.
 
     Args:
@@ -339,4 +366,4 @@ def histogram(
     edges = bins._array() if is_tensor(bins) else bins
     mass = None if weight is None else weight._array()
     found, at = np.histogram(values, edges, range, weights=mass, density=density)
-    return from_array(found, input.dtype), from_array(at, input.dtype)
+    return Histogram(from_array(found, input.dtype), from_array(at, input.dtype))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import struct
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, Protocol
@@ -161,7 +161,12 @@ class _Writer:
         if len(self.open) >= _MAX_DEPTH:
             raise ArgumentError(f"save: the nesting is deeper than {_MAX_DEPTH} at {where}.")
         self.open.add(id(obj))
-        if isinstance(obj, Mapping):
+        if isinstance(obj, Counter):
+            self.name("collections", "Counter")
+            self.out += b"("
+            self.mapping(dict(obj), where)
+            self.out += b"tR"
+        elif isinstance(obj, Mapping):
             self.mapping(obj, where)
         elif isinstance(obj, argparse.Namespace):
             self.name("argparse", "Namespace")

@@ -15,9 +15,10 @@ from fovea.nn.linear import Linear
 from fovea.nn.module import Module
 from fovea.nn.normalization import LayerNorm
 from fovea.nn.parameter import Parameter
+from fovea.nn.sdpa import SDPBackend, sdpa_kernel
 from fovea.tensor import Tensor
 
-__all__ = ["MultiheadAttention", "TransformerEncoderLayer"]
+__all__ = ["MultiheadAttention", "SDPBackend", "TransformerEncoderLayer", "sdpa_kernel"]
 
 
 class MultiheadAttention(Module):

@@ -257,7 +257,7 @@ class RMSNorm(Module):
 
     >>> import fovea
     >>> RMSNorm(2)(fovea.tensor([[3.0, 3.0]]))
-    tensor([[1., 1.]], grad_fn=<mul_backward>)
+    tensor([[1., 1.]], grad_fn=<MulBackward0>)
     """
 
     weight: Parameter | None

@@ -46,6 +46,24 @@ class StateDict(OrderedDict[str, Any]):
     _metadata: OrderedDict[str, dict[str, Any]]
 
 
+class _Replacing(NamedTuple):
+    """A hook after a state was collected whose result is the state from then on."""
+
+    hook: Callable[..., Any]
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.hook(*arguments)
+
+
+class _WithoutModule(NamedTuple):
+    """A hook before a state is taken that does not want to know by whom."""
+
+    hook: Callable[..., Any]
+
+    def __call__(self, module: Any, *arguments: Any) -> Any:
+        return self.hook(*arguments)
+
+
 class State:
     """The part of ``Module`` that reads and writes state."""
 
@@ -78,6 +96,19 @@ class State:
         """Call ``hook(module, incompatible_keys)`` after this module took its part of a state."""
         return _added(self._load_state_dict_post_hooks, hook)
 
+    def _register_state_dict_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """As ``register_state_dict_post_hook``, by PyTorch's older name: what the hook returns, if
+        anything, takes the place of the state."""
+        return _added(self._state_dict_hooks, _Replacing(hook))
+
+    def _register_load_state_dict_pre_hook(
+        self, hook: Callable[..., Any], with_module: bool = False
+    ) -> RemovableHandle:
+        """As ``register_load_state_dict_pre_hook``, by PyTorch's older name: the hook is called
+        without the module, unless ``with_module``."""
+        called = hook if with_module else _WithoutModule(hook)
+        return _added(self._load_state_dict_pre_hooks, called)
+
     # -- saving -------------------------------------------------------------------------------
 
     def get_extra_state(self) -> Any:
@@ -106,11 +137,12 @@ class State:
             destination[prefix + EXTRA] = self.get_extra_state()
 
     def state_dict(
-        self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False
+        self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False
     ) -> Any:
         """All parameters and persistent buffers by dotted name; the memory is shared.
 
         Args:
+            args: the other arguments by place, as older programs give them.
             destination: a dictionary to add to.
             prefix: put before each name.
             keep_vars: return the parameters themselves instead of detached tensors.
@@ -119,6 +151,9 @@ class State:
         >>> list(fovea.nn.Linear(2, 1).state_dict())
         ['weight', 'bias']
         """
+        if args:
+            given = [*args, *(destination, prefix, keep_vars)[len(args) :]]
+            destination, prefix, keep_vars = given
         if destination is None:
             destination = StateDict()
             destination._metadata = OrderedDict()
@@ -134,7 +169,9 @@ class State:
                     destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars
                 )
         for hook in self._state_dict_hooks.values():
-            hook(self, destination, prefix, metadata)
+            result = hook(self, destination, prefix, metadata)
+            if isinstance(hook, _Replacing) and result is not None:
+                destination = result
         return destination
 
     # -- loading ------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -130,3 +131,106 @@ def test_signals_and_adjoints_as_methods(lib: Any) -> None:
     z = x.stft(16, window=window, return_complex=True)
     assert float((z.istft(16, window=window, length=64) - x).abs().max()) < 1e-5
     assert tuple(lib.adjoint(input=lib.ones(2, 3, 4)).shape) == (2, 4, 3)
+
+
+def results(lib: Any) -> list[Any]:
+    x = lib.tensor([[3.0, 1.0, 2.0]])
+    return [
+        x.max(1), x.min(1), x.sort(), x.topk(2), x.kthvalue(2), x.mode(), x.median(1),
+        x.nanmedian(1), x.cummax(1), x.cummin(1), x.aminmax(), lib.frexp(x), lib.histogram(x, 2),
+        lib.linalg.slogdet(lib.eye(2)), lib.linalg.qr(lib.eye(2)), lib.linalg.eigh(lib.eye(2)),
+    ]  # fmt: skip
+
+
+def test_results_print_with_their_function_s_name() -> None:
+    for ours, theirs in zip(results(fovea), results(torch), strict=True):
+        assert repr(ours) == repr(theirs).replace("torch.", "fovea.")
+        assert [x.shape for x in ours] == [tuple(x.shape) for x in theirs]
+    values, indices = fovea.tensor([3, 1]).max(0)
+    assert (values.item(), indices.item()) == (3, 0)
+
+
+def test_powers_keep_to_the_types_of_pytorch() -> None:
+    for dtype in ("bool", "uint8", "int64", "float32"):
+        for exponent in (1, 2, 1.0, 2.0, 0.5, 3, True):
+            if dtype == "bool" and exponent is True:
+                continue
+            ours = fovea.ones(2, dtype=getattr(fovea, dtype)) ** exponent
+            theirs = torch.ones(2, dtype=getattr(torch, dtype)) ** exponent
+            assert str(ours.dtype)[6:] == str(theirs.dtype)[6:], (dtype, exponent)
+            assert ours.tolist() == theirs.tolist()
+
+
+@pytest.mark.parametrize("lib", [fovea, torch])
+def test_masks_are_of_truth_values(lib: Any) -> None:
+    x = lib.tensor([1.0, -1.0])
+    for call in (
+        lambda: x.masked_fill(x, 0.0),
+        lambda: x.clone().masked_fill_(x.long(), 0.0),
+        lambda: lib.where(x, x, x),
+    ):
+        with pytest.raises(RuntimeError):
+            call()
+    with pytest.raises(TypeError):
+        _ = lib.ones(1, 1, 1, 1)["one"]
+    assert x.masked_fill(x < 0, 7.0).tolist() == [1, 7]
+
+
+VIEWS = [
+    ("float32", (2, 3), "int32"),
+    ("float32", (2, 3), "uint8"),
+    ("uint8", (2, 8), "float32"),
+    ("int64", (4,), "int16"),
+    ("int16", (2, 4), "int64"),
+    ("float32", (2, 3), "int64"),
+    ("float32", (), "uint8"),
+]
+
+
+@pytest.mark.parametrize(("dtype", "shape", "other"), VIEWS)
+def test_the_same_bytes_as_another_type(dtype: str, shape: tuple[int, ...], other: str) -> None:
+    array = np.arange(int(np.prod(shape)), dtype=dtype).reshape(shape)
+    ours, theirs = fovea.from_numpy(array), torch.from_numpy(array.copy())
+    try:
+        expected = theirs.view(getattr(torch, other))
+    except RuntimeError:
+        with pytest.raises(RuntimeError):
+            ours.view(getattr(fovea, other))
+        return
+    got = ours.view(getattr(fovea, other))
+    assert got.tolist() == expected.tolist() and got.stride() == expected.stride()
+    got.fill_(0)
+    assert not array.any()
+    if len(shape) == 2:
+        part = fovea.from_numpy(np.ones((4, 8), dtype))[1:, :4]
+        twin = torch.from_numpy(np.ones((4, 8), dtype))[1:, :4]
+        assert (
+            part.view(getattr(fovea, other)).stride() == twin.view(getattr(torch, other)).stride()
+        )
+        with pytest.raises(RuntimeError):
+            fovea.ones(3, 2, dtype=fovea.int16).t().view(fovea.uint8)
+
+
+def test_lists_of_numpys_numbers_keep_their_type() -> None:
+    f64, f32 = np.float64, np.float32
+    lists: list[Any] = [
+        [f64(1), 2], [1.5, f64(2)], [f32(1), 2.5], [np.int64(3), 2.5], [f32(1), f32(2)],
+        [[1.0, 2.0], [f64(1), 3]], [np.ones(2), np.ones(2)], [np.ones(2, f32)] * 2, [f32(1), 1],
+        [np.ones(2), [1, 2]], f64(3), [f32(1), f64(2)], [np.float16(1)], [np.int32(1)],
+        [np.uint8(3), 1], [True, f64(1)], (f64(1),), [np.bool_(True)], [], [[]], [1, 2], [1.0, 2],
+    ]  # fmt: skip
+    for data in lists:
+        assert str(fovea.tensor(data).dtype)[6:] == str(torch.tensor(data).dtype)[6:], data
+    for lib in (fovea, torch):
+        assert lib.tensor([lib.tensor(1.0, dtype=lib.float64), 2]).dtype is lib.float64
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own
+def test_numpys_functions_of_a_tensor() -> None:
+    for call in (
+        np.sqrt, np.exp, np.abs, np.floor, np.round, lambda t: np.add(t, np.ones(3, np.float32)),
+        lambda t: np.power(t, 2), np.cumsum, np.transpose, lambda t: np.expand_dims(t, 0), np.sort,
+    ):  # fmt: skip
+        ours, theirs = call(fovea.tensor([1.0, 4.0, 9.0])), call(torch.tensor([1.0, 4.0, 9.0]))
+        assert fovea.is_tensor(ours) == torch.is_tensor(theirs)
+        np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), rtol=1e-6)

@@ -401,3 +401,17 @@ def test_a_missing_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
         fovea.load(tmp_path / "nowhere" / "a.pt")
     with pytest.raises(FileFormatError, match="is a folder"):
         fovea.load(tmp_path)
+
+
+def test_counters_stay_counters(tmp_path: Path) -> None:
+    """The milestones of ``MultiStepLR`` are one."""
+    weight = fovea.zeros(1, requires_grad=True)
+    schedule = fovea.optim.lr_scheduler.MultiStepLR(fovea.optim.SGD([weight], lr=1.0), [1, 1, 3])
+    fovea.save(schedule.state_dict(), tmp_path / "schedule.pt")
+    for read in (fovea.load, torch.load):
+        milestones = read(tmp_path / "schedule.pt")["milestones"]
+        assert type(milestones) is Counter and milestones == {1: 2, 3: 1}
+    again = fovea.optim.lr_scheduler.MultiStepLR(fovea.optim.SGD([weight], lr=1.0), [9])
+    again.load_state_dict(fovea.load(tmp_path / "schedule.pt"))
+    again.step()
+    assert again.get_last_lr() == pytest.approx([0.01])

@@ -264,3 +264,39 @@ def test_registration_hooks(lib: Any) -> None:
     buffers = ["running_mean", "running_var", "num_batches_tracked"]
     assert sorted(seen) == sorted(["weight", "bias", *buffers, "0", "1", "weight"])
     assert model[0].bias.item() != 5 and abs(model[0].bias.item()) < 1  # drawn afterwards
+
+
+def test_older_names_of_hooks_of_states() -> None:
+    """``_register_state_dict_hook`` and its kin, which libraries of PyTorch's programs use."""
+    found: dict[Any, list[Any]] = {}
+    for lib in (fovea, torch):
+        log: list[Any] = []
+        net = lib.nn.Sequential(lib.nn.Linear(2, 1), lib.nn.Sequential(lib.nn.Linear(1, 1)))
+
+        def drop_biases(module: Any, state: Any, prefix: str, meta: Any) -> Any:
+            return {k: v for k, v in state.items() if not k.endswith("bias")}
+
+        def rename(state: Any, prefix: str, meta: Any, strict: bool, *lists: Any) -> None:
+            for key in [k for k in state if k.startswith("old.")]:
+                state[key[4:]] = state.pop(key)
+
+        def seen(module: Any, state: Any, prefix: str, *rest: Any) -> None:
+            log.append((type(module).__name__, prefix, len(rest)))  # noqa: B023 - called in this turn
+
+        handle = net._register_state_dict_hook(drop_biases)
+        log.append(list(net.state_dict()))
+        handle.remove()
+        log.append(list(net.state_dict()))
+        net._register_load_state_dict_pre_hook(rename)
+        net[1]._register_load_state_dict_pre_hook(seen, with_module=True)
+        state = {f"old.{k}": v for k, v in net.state_dict().items()}
+        log.append(str(net.load_state_dict(state)))
+        found[lib] = log
+    assert found[fovea] == found[torch]
+
+
+def test_states_by_place() -> None:
+    net = fovea.nn.Linear(2, 1)
+    into: dict[str, Any] = {"there": 1}
+    assert net.state_dict(into, "p.") is into
+    assert list(into) == ["there", "p.weight", "p.bias"]

@@ -11,6 +11,7 @@ from fovea import dispatch
 from fovea.casting import LOWER, autocasts
 from fovea.dtypes import as_dtype
 from fovea.errors import ArgumentError, ShapeError, describe
+from fovea.functions.numpy_names import numpy_names
 from fovea.ops import activation as ops
 from fovea.ops import elementwise
 from fovea.ops.op import Attrs, Op
@@ -341,6 +342,7 @@ def _dim_attrs(dim: int) -> SoftmaxAttrs:
     return SoftmaxAttrs.of(dim)
 
 
+@numpy_names
 def softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
 ) -> Tensor:
@@ -368,6 +370,7 @@ def softmin(
     return softmax_op.bind((-input,), _dim_attrs(dim))
 
 
+@numpy_names
 def log_softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
 ) -> Tensor:

@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
 __all__ = ["DataLoader"]
 
+_SETTLED = (
+    "batch_size",
+    "batch_sampler",
+    "sampler",
+    "drop_last",
+    "dataset",
+    "persistent_workers",
+)
+
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -83,6 +92,8 @@ class DataLoader(Generic[T_co]):
     (3, [0, 1, 2, 3, 4])
     """
 
+    _ready = False
+
     def __init__(
         self,
         dataset: Any,
@@ -125,6 +136,15 @@ class DataLoader(Generic[T_co]):
         batched = self.batch_sampler is not None
         self.collate_fn = collate_fn or (default_collate if batched else default_convert)
         self._pool: Pool | None = None
+        self._ready = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._ready and name in _SETTLED:
+            raise ArgumentError(
+                f"DataLoader: {name} is settled when the loader is made.",
+                fix=f"make another: DataLoader(dataset, {name}=...)",
+            )
+        super().__setattr__(name, value)
 
     def _check_workers(self) -> None:
         workers = self.num_workers

@@ -185,3 +185,13 @@ def test_fast_path_equals_the_slow_one() -> None:
     slow = list(DataLoader([(x[i], y[i]) for i in range(10)], 4))
     for a, b in zip(fast, slow, strict=True):
         assert all(fovea.equal(p, q) for p, q in zip(a, b, strict=True))
+
+
+def test_what_is_settled_stays() -> None:
+    """Setting a batch size afterwards would do nothing: it is an error, as in PyTorch."""
+    loader = DataLoader(range(5), batch_size=2)
+    for name in ("batch_size", "sampler", "batch_sampler", "dataset", "drop_last"):
+        with pytest.raises(ValueError, match=f"{name} is settled"):
+            setattr(loader, name, None)
+    loader.collate_fn = tuple
+    assert next(iter(loader)) == (0, 1)

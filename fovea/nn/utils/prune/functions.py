@@ -68,7 +68,7 @@ def l1_unstructured(
     >>> with fovea.no_grad():
     ...     _ = layer.weight.copy_(fovea.tensor([[1.0, -3.0, 2.0, -4.0]]))
     >>> l1_unstructured(layer, "weight", amount=0.5).weight
-    tensor([[ 0., -3.,  0., -4.]], grad_fn=<mul_backward>)
+    tensor([[ 0., -3.,  0., -4.]], grad_fn=<MulBackward0>)
     >>> list(layer.state_dict())
     ['bias', 'weight_orig', 'weight_mask']
     """
