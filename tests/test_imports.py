@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent / "fovea"
 # Rooms from the lowest up. At import time a room may use rooms at its own height or below.
 # (Imports inside functions and under TYPE_CHECKING are not import-time dependencies.)
 ROOMS: list[tuple[str, ...]] = [
-    ("errors", "size", "version", "watching"),
+    ("errors", "return_types", "size", "version", "watching"),
     ("dtypes", "devices", "form", "storage"),
     ("targets", "dispatch", "casting"),
     ("ops",),
@@ -23,7 +23,7 @@ ROOMS: list[tuple[str, ...]] = [
     ("tensorbase", "tape", "backward", "printing"),
     ("functions", "random", "gradcheck"),
     ("methods", "autograd"),
-    ("tensor",),
+    ("tensor", "typed_tensors"),
     ("special", "linalg", "fft", "defaults", "accelerator"),
     ("nn", "optim", "amp", "utils", "interop", "data", "summaries", "profiler", "finite", "hub"),
     ("compiler", "func", "array_api"),

@@ -228,7 +228,7 @@ def test_index_errors() -> None:
             x[key]
     with pytest.raises(OutOfRangeError):
         x[[3]] = 1
-    with pytest.raises(IndexError):
+    with pytest.raises(TypeError):
         x["a"]
     with pytest.raises(ArgumentError, match="positive"):
         x[::-1]
