@@ -123,6 +123,13 @@ KERAS: dict[str, dict[str, Any]] = {
     "utils.bounding_boxes": {},
     "preprocessing.image": {"differ": {"smart_resize": "without Lanczos's interpolation"}},
     "random": {"types": True},
+    "tree": {},
+    "distillation": {
+        "types": True,
+        "differ": {
+            "LogitsDistillation": "`kl_divergence` by its name, too, is of probabilities, as documented; Keras's of logits"
+        },
+    },
 }
 
 SECTIONS: list[dict[str, Any]] = [

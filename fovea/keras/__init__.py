@@ -20,6 +20,7 @@ from fovea.keras import (
     config,
     constraints,
     datasets,
+    distillation,
     dtype_policies,
     initializers,
     layers,
@@ -33,10 +34,13 @@ from fovea.keras import (
     random,
     regularizers,
     saving,
+    tree,
     utils,
 )
 from fovea.keras.callbacks import Callback
+from fovea.keras.config import device, version
 from fovea.keras.dtype_policies import DTypePolicy, FloatDTypePolicy
+from fovea.keras.initializers import Initializer
 from fovea.keras.keras_tensor import KerasTensor
 from fovea.keras.layers import Input, InputSpec, Layer
 from fovea.keras.losses import Loss
@@ -44,14 +48,18 @@ from fovea.keras.metrics import Metric
 from fovea.keras.models import Functional, Model, Sequential
 from fovea.keras.naming import name_scope
 from fovea.keras.optimizers import Optimizer
-from fovea.keras.recomputing import remat
+from fovea.keras.recomputing import RematScope, remat
+from fovea.keras.regularizers import Regularizer
 from fovea.keras.variables import Variable
+
+__version__ = version()
 
 __all__ = [
     "Callback",
     "DTypePolicy",
     "FloatDTypePolicy",
     "Functional",
+    "Initializer",
     "Input",
     "InputSpec",
     "KerasTensor",
@@ -60,6 +68,8 @@ __all__ = [
     "Metric",
     "Model",
     "Optimizer",
+    "Regularizer",
+    "RematScope",
     "Sequential",
     "Variable",
     "activations",
@@ -69,6 +79,8 @@ __all__ = [
     "config",
     "constraints",
     "datasets",
+    "device",
+    "distillation",
     "dtype_policies",
     "initializers",
     "layers",
@@ -84,5 +96,7 @@ __all__ = [
     "regularizers",
     "remat",
     "saving",
+    "tree",
     "utils",
+    "version",
 ]

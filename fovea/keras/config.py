@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
-from fovea import dtypes
+from fovea import devices, dtypes
 from fovea.dtypes import DType
 from fovea.errors import ArgumentError
 
 __all__ = [
     "backend",
+    "device",
     "disable_interactive_logging",
+    "disable_traceback_filtering",
     "dtype_policy",
     "enable_interactive_logging",
+    "enable_traceback_filtering",
     "epsilon",
     "floatx",
     "image_data_format",
     "is_interactive_logging_enabled",
+    "is_traceback_filtering_enabled",
     "set_dtype_policy",
     "set_epsilon",
     "set_floatx",
     "set_image_data_format",
     "standardize_data_format",
     "standardize_dtype",
+    "version",
 ]
 
 _FORMATS = ("channels_last", "channels_first")
@@ -33,6 +40,7 @@ class _Settings:
     epsilon = 1e-7
     image_data_format = "channels_last"
     interactive_logging = True
+    traceback_filtering = True
 
 
 _settings = _Settings()
@@ -161,3 +169,41 @@ def disable_interactive_logging() -> None:
 def is_interactive_logging_enabled() -> bool:
     """Whether ``verbose="auto"`` means a progress bar."""
     return _settings.interactive_logging
+
+
+def enable_traceback_filtering() -> None:
+    """Set what `is_traceback_filtering_enabled` tells; here, tracebacks are whole in any case."""
+    _settings.traceback_filtering = True
+
+
+def disable_traceback_filtering() -> None:
+    """Set what `is_traceback_filtering_enabled` tells; here, tracebacks are whole in any case."""
+    _settings.traceback_filtering = False
+
+
+def is_traceback_filtering_enabled() -> bool:
+    """What was set last; True at first."""
+    return _settings.traceback_filtering
+
+
+@contextlib.contextmanager
+def device(device_name: Any) -> Iterator[None]:
+    """Make tensors within the block on a device, which eager tensors have one of: the CPU.
+
+    Raises:
+        DeviceError: another device.
+
+    >>> with device("cpu:0"):
+    ...     pass
+    """
+    devices.as_device(device_name)
+    yield
+
+
+def version() -> str:
+    """The version of Keras whose names and meanings these are.
+
+    >>> version().split(".")[0]
+    '3'
+    """
+    return "3.15.1"

@@ -43,6 +43,7 @@ _MODULES = {
     "keras.regularizers": "fovea.keras.regularizers",
     "keras.constraints": "fovea.keras.constraints",
     "keras.activations": "fovea.keras.activations",
+    "keras.distillation": "fovea.keras.distillation",
     "keras.losses": "fovea.keras.losses",
     "keras.metrics": "fovea.keras.metrics",
     "keras.optimizers": "fovea.keras.optimizers",

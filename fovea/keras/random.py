@@ -62,6 +62,16 @@ class SeedGenerator:
         """Seed and position, as a tensor."""
         return self.generator.state
 
+    def next(self, ordered: bool = True) -> Tensor:
+        """Seed and position as they are, and go on by one draw.
+
+        Args:
+            ordered: has no effect: draws always have an order.
+        """
+        found = self.state.clone()
+        uniform((1,), seed=self)
+        return found
+
     def get_config(self) -> dict[str, Any]:
         """What ``from_config`` needs."""
         return {"seed": self._initial_seed}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +16,64 @@ from fovea.functions import creation
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["Accuracy", "ConfusionMatrix", "Mean", "MeanOf", "Metric", "as_weight", "widened"]
+__all__ = [
+    "Accuracy",
+    "ConfusionMatrix",
+    "Mean",
+    "MeanOf",
+    "Metric",
+    "as_weight",
+    "deferred",
+    "deliver",
+    "widened",
+]
 
 PENDING_LIMIT = 512
+# A mean, a sum, the count of what was summed, and a factor; None is that of the batch.
+Update = tuple[Any, Any, float | None, float | None]
+
+
+class _Deferred(threading.local):
+    """Where means leave what they take in, while a step runs that may become a program."""
+
+    updates: list[Update] | None = None
+
+
+_deferred = _Deferred()
+
+
+@contextlib.contextmanager
+def deferred() -> Iterator[list[Update]]:
+    """Within the block means take in nothing: what they are given goes on the list, so that the
+    results of a program can tell it. `deliver` gives it to them.
+
+    >>> mean = Mean()
+    >>> with deferred() as updates:
+    ...     mean.update_state(4.0)
+    >>> deliver(updates, batch=2)
+    >>> mean.value()
+    4.0
+    """
+    before = _deferred.updates
+    updates: list[Update] = []
+    _deferred.updates = updates
+    try:
+        yield updates
+    finally:
+        _deferred.updates = before
+
+
+def deliver(updates: list[Update], batch: float) -> None:
+    """Let means take in what they were given in `deferred`.
+
+    Args:
+        updates: the list.
+        batch: how many samples the batch had.
+    """
+    for mean, total, count, scale in updates:
+        mean.add_sum(
+            total, batch if count is None else count, float(batch) if scale is None else scale
+        )
 
 
 class Metric:
@@ -108,8 +165,26 @@ class Mean(Metric):
             values = values._array()
         self._add_array(np.asarray(values), weight)
 
-    def add_sum(self, total: Tensor, count: float, scale: float = 1.0) -> None:
+    def add_batch(self, value: Any, count: int) -> None:
+        """Take in the mean of a batch of ``count`` samples: a number or a one-element tensor."""
+        updates = _deferred.updates
+        if updates is None:
+            self.update_state(value, count)
+        else:  # the program that this becomes may be one of batches of other sizes
+            updates.append(
+                (self, value.detach() if hasattr(value, "detach") else value, None, None)
+            )
+
+    def add_sum(self, total: Any, count: float, scale: float = 1.0) -> None:
         """Take in ``scale * total``, the sum of values whose weights sum to ``count``."""
+        updates = _deferred.updates
+        if updates is not None:
+            updates.append((self, total, count, scale))
+            return
+        if not hasattr(total, "storage"):
+            self._total += scale * total
+            self._count += count
+            return
         self._pending.append((total, scale))
         self._count += count
         if len(self._pending) >= PENDING_LIMIT:
@@ -118,14 +193,28 @@ class Mean(Metric):
     def _add_array(self, values: np.ndarray[Any, Any], weight: Any) -> None:
         values = values.astype(np.float64)
         if weight is None:
-            self._total += float(values.sum())
-            self._count += values.size
+            self.add_sum(float(values.sum()), values.size)
             return
         values, weight = per_weight(values, np.asarray(weight, np.float64), np.mean)
-        self._total += float((values * weight).sum())
-        self._count += float(weight.sum())
+        self.add_sum(float((values * weight).sum()), float(weight.sum()))
+
+    def _take_back(self) -> list[Update]:
+        """What was deferred of this mean, which is no longer."""
+        updates = _deferred.updates
+        if not updates:
+            return []
+        own = [u for u in updates if u[0] is self]
+        updates[:] = [u for u in updates if u[0] is not self]
+        return own
 
     def _settle(self) -> None:
+        own = self._take_back()
+        if own:  # somebody looks at the value before the step is over
+            before, _deferred.updates = _deferred.updates, None
+            try:
+                deliver(own, 1)
+            finally:
+                _deferred.updates = before
         for tensor, scale in self._pending:
             self._total += scale * float(tensor.item())
         self._pending.clear()
@@ -139,6 +228,7 @@ class Mean(Metric):
     @property
     def count(self) -> float:
         """The sum of the weights so far."""
+        self._settle()
         return self._count
 
     def value(self) -> float:
@@ -146,6 +236,7 @@ class Mean(Metric):
         return total / self._count if self._count else 0.0
 
     def reset_state(self) -> None:
+        self._take_back()
         self._total = self._count = 0.0
         self._pending.clear()
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 
 import fovea
-from fovea.keras import layers, models
+from fovea.keras import layers, metrics, models
 
 
 def fitted(**how: Any) -> tuple[Any, list[float]]:
@@ -79,3 +80,61 @@ def test_batches_of_other_sizes_run_no_more_python() -> None:
     np.testing.assert_allclose(train(True), eager, rtol=1e-4)
     # building the model, what makes the optimizer's states, what finds them, and two captures
     assert next(runs) <= 5
+
+
+class Tracking(models.Model):
+    """A model whose step tells means of its own: tensors, numbers, and one that it reads."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.twice, self.number = metrics.Mean(name="twice"), metrics.Mean(name="number")
+
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
+        loss = super().compute_loss(x, y, y_pred)
+        self.twice.update_state(loss * 2, sample_weight=float(x.shape[0]))
+        self.number.update_state(3.0)
+        return loss
+
+
+def test_means_within_steps_of_several_outputs() -> None:
+    """They do not keep the step from being a program, and sizes of batches may differ."""
+    x = np.random.default_rng(0).random((44, 4)).astype(np.float32)
+    found = []
+    for how in ({}, {"run_eagerly": True}):
+        fovea.manual_seed(1)
+        i = layers.Input((4,))
+        model = Tracking(i, [layers.Dense(1, name="a")(i), layers.Dense(2, name="b")(i)])
+        model.compile("sgd", "mse", **how)
+        y = [x[:, :1], x[:, 1:3]]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found.append(model.fit(x, y, epochs=4, batch_size=8, shuffle=False, verbose=0).history)
+        if not how:
+            assert model._learn_program.programs
+            assert not any(e.eager for e in model._learn_program._entries.values())
+    assert list(found[0]) == ["a_loss", "b_loss", "loss", "number", "twice"]
+    for key, values in found[0].items():
+        np.testing.assert_allclose(values, found[1][key], rtol=1e-5)
+    np.testing.assert_allclose(np.array(found[0]["loss"]) * 2, found[0]["twice"], rtol=1e-5)
+    assert found[0]["number"] == [3.0] * 4
+
+
+def test_means_that_are_read_within_a_step() -> None:
+    """Values are those that an eager step would see."""
+
+    class Reading(Tracking):
+        def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+            loss = super().compute_loss(*args, **kwargs)
+            self.seen.append(float(self.twice.result()))
+            self.number.reset_state()
+            self.number.update_state(5.0)
+            return loss
+
+    i = layers.Input((4,))
+    model = Reading(i, layers.Dense(1)(i))
+    model.__dict__["seen"] = []
+    model.compile("sgd", "mse", run_eagerly=True)
+    x = np.ones((4, 4), np.float32)
+    h = model.fit(x, x[:, :1], batch_size=2, verbose=0).history
+    assert h["number"] == [5.0] and model.seen[-1] == pytest.approx(h["twice"][0])
+    assert model.seen[0] > 0

@@ -133,3 +133,61 @@ def test_an_optimizer_that_does_not_fit_is_told(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"2 variables, the file 20"):
         other.load_weights(tmp_path / "m.weights.h5")
     np.testing.assert_array_equal(other.get_weights()[0], model.get_weights()[0])
+
+
+def held_by_attributes(k: Any) -> Any:
+    """A subclass: Keras finds its layers by attributes before "layers", else by that list."""
+    L = k.layers  # noqa: N806
+
+    class Part(L.Layer):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.proj, self._out, self.blocks = L.Dense(5), L.Dense(3), [L.Dense(4)]
+
+        def call(self, x: Any) -> Any:
+            return self._out(self.blocks[0](self.proj(x)))
+
+    class Net(k.Model):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.conv = L.Dense(6), L.Dense(7)
+            self._hidden, self.head = L.Dense(5), k.Sequential([L.Dense(4), L.Dense(3)])
+            self.stages, self.kinds = [Part(), Part()], {"z": L.Dense(2), "a": L.Dense(2)}
+            self.table = self.add_weight(shape=(2,), initializer="ones", name="table")
+
+        def call(self, x: Any) -> Any:
+            x = self._hidden(self.conv(self.stem(x)))
+            for stage in self.stages:
+                x = stage(x)
+            x = self.kinds["z"](x) + self.kinds["a"](x) + self.table
+            return self.head(x)
+
+    model = Net()
+    model.compile("adam", "mse")
+    model.fit(X[:, 0, 0], np.ones((8, 3), "f"), verbose=0)
+    return model
+
+
+def test_attributes_of_any_name(keras: Any, tmp_path: Path) -> None:
+    ours, theirs = held_by_attributes(fk), held_by_attributes(keras)
+    x = X[:, 0, 0]
+    ours.save_weights(tmp_path / "ours.weights.h5")
+    theirs.save_weights(tmp_path / "theirs.weights.h5")
+    want, there = ours.predict(x, verbose=0), theirs.predict(x, verbose=0)
+    ours.load_weights(tmp_path / "theirs.weights.h5")
+    theirs.load_weights(tmp_path / "ours.weights.h5")
+    np.testing.assert_allclose(ours.predict(x, verbose=0), there, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(theirs.predict(x, verbose=0), want, rtol=1e-4, atol=1e-5)
+
+
+def test_files_by_attributes_alone(tmp_path: Path) -> None:
+    """As fovea wrote them at first."""
+    from fovea.keras.saving.stores import H5Store
+    from fovea.keras.saving.weights import weight_entries
+
+    ours, other = held_by_attributes(fk), held_by_attributes(fk)
+    path = tmp_path / "ours.weights.h5"
+    H5Store.write(path, weight_entries(ours, by_layers=False))
+    other.load_weights(path)
+    for a, b in zip(values(ours.variables), values(other.variables), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -497,7 +497,7 @@ class TestOutputs:
 
     @pytest.mark.parametrize("form", ["list", "dict"])
     def test_several(self, keras: Any, form: str) -> None:
-        found = []
+        found, lists = [], []
         weights = None
         for k in (keras, fk):
             model = self.model(k)
@@ -505,7 +505,7 @@ class TestOutputs:
             model.set_weights(weights)
             loss: Any = ["mse", "sparse_categorical_crossentropy"]
             factors: Any = [1.0, 0.5]
-            metrics: Any = [["mae"], ["accuracy"]]
+            metrics: Any = [["mse", "mae"], ["accuracy"]]
             y: Any = [X[:, :2], Y]
             if form == "dict":
                 loss, factors = (
@@ -517,9 +517,12 @@ class TestOutputs:
             found.append(model.fit(X, y, epochs=2, shuffle=False, verbose=0).history)
             outputs = model.predict(X, verbose=0)
             assert [o.shape for o in outputs] == [(20, 2), (20, 3)]
+            lists.append(model.evaluate(X, y, verbose=0))
         assert set(found[0]) == set(found[1])
         for name in found[0]:
             np.testing.assert_allclose(found[1][name], found[0][name], rtol=1e-3, err_msg=name)
+        np.testing.assert_allclose(lists[1], lists[0], rtol=1e-3)
+        assert model.metrics_names[:3] == ["loss", "a_loss", "b_loss"]
 
     def test_one_loss_for_all(self) -> None:
         i = fk.Input(shape=(4,))

@@ -156,6 +156,7 @@ def test_loops_and_branches() -> None:
     assert float(carry) == 6 and ys.tolist() == [0.0, 0.0, 1.0, 3.0]
     assert ops.map(lambda t: t * 2, fovea.arange(3)).tolist() == [0, 2, 4]
     assert ops.vectorized_map(lambda t: t + 1, fovea.arange(3)).tolist() == [1, 2, 3]
+    assert ops.vectorized_map(lambda t: t + 1, np.arange(3)).tolist() == [1, 2, 3]
     assert (
         ops.shape(fk.Input((3,))) == (None, 3)
         and ops.ndim([[1.0]]) == 2

@@ -219,6 +219,29 @@ def test_bad_factors(bad: float) -> None:
 
 
 class TestConfig:
+    def test_names_of_the_package(self, keras: Any) -> None:
+        assert fk.version() == fk.__version__ and fk.version().split(".")[0] == "3"
+        assert fk.Initializer is fk.initializers.Initializer
+        assert fk.Regularizer is fk.regularizers.Regularizer
+        with fk.device("cpu:0"):
+            assert str(fk.ops.ones(2).device) == "cpu"
+        with pytest.raises(fovea.errors.DeviceError), fk.device("gpu"):
+            pass
+        assert keras.config.is_traceback_filtering_enabled()
+        fk.config.disable_traceback_filtering()
+        assert not fk.config.is_traceback_filtering_enabled()
+        fk.config.enable_traceback_filtering()
+        assert fk.config.is_traceback_filtering_enabled()
+
+    def test_layers_as_data(self, keras: Any) -> None:
+        layer = fk.layers.Conv2D(3, 2, name="conv")
+        described = fk.layers.serialize(layer)
+        assert sorted(described) == sorted(keras.layers.serialize(keras.layers.Dense(1)))
+        assert fk.layers.deserialize(described).get_config() == layer.get_config()
+        assert keras.layers.deserialize(described).name == "conv"
+        with pytest.raises(ValueError, match="no layer"):
+            fk.layers.deserialize(fk.losses.serialize(fk.losses.Huber()))
+
     def test_values(self) -> None:
         assert (fk.config.floatx(), fk.config.epsilon()) == ("float32", 1e-7)
         assert fk.config.image_data_format() == "channels_last"

@@ -69,3 +69,11 @@ def test_choices() -> None:
     assert float(kept.mean()) == pytest.approx(1, abs=0.06)
     with pytest.raises(ArgumentError):
         kr.dropout(fovea.ones(2), 1.0)
+
+
+def test_next_goes_on() -> None:
+    generator, same = kr.SeedGenerator(5), kr.SeedGenerator(5)
+    first, second = generator.next(), generator.next(ordered=False)
+    assert first.shape == second.shape == generator.state.shape
+    assert first.tolist() != second.tolist()
+    assert first.tolist() == same.next().tolist()

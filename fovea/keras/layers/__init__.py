@@ -1,5 +1,8 @@
 """Keras's layers: names, arguments and defaults are Keras 3's."""
 
+from typing import Any
+
+from fovea.errors import ArgumentError
 from fovea.keras.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from fovea.keras.layers.attention import AdditiveAttention, Attention
 from fovea.keras.layers.augmentation import (
@@ -159,6 +162,7 @@ from fovea.keras.layers.spectrograms import MelSpectrogram, STFTSpectrogram
 from fovea.keras.layers.transposed import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from fovea.keras.layers.wrapper import ModuleWrapper, TorchModuleWrapper
 from fovea.keras.layers.wrappers import Bidirectional, TimeDistributed, Wrapper
+from fovea.keras.objects import deserialize_keras_object, serialize_keras_object
 
 Convolution1D, Convolution2D, Convolution3D = Conv1D, Conv2D, Conv3D
 Convolution1DTranspose, Convolution2DTranspose = Conv1DTranspose, Conv2DTranspose
@@ -328,9 +332,36 @@ __all__ = [
     "add",
     "average",
     "concatenate",
+    "deserialize",
     "dot",
     "maximum",
     "minimum",
     "multiply",
+    "serialize",
     "subtract",
 ]
+
+
+def serialize(layer: Layer) -> dict[str, Any]:
+    """Plain data that describes a layer.
+
+    >>> serialize(Dense(3))["class_name"]
+    'Dense'
+    """
+    found: dict[str, Any] = serialize_keras_object(layer)
+    return found
+
+
+def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Layer:
+    """The layer that plain data describes: a new one, with the same configuration.
+
+    Raises:
+        ArgumentError: the data describes something else.
+
+    >>> deserialize(serialize(Dense(3, name="last"))).name
+    'last'
+    """
+    found = deserialize_keras_object(config, custom_objects)
+    if not isinstance(found, Layer):
+        raise ArgumentError(f"layers.deserialize: this describes no layer: {config!r}.")
+    return found

@@ -12,7 +12,7 @@ import numpy as np
 from fovea import dispatch, dtypes, watching
 from fovea.errors import ArgumentError, FoveaError, GradientError
 from fovea.functions import creation
-from fovea.keras import config, dtype_policies, masking, regularizers
+from fovea.keras import config, dtype_policies, masking, recomputing, regularizers
 from fovea.keras.dtype_policies import DTypePolicy
 from fovea.keras.keras_tensor import KerasTensor, Node, any_symbolic, is_shape
 from fovea.keras.layers.arguments import constructor_config, unknown_arguments
@@ -83,6 +83,7 @@ class Layer(Building):
     keeps_masks: ClassVar[bool] = False  # what ``supports_masking`` is at first
     warns_of_masks: ClassVar[bool] = True  # else a mask may end here without a word
     is_operation: ClassVar[bool] = False  # a call of a function of ``keras.ops``
+    _recomputing: Any = None  # the `RematScope` that it was made in
     training: Any
     built: bool
     _takes_training: ClassVar[bool] = False
@@ -127,6 +128,9 @@ class Layer(Building):
         self._follow(dtype_policies.get(dtype))
         own["name"], own["_auto_named"] = self._checked_name(name), name is None
         own["_first_shape"] = self._first_input_shape(kwargs)
+        scope = recomputing.current_scope()
+        if scope is not None:
+            own["_recomputing"] = scope
         own["activity_regularizer"] = regularizers.get(activity_regularizer)
         if kwargs:
             raise unknown_arguments(self, kwargs)
@@ -247,6 +251,8 @@ class Layer(Building):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """``call``, under the name that modules use."""
+        if self._recomputing is not None:
+            return recomputing.called(self, args, kwargs)
         return self.call(*args, **kwargs)
 
     def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
@@ -370,7 +376,7 @@ class Layer(Building):
             or self._backward_pre_hooks
         ):
             return self._call_with_hooks(args, kwargs)
-        return self.call(*args, **kwargs)
+        return self.forward(*args, **kwargs) if self._recomputing else self.call(*args, **kwargs)
 
     def _as_input(self, value: Any) -> Any:
         """Arrays as tensors; numbers in the layer's dtype."""

@@ -162,7 +162,7 @@ class CompiledLoss:
                 continue
             value = loss(targets[i], predictions[i], weights[i])
             if self._trackers:
-                self._trackers[i].update_state(value, predictions[i].shape[0])
+                self._trackers[i].add_batch(value, predictions[i].shape[0])
             if factor is not None:
                 value = value * factor
             total = value if total is None else total + value
@@ -205,8 +205,10 @@ class CompiledMetrics:
 
     @property
     def metrics(self) -> list[Any]:
-        """All metrics, in the order in which they were asked for."""
-        return [m for _, m, _ in self._entries]
+        """All metrics, in the order in which they were asked for; by name for several outputs."""
+        found = [m for _, m, _ in self._entries]
+        several = any(place for place, _, _ in self._entries)
+        return sorted(found, key=lambda m: m.name) if several else found
 
     def build(self, y: list[Any], y_pred: list[Any], names: list[str]) -> None:
         """Find out the metrics from the first targets and predictions."""

@@ -13,6 +13,7 @@ from fovea.keras.metrics import Mean, Metric
 from fovea.keras.models import data
 from fovea.keras.tree import flatten, map_structure
 from fovea.tensorbase import is_tensor
+from fovea.training.metrics import deferred, deliver
 
 if TYPE_CHECKING:
     from fovea.keras.models.compiled import CompiledLoss, CompiledMetrics
@@ -39,14 +40,16 @@ class Stepper(Layer):
 
     @property
     def metrics(self) -> list[Any]:
-        """The loss's mean, the compiled metrics, and those that the model or its layers hold."""
+        """The loss's mean, those of the outputs' losses, the compiled metrics, and those that the
+        model or its layers hold: the order in which ``evaluate`` returns their values.
+        """
         found: list[Any] = []
         if self.compiled:
             found.append(self._loss_tracker)
-            if self._compiled_metrics is not None:
-                found.extend(self._compiled_metrics.metrics)
             if self._compiled_loss is not None:
                 found.extend(self._compiled_loss.metrics)
+            if self._compiled_metrics is not None:
+                found.extend(self._compiled_metrics.metrics)
         for module in self.modules():
             found.extend(
                 v for k, v in module.__dict__.items() if isinstance(v, Metric) and k[0] != "_"
@@ -154,7 +157,8 @@ class Stepper(Layer):
                 from fovea.compiler import CompiledFunction
 
                 program = own["_learn_program"] = CompiledFunction(program, again=True)
-        loss, y_pred, masks = program(x, y, weight)
+        loss, y_pred, masks, updates = program(x, y, weight)
+        deliver(updates, _batch_size(x))
         if masks is not None:
             for prediction, mask in zip(flatten(y_pred), masks, strict=True):
                 attach_mask(prediction, mask)
@@ -164,10 +168,13 @@ class Stepper(Layer):
     def _compiles(self) -> bool:
         return not self.run_eagerly and self.jit_compile is not False
 
-    def _learn_eagerly(self, x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
-        """What `_learn` makes a program of: loss, predictions, and the masks that these carry."""
-        y_pred = self(x, training=True)
-        loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weight, training=True)
+    def _learn_eagerly(self, x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any, Any]:
+        """What `_learn` makes a program of: loss, predictions, the masks that these carry, and what
+        means take in.
+        """
+        with deferred() as updates:
+            y_pred = self(x, training=True)
+            loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weight, training=True)
         if self.__dict__.get("_learned") is None:  # the first call may have made the weights
             self._refresh()
         if self._learned:
@@ -185,7 +192,7 @@ class Stepper(Layer):
         self._clear_step_losses()
         masks = [mask_of(t) for t in flatten(y_pred)]
         carried = masks if any(m is not None for m in masks) else None
-        return loss.detach(), map_structure(_detached, y_pred), carried
+        return loss.detach(), map_structure(_detached, y_pred), carried, updates
 
     def _clear_step_losses(self) -> None:
         for layer in self._layers_with_losses:

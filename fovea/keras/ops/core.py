@@ -230,7 +230,7 @@ def map(f: Callable[[Any], Any], xs: Any) -> Any:
 @symbolic
 def vectorized_map(function: Callable[[Any], Any], elements: Any) -> Any:
     """``map`` with all slices at once: `fovea.vmap`."""
-    return fovea.vmap(function, randomness="different")(elements)
+    return fovea.vmap(function, randomness="different")(map_structure(tensor, elements))
 
 
 def _stacked(found: list[Any]) -> Any:

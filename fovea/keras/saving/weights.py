@@ -11,6 +11,7 @@ import numpy as np
 from fovea.errors import FileFormatError, ShapeError
 from fovea.keras.layers.tracking import _Holder
 from fovea.keras.layers.wrapper import TorchModuleWrapper
+from fovea.keras.models.model import Model
 from fovea.keras.models.sequential import Sequential
 from fovea.keras.naming import snake_case
 from fovea.keras.optimizers.base import Optimizer
@@ -23,16 +24,23 @@ __all__ = ["load_into", "refuse_unfit", "weight_entries"]
 Own = dict[str, Any]  # weights by what a file calls them: "0", "1" ..., or a module's own names
 
 
-def weight_entries(model: Any) -> Iterator[tuple[str, str, Own]]:
+def weight_entries(model: Any, by_layers: bool = True) -> Iterator[tuple[str, str, Own]]:
     """For every part of a model: its path, its name, its own weights in order.
 
     Layers within a list are called by their classes, numbered as they come. A wrapped module is one
     part, whose weights have the names of its state.
+
+    Args:
+        model: the model.
+        by_layers: as Keras does, find a subclass's layers by its list ``layers``, unless the
+            names of their attributes come before that; else all by their attributes, as fovea did.
     """
-    yield from _entries(model, "", set())
+    yield from _entries(model, "", set(), by_layers)
 
 
-def _entries(part: Any, path: str, seen: set[int]) -> Iterator[tuple[str, str, Own]]:
+def _entries(
+    part: Any, path: str, seen: set[int], by_layers: bool
+) -> Iterator[tuple[str, str, Own]]:
     if id(part) in seen:
         return
     seen.add(id(part))
@@ -43,12 +51,12 @@ def _entries(part: Any, path: str, seen: set[int]) -> Iterator[tuple[str, str, O
         yield path, part.name, part.module.state_dict(keep_vars=True)
         return
     yield path, getattr(part, "name", type(part).__name__), _own(part)
-    for name, child in _children(part):
+    for name, child in _children(part, by_layers):
         inner = f"{path}/{name}" if path else name
         if isinstance(child, list):
-            yield from _listed(child, inner, seen)
+            yield from _listed(child, inner, seen, by_layers)
         else:
-            yield from _entries(child, inner, seen)
+            yield from _entries(child, inner, seen, by_layers)
 
 
 def _own(module: Module) -> Own:
@@ -60,29 +68,36 @@ def _numbered(weights: list[Any]) -> Own:
     return {str(i): w for i, w in enumerate(weights)}
 
 
-def _children(module: Any) -> Iterator[tuple[str, Any]]:
+def _children(module: Any, by_layers: bool) -> Iterator[tuple[str, Any]]:
     """The parts directly within, by the attribute that holds them; lists as lists."""
     graph = module.__dict__.get("_graph")
-    if graph is not None or isinstance(module, Sequential):
+    first = graph is not None or isinstance(module, Sequential)
+    if first:
         yield "layers", list(module.layers)
     inside = {id(layer) for layer in module.layers} if graph is not None else set()
-    for name, child in sorted(module._modules.items()):
-        if child is None or id(child) in inside:
-            continue
-        yield name, list(child) if isinstance(child, _Holder) else child
+    found = {
+        name: list(child) if isinstance(child, _Holder) else child
+        for name, child in module._modules.items()
+        if child is not None and id(child) not in inside
+    }
+    if by_layers and not first and isinstance(module, Model):
+        found["layers"] = list(module.layers)
+    yield from sorted(found.items(), key=lambda item: (item[0].startswith("_"), item[0]))
     optimizer = getattr(module, "optimizer", None)
     if isinstance(optimizer, Optimizer):
         yield "optimizer", optimizer
 
 
-def _listed(parts: list[Any], path: str, seen: set[int]) -> Iterator[tuple[str, str, Own]]:
+def _listed(
+    parts: list[Any], path: str, seen: set[int], by_layers: bool
+) -> Iterator[tuple[str, str, Own]]:
     used: dict[str, int] = {}
     for part in parts:
         name = snake_case(type(part).__name__)
         number = used.get(name, -1) + 1
         used[name] = number
         full = f"{name}_{number}" if number else name
-        yield from _entries(part, f"{path}/{full}", seen)
+        yield from _entries(part, f"{path}/{full}", seen, by_layers)
 
 
 def load_into(model: Any, store: Any, skip_mismatch: bool = False) -> None:
@@ -93,9 +108,25 @@ def load_into(model: Any, store: Any, skip_mismatch: bool = False) -> None:
     Raises:
         FileFormatError: weights that are missing. ShapeError: weights of another shape.
     """
+    plan, problems = _plan(model, store, by_layers=True)
+    if problems:
+        older, others = _plan(model, store, by_layers=False)
+        if not others:
+            plan, problems = older, []
+    if problems and not skip_mismatch:
+        refuse_unfit(model, problems)
+    for target, value in plan:
+        if isinstance(target, Optimizer):
+            target.set_weights(value)
+        else:
+            assign(target, np.asarray(value()))
+
+
+def _plan(model: Any, store: Any, by_layers: bool) -> tuple[list[tuple[Any, Any]], list[str]]:
+    """What goes where, and what does not fit."""
     plan: list[tuple[Any, Any]] = []
     problems: list[str] = []
-    for path, name, weights in weight_entries(model):
+    for path, name, weights in weight_entries(model, by_layers):
         if not weights:
             continue
         held = store.get(path)
@@ -118,13 +149,7 @@ def load_into(model: Any, store: Any, skip_mismatch: bool = False) -> None:
                 problems.append(f"{name}: a weight of {tuple(w.shape)}, the file has {shape}")
             else:
                 plan.append((w, read))
-    if problems and not skip_mismatch:
-        refuse_unfit(model, problems)
-    for target, value in plan:
-        if isinstance(target, Optimizer):
-            target.set_weights(value)
-        else:
-            assign(target, np.asarray(value()))
+    return plan, problems
 
 
 def refuse_unfit(model: Any, problems: list[str]) -> None:
