@@ -176,13 +176,13 @@ def _without_prefixes(state: dict[str, Any], wanted: list[str]) -> dict[str, Any
 
 
 def _below(state: dict[str, Any], wanted: list[str]) -> dict[str, Any]:
-    """The part of a state that holds a model's names behind a beginning, where that is more of
-    them than the state has itself; without the rest if nothing is missing then."""
+    """The part of a state that holds a model's names behind a beginning, where that is most of
+    them and more than the state has itself; without the rest if nothing is missing then."""
     here = _fitting(state, wanted)
     if here == len(wanted):
         return state
     prefix, count = _most_common_prefix(state, wanted)
-    if count <= here:
+    if count <= here or 2 * count < len(wanted):
         return state
     part = {name.removeprefix(prefix): v for name, v in state.items() if name.startswith(prefix)}
     needed = [name for name in wanted if not name.endswith("num_batches_tracked")]

@@ -250,6 +250,10 @@ class State:
             if first not in (self._modules if deeper else names):
                 unexpected_keys.append(key)
 
+    def _state_hint(self, state: Mapping[str, Any]) -> str | None:
+        """How to make a module that this state, which does not fit, would fit; None: unknown."""
+        return None
+
     def _take(self, name: str, held: Tensor, value: Any, assign: bool) -> str | None:
         """Copy (or assign) one entry; returns what is wrong with it."""
         if not is_tensor(value):
@@ -328,12 +332,29 @@ class _Loading:
         fix = f"{out}pass strict=False to load what fits"
         if not fits and not self.errors:
             fix = _elsewhere(own, state) or "these look like another network's weights"
+        hint = module._state_hint(state) or self._other_classes(own, state)
+        if hint:
+            fix = f"{hint}; or {fix}" if fits else hint
         return StateDictError(
             f"load_state_dict: the state does not fit {type(module).__name__}: "
             f"{', '.join(counts)}.",
             rows,
             fix,
         )
+
+    def _other_classes(self, own: Mapping[str, Any], state: Mapping[str, Any]) -> str | None:
+        """What to say where only a layer's number of outputs differs."""
+        names = [line.partition(": ")[0] for line in self.errors]
+        layers = {name.rpartition(".")[0] for name in names}
+        if len(layers) != 1 or not all(n in own and is_tensor(state.get(n)) for n in names):
+            return None
+        pairs = [(state[name], own[name]) for name in names]
+        sizes = {(a.shape[0], b.shape[0]) for a, b in pairs if a.shape[1:] == b.shape[1:]}
+        if len(sizes) != 1 or self.missing or self.unexpected:
+            return None
+        ((theirs, ours),) = sizes
+        layer = layers.pop()
+        return f"{layer} has {theirs} outputs in the state and {ours} here: make it for {theirs}"
 
 
 def _elsewhere(own: Mapping[str, Any], state: Mapping[str, Any]) -> str | None:

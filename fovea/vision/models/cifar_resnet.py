@@ -7,11 +7,12 @@ are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from fovea import nn
 from fovea.errors import ArgumentError
+from fovea.vision.models import hints
 from fovea.vision.models.registry import variant
 
 if TYPE_CHECKING:
@@ -126,6 +127,9 @@ class CifarResNet(nn.Module):
         self.layer3 = _stage(32, 64, third, 2, option)
         self.linear = nn.Linear(64, num_classes)
         self.apply(_initialize)
+
+    def _state_hint(self, state: Mapping[str, Any]) -> str | None:
+        return hints.of_cifar_resnet(self.state_dict(), state)
 
     def forward(self, x: Tensor) -> Tensor:
         x = nn.functional.relu(self.bn1(self.conv1(x)))

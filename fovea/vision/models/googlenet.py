@@ -7,13 +7,14 @@ filtered with 3×3.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fovea import nn
 from fovea.errors import ArgumentError
 from fovea.functions.shaping import cat
+from fovea.vision.models import hints
 from fovea.vision.models.convolution import BasicConv2d, from_statistics
 from fovea.vision.models.loading import WeightsLike, load_weights
 from fovea.vision.models.registry import register_model
@@ -185,6 +186,9 @@ class GoogLeNet(nn.Module):
         self.fc = nn.Linear(1024, num_classes)
         if init_weights is None or init_weights:
             self.apply(_initialize)
+
+    def _state_hint(self, state: Mapping[str, Any]) -> str | None:
+        return hints.of_side_branches(self.state_dict(), state, ("aux1.", "aux2."))
 
     def forward(self, x: Tensor) -> Tensor | GoogLeNetOutputs:
         if self.transform_input:

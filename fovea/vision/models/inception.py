@@ -7,13 +7,14 @@ torchvision's, so its weights fit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fovea import nn
 from fovea.errors import ArgumentError
 from fovea.functions.shaping import cat
 from fovea.nn.functional import adaptive_avg_pool2d, avg_pool2d, max_pool2d
+from fovea.vision.models import hints
 from fovea.vision.models.convolution import BasicConv2d, from_statistics
 from fovea.vision.models.loading import WeightsLike, load_weights, of_timm
 from fovea.vision.models.registry import register_model
@@ -314,6 +315,9 @@ class Inception3(nn.Module):
                 nn.init.trunc_normal_(module.weight, mean=0.0, std=0.1, a=-2, b=2)
         if isinstance(self.AuxLogits, InceptionAux):
             nn.init.trunc_normal_(self.AuxLogits.fc.weight, mean=0.0, std=0.001, a=-2, b=2)
+
+    def _state_hint(self, state: Mapping[str, Any]) -> str | None:
+        return hints.of_side_branches(self.state_dict(), state, ("AuxLogits.",))
 
     def forward(self, x: Tensor) -> Tensor | InceptionOutputs:
         if self.transform_input:

@@ -217,15 +217,17 @@ def _with_own_head(model: Module, state: dict[str, Any], source: Source) -> dict
     """The state with the model's own values where the layers that count classes have others."""
     own = model.state_dict()
     layers = class_layers(model)
-    other = [
-        name
-        for name, value in state.items()
-        if name.rpartition(".")[0] in layers and name in own and own[name].shape != value.shape
-    ]
-    if other:
+    counting = [name for name in own if name.rpartition(".")[0] in layers]
+    other = [n for n in counting if n not in state or own[n].shape != state[n].shape]
+    # Without any of the other layers it is no state of this network: the error says so.
+    if other and any(name in state for name in own if name not in counting):
         new = ", ".join(sorted({name.rpartition(".")[0] for name in other}))
+        lacks = any(name not in state for name in other)
+        why = "which the weights do not have" if lacks else "for another number of classes"
         warnings.warn(
-            f"{source}: loaded but for {new}, which start anew for another number of classes.",
+            f"{source}: loaded but for {new}, which start anew{',' if lacks else ''} {why}.",
             stacklevel=2,
         )
+    else:
+        other = []
     return {**state, **{name: own[name] for name in other}}

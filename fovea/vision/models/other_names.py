@@ -1,4 +1,5 @@
-"""Weights under the names that timm, and the papers' own code, give the same architectures.
+"""Weights under the names that timm, transformers, the papers' own code and well-known programs
+give the same architectures.
 
 ``RENAMINGS`` says by the model's class how names are told and how they translate. Networks made of
 mobile blocks are matched layer by layer instead, in the order of computation.
@@ -8,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from fovea.functions.creation import zeros_like
 from fovea.functions.shaping import cat
 from fovea.nn import BatchNorm2d, Module
 from fovea.nn.state import StateDictError
+from fovea.vision.models import names_of_cifar, names_of_transformers
+from fovea.vision.models.naming import Naming, Rule, stage
 
 __all__ = ["ALIASES", "renamed"]
 
@@ -46,50 +48,24 @@ ALIASES = {
 }
 
 State = dict[str, Any]
-Rule = tuple[str, str | Callable[[re.Match[str]], str]]
-
-
-@dataclass(frozen=True)
-class Naming:
-    """Another library's names for an architecture.
-
-    Args:
-        sign: a name by which they are told.
-        rules: patterns that names begin with, and what stands there instead; the first that fits
-            is taken.
-    """
-
-    sign: str
-    rules: tuple[Rule, ...]
-
-
-def _stage(after: str, odd: bool = False, shift: int = 0) -> Callable[[re.Match[str]], str]:
-    """Stages and what lies between them take turns in torchvision's list of features."""
-
-    def name(found: re.Match[str]) -> str:
-        return found.expand(f"features.{2 * int(found[1]) + odd + shift}.{after}")
-
-    return name
-
-
 _CONVNEXT = (
-    (r"stages\.(\d+)\.blocks\.(\d+)\.gamma", _stage(r"\2.layer_scale", True)),
-    (r"stages\.(\d+)\.blocks\.(\d+)\.conv_dw\.", _stage(r"\2.block.0.", True)),
-    (r"stages\.(\d+)\.blocks\.(\d+)\.norm\.", _stage(r"\2.block.2.", True)),
-    (r"stages\.(\d+)\.blocks\.(\d+)\.mlp\.fc1\.", _stage(r"\2.block.3.", True)),
-    (r"stages\.(\d+)\.blocks\.(\d+)\.mlp\.fc2\.", _stage(r"\2.block.5.", True)),
-    (r"stages\.(\d+)\.downsample\.", _stage("")),
+    (r"stages\.(\d+)\.blocks\.(\d+)\.gamma", stage(r"\2.layer_scale", True)),
+    (r"stages\.(\d+)\.blocks\.(\d+)\.conv_dw\.", stage(r"\2.block.0.", True)),
+    (r"stages\.(\d+)\.blocks\.(\d+)\.norm\.", stage(r"\2.block.2.", True)),
+    (r"stages\.(\d+)\.blocks\.(\d+)\.mlp\.fc1\.", stage(r"\2.block.3.", True)),
+    (r"stages\.(\d+)\.blocks\.(\d+)\.mlp\.fc2\.", stage(r"\2.block.5.", True)),
+    (r"stages\.(\d+)\.downsample\.", stage("")),
     (r"stem\.", "features.0."),
     (r"head\.norm\.", "classifier.0."),
     (r"head\.fc\.", "classifier.2."),
 )
 _CONVNEXT_PAPER = (
-    (r"stages\.(\d+)\.(\d+)\.gamma", _stage(r"\2.layer_scale", True)),
-    (r"stages\.(\d+)\.(\d+)\.dwconv\.", _stage(r"\2.block.0.", True)),
-    (r"stages\.(\d+)\.(\d+)\.norm\.", _stage(r"\2.block.2.", True)),
-    (r"stages\.(\d+)\.(\d+)\.pwconv1\.", _stage(r"\2.block.3.", True)),
-    (r"stages\.(\d+)\.(\d+)\.pwconv2\.", _stage(r"\2.block.5.", True)),
-    (r"downsample_layers\.(\d+)\.", _stage("")),
+    (r"stages\.(\d+)\.(\d+)\.gamma", stage(r"\2.layer_scale", True)),
+    (r"stages\.(\d+)\.(\d+)\.dwconv\.", stage(r"\2.block.0.", True)),
+    (r"stages\.(\d+)\.(\d+)\.norm\.", stage(r"\2.block.2.", True)),
+    (r"stages\.(\d+)\.(\d+)\.pwconv1\.", stage(r"\2.block.3.", True)),
+    (r"stages\.(\d+)\.(\d+)\.pwconv2\.", stage(r"\2.block.5.", True)),
+    (r"downsample_layers\.(\d+)\.", stage("")),
     (r"norm\.", "classifier.0."),
     (r"head\.", "classifier.2."),
 )
@@ -113,10 +89,10 @@ def _swin(shift: int) -> tuple[Rule, ...]:
     return (
         (r"patch_embed\.proj\.", "features.0.0."),
         (r"patch_embed\.norm\.", "features.0.2."),
-        (r"layers\.(\d+)\.downsample\.", _stage("", shift=shift)),
-        (r"layers\.(\d+)\.blocks\.(\d+)\.mlp\.fc1\.", _stage(r"\2.mlp.0.", True)),
-        (r"layers\.(\d+)\.blocks\.(\d+)\.mlp\.fc2\.", _stage(r"\2.mlp.3.", True)),
-        (r"layers\.(\d+)\.blocks\.(\d+)\.", _stage(r"\2.", True)),
+        (r"layers\.(\d+)\.downsample\.", stage("", shift=shift)),
+        (r"layers\.(\d+)\.blocks\.(\d+)\.mlp\.fc1\.", stage(r"\2.mlp.0.", True)),
+        (r"layers\.(\d+)\.blocks\.(\d+)\.mlp\.fc2\.", stage(r"\2.mlp.3.", True)),
+        (r"layers\.(\d+)\.blocks\.(\d+)\.", stage(r"\2.", True)),
         (r"head\.fc\.", "head."),
     )
 
@@ -147,6 +123,7 @@ RENAMINGS: dict[str, tuple[Naming, ...]] = {
     ),
     "VisionTransformer": (Naming("cls_token", _VIT),),
     "SwinTransformer": _SWIN,
+    **names_of_cifar.NAMINGS,
     "RegNet": (
         Naming(
             "s1.b1.conv1.conv.weight",
@@ -183,10 +160,17 @@ def renamed(model: Module, state: State) -> State:
     kind = type(model).__name__
     if kind in _MOBILE and "conv_stem.weight" in state:
         return _shaped(model, _by_order(model, state))
-    for naming in RENAMINGS.get(kind, ()):
+    known = RENAMINGS.get(kind, ())
+    if kind in names_of_transformers.NAMINGS:
+        naming = names_of_transformers.NAMINGS[kind]
+        bare = {names_of_transformers.BASES.sub("", name): value for name, value in state.items()}
+        if naming.sign in bare:
+            state, known = bare, (naming,)
+    for naming in known:
         if naming.sign in state:
             new = {_translate(name, naming.rules): value for name, value in state.items()}
-            return _shaped(model, _completed(model, new))
+            new.pop("", None)
+            return _shaped(model, _completed(model, _joined(new)))
     return state
 
 
@@ -197,10 +181,20 @@ def _translate(name: str, rules: tuple[Rule, ...]) -> str:
             break
     else:
         return name
-    if result.startswith("trunk_output."):
+    if result.startswith("trunk_output.") and ".f." not in result:
         for old, part in _REGNET_PARTS.items():
             result = result.replace(old, part)
     return result
+
+
+def _joined(state: State) -> State:
+    """Tensors put together of those of queries, keys and values."""
+    done = {name: value for name, value in state.items() if "#" not in name}
+    for name in dict.fromkeys(n.partition("#")[0] for n in state if "#" in n):
+        parts = [f"{name}#{part}" for part in ("query", "key", "value")]
+        if all(part in state for part in parts):
+            done[name] = cat([state[part] for part in parts])
+    return done
 
 
 def _completed(model: Module, state: State) -> State:

@@ -8,11 +8,12 @@ torchvision's, so its weights fit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from fovea import nn
 from fovea.errors import ArgumentError
+from fovea.vision.models import hints
 from fovea.vision.models.initial import fan_out_normal
 from fovea.vision.models.registry import variant
 from fovea.vision.ops.misc import Layer
@@ -249,6 +250,9 @@ class ResNet(nn.Module):
             fan_out_normal(module)
             if zero_init_residual and isinstance(module, BasicBlock | Bottleneck):
                 nn.init.constant_(module.last_norm.get_parameter("weight"), 0.0)
+
+    def _state_hint(self, state: Mapping[str, Any]) -> str | None:
+        return hints.of_resnet(self.state_dict(), state)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
