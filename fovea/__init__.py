@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins as _builtins
 import importlib
+import math as _math
 from typing import TYPE_CHECKING, Any
 
 from fovea.tensor import Tensor  # isort: skip - first: its name then belongs to the function `tensor`
@@ -442,6 +443,7 @@ split_with_sizes, greater, greater_equal, less, less_equal, not_equal = split, g
 arccos, arccosh, arcsin, arcsinh, arctan, arctanh = acos, acosh, asin, asinh, atan, atanh
 arctan2 = atan2
 strided = "strided"  # the only layout
+pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 cfloat, cdouble = complex64, complex128
 double, float, half, long, int, short = float64, float32, float16, int64, int32, int16
 
@@ -466,6 +468,15 @@ _LAZY = (
     "cli",
     "testing",
     "backends",
+    "compiler",
+    "distributed",
+    "jit",
+    "mps",
+    "multiprocessing",
+    "serialization",
+    "types",
+    "version",
+    "xpu",
 )
 # Functions of neural networks that stand here, too, as in PyTorch.
 _FUNCTIONAL = """
@@ -494,6 +505,8 @@ _LAZY_NAMES = {
     "layer_statistics": "fovea.summaries.statistics",
     "Trainer": "fovea.training.trainer",
     "port": "fovea.interop.porting",
+    "GradScaler": "fovea.amp",
+    "OutOfMemoryError": "fovea.cuda",
     **dict.fromkeys(_TYPES.split(), "fovea.typed_tensors"),
     "get_num_threads": "fovea.targets.cpu.threads",
     "set_num_threads": "fovea.targets.cpu.threads",

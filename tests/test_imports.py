@@ -27,10 +27,22 @@ ROOMS: list[tuple[str, ...]] = [
     ("special", "linalg", "fft", "defaults", "accelerator"),
     ("nn", "optim", "amp", "utils", "interop", "data", "summaries", "profiler", "finite", "hub"),
     ("compiler", "func", "array_api"),
+    ("distributed", "jit"),
     ("vision", "training"),
     ("metrics",),
     ("keras",),
-    ("cli", "cpu", "cuda", "testing", "backends"),
+    (
+        "backends",
+        "cli",
+        "cpu",
+        "cuda",
+        "mps",
+        "multiprocessing",
+        "serialization",
+        "testing",
+        "types",
+        "xpu",
+    ),
 ]
 HEIGHT = {name: i for i, rooms in enumerate(ROOMS) for name in rooms}
 

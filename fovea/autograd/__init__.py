@@ -51,7 +51,7 @@ __all__ = [
     "set_grad_enabled",
 ]
 
-_LAZY = ("forward_ad", "functional", "graph")
+_LAZY = ("forward_ad", "functional", "graph", "profiler")
 
 
 class _VariableMeta(type):

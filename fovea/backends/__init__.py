@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fovea.backends import cpu
-from fovea.backends.others import cuda, cudnn, mkl, mkldnn, mps, openmp, opt_einsum
+from fovea.backends import cpu, cuda, cudnn, mkl, mkldnn, mps, openmp, opt_einsum
 
 __all__ = ["cpu", "cuda", "cudnn", "mkl", "mkldnn", "mps", "openmp", "opt_einsum"]

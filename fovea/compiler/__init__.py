@@ -7,9 +7,36 @@ from typing import Any
 from fovea.compiler.dynamic import mark_dynamic
 from fovea.compiler.function import CompiledFunction
 from fovea.compiler.module import CompiledModule
+from fovea.compiler.switches import (
+    allow_in_graph,
+    assume_constant_result,
+    cudagraph_mark_step_begin,
+    disable,
+    is_compiling,
+    is_dynamo_compiling,
+    is_exporting,
+    list_backends,
+    reset,
+    set_stance,
+)
 from fovea.nn.module import Module
 
-__all__ = ["CompiledFunction", "CompiledModule", "compile", "mark_dynamic"]
+__all__ = [
+    "CompiledFunction",
+    "CompiledModule",
+    "allow_in_graph",
+    "assume_constant_result",
+    "compile",
+    "cudagraph_mark_step_begin",
+    "disable",
+    "is_compiling",
+    "is_dynamo_compiling",
+    "is_exporting",
+    "list_backends",
+    "mark_dynamic",
+    "reset",
+    "set_stance",
+]
 
 
 def compile(

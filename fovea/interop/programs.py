@@ -26,7 +26,7 @@ from fovea.graph.interpret import interpret
 from fovea.graph.passes import optimize
 from fovea.graph.printer import format_type, value_names
 from fovea.graph.serialize import graph_from_plain, graph_to_plain, stored_tensors
-from fovea.graph.symbolic import template_of
+from fovea.graph.symbolic import Template, template_of
 from fovea.graph.tensors import constant_tensor, memory_of
 from fovea.interop.atomic import atomic_write
 from fovea.interop.stored_zip import StoredArchive, write_entry
@@ -65,7 +65,7 @@ class Program:
         self, graph: Graph, metadata: dict[str, Any], others: Sequence[Graph] = ()
     ) -> None:
         self.graph, self.metadata = graph, metadata
-        self._template = template_of([graph, *others]) if others else None
+        self._template, self._alone = _told(graph, others)
         names = value_names(graph)
         self.states: dict[str, Tensor] = {names[s.value]: s.tensor for s in graph.states}
         self._runs: OrderedDict[Any, _Run] = OrderedDict()
@@ -102,6 +102,8 @@ class Program:
         misfit = _misfit(self.graph, tensors)
         if misfit is None:
             return self.graph
+        if self._alone is not None and _misfit(self._alone, tensors) is None:
+            return self._alone
         if self._template is not None:
             with suppress(GraphError):
                 size = self._template.size_of([t.shape for t in tensors])
@@ -122,6 +124,18 @@ class Program:
         inputs = ", ".join(format_type(v) for v in self.graph.inputs)
         outputs = ", ".join(format_type(v) for v in self.graph.outputs)
         return f"<program ({inputs}) -> ({outputs})>"
+
+
+def _told(graph: Graph, others: Sequence[Graph]) -> tuple[Template | None, Graph | None]:
+    """What tells all batch sizes, and the graph of a batch of one, which is told by none (it
+    broadcasts); that is the last of the others if there is one.
+    """
+    if not others:
+        return None, None
+    try:
+        return template_of([graph, *others]), None
+    except GraphError:
+        return template_of([graph, *others[:-1]]), others[-1]
 
 
 def _runner(graph: Graph) -> _Run:
@@ -158,7 +172,8 @@ def save_program(program: Any, path: Path, *, metadata: Mapping[str, Any] | None
 
     Args:
         program: what `fovea.compile` returned, once it has been called (the program that ran last
-            is written); or a graph.
+            is written); or a graph, or graphs of several batch sizes that tell all, and of a batch
+            of one after them.
         path: the file; it appears when it is complete.
         metadata: anything that JSON can hold, such as the names of classes, to keep beside it.
 
@@ -205,6 +220,9 @@ def _graphs_of(program: Any) -> list[Graph]:
     """A graph, and where these tell all sizes those of other batch sizes."""
     if isinstance(program, Graph):
         return [program]
+    if isinstance(program, list):
+        _told(program[0], program[1:])
+        return program
     if not hasattr(program, "exported"):
         raise ArgumentError(
             f"save_program: {type(program).__name__} is not compiled.",

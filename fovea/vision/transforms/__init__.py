@@ -87,7 +87,31 @@ __all__ = [
 ]
 
 
+# What is written once for samples, and takes an image as well: `fovea.vision.transforms.v2`.
+_OF_SAMPLES = (
+    "AugMix",
+    "AutoAugment",
+    "AutoAugmentPolicy",
+    "ElasticTransform",
+    "FiveCrop",
+    "LinearTransformation",
+    "RandAugment",
+    "RandomAdjustSharpness",
+    "RandomAutocontrast",
+    "RandomEqualize",
+    "RandomInvert",
+    "RandomPerspective",
+    "RandomPosterize",
+    "RandomSolarize",
+    "TenCrop",
+    "TrivialAugmentWide",
+)
+__all__ += _OF_SAMPLES
+
+
 def __getattr__(name: str) -> object:
     if name == "v2":
         return importlib.import_module("fovea.vision.transforms.v2")
+    if name in _OF_SAMPLES:
+        return getattr(importlib.import_module("fovea.vision.transforms.v2"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,10 @@
+"""MKL, PyTorch's library of matrix products: not used; its switches can be set, to no effect."""
+
+from __future__ import annotations
+
+__all__ = ["is_available"]
+
+
+def is_available() -> bool:
+    """False."""
+    return False
