@@ -67,7 +67,7 @@ def five_crop(img: Any, size: int | Sequence[int]) -> tuple[Any, ...]:
     >>> len(five_crop(fovea.zeros(3, 8, 8), 4))
     5
     """
-    return _samples().five_crop(img, size)  # type: ignore[no-any-return]
+    return _samples().five_crop(img, size)
 
 
 def invert(img: Any) -> Any:
@@ -103,4 +103,4 @@ def solarize(img: Any, threshold: float) -> Any:
 
 def ten_crop(img: Any, size: int | Sequence[int], vertical_flip: bool = False) -> tuple[Any, ...]:
     """``five_crop`` of the image, and of it flipped from left to right (or upside down)."""
-    return _samples().ten_crop(img, size, vertical_flip)  # type: ignore[no-any-return]
+    return _samples().ten_crop(img, size, vertical_flip)
