@@ -63,11 +63,11 @@ class Shapes(VisionDataset):
         OutOfRangeError: an index outside the dataset.
 
     >>> shapes = Shapes(100, image_size=64)
-    >>> image, target = shapes[3]
+    >>> image, target = shapes[0]
     >>> image.shape, target["boxes"].shape
-    (fovea.Size([3, 64, 64]), fovea.Size([5, 4]))
+    (fovea.Size([3, 64, 64]), fovea.Size([4, 4]))
     >>> [shapes.classes[k - 1] for k in target["labels"]]
-    ['cross', 'cross', 'star', 'ring', 'cross']
+    ['triangle', 'triangle', 'ring', 'cross']
     """
 
     classes: ClassVar[list[str]] = ["circle", "square", "triangle", "star", "cross", "ring"]
@@ -112,13 +112,12 @@ class Shapes(VisionDataset):
             )
         rng = np.random.default_rng((self.seed, index))
         image, shapes, owner = self._scene(rng)
-        planes = np.ascontiguousarray(image.transpose(2, 0, 1), np.float32)
-        return self.transformed(to_tensor(planes), self._target(index, shapes, owner))
+        return self.transformed(to_tensor(image), self._target(index, shapes, owner))
 
     def _scene(self, rng: np.random.Generator) -> tuple[Array, list[_Shape], Array]:
-        """A picture (H, W, 3), its shapes, and for each pixel the shape on it, -1 for none."""
+        """A picture (3, H, W), its shapes, and for each pixel the shape on it, -1 for none."""
         image = _background(rng, self.image_size)
-        owner = np.full(image.shape[:2], -1)
+        owner = np.full(image.shape[1:], -1)
         shapes: list[_Shape] = []
         for _ in range(rng.integers(1, self.max_objects + 1)):
             for _ in range(_TRIES):
@@ -193,32 +192,39 @@ def _leaves_visible(
 
 def _paint(image: Array, shape: _Shape, rng: np.random.Generator) -> None:
     """Put a shape on an image, in a color that stands out."""
-    part, cover = image[shape.place], shape.coverage[..., None]
-    below = (part * cover).sum((0, 1)) / cover.sum()
+    part, cover = image[:, *shape.place], shape.coverage.astype(np.float32)
+    below = (part * cover).sum((1, 2)) / cover.sum()
     color = rng.uniform(0, 1, 3)
     while np.abs(color - below).max() < _LEAST_CONTRAST:
         color = rng.uniform(0, 1, 3)
-    slope = np.linspace(-0.5, 0.5, part.shape[1])[None, :, None] * rng.uniform(-0.2, 0.2)
-    grain = rng.normal(0, 0.02, (*part.shape[:2], 1))
-    part += cover * (np.clip(color + slope + grain, 0, 1) - part)
+    slope = np.linspace(-0.5, 0.5, part.shape[2], dtype=np.float32) * rng.uniform(-0.2, 0.2)
+    light = slope + 0.02 * rng.standard_normal(part.shape[1:], np.float32)
+    part += cover * (np.clip(_planes(color) + light, 0, 1) - part)
+
+
+def _planes(color: Array) -> Array:
+    """A color for a picture of three planes."""
+    return color.astype(np.float32).reshape(3, 1, 1)
 
 
 def _background(rng: np.random.Generator, side: int) -> Array:
-    """Two colors mixed by clouds and stripes, with noise: (side, side, 3)."""
-    one, other = rng.uniform(0, 1, (2, 3))
-    along = np.linspace(0, 1, side)
+    """Two colors mixed by clouds and stripes, with noise: float32 (3, side, side)."""
+    one, other = map(_planes, rng.uniform(0, 1, (2, 3)))
+    along = np.linspace(0, 1, side, dtype=np.float32)
     weight = 0.5 * rng.uniform() * _clouds(rng, along, 4) + 0.3 * _clouds(rng, along, 12)
     turn, waves = rng.uniform(0, math.pi), rng.uniform(2, 12)
     across = along * math.cos(turn) + along[:, None] * math.sin(turn)
     weight += rng.uniform(0, 0.3) * np.sin(2 * math.pi * waves * across)
-    image = one + weight[..., None] * (other - one) + rng.normal(0, 0.03, (side, side, 3))
-    return np.clip(image, 0, 1)
+    image = rng.standard_normal((3, side, side), np.float32)
+    image *= 0.03
+    image += one + weight * (other - one)
+    return np.clip(image, 0, 1, out=image)
 
 
 def _clouds(rng: np.random.Generator, along: Array, cells: int) -> Array:
     """Random values at the corners of cells, and linear in between."""
     near = np.clip(1 - np.abs(along[:, None] * cells - np.arange(cells + 1)), 0, 1)
-    clouds: Array = near @ rng.uniform(0, 1, (cells + 1, cells + 1)) @ near.T
+    clouds: Array = near @ rng.random((cells + 1, cells + 1), np.float32) @ near.T
     return clouds
 
 
