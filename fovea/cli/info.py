@@ -1,4 +1,4 @@
-"""``fovea info``: versions, the machine, and what is missing."""
+"""``fovea info``: versions, the machine, and what is missing; or what a file holds."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from importlib import metadata
 from typing import Any
 
 from fovea.cli.console import Console, add_output_options
+from fovea.cli.weights_file import facts_of, lines_of
 
 __all__ = ["EXTRAS", "add_parser", "facts", "version_of"]
 
@@ -27,9 +28,11 @@ def add_parser(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "info",
-        help="versions, the machine, what is missing",
-        description="Show versions, what fovea found of this machine, and which extras are there.",
+        help="versions, the machine, what is missing; or what a file of weights holds",
+        description="Show versions, what fovea found of this machine, and which extras are there; "
+        "with FILE, what is in a file of weights.",
     )
+    parser.add_argument("file", nargs="?", metavar="FILE", help=".pth, .safetensors, .h5, .keras")
     add_output_options(parser)
     parser.set_defaults(run=run, parser=parser)
 
@@ -37,6 +40,12 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     console = Console(args.json, args.quiet)
+    if args.file:
+        held = facts_of(args.file)
+        for line in lines_of(held):
+            console.show(line)
+        console.document({"command": "info", **held})
+        return 0
     found = facts()
     width = 22
     for name, value in found["versions"].items():

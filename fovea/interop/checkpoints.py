@@ -13,7 +13,7 @@ from fovea.functions.creation import from_numpy
 from fovea.interop.records import Record
 from fovea.tensorbase import is_tensor
 
-__all__ = ["find_state_dict"]
+__all__ = ["find_state_dict", "places"]
 
 # Keys under which programs keep a model's weights, in the order in which they are preferred: the
 # model as trained before its moving average.
@@ -28,6 +28,7 @@ _BESIDE = (
     "optimizer_states", "rng", "rng_state", "metrics", "history", "args", "config", "meta",
     "hyper_parameters",
 )  # fmt: skip
+_ASIDE = {(key,) for key in _BESIDE}
 # Beginnings of names that wrappers of modules add: parallel training, torch.compile, Lightning.
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "ema.", "ema_model.")
 # What counters of operations leave on modules; no part of any model.
@@ -85,6 +86,17 @@ def find_state_dict(
     # Sorting keeps the order of what fits as well as others: the preferred keys come first.
     states = [_without_prefixes(candidate.state, names) for candidate in found]
     return max(states, key=lambda state: _fitting(state, names))
+
+
+def places(content: Any) -> list[tuple[tuple[str, ...], dict[str, Any]]]:
+    """Every set of tensors by name in what ``fovea.load`` returned: the keys that lead to it, and
+    it; that of a model first.
+
+    >>> import fovea
+    >>> [keys for keys, _ in places({"epoch": 3, "net": {"w": fovea.ones(2)}})]
+    [('net',)]
+    """
+    return [(c.path, c.state) for c in _candidates(content, ()) if c.path[:1] not in _ASIDE]
 
 
 def _fitting(state: Mapping[str, Any], wanted: Iterable[str]) -> int:

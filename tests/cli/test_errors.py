@@ -193,6 +193,31 @@ def test_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert "fovea[vision]" in facts["extras"]["pillow"]["install"]
 
 
+def test_info_of_a_file_of_weights(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    w = package.ones(2, 3)
+    content = {"state_dict": {"module.w": w, "module.b": package.ones(2).half()}, "best": 91.5}
+    package.save({**content, "optimizer": {"state": {"x": w}}}, tmp_path / "a.pth")
+    assert main(["info", str(tmp_path / "a.pth")]) == 0
+    text = capsys.readouterr().out
+    for words in (
+        "best  ",
+        "91.5",
+        "in ['state_dict']: 8 numbers",
+        "begin with 'module.'",
+        "2 × 3",
+    ):
+        assert words in text
+    assert text.count("\nweights ") == 1
+    assert main(["info", str(tmp_path / "a.pth"), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["weights"]
+    assert found["dtypes"] == {"float32": 1, "float16": 1}
+    assert found["shapes"] == {"module.w": [2, 3], "module.b": [2]}
+    (tmp_path / "b.pth").write_bytes(b"hello, this is text")
+    for name in ("b.pth", "missing.pth"):
+        assert main(["info", str(tmp_path / name)]) == 1
+        assert "fovea: " in capsys.readouterr().err
+
+
 def test_info_measures_the_kernel_cache(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

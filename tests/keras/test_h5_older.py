@@ -143,6 +143,9 @@ def test_weights_alone_in_order(tmp_path: Path) -> None:
         np.testing.assert_array_equal(own, value)
     with pytest.raises(FileFormatError, match="weights without a model"):
         fk.models.load_model(tmp_path / "w.h5")
+    model.save_weights(tmp_path / "new.weights.h5")
+    with pytest.raises(FileFormatError, match="weights without a model"):
+        fk.models.load_model(tmp_path / "new.weights.h5")
     assert fovea.load(tmp_path / "w.h5")["conv1/conv1/W:0"].shape == (3, 3, 1, 4)
 
 

@@ -234,6 +234,12 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(path) as archive:
             yield archive
     except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        with open(path, "rb") as file:
+            if file.read(8) == SIGNATURE:
+                raise FileFormatError(
+                    f"{path.name} holds weights without a model.",
+                    fix="build the model here, then model.load_weights(path)",
+                ) from error
         raise FileFormatError(
             f"{path.name} is no .keras file, or it is damaged ({error}).",
             fix="a .keras file is a zip archive; save the model again",
