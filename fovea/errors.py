@@ -21,6 +21,7 @@ __all__ = [
     "LinAlgError",
     "LoweringError",
     "MissingExtraError",
+    "MissingFileError",
     "OutOfRangeError",
     "ShapeError",
     "describe",
@@ -133,6 +134,10 @@ class InplaceError(GradientError):
 
 class FileFormatError(FoveaError, ValueError, OSError):
     """A file that is missing, cut short, or not what its name says."""
+
+
+class MissingFileError(FileFormatError, FileNotFoundError):
+    """A file that is not there."""
 
 
 class MissingExtraError(FoveaError, ImportError):

@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from fovea.dtypes import bfloat16
-from fovea.errors import FileFormatError, MissingExtraError
+from fovea.errors import FileFormatError, MissingExtraError, MissingFileError
 from fovea.interop.hdf5_heap import repeated_bytes
 
 __all__ = ["H5File", "h5py_or_none", "load", "require_h5py", "trouble"]
@@ -91,7 +91,7 @@ class H5File:
         if isinstance(source, str | os.PathLike):
             path = os.fspath(source)
             if not os.path.isfile(path):
-                raise FileFormatError(f"there is no file {path}.")
+                raise MissingFileError(f"there is no file {path}.")
             with open(path, "rb") as opened:
                 size = cls._checked(opened, path)
             yield from cls._of(h5py.File, path, path, size)

@@ -19,7 +19,14 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
 from fovea import targets
-from fovea.errors import ArgumentError, FileFormatError, GraphError, ShapeError, describe
+from fovea.errors import (
+    ArgumentError,
+    FileFormatError,
+    GraphError,
+    MissingFileError,
+    ShapeError,
+    describe,
+)
 from fovea.functions.creation import from_array
 from fovea.graph.graph import Graph, Value
 from fovea.graph.interpret import interpret
@@ -254,7 +261,7 @@ def load_program(path: Path) -> Program:
         with open(path, "rb") as file:
             return _read(file)
     except FileNotFoundError as error:
-        raise FileFormatError(f"there is no file {name}.") from error
+        raise MissingFileError(f"there is no file {name}.") from error
     except IsADirectoryError as error:
         raise FileFormatError(f"{name} is a folder, not a program.") from error
     except _ReadError as error:

@@ -17,7 +17,7 @@ import numpy as np
 
 from fovea import dtypes
 from fovea.dtypes import DType
-from fovea.errors import ArgumentError, FileFormatError
+from fovea.errors import ArgumentError, FileFormatError, MissingFileError
 from fovea.interop.atomic import atomic_write
 from fovea.interop.streams import bytes_of, read_fully
 from fovea.size import Size
@@ -149,7 +149,7 @@ def _opened(path: Path) -> IO[bytes]:
     try:
         return open(path, "rb")
     except FileNotFoundError as error:
-        raise FileFormatError(f"there is no file {os.fspath(path)}.") from error
+        raise MissingFileError(f"there is no file {os.fspath(path)}.") from error
     except IsADirectoryError as error:
         raise FileFormatError(f"{os.fspath(path)} is a folder, not a file of weights.") from error
 

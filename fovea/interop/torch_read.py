@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 
 from fovea.dtypes import DType
-from fovea.errors import ArgumentError, FileFormatError
+from fovea.errors import ArgumentError, FileFormatError, MissingFileError
 from fovea.interop import hdf5
 from fovea.interop.pickle_objects import PickleError
 from fovea.interop.pickle_read import ForbiddenNameError, read_pickle
@@ -42,7 +42,7 @@ def load(f: str | os.PathLike[str] | IO[bytes]) -> Any:
             with open(f, "rb") as file:
                 return _load_named(file, os.fspath(f))
         except FileNotFoundError as error:
-            raise FileFormatError(f"there is no file {os.fspath(f)}.") from error
+            raise MissingFileError(f"there is no file {os.fspath(f)}.") from error
         except IsADirectoryError as error:
             raise FileFormatError(f"{os.fspath(f)} is a folder, not a file of weights.") from error
     if not (hasattr(f, "read") and hasattr(f, "seek")):

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from fovea.errors import FileFormatError
+from fovea.errors import FileFormatError, MissingFileError
 
 __all__ = ["extract_archive"]
 
@@ -73,7 +73,7 @@ def extract_archive(
     source = Path(from_path)
     target = Path(to_path) if to_path is not None else source.parent
     if not source.is_file():
-        raise FileFormatError(f"extract_archive: there is no file {source}.")
+        raise MissingFileError(f"extract_archive: there is no file {source}.")
     try:
         result = _extract(source, target)
     except FileFormatError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fovea.errors import ArgumentError, FileFormatError, ShapeError, describe
+from fovea.errors import ArgumentError, FileFormatError, MissingFileError, ShapeError, describe
 from fovea.functions.creation import from_numpy
 from fovea.vision.pillow import require_pillow
 
@@ -69,7 +69,7 @@ def open_image(
             image.load()
             return _settle(image, mode, exif)
     except FileNotFoundError as error:
-        raise FileFormatError(f"there is no file {name}.") from error
+        raise MissingFileError(f"there is no file {name}.") from error
     except pil.DecompressionBombError as error:
         raise FileFormatError(
             f"{name} claims a size that no real picture has ({error}).",

@@ -397,7 +397,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
 def test_a_missing_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         fovea.save({}, tmp_path / "nowhere" / "a.pt")
-    with pytest.raises(FileFormatError, match="there is no file"):
+    with pytest.raises(FileNotFoundError, match="there is no file"):
         fovea.load(tmp_path / "nowhere" / "a.pt")
     with pytest.raises(FileFormatError, match="is a folder"):
         fovea.load(tmp_path)

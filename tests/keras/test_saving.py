@@ -310,7 +310,11 @@ class TestHostileFiles:
     def test_missing(self, tmp_path: Path) -> None:
         with pytest.raises(FileFormatError, match="there is no file"):
             fk.models.load_model(tmp_path / "none.keras")
-        with pytest.raises(FileFormatError, match="there is no file"):
+        with pytest.raises(FileNotFoundError, match="there is no file"):
+            fk.models.load_model(tmp_path / "none.h5")
+        with pytest.raises(FileNotFoundError, match="there is no folder"):
+            fk.utils.image_dataset_from_directory(tmp_path / "none")
+        with pytest.raises(FileNotFoundError, match="there is no file"):
             Net().load_weights(tmp_path / "none.weights.h5")
 
     def test_no_archive(self, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fovea.errors import ArgumentError, FileFormatError
+from fovea.errors import ArgumentError, FileFormatError, MissingFileError
 from fovea.interop.hdf5 import SIGNATURE, h5py_or_none, require_h5py
 from fovea.keras.layers.weights import limited_weights
 from fovea.keras.objects import deserialize_keras_object, serialize_keras_object
@@ -211,7 +211,7 @@ def load_weights(
         return
     check_weights_path(path)
     if not path.is_file():
-        raise FileFormatError(f"load_weights: there is no file {path}.")
+        raise MissingFileError(f"load_weights: there is no file {path}.")
     with H5Store.open(path) as store:
         load_into(model, store, skip_mismatch)
 
@@ -229,7 +229,7 @@ def _is_older(path: Path) -> bool:
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     if not path.is_file():
-        raise FileFormatError(f"load_model: there is no file {path}.")
+        raise MissingFileError(f"load_model: there is no file {path}.")
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fovea.errors import ArgumentError
+from fovea.errors import ArgumentError, MissingFileError
 from fovea.functions.creation import from_numpy, tensor
 from fovea.keras import config
 from fovea.keras.layers.augmentation.sizing import resized
@@ -43,9 +43,10 @@ def index_folder(
 
     Raises:
         ArgumentError: names that are not those of subfolders; labels that are not one a picture.
+        MissingFileError: there is no folder.
     """
     if not os.path.isdir(directory):
-        raise ArgumentError(f"image_dataset_from_directory: there is no folder {directory!r}.")
+        raise MissingFileError(f"image_dataset_from_directory: there is no folder {directory!r}.")
     if labels != "inferred":
         if class_names is not None:
             raise ArgumentError("class_names go with labels='inferred' only.")

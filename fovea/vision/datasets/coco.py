@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fovea.errors import ArgumentError, FileFormatError
+from fovea.errors import ArgumentError, FileFormatError, MissingFileError
 from fovea.functions.creation import from_numpy
 from fovea.vision import rle
 from fovea.vision.datasets.boxes import box_target, open_sized
@@ -56,7 +56,7 @@ class CocoAnnotations:
             with open(self.path, "rb") as file:
                 content = json.load(file)
         except FileNotFoundError as error:
-            raise FileFormatError(f"there is no file {self.path}.") from error
+            raise MissingFileError(f"there is no file {self.path}.") from error
         except (ValueError, RecursionError, OSError) as error:
             raise FileFormatError(f"{self.path} is no JSON that can be read: {error}") from error
         if not isinstance(content, dict) or "images" not in content:

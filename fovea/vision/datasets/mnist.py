@@ -18,7 +18,7 @@ from typing import IO, Any, ClassVar
 
 import numpy as np
 
-from fovea.errors import ArgumentError, FileFormatError
+from fovea.errors import ArgumentError, FileFormatError, MissingFileError
 from fovea.utils.download import download_and_extract_archive, download_file
 from fovea.vision.datasets.vision import (
     ArrayDataset,
@@ -55,7 +55,7 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray[Any, Any]:
         with opened as file:
             return _parse_idx(file, source)
     except FileNotFoundError as error:
-        raise FileFormatError(f"there is no file {source}.") from error
+        raise MissingFileError(f"there is no file {source}.") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FileFormatError(f"{source} is damaged or cut short: {error}") from error
 

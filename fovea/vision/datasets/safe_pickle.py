@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fovea.errors import FileFormatError
+from fovea.errors import FileFormatError, MissingFileError
 
 __all__ = ["load_plain_pickle"]
 
@@ -99,7 +99,7 @@ def load_plain_pickle(path: str | os.PathLike[str]) -> dict[str, Any]:
         with open(path, "rb") as file:
             content = _Reader(file, encoding="bytes").load()
     except FileNotFoundError as error:
-        raise FileFormatError(f"there is no file {path}.") from error
+        raise MissingFileError(f"there is no file {path}.") from error
     except Exception as error:  # a damaged pickle raises nearly anything
         raise FileFormatError(f"{path} is not a plain pickle of arrays: {error}") from error
     if not isinstance(content, dict):

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from fovea.errors import ArgumentError, FileFormatError
+from fovea.errors import ArgumentError, FileFormatError, MissingFileError
 from fovea.functions.creation import from_numpy
 from fovea.utils.download import download_and_extract_archive
 from fovea.vision.datasets.boxes import box_target, open_sized
@@ -63,7 +63,7 @@ def parse_voc_xml(source: str | os.PathLike[str]) -> dict[str, Any]:
             raise FileFormatError(f"{source} is no plain annotation: too large, or with a DOCTYPE.")
         root = ElementTree.fromstring(text)
     except FileNotFoundError as error:
-        raise FileFormatError(f"there is no file {source}.") from error
+        raise MissingFileError(f"there is no file {source}.") from error
     except (ElementTree.ParseError, UnicodeError, ValueError, OSError) as error:
         raise FileFormatError(f"{source} is no XML that can be read: {error}") from error
     if root.tag != "annotation":
