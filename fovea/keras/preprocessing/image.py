@@ -8,9 +8,43 @@ import numpy as np
 
 from fovea.errors import ArgumentError, ShapeError
 from fovea.keras.ops.image import resize
+from fovea.keras.preprocessing.file_iterators import DataFrameIterator, DirectoryIterator
+from fovea.keras.preprocessing.generator import ImageDataGenerator
+from fovea.keras.preprocessing.iterators import Iterator, NumpyArrayIterator
+from fovea.keras.preprocessing.warps import (
+    apply_affine_transform,
+    apply_brightness_shift,
+    apply_channel_shift,
+    random_brightness,
+    random_channel_shift,
+    random_rotation,
+    random_shear,
+    random_shift,
+    random_zoom,
+)
 from fovea.keras.utils.images import array_to_img, img_to_array, load_img, save_img
 
-__all__ = ["array_to_img", "img_to_array", "load_img", "save_img", "smart_resize"]
+__all__ = [
+    "DataFrameIterator",
+    "DirectoryIterator",
+    "ImageDataGenerator",
+    "Iterator",
+    "NumpyArrayIterator",
+    "apply_affine_transform",
+    "apply_brightness_shift",
+    "apply_channel_shift",
+    "array_to_img",
+    "img_to_array",
+    "load_img",
+    "random_brightness",
+    "random_channel_shift",
+    "random_rotation",
+    "random_shear",
+    "random_shift",
+    "random_zoom",
+    "save_img",
+    "smart_resize",
+]
 
 
 def smart_resize(
