@@ -29,7 +29,8 @@ def save(obj: Any, f: PathOrFile, *, metadata: Mapping[str, str] | None = None) 
     Args:
         obj: a state dict, or any nesting of dicts, lists and tuples of tensors, numbers, strings,
             bytes, dtypes, devices and None; also arrays of numbers, sets, paths and the namespaces
-            of ``argparse``. For ``.safetensors`` a dict of tensors by name.
+            of ``argparse``; or a module as a whole, by the name of its class. For
+            ``.safetensors`` a dict of tensors by name.
         f: a path, or a binary file open for writing.
         metadata: strings by name to keep in the header (``.safetensors`` only).
 
@@ -75,7 +76,9 @@ def load(
         f: a path, a binary file open for reading that can seek, or an address: ``https://...`` or
             ``hf://organization/repository[/file][@revision]`` (``fovea.interop.sources``).
         map_location: accepted for compatibility; everything arrives on the CPU.
-        weights_only: accepted for compatibility; whatever it says, only plain data is read.
+        weights_only: False: a module that ``save`` wrote as a whole is made again, if the program
+            has its class: its attributes are set, and nothing in the file runs. Otherwise only
+            plain data is read.
         mmap: accepted for compatibility; the file is read into memory.
         sha256: of an address: the file's digest, or the first 8 digits of it or more.
 
@@ -103,7 +106,7 @@ def load(
         return safetensors.load_file(f)  # type: ignore[arg-type]
     from fovea.interop import torch_read
 
-    return torch_read.load(f)
+    return torch_read.load(f, whole=weights_only is False)
 
 
 def _is_safetensors(f: PathOrFile) -> bool:

@@ -23,6 +23,7 @@ from fovea.interop.pickle_objects import (
 )
 from fovea.interop.pickle_values import AS_RECORDS
 from fovea.interop.records import ClassName, Record, is_foreign
+from fovea.interop.whole import CALLED, Named
 
 __all__ = ["ForbiddenNameError", "read_pickle"]
 
@@ -46,6 +47,7 @@ def read_pickle(
     persistent: Callable[[Any], Any],
     *,
     records: bool = False,
+    whole: bool = False,
 ) -> Any:
     """Run one pickle and return what it builds.
 
@@ -56,12 +58,13 @@ def read_pickle(
         persistent: turns a persistent id (in PyTorch's files: a storage) into an object.
         records: read objects of classes outside the table as ``Record``; Python's own classes and
             functions stay forbidden.
+        whole: make modules of classes that fovea or the program has (`fovea.interop.whole`).
 
     Raises:
         ForbiddenNameError: it names something outside the table.
         PickleError: anything else that is wrong with it.
     """
-    machine = _Machine(size, table, persistent, records)
+    machine = _Machine(size, table, persistent, records, Named() if whole else None)
     try:
         for opcode, argument, _ in pickletools.genops(stream):
             if opcode.name == "STOP":
@@ -76,8 +79,14 @@ def read_pickle(
 
 class _Machine:
     def __init__(
-        self, size: int, table: Table, persistent: Callable[[Any], Any], records: bool
+        self,
+        size: int,
+        table: Table,
+        persistent: Callable[[Any], Any],
+        records: bool,
+        named: Named | None,
     ) -> None:
+        self.named = named
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
         self.table = table
@@ -203,6 +212,8 @@ class _Machine:
         full = f"{module}.{name}"
         if full in self.table:
             self.stack.append(self.table[full])
+        elif self.named is not None and (found := self.named.lookup(module, name)) is not None:
+            self.stack.append(found)
         elif self.records and (is_foreign(module, name) or full in AS_RECORDS):
             self.stack.append(ClassName(full))
         else:
@@ -220,6 +231,7 @@ class _Machine:
             not isinstance(arguments, tuple)
             or isinstance(function, Plain)
             or not callable(function)
+            or (self.named is not None and self.named.is_given(function) and function not in CALLED)
         ):
             raise PickleError("something that is no function is called")
         for argument in arguments:
@@ -234,11 +246,19 @@ class _Machine:
 
     def new_object(self, _: Any) -> None:
         """``cls.__new__(cls, *args)``: the table's functions serve for both ways of making."""
-        if len(self.stack) > 1 and isinstance(self.stack[-2], ClassName):
+        if len(self.stack) > 1 and self.is_class(self.stack[-2]):
+            if self.pop() != ():
+                raise PickleError("a module is made of arguments")
+            self.stack.append(self.named.new(self.pop()))  # type: ignore[union-attr]
+        elif len(self.stack) > 1 and isinstance(self.stack[-2], ClassName):
             arguments, kind = self.pop(), self.pop()
             self.stack.append(_record(kind, arguments))
         else:
             self.call(None)
+
+    def is_class(self, kind: Any) -> bool:
+        """Whether it is a class that fovea or the program has."""
+        return self.named is not None and isinstance(kind, type) and self.named.is_given(kind)
 
     def new_object_by_name(self, _: Any) -> None:
         """As ``new_object``, with arguments by name, which only records take."""
@@ -251,6 +271,9 @@ class _Machine:
     def build(self, _: Any) -> None:
         state = self.pop()
         target = self.top()
+        if self.named is not None and self.named.set(target, state):
+            self.pay(len(state))
+            return
         self.pay(target.set(state) if isinstance(target, Record) else set_state(target, state))
 
     def add_items(self, _: Any) -> None:

@@ -7,9 +7,11 @@ opcodes itself. Source of the opcodes: Python's ``pickletools`` module.
 from __future__ import annotations
 
 import argparse
+import functools
 import struct
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import PurePath
 from typing import Any, Protocol
 
@@ -18,6 +20,7 @@ import numpy as np
 from fovea.devices import device
 from fovea.dtypes import DType
 from fovea.errors import ArgumentError
+from fovea.interop import whole
 from fovea.interop.torch_names import STORAGE_OF_DTYPE
 from fovea.size import Size
 from fovea.storage import Storage
@@ -62,13 +65,16 @@ class _Writer:
         self.out = bytearray()
         self.storages = storages
         self.open: set[int] = set()  # containers around the value being written
+        self.modules = 0  # around it: inside one, things that are there twice are written once
+        self.memo: dict[int, tuple[int, Any]] = {}
 
     def value(self, obj: Any, where: str) -> None:
         """One value of any kind; ``where`` says how to reach it, for the error."""
-        if self.scalar(obj, where):
+        if self.scalar(obj, where) or self.known(obj):
             return
         if is_tensor(obj):
             self.tensor(obj)
+            self.remember(obj)
         elif isinstance(obj, Mapping | list | tuple | argparse.Namespace):
             self.container(obj, where)
         elif not self.object(obj, where):
@@ -108,8 +114,50 @@ class _Writer:
         elif isinstance(obj, np.ndarray) and obj.dtype.kind in "biufc":
             self.array(obj, where)
         else:
-            return False
+            return self.whole(obj, where)
         return True
+
+    def whole(self, obj: Any, where: str) -> bool:
+        """A module with its attributes; within it also classes, functions and other objects."""
+        if not self.modules and not whole.is_module(obj):
+            return False
+        if whole.named(obj) is not None:
+            self.name(*whole.named(obj))  # type: ignore[misc]
+        elif isinstance(obj, Enum) and whole.named(type(obj)) is not None:
+            self.call(*whole.MEMBER, (type(obj), obj.name), where)
+        elif isinstance(obj, functools.partial):
+            self.call(*whole.PARTIAL, (obj.func, obj.args, obj.keywords), where)
+        else:
+            return self.attributes(obj, where)
+        return True
+
+    def attributes(self, obj: Any, where: str) -> bool:
+        """An object as its class, made without arguments, and its attributes."""
+        parts = whole.parts_of(obj)
+        if parts is None:
+            return False
+        kind, state = parts
+        self.name(*kind)
+        self.out += b")\x81"
+        self.modules += 1
+        self.remember(obj)
+        self.value(state, where)
+        self.modules -= 1
+        self.out += b"b"
+        return True
+
+    def known(self, obj: Any) -> bool:
+        """Within a module: whether an object was written before; then it is named again."""
+        if not self.modules or id(obj) not in self.memo:
+            return False
+        self.out += struct.pack("<cI", b"j", self.memo[id(obj)][0])
+        return True
+
+    def remember(self, obj: Any) -> None:
+        """Within a module: what was just written may come again."""
+        if self.modules:
+            self.memo[id(obj)] = len(self.memo), obj
+            self.out += struct.pack("<cI", b"r", len(self.memo) - 1)
 
     def call(self, module: str, name: str, arguments: tuple[Any, ...], where: str) -> None:
         self.name(module, name)

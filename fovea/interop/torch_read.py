@@ -30,8 +30,8 @@ __all__ = ["load"]
 KERAS_WEIGHTS = "model.weights.h5"
 
 
-def load(f: str | os.PathLike[str] | IO[bytes]) -> Any:
-    """Read a file of weights.
+def load(f: str | os.PathLike[str] | IO[bytes], *, whole: bool = False) -> Any:
+    """Read a file of weights; ``whole``: modules, too (`fovea.interop.whole`).
 
     Raises:
         FileFormatError: missing, damaged, of another kind, or asking for anything but plain data
@@ -40,7 +40,7 @@ def load(f: str | os.PathLike[str] | IO[bytes]) -> Any:
     if isinstance(f, str | os.PathLike):
         try:
             with open(f, "rb") as file:
-                return _load_named(file, os.fspath(f))
+                return _load_named(file, os.fspath(f), whole)
         except FileNotFoundError as error:
             raise MissingFileError(f"there is no file {os.fspath(f)}.") from error
         except IsADirectoryError as error:
@@ -49,16 +49,16 @@ def load(f: str | os.PathLike[str] | IO[bytes]) -> Any:
         raise ArgumentError(
             f"load: expected a path or an open binary file, got {type(f).__name__}."
         )
-    return _load_named(f, str(getattr(f, "name", "the file")))
+    return _load_named(f, str(getattr(f, "name", "the file")), whole)
 
 
-def _load_named(file: IO[bytes], name: str) -> Any:
+def _load_named(file: IO[bytes], name: str, whole: bool) -> Any:
     try:
         start = file.tell()
         head = file.read(512)
         file.seek(start)
         if head.startswith(b"PK\x03\x04"):
-            return _read_zip(file)
+            return _read_zip(file, whole)
         if is_legacy(head):
             return read_legacy(file, TABLE)
         if is_tar(head):
@@ -112,7 +112,7 @@ _KINDS = {
 # -- the zip format -------------------------------------------------------------------------------
 
 
-def _read_zip(file: IO[bytes]) -> Any:
+def _read_zip(file: IO[bytes], whole: bool) -> Any:
     archive = StoredArchive(file, PickleError)
     if KERAS_WEIGHTS in archive.entries:
         return hdf5.load(io.BytesIO(archive.read(KERAS_WEIGHTS)))
@@ -132,7 +132,8 @@ def _read_zip(file: IO[bytes]) -> Any:
         return storages[key]
 
     persistent = persistent_reader(fetch)
-    return read_pickle(io.BytesIO(pickled), len(pickled), TABLE, persistent, records=True)
+    stream = io.BytesIO(pickled)
+    return read_pickle(stream, len(pickled), TABLE, persistent, records=True, whole=whole)
 
 
 def _turn_bytes(storage: Storage, dtype: DType | None) -> None:

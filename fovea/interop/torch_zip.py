@@ -23,6 +23,7 @@ from fovea.interop.atomic import atomic_write
 from fovea.interop.pickle_write import write_pickle
 from fovea.interop.stored_zip import write_entry
 from fovea.interop.streams import bytes_of
+from fovea.nn.module import Module
 from fovea.storage import Storage
 from fovea.tensorbase import is_tensor
 
@@ -93,7 +94,8 @@ def _tensors(obj: Any) -> Iterator[Any]:
         elif isinstance(item, Mapping | list | tuple):
             seen.add(id(item))
             waiting += item.values() if isinstance(item, Mapping) else item
-        elif isinstance(item, Namespace):
+        elif isinstance(item, Namespace | Module):
+            seen.add(id(item))
             waiting.append(vars(item))
 
 

@@ -58,7 +58,7 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
             return step(*args, **kwargs)
         self._stepping = self._opt_called = True
         try:
-            for hook in (*_pre_hooks_of_all.values(), *self._step_pre_hooks.values()):
+            for hook in (*_pre_hooks_of_all.values(), *self._optimizer_step_pre_hooks.values()):
                 changed = hook(self, args, kwargs)
                 if changed is not None:
                     if not isinstance(changed, tuple) or len(changed) != 2:
@@ -67,7 +67,7 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
                         )
                     args, kwargs = changed
             out = step(*args, **kwargs)
-            for hook in (*self._step_post_hooks.values(), *_post_hooks_of_all.values()):
+            for hook in (*self._optimizer_step_post_hooks.values(), *_post_hooks_of_all.values()):
                 hook(self, args, kwargs)
             return out
         finally:
@@ -117,12 +117,12 @@ class Optimizer:
             self.add_param_group(group)
 
     def _make_hooks(self) -> None:
-        self._step_pre_hooks: Hooks = {}
-        self._step_post_hooks: Hooks = {}
-        self._save_pre_hooks: Hooks = {}
-        self._save_post_hooks: Hooks = {}
-        self._load_pre_hooks: Hooks = {}
-        self._load_post_hooks: Hooks = {}
+        self._optimizer_step_pre_hooks: Hooks = {}
+        self._optimizer_step_post_hooks: Hooks = {}
+        self._optimizer_state_dict_pre_hooks: Hooks = {}
+        self._optimizer_state_dict_post_hooks: Hooks = {}
+        self._optimizer_load_state_dict_pre_hooks: Hooks = {}
+        self._optimizer_load_state_dict_post_hooks: Hooks = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
@@ -130,7 +130,7 @@ class Optimizer:
     def __setstate__(self, state: dict[str, Any]) -> None:
         watching.touch()
         self.__dict__.update(state)
-        if "_step_pre_hooks" not in self.__dict__:
+        if "_optimizer_step_pre_hooks" not in self.__dict__:
             self._make_hooks()
         for group in self.param_groups:
             for name, value in self.defaults.items():
@@ -214,11 +214,11 @@ class Optimizer:
 
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(optimizer, args, kwargs)`` before each step; it may return new ones."""
-        return _register(self._step_pre_hooks, hook)
+        return _register(self._optimizer_step_pre_hooks, hook)
 
     def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(optimizer, args, kwargs)`` after each step."""
-        return _register(self._step_post_hooks, hook)
+        return _register(self._optimizer_step_post_hooks, hook)
 
     # -- saving and loading --------------------------------------------------------------------
 
@@ -226,25 +226,25 @@ class Optimizer:
         self, hook: Callable[..., Any], prepend: bool = False
     ) -> RemovableHandle:
         """Call ``hook(optimizer)`` before ``state_dict``."""
-        return _register(self._save_pre_hooks, hook, prepend)
+        return _register(self._optimizer_state_dict_pre_hooks, hook, prepend)
 
     def register_state_dict_post_hook(
         self, hook: Callable[..., Any], prepend: bool = False
     ) -> RemovableHandle:
         """Call ``hook(optimizer, state_dict)`` after saving; it may return another one."""
-        return _register(self._save_post_hooks, hook, prepend)
+        return _register(self._optimizer_state_dict_post_hooks, hook, prepend)
 
     def register_load_state_dict_pre_hook(
         self, hook: Callable[..., Any], prepend: bool = False
     ) -> RemovableHandle:
         """Call ``hook(optimizer, state_dict)`` before loading; it may return another one."""
-        return _register(self._load_pre_hooks, hook, prepend)
+        return _register(self._optimizer_load_state_dict_pre_hooks, hook, prepend)
 
     def register_load_state_dict_post_hook(
         self, hook: Callable[..., Any], prepend: bool = False
     ) -> RemovableHandle:
         """Call ``hook(optimizer)`` after loading."""
-        return _register(self._load_post_hooks, hook, prepend)
+        return _register(self._optimizer_load_state_dict_post_hooks, hook, prepend)
 
     def state_dict(self) -> dict[str, Any]:
         """The state and the groups, with parameters as numbers: what PyTorch saves, key by key.
@@ -254,7 +254,7 @@ class Optimizer:
         >>> optimizer.state_dict()["param_groups"][0]["params"]
         [0]
         """
-        for hook in self._save_pre_hooks.values():
+        for hook in self._optimizer_state_dict_pre_hooks.values():
             hook(self)
         numbers: dict[int, int] = {}
         groups = []
@@ -265,7 +265,7 @@ class Optimizer:
             groups.append({**packed, "params": [numbers[id(p)] for p in group["params"]]})
         state = {numbers[id(k)] if is_tensor(k) else k: v for k, v in self.state.items()}
         saved: dict[str, Any] = {"state": state, "param_groups": groups}
-        for hook in self._save_post_hooks.values():
+        for hook in self._optimizer_state_dict_post_hooks.values():
             changed = hook(self, saved)
             saved = saved if changed is None else changed
         return saved
@@ -277,7 +277,7 @@ class Optimizer:
             ArgumentError: the groups differ in number or size.
         """
         saved = dict(state_dict)
-        for hook in self._load_pre_hooks.values():
+        for hook in self._optimizer_load_state_dict_pre_hooks.values():
             changed = hook(self, saved)
             saved = saved if changed is None else changed
         groups = copy.deepcopy(saved["param_groups"])
@@ -303,7 +303,7 @@ class Optimizer:
             if "param_names" in old:
                 new.setdefault("param_names", old["param_names"])
         self.__setstate__({"state": state, "param_groups": groups})
-        for hook in self._load_post_hooks.values():
+        for hook in self._optimizer_load_state_dict_post_hooks.values():
             hook(self)
 
 

@@ -375,9 +375,10 @@ def test_what_cannot_be_saved_is_named(content: Any, message: str, tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_whole_module_is_refused_with_the_remedy(tmp_path: Path) -> None:
+def test_a_whole_optimizer_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    optimizer = fovea.optim.SGD(fovea.nn.Linear(1, 1).parameters(), lr=0.1)
     with pytest.raises(ArgumentError, match=r"model\.state_dict\(\)"):
-        fovea.save(fovea.nn.Linear(1, 1), tmp_path / "a.pt")
+        fovea.save(optimizer, tmp_path / "a.pt")
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,8 @@ from fovea.optim.lr_scheduler.decays import (
 )
 from fovea.optim.lr_scheduler.plateau import ReduceLROnPlateau
 
+_LRScheduler = LRScheduler  # the name that older programs subclass
+
 __all__ = [
     "ChainedScheduler",
     "ConstantLR",
