@@ -218,6 +218,25 @@ def test_bad_factors(bad: float) -> None:
         fk.regularizers.L2(bad)
 
 
+def test_older_names(keras: Any) -> None:
+    """Those that ``tensorflow.keras`` has beside Keras 3's."""
+    for module in (fk.losses, fk.metrics):
+        for short, name in {
+            "mse": "mean_squared_error", "MAE": "mean_absolute_error", "logcosh": "log_cosh",
+            "mape": "mean_absolute_percentage_error", "kullback_leibler_divergence": "kl_divergence",
+            "MSLE": "mean_squared_logarithmic_error", "KLD": "kl_divergence",
+        }.items():  # fmt: skip
+            assert getattr(module, short) is getattr(fk.losses, name)
+    each = fk.losses.MeanSquaredError(reduction=fk.losses.Reduction.NONE)
+    assert each([[0.0], [2.0]], [[1.0], [0.0]]).tolist() == [1.0, 4.0]
+    x = data((3, 4))
+    layer = fk.layers.ThresholdedReLU(theta=0.4)
+    np.testing.assert_array_equal(layer(x), np.where(x > 0.4, x, 0))
+    assert type(layer).from_config(layer.get_config()).theta == 0.4
+    with pytest.raises(ValueError, match="theta"):
+        fk.layers.ThresholdedReLU(theta=-1)
+
+
 class TestConfig:
     def test_names_of_the_package(self, keras: Any) -> None:
         assert fk.version() == fk.__version__ and fk.version().split(".")[0] == "3"

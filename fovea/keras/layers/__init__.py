@@ -3,7 +3,15 @@
 from typing import Any
 
 from fovea.errors import ArgumentError
-from fovea.keras.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
+from fovea.keras.layers.activation import (
+    ELU,
+    Activation,
+    LeakyReLU,
+    PReLU,
+    ReLU,
+    Softmax,
+    ThresholdedReLU,
+)
 from fovea.keras.layers.attention import AdditiveAttention, Attention
 from fovea.keras.layers.augmentation import (
     AugMix,
@@ -319,6 +327,7 @@ __all__ = [
     "StringLookup",
     "Subtract",
     "TextVectorization",
+    "ThresholdedReLU",
     "TimeDistributed",
     "TorchModuleWrapper",
     "UnitNormalization",

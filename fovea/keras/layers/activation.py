@@ -14,7 +14,7 @@ from fovea.keras.layers.spec import InputSpec
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["ELU", "Activation", "LeakyReLU", "PReLU", "ReLU", "Softmax"]
+__all__ = ["ELU", "Activation", "LeakyReLU", "PReLU", "ReLU", "Softmax", "ThresholdedReLU"]
 
 
 class _SameShape(Layer):
@@ -76,6 +76,29 @@ class ReLU(_SameShape):
 
     def call(self, inputs: Tensor) -> Tensor:
         return activations.relu(inputs, self.negative_slope, self.max_value, self.threshold)
+
+
+class ThresholdedReLU(_SameShape):
+    """``x`` where it is larger than ``theta``, else 0: what Keras 1 and 2 call ``ReLU`` with a
+    ``threshold``.
+
+    Args:
+        theta: the threshold.
+
+    >>> import fovea
+    >>> ThresholdedReLU(2.0)(fovea.tensor([[1.0, 3.0]]))
+    tensor([[0., 3.]])
+    """
+
+    def __init__(self, theta: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if theta is None or theta < 0:
+            raise ArgumentError(f"ThresholdedReLU: theta must not be negative, got {theta}.")
+        self.theta = float(theta)
+        self.built = True
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return activations.relu(inputs, threshold=self.theta)
 
 
 class LeakyReLU(_SameShape):

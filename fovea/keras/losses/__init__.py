@@ -88,6 +88,24 @@ _FUNCTIONS: dict[str, Any] = {
         tversky,
     )
 }
+# The names that Keras 1 and 2 have, too.
+MSE = mse = mean_squared_error
+MAE = mae = mean_absolute_error
+MAPE = mape = mean_absolute_percentage_error
+MSLE = msle = mean_squared_logarithmic_error
+KLD = kld = kullback_leibler_divergence = kl_divergence
+logcosh = log_cosh
+
+
+class Reduction:
+    """How Keras 2 called reductions; ``reduction=`` takes the names themselves."""
+
+    AUTO = "sum_over_batch_size"
+    NONE = "none"
+    SUM = "sum"
+    SUM_OVER_BATCH_SIZE = "sum_over_batch_size"
+
+
 _ALIASES: dict[str, Any] = {
     "bce": binary_crossentropy,
     "mse": mean_squared_error,

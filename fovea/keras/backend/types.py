@@ -1,4 +1,4 @@
-"""What programs ask of Keras's backend: its settings, types and names."""
+"""What programs ask of dtypes by Keras's backend."""
 
 from __future__ import annotations
 
@@ -6,38 +6,9 @@ from functools import reduce
 from typing import Any
 
 from fovea import dtypes
-from fovea.keras.config import (
-    as_dtype,
-    backend,
-    epsilon,
-    floatx,
-    image_data_format,
-    set_epsilon,
-    set_floatx,
-    set_image_data_format,
-    standardize_dtype,
-)
-from fovea.keras.keras_tensor import is_keras_tensor
-from fovea.keras.naming import get_uid, name_scope
-from fovea.keras.utils import clear_session
+from fovea.keras.config import as_dtype, floatx, standardize_dtype
 
-__all__ = [
-    "backend",
-    "clear_session",
-    "epsilon",
-    "floatx",
-    "get_uid",
-    "image_data_format",
-    "is_float_dtype",
-    "is_int_dtype",
-    "is_keras_tensor",
-    "name_scope",
-    "result_type",
-    "set_epsilon",
-    "set_floatx",
-    "set_image_data_format",
-    "standardize_dtype",
-]
+__all__ = ["is_float_dtype", "is_int_dtype", "result_type"]
 
 
 def is_float_dtype(dtype: Any) -> bool:
