@@ -470,6 +470,7 @@ _LAZY = (
     "backends",
     "compiler",
     "distributed",
+    "distributions",
     "jit",
     "mps",
     "multiprocessing",

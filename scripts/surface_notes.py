@@ -375,6 +375,18 @@ SECTIONS: list[dict[str, Any]] = [
         },
         "absent": {_INSIDE: "debug_unwrap functionalize"},
     },
+    {
+        "title": "torch.distributions",
+        "peer": "torch.distributions",
+        "ours": "fovea.distributions",
+        "types": True,
+        "differ": {
+            "Gamma": "draws without gradients",
+            "Chi2": "draws without gradients",
+            "Beta": "draws without gradients",
+            "Dirichlet": "draws without gradients",
+        },
+    },
     *(
         {"title": f"keras.{name}", "peer": f"keras.{name}", "ours": f"fovea.keras.{name}", **more}
         for name, more in KERAS.items()

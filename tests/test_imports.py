@@ -27,7 +27,7 @@ ROOMS: list[tuple[str, ...]] = [
     ("special", "linalg", "fft", "defaults", "accelerator"),
     ("nn", "optim", "amp", "utils", "interop", "data", "summaries", "profiler", "finite", "hub"),
     ("compiler", "func", "array_api"),
-    ("distributed", "jit"),
+    ("distributed", "distributions", "jit"),
     ("vision", "training"),
     ("metrics",),
     ("keras",),

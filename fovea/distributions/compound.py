@@ -1,0 +1,347 @@
+"""Distributions made of others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from fovea.distributions import constraints
+from fovea.distributions.continuous import Normal
+from fovea.distributions.discrete import Categorical
+from fovea.distributions.distribution import Check, Distribution, together
+from fovea.distributions.transforms import ComposeTransform, ExpTransform, Transform
+from fovea.dtypes import finfo
+from fovea.errors import ArgumentError
+from fovea.functions.random import rand
+from fovea.functions.special import lgamma
+from fovea.nn import functional as F
+
+__all__ = [
+    "Independent",
+    "LogNormal",
+    "MixtureSameFamily",
+    "RelaxedBernoulli",
+    "RelaxedOneHotCategorical",
+    "TransformedDistribution",
+]
+
+
+def _summed(value: Any, dims: int) -> Any:
+    return value.sum(tuple(range(-dims, 0))) if dims else value
+
+
+class Independent(Distribution):
+    """The last batch dimensions of a distribution as one event: probabilities multiply.
+
+    Args:
+        base_distribution: the distribution.
+        reinterpreted_batch_ndims: how many dimensions.
+    """
+
+    def __init__(
+        self,
+        base_distribution: Distribution,
+        reinterpreted_batch_ndims: int,
+        validate_args: bool | None = None,
+    ) -> None:
+        batch, n = base_distribution.batch_shape, reinterpreted_batch_ndims
+        if n > len(batch):
+            raise ArgumentError(f"Independent: {n} dimensions of a batch of shape {tuple(batch)}.")
+        self.base_dist, self.reinterpreted_batch_ndims = base_distribution, n
+        cut = len(batch) - n
+        event = (*batch[cut:], *base_distribution.event_shape)
+        super().__init__(batch[:cut], event, validate_args)
+
+    @property
+    def has_rsample(self) -> bool:  # type: ignore[override]
+        """As of the base."""
+        return self.base_dist.has_rsample
+
+    def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Any:
+        n = self.reinterpreted_batch_ndims
+        shape = (*batch_shape, *self._event_shape[:n])
+        return Independent(self.base_dist.expand(shape), n, validate_args=False)
+
+    @property
+    def mean(self) -> Any:
+        return self.base_dist.mean
+
+    @property
+    def mode(self) -> Any:
+        return self.base_dist.mode
+
+    @property
+    def variance(self) -> Any:
+        return self.base_dist.variance
+
+    def sample(self, sample_shape: Sequence[int] = ()) -> Any:
+        return self.base_dist.sample(sample_shape)
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Any:
+        return self.base_dist.rsample(sample_shape)
+
+    def log_prob(self, value: Any) -> Any:
+        return _summed(self.base_dist.log_prob(value), self.reinterpreted_batch_ndims)
+
+    def entropy(self) -> Any:
+        return _summed(self.base_dist.entropy(), self.reinterpreted_batch_ndims)
+
+    def __repr__(self) -> str:
+        return f"Independent({self.base_dist}, {self.reinterpreted_batch_ndims})"
+
+
+class TransformedDistribution(Distribution):
+    """What transforms make of draws from a distribution.
+
+    Args:
+        base_distribution: the distribution.
+        transforms: one, or several one after another.
+    """
+
+    def __init__(
+        self, base_distribution: Distribution, transforms: Any, validate_args: bool | None = None
+    ) -> None:
+        self.base_dist = base_distribution
+        self.transforms = [transforms] if isinstance(transforms, Transform) else list(transforms)
+        base = base_distribution
+        shape = (*base.batch_shape, *base.event_shape)
+        events = max(len(base.event_shape), ComposeTransform(self.transforms).event_dim)
+        cut = len(shape) - events
+        super().__init__(shape[:cut], shape[cut:], validate_args)
+
+    @property
+    def has_rsample(self) -> bool:  # type: ignore[override]
+        """As of the base."""
+        return self.base_dist.has_rsample
+
+    def sample(self, sample_shape: Sequence[int] = ()) -> Any:
+        x = self.base_dist.sample(sample_shape)
+        for transform in self.transforms:
+            x = transform(x)
+        return x.detach()
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Any:
+        x = self.base_dist.rsample(sample_shape)
+        for transform in self.transforms:
+            x = transform(x)
+        return x
+
+    def log_prob(self, value: Any) -> Any:
+        value, events, total = self._checked(value), len(self._event_shape), 0.0
+        for transform in reversed(self.transforms):
+            before = transform.undo(value)
+            stretched = transform.log_abs_det_jacobian(before, value)
+            total = total - _summed(stretched, events - transform.event_dim)
+            value = before
+        rest = events - len(self.base_dist.event_shape)
+        return total + _summed(self.base_dist.log_prob(value), rest)
+
+    def cdf(self, value: Any) -> Any:
+        for transform in reversed(self.transforms):
+            value = transform.undo(value)
+        return self.base_dist.cdf(value)
+
+    def icdf(self, value: Any) -> Any:
+        value = self.base_dist.icdf(value)
+        for transform in self.transforms:
+            value = transform(value)
+        return value
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class LogNormal(TransformedDistribution):
+    """exp of ``Normal(loc, scale)``.
+
+    Args:
+        loc, scale: of the logarithm.
+    """
+
+    arg_constraints: ClassVar[dict[str, Check]] = Normal.arg_constraints
+
+    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
+        super().__init__(Normal(loc, scale, validate_args), ExpTransform(), validate_args)
+
+    @property
+    def loc(self) -> Any:
+        """Of the logarithm."""
+        return self.base_dist.loc  # type: ignore[attr-defined]
+
+    @property
+    def scale(self) -> Any:
+        """Of the logarithm."""
+        return self.base_dist.scale  # type: ignore[attr-defined]
+
+    def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Any:
+        return LogNormal(self.loc.expand(batch_shape), self.scale.expand(batch_shape))
+
+    @property
+    def mean(self) -> Any:
+        return (self.loc + self.scale.pow(2) / 2).exp()
+
+    @property
+    def mode(self) -> Any:
+        return (self.loc - self.scale.pow(2)).exp()
+
+    @property
+    def variance(self) -> Any:
+        squared = self.scale.pow(2)
+        return squared.expm1() * (2 * self.loc + squared).exp()
+
+    def entropy(self) -> Any:
+        return self.base_dist.entropy() + self.loc
+
+
+class MixtureSameFamily(Distribution):
+    """One of several distributions of a kind, drawn by a ``Categorical``.
+
+    Args:
+        mixture_distribution: with batch shape B.
+        component_distribution: with batch shape (B, components).
+    """
+
+    def __init__(
+        self,
+        mixture_distribution: Categorical,
+        component_distribution: Distribution,
+        validate_args: bool | None = None,
+    ) -> None:
+        self.mixture_distribution = mixture_distribution
+        self.component_distribution = component_distribution
+        parts = component_distribution
+        if mixture_distribution.param_shape[-1] != parts.batch_shape[-1]:
+            raise ArgumentError("MixtureSameFamily: the last batch dimension is the components.")
+        super().__init__(parts.batch_shape[:-1], parts.event_shape, validate_args)
+
+    def _weights(self) -> Any:
+        probs = self.mixture_distribution.probs
+        return probs.reshape(*probs.shape, *[1] * len(self._event_shape))
+
+    @property
+    def mean(self) -> Any:
+        at = -1 - len(self._event_shape)
+        return (self._weights() * self.component_distribution.mean).sum(at)
+
+    @property
+    def variance(self) -> Any:
+        at = -1 - len(self._event_shape)
+        within = (self._weights() * self.component_distribution.variance).sum(at)
+        apart = self.component_distribution.mean - self.mean.unsqueeze(at)
+        return within + (self._weights() * apart.pow(2)).sum(at)
+
+    def sample(self, sample_shape: Sequence[int] = ()) -> Any:
+        n, events = len(sample_shape), len(self._event_shape)
+        at = n + len(self._batch_shape)
+        drawn = self.component_distribution.sample(sample_shape)
+        which = self.mixture_distribution.expand(self._batch_shape).sample(sample_shape)
+        which = which.reshape(*which.shape, 1, *[1] * events)
+        shape = list(drawn.shape)
+        shape[at] = 1
+        return drawn.gather(at, which.expand(shape)).squeeze(at)
+
+    def log_prob(self, value: Any) -> Any:
+        value = self._checked(value).unsqueeze(-1 - len(self._event_shape))
+        parts = self.component_distribution.log_prob(value)
+        return (parts + self.mixture_distribution.logits.log_softmax(-1)).logsumexp(-1)
+
+    def __repr__(self) -> str:
+        return f"MixtureSameFamily({self.mixture_distribution}, {self.component_distribution})"
+
+
+class RelaxedBernoulli(Distribution):
+    """Draws between 0 and 1 that near ``Bernoulli``'s as the temperature falls.
+
+    Args:
+        temperature: more than 0.
+        probs, logits: as of ``Bernoulli``.
+
+    Source: Maddison et al., "The concrete distribution", 2017.
+    """
+
+    has_rsample = True
+    support = constraints.unit_interval
+
+    def __init__(
+        self,
+        temperature: Any,
+        probs: Any = None,
+        logits: Any = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        if (probs is None) == (logits is None):
+            raise ArgumentError("RelaxedBernoulli: give either probs or logits.")
+        (given,) = together(logits if probs is None else probs)
+        self.temperature = temperature
+        eps = finfo(given.dtype).eps
+        kept = given.clamp(min=eps, max=1 - eps)
+        self.logits = given if probs is None else kept.log() - (-kept).log1p()
+        super().__init__(given.shape, (), validate_args)
+
+    @property
+    def probs(self) -> Any:
+        """The probability of 1."""
+        return self.logits.sigmoid()
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Any:
+        eps = finfo(self.logits.dtype).eps
+        u = rand(self._extended_shape(sample_shape), dtype=self.logits.dtype)
+        u = u.clamp(min=eps, max=1 - eps)
+        return ((u.log() - (-u).log1p() + self.logits) / self.temperature).sigmoid()
+
+    def log_prob(self, value: Any) -> Any:
+        value = self._checked(value)
+        before = value.log() - (-value).log1p()
+        apart = self.logits - before * self.temperature
+        stretched = -F.softplus(-before) - F.softplus(before)
+        log_t = together(self.temperature)[0].log()
+        return log_t + apart - 2 * apart.exp().log1p() - stretched
+
+
+class RelaxedOneHotCategorical(Distribution):
+    """Draws that sum to 1 and near ``OneHotCategorical``'s as the temperature falls.
+
+    Args:
+        temperature: more than 0.
+        probs, logits: as of ``Categorical``.
+
+    Source: Jang, Gu and Poole, "Categorical reparameterization with Gumbel-softmax", 2017.
+    """
+
+    has_rsample = True
+    support = constraints.simplex
+
+    def __init__(
+        self,
+        temperature: Any,
+        probs: Any = None,
+        logits: Any = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        self.temperature, self._categorical = temperature, Categorical(probs, logits)
+        shape = self._categorical.param_shape
+        super().__init__(shape[:-1], shape[-1:], validate_args)
+
+    @property
+    def logits(self) -> Any:
+        """Logarithms of the classes' probabilities."""
+        return self._categorical.logits
+
+    @property
+    def probs(self) -> Any:
+        """The classes' probabilities."""
+        return self._categorical.probs
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Any:
+        shape = self._extended_shape(sample_shape)
+        eps = finfo(self.logits.dtype)
+        u = rand(shape, dtype=self.logits.dtype).clamp(min=eps.tiny, max=1 - eps.eps)
+        return ((self.logits - (-u.log()).log()) / self.temperature).softmax(-1)
+
+    def log_prob(self, value: Any) -> Any:
+        value, k = self._checked(value), self._event_shape[0]
+        t = together(self.temperature)[0]
+        score = self.logits - value.log() * t
+        score = (score - score.logsumexp(-1, True)).sum(-1)
+        scale = lgamma(t * 0 + float(k)) + (k - 1) * t.log()
+        return score + scale - value.log().sum(-1)
