@@ -4,7 +4,9 @@ A file names the module's class and holds its attributes. Reading it back needs
 ``fovea.load(path, weights_only=False)`` and the program that defines the class; no file makes
 fovea import or call anything: it may name classes and functions of fovea and of modules that the
 program itself has imported and that define a network, and it may only set the attributes of
-objects of such classes.
+objects of such classes. Of fovea's functions it may name those of tensors, which read and write no
+files, and it may fix arguments of classes of modules and of layers' functions alone: what it leaves
+in a module is called once the module is.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from fovea.nn.module import Module
 
 __all__ = ["Named", "is_module", "named", "parts_of", "resolve"]
 
+_OF_TENSORS = ("fovea.functions.", "fovea.nn.functional.", "fovea.nn.init", "fovea.vision.ops.")
 MEMBER = "fovea.interop.whole", "_member"
 PARTIAL = "fovea.interop.whole", "_partial"
 
@@ -112,8 +115,15 @@ def resolve(module: str, name: str) -> Any:
     if module.partition(".")[0] != "fovea" and not _defines_networks(module):
         return None
     found = _found(module, name)
-    own = isinstance(found, type | FunctionType) and found.__module__ == module
-    return found if own else None
+    if not isinstance(found, type | FunctionType) or found.__module__ != module:
+        return None
+    return found if isinstance(found, type) or _is_harmless(module, name) else None
+
+
+def _is_harmless(module: str, name: str) -> bool:
+    """Whether a function is one of tensors, or the program's own: no method of a class."""
+    own = module.partition(".")[0] != "fovea"
+    return "." not in name and (own or module.startswith(_OF_TENSORS))
 
 
 def _defines_networks(module: str) -> bool:
@@ -125,8 +135,12 @@ def _defines_networks(module: str) -> bool:
 
 
 def _partial(function: Any, arguments: Any, named: Any) -> functools.partial[Any]:
-    """Stands for ``functools.partial``; the function is one that the file may name."""
-    if not callable(function) or not isinstance(arguments, tuple) or not isinstance(named, dict):
+    """Stands for ``functools.partial`` of a class of modules, or a layer's function."""
+    of_modules = isinstance(function, type) and issubclass(function, Module)
+    of_layers = getattr(function, "__module__", "").startswith("fovea.nn.functional.")
+    if not (of_modules or of_layers and isinstance(function, FunctionType)):
+        raise PickleError("arguments are fixed of something that makes no part of a network")
+    if not isinstance(arguments, tuple) or not isinstance(named, dict):
         raise PickleError("a part of a function is none")
     return functools.partial(function, *arguments, **named)
 

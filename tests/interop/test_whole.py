@@ -17,7 +17,8 @@ import pytest
 
 import fovea
 from fovea import nn
-from fovea.errors import ArgumentError, FileFormatError
+from fovea.errors import ArgumentError, FileFormatError, FoveaError
+from fovea.interop import whole
 from fovea.interop.records import Record
 from fovea.nn import functional as F
 from fovea.vision import models
@@ -177,7 +178,7 @@ def archive(obj: Any) -> io.BytesIO:
     [
         Calls(eval, "1 + 1"),
         Calls(subprocess.Popen, ["true"]),
-        Calls(fovea.save, {}, "/tmp/never"),  # a function that files may name, not call
+        Calls(nn.functional.relu, 4),  # a function that files may name, not call
         Calls(halved, 4),
         Calls(Net),
         [subprocess.run],
@@ -187,6 +188,25 @@ def archive(obj: Any) -> io.BytesIO:
 def test_nothing_is_called(obj: Any) -> None:
     with pytest.raises(FileFormatError):
         fovea.load(archive(obj), weights_only=False)
+
+
+@pytest.mark.parametrize("function", [fovea.save, fovea.hub.download_url_to_file, halved, open])
+def test_arguments_are_fixed_of_parts_of_networks_alone(function: Any) -> None:
+    """What a module holds may be called later."""
+    with pytest.raises(FileFormatError):
+        fovea.load(archive(functools.partial(function, "/tmp/never")), weights_only=False)
+    hidden = Calls(whole._partial, function, ("/tmp/never",), {})
+    with pytest.raises(FileFormatError):
+        fovea.load(archive(hidden), weights_only=False)
+
+
+def test_functions_that_write_files_are_no_functions() -> None:
+    net = Net()
+    net.hook = fovea.save
+    found = fovea.load(archive([fovea.save]), weights_only=False)
+    assert not callable(found[0])
+    with pytest.raises(FoveaError):
+        fovea.save(net, io.BytesIO())
 
 
 def test_objects_that_do_something_when_they_go() -> None:
