@@ -38,7 +38,7 @@ def named(obj: Any) -> tuple[str, str] | None:
     if not isinstance(obj, type | FunctionType):
         return None
     module, name = obj.__module__, obj.__qualname__
-    return (module, name) if _found(module, name) is obj else None
+    return (module, name) if resolve(module, name) is obj else None
 
 
 def parts_of(obj: Any) -> tuple[tuple[str, str], dict[str, Any]] | None:
@@ -138,7 +138,7 @@ def _partial(function: Any, arguments: Any, named: Any) -> functools.partial[Any
     """Stands for ``functools.partial`` of a class of modules, or a layer's function."""
     of_modules = isinstance(function, type) and issubclass(function, Module)
     of_layers = getattr(function, "__module__", "").startswith("fovea.nn.functional.")
-    if not (of_modules or of_layers and isinstance(function, FunctionType)):
+    if not (of_modules or (of_layers and isinstance(function, FunctionType))):
         raise PickleError("arguments are fixed of something that makes no part of a network")
     if not isinstance(arguments, tuple) or not isinstance(named, dict):
         raise PickleError("a part of a function is none")

