@@ -92,12 +92,18 @@ class Variable(Parameter):
     def assign_add(self, value: Any) -> Variable:
         """Add to the values."""
         with no_grad():
-            return self.assign(self + value)
+            return self.assign(self + self._operand(value))
 
     def assign_sub(self, value: Any) -> Variable:
         """Subtract from the values."""
         with no_grad():
-            return self.assign(self - value)
+            return self.assign(self - self._operand(value))
+
+    def _operand(self, value: Any) -> Any:
+        """A number or a tensor; arrays and lists in the variable's dtype."""
+        if is_tensor(value) or isinstance(value, int | float):
+            return value
+        return creation.tensor(np.asarray(value), dtype=self.dtype)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         made = super().__deepcopy__(memo)

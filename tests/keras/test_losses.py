@@ -245,3 +245,18 @@ def test_aliases(keras: Any) -> None:
 def test_empty_batch() -> None:
     loss = fk.losses.mean_squared_error(np.zeros((0, 3)), np.zeros((0, 3)))
     assert loss.shape == (0,)
+
+
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "mean_with_sample_weight"])
+def test_weights_of_one_loss_for_all(keras: Any, reduction: str) -> None:
+    """A loss that is one number already, such as Dice's, and functions that take the mean."""
+    y, p = np.eye(4, dtype="f")[[0, 2, 1]], np.random.default_rng(0).random((3, 4)).astype("f")
+    for weight in (np.array([1.0, 0.5, 0.0], "f"), np.array([[2.0], [0.0], [1.0]], "f"), 3.0):
+        found, want = (
+            k.losses.Dice(reduction=reduction)(y, p, sample_weight=weight) for k in (fk, keras)
+        )
+        assert float(found) == pytest.approx(float(want), rel=1e-5)
+    model = fk.Sequential([fk.Input((4,)), fk.layers.Dense(4, activation="softmax")])
+    model.compile("sgd", lambda t, q: fk.ops.mean(fk.ops.square(t - q)))
+    history = model.fit(p, y, class_weight={0: 1.0, 1: 2.0, 2: 0.5}, verbose=0)
+    assert np.isfinite(history.history["loss"][0])

@@ -218,6 +218,16 @@ def test_bad_factors(bad: float) -> None:
         fk.regularizers.L2(bad)
 
 
+def test_variables_take_lists_and_arrays(keras: Any) -> None:
+    for k in (fk, keras):
+        v = k.Variable(np.arange(3, dtype="f"))
+        v.assign([3.0, 4.0, 5.0])
+        v.assign_add([1, 1, 1])
+        v.assign_sub(np.array([0.5, 0.0, 1.0]))
+        v.assign_add(2)
+        assert np.asarray(k.ops.convert_to_numpy(v)).tolist() == [5.5, 7.0, 7.0]
+
+
 def test_older_names(keras: Any) -> None:
     """Those that ``tensorflow.keras`` has beside Keras 3's."""
     for module in (fk.losses, fk.metrics):

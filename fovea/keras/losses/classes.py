@@ -117,6 +117,8 @@ def reduced(losses: Tensor, sample_weight: Any, reduction: str | None) -> Tensor
         if len(weight.shape) < len(losses.shape):
             ones = (1,) * (len(losses.shape) - len(weight.shape))
             weight = weight.reshape((*weight.shape, *ones))
+        if not losses.shape:  # one loss of the whole batch, which each sample's weight weighs
+            losses = losses.expand(weight.shape)
         _check_weight(losses, weight)
         losses = losses * weight
     if reduction in (None, "none") or not losses.shape or losses.shape == (0,):
