@@ -138,3 +138,34 @@ def test_means_that_are_read_within_a_step() -> None:
     h = model.fit(x, x[:, :1], batch_size=2, verbose=0).history
     assert h["number"] == [5.0] and model.seen[-1] == pytest.approx(h["twice"][0])
     assert model.seen[0] > 0
+
+
+def test_a_program_serves_further_runs() -> None:
+    """Until another optimizer, other weights that are learned, or ``compile``."""
+
+    def model_of(reset: bool) -> tuple[Any, list[float]]:
+        fovea.manual_seed(1)
+        model = models.Sequential(
+            [layers.Input((4,)), layers.Dense(3, activation="relu"), layers.Dense(1)]
+        )
+        model.compile("adam", "mse")
+        losses = []
+        x = np.random.default_rng(0).random((16, 4)).astype(np.float32)
+        for run in range(6):
+            if run == 3:
+                model.layers[0].trainable = False
+            if run == 5:
+                model.run_eagerly = True
+            if reset:
+                model.__dict__["_learn_program"] = None
+            losses += model.fit(x, x[:, :1], batch_size=4, shuffle=False, verbose=0).history["loss"]
+            programs.append(model._learn_program)
+        return model, losses
+
+    programs: list[Any] = []
+    _, found = model_of(False)
+    assert programs[0] is programs[1] is programs[2]
+    assert programs[3] is programs[4] is not programs[2]
+    assert programs[5] is None
+    _, want = model_of(True)
+    np.testing.assert_allclose(found, want, rtol=1e-5)

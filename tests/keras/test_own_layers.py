@@ -71,7 +71,18 @@ def short_table(k: Any) -> Any:
     return k.Model(x, Positions()(x))
 
 
+def windows(k: Any) -> Any:
+    """Windows of images as samples, and back: no batch that stands in fits their number."""
+    x = k.Input((8, 8, 3))
+    y = k.ops.reshape(k.ops.roll(x, (-2, -2), (1, 2)), (-1, 2, 4, 2, 4, 3))
+    y = k.ops.reshape(k.ops.transpose(y, (0, 1, 3, 2, 4, 5)), (-1, 16, 3))
+    y = k.layers.MultiHeadAttention(1, 4)(y, y)
+    y = k.ops.transpose(k.ops.reshape(y, (-1, 2, 2, 4, 4, 3)), (0, 1, 3, 2, 4, 5))
+    return k.Model(x, k.ops.reshape(y, (-1, 8, 8, 3)))
+
+
 CASES = {
+    windows: [data((2, 8, 8, 3))],
     two_arguments: [data((4, 3), seed=s) for s in range(3)],
     other_dtypes: [data((4, 3))],
     strided: [data((2, 40, 48, 3))],

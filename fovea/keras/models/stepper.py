@@ -119,6 +119,12 @@ class Stepper(Layer):
         own["_regularized"] = [
             w for w in own["_learned"] if getattr(w, "regularizer", None) is not None
         ]
+        # What the program of a step was made for, beyond what its guards see.
+        basis = [self.optimizer, self._compiles, *own["_learned"]]
+        before = own.get("_learn_basis") or ()
+        if len(before) != len(basis) or any(a is not b for a, b in zip(before, basis, strict=True)):
+            own["_learn_program"] = None
+        own["_learn_basis"] = basis
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Learn from one batch; may be overridden. Returns values by name.
@@ -132,6 +138,8 @@ class Stepper(Layer):
         """``train_step`` with metrics for values, so that nobody computes what nobody reads."""
         x, y, weight = data.unpack_x_y_sample_weight(batch)
         if self.__dict__.get("_learned") is None:
+            if self.__dict__.get("_learn_program") is not None:  # of an earlier run
+                self._refresh()
             self.zero_grad()
             self._clear_losses()
         else:

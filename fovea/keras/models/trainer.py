@@ -92,7 +92,7 @@ class Trainer(Stepper):
         }
         own["stop_training"], own["compiled"] = False, True
         own["run_eagerly"], own["jit_compile"] = run_eagerly, jit_compile
-        own["_learned"] = own["_learn_program"] = None
+        own["_learned"] = own["_learn_program"] = own["_learn_basis"] = None
 
     def _check_compiled(self, what: str) -> None:
         if not self.compiled:
@@ -113,7 +113,7 @@ class Trainer(Stepper):
         own_train = type(self).train_step is Trainer.train_step
         own_test = type(self).test_step is Trainer.test_step
         self.__dict__["_named_metrics"] = None
-        self.__dict__["_learned"] = self.__dict__["_learn_program"] = None
+        self.__dict__["_learned"] = None  # layers may have been frozen since the last run
         return Loop(
             self,
             self._train_step if own_train else self._as_logs(self.train_step),

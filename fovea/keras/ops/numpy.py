@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 import fovea
-from fovea.errors import ArgumentError
+from fovea.errors import ArgumentError, ShapeError
 from fovea.keras import config
+from fovea.keras.keras_tensor import KerasTensor
+from fovea.keras.layers.probing import probed_symbols
 from fovea.keras.ops.elementwise import common, floating, tensor
-from fovea.keras.ops.symbolic import symbolic
+from fovea.keras.ops.symbolic import FUNCTIONS, shapes_of, symbolic
 
 __all__ = [
     "arange", "broadcast_to", "concatenate", "diag", "expand_dims", "eye", "flip", "full",
@@ -48,6 +50,18 @@ def size(x: Any) -> Any:
 def reshape(x: Any, newshape: Any) -> Any:
     """The same elements in another shape; one size may be -1."""
     return fovea.reshape(tensor(x), [newshape] if isinstance(newshape, int) else list(newshape))
+
+
+@shapes_of(reshape)
+def _(x: Any, newshape: Any) -> Any:
+    """Found by trying, unless no size that stands in for the batch's fits: a -1 then varies."""
+    try:
+        return probed_symbols(FUNCTIONS["reshape"], (x, newshape), {})
+    except ShapeError:
+        sizes = [newshape] if isinstance(newshape, int) else list(newshape)
+        if sizes.count(-1) != 1 or None not in x.shape:
+            raise
+        return KerasTensor([None if d == -1 else d for d in sizes], x.dtype)
 
 
 @symbolic
