@@ -21,6 +21,10 @@ from fovea.tensor import Tensor
 __all__ = ["MultiheadAttention", "SDPBackend", "TransformerEncoderLayer", "sdpa_kernel"]
 
 
+class NonDynamicallyQuantizableLinear(Linear):
+    """A ``Linear`` by the name that PyTorch's attention gives to its last."""
+
+
 class MultiheadAttention(Module):
     """Attention in several subspaces at once.
 
@@ -106,7 +110,7 @@ class MultiheadAttention(Module):
             "in_proj_bias": (3 * embed_dim,) if bias else None,
         }
         self._declare(shapes, factory)
-        self.out_proj = Linear(embed_dim, embed_dim, bias=bias, **factory)
+        self.out_proj = NonDynamicallyQuantizableLinear(embed_dim, embed_dim, bias=bias, **factory)
         extra = (1, 1, embed_dim) if add_bias_kv else None
         self._declare({"bias_k": extra, "bias_v": extra}, factory)
         self._reset_parameters()

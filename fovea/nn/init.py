@@ -128,6 +128,17 @@ def fans(tensor: Tensor) -> tuple[int, int]:
 _calculate_fan_in_and_fan_out = fans  # the name that PyTorch code imports
 
 
+def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
+    """One of ``fans``; the name that PyTorch code imports."""
+    return _fan("init", tensor, mode)
+
+
+def _fan(name: str, tensor: Tensor, mode: str) -> int:
+    if mode.lower() not in ("fan_in", "fan_out"):
+        raise ArgumentError(f"{name}: mode must be 'fan_in' or 'fan_out', got {mode!r}.")
+    return fans(tensor)[mode.lower() == "fan_out"]
+
+
 @_filling
 def uniform_(
     tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
@@ -228,9 +239,7 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | Non
 
 
 def _kaiming_std(name: str, tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
-    if mode.lower() not in ("fan_in", "fan_out"):
-        raise ArgumentError(f"{name}: mode must be 'fan_in' or 'fan_out', got {mode!r}.")
-    fan = fans(tensor)[mode.lower() == "fan_out"]
+    fan = _fan(name, tensor, mode)
     return calculate_gain(nonlinearity, a) / math.sqrt(fan) if fan else 0.0
 
 

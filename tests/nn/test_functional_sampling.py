@@ -76,7 +76,32 @@ def test_captured() -> None:
         )
 
 
+@pytest.mark.parametrize("align", [False, True])
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+def test_a_turned_volume(mode: str, padding: str, align: bool) -> None:
+    volume = RNG.normal(size=(2, 3, 4, 5, 6)).astype("f4")
+    theta = np.array([[[0.9, 0.5, 0.1, 0.13], [-0.4, 1.3, 0.2, -0.2], [0.3, -0.1, 1.1, 0.05]]] * 2)
+    results, grads = [], []
+    for lib, f in ((fovea, F), (torch, T)):
+        lib_any: Any = lib
+        x = lib_any.tensor(volume, requires_grad=True)
+        t = lib_any.tensor(theta.astype("f4"), requires_grad=True)
+        grid = f.affine_grid(t, (2, 3, 3, 4, 7), align_corners=align)
+        y = f.grid_sample(x, grid, mode=mode, padding_mode=padding, align_corners=align)
+        (y * y).sum().backward()
+        results.append(y.detach().numpy())
+        grads.append((x.grad.numpy(), None if t.grad is None else t.grad.numpy()))
+    assert results[0].shape == (2, 3, 3, 4, 7)
+    np.testing.assert_allclose(*results, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(grads[0][0], grads[1][0], rtol=1e-4, atol=1e-4)
+    if mode != "nearest":
+        np.testing.assert_allclose(grads[0][1], grads[1][1], rtol=1e-3, atol=1e-3)
+
+
 def test_refusals() -> None:
+    with pytest.raises(ArgumentError, match="of a volume"):
+        F.grid_sample(fovea.ones(1, 1, 2, 2, 2), fovea.ones(1, 1, 1, 1, 3), "bicubic")
     with pytest.raises(ShapeError, match="grid"):
         F.grid_sample(fovea.ones(1, 1, 2, 2), fovea.ones(1, 2, 2, 3))
     with pytest.raises(ArgumentError, match="mode"):

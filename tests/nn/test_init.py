@@ -181,3 +181,11 @@ def test_skipping() -> None:
         init.sparse_(t, 0.5)
     assert t.tolist() == [[7.0] * 3] * 3
     assert init.zeros_(t).tolist() == [[0.0] * 3] * 3
+
+
+def test_names_that_pytorch_s_code_imports() -> None:
+    for mode in ("fan_in", "fan_out"):
+        ours = fovea.nn.init._calculate_correct_fan(fovea.empty(8, 3, 5, 5), mode)
+        assert ours == torch.nn.init._calculate_correct_fan(torch.empty(8, 3, 5, 5), mode)
+    with pytest.raises(ValueError, match="mode"):
+        fovea.nn.init._calculate_correct_fan(fovea.empty(8, 3), "fan")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from fovea import dtypes
 from fovea.casting import FLOAT32, autocasts
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.functions.creation import linspace
-from fovea.functions.pointwise import floor, fmod, to_dtype, where
+from fovea.functions.pointwise import floor, fmod, round_, to_dtype, where
 from fovea.functions.shaping import expand, reshape, stack
 from fovea.ops.sampling import SampleAttrs, sample2d
 
@@ -29,14 +30,15 @@ def grid_sample(
     """Pixels at the places that ``grid`` names, between pixels by interpolation.
 
     Args:
-        input: (N, C, H, W).
+        input: (N, C, H, W), or (N, C, D, H, W).
         grid: (N, OH, OW, 2): x and y for each pixel of the result; -1 and 1 are the image's edges.
-        mode: ``"bilinear"``, ``"nearest"`` or ``"bicubic"``.
+            Of a volume (N, OD, OH, OW, 3): x, y and z.
+        mode: ``"bilinear"`` (of a volume, trilinear), ``"nearest"`` or, of an image, ``"bicubic"``.
         padding_mode: what lies outside: ``"zeros"``, ``"border"`` (the nearest pixel) or
             ``"reflection"``.
         align_corners: whether -1 and 1 are the centers of the corner pixels, not their outer edges.
 
-    Returns: (N, C, OH, OW).
+    Returns: (N, C, OH, OW) or (N, C, OD, OH, OW).
 
     Source: Jaderberg et al., "Spatial transformer networks", 2015.
 
@@ -45,9 +47,12 @@ def grid_sample(
     >>> grid_sample(image, fovea.zeros(1, 1, 1, 2))
     tensor([[[[2.]]]])
     """
-    if input.ndim != 4 or grid.ndim != 4 or grid.shape[-1] != 2 or grid.shape[0] != input.shape[0]:
+    space = input.ndim - 2
+    fits = space in (2, 3) and grid.ndim == input.ndim and grid.shape[-1] == space
+    if not fits or grid.shape[0] != input.shape[0]:
         raise ShapeError(
-            "grid_sample: input must be (N, C, H, W), grid (N, OH, OW, 2).",
+            "grid_sample: input must be (N, C, H, W), grid (N, OH, OW, 2); or (N, C, D, H, W) and "
+            "(N, OD, OH, OW, 3).",
             {"input": describe(input), "grid": describe(grid)},
         )
     if mode not in ("bilinear", "nearest", "bicubic"):
@@ -61,6 +66,8 @@ def grid_sample(
     align = bool(align_corners)
     sampler = _Sampler(input, padding_mode, align)
     grid = grid if grid.dtype.itemsize >= 4 else to_dtype(grid, dtypes.float32)
+    if space == 3:
+        return _sampled_volume(sampler, grid, mode)
     if mode == "bicubic" or (mode == "nearest" and padding_mode == "reflection"):
         x = sampler.position(grid[..., 0], input.shape[3])
         y = sampler.position(grid[..., 1], input.shape[2])
@@ -80,15 +87,15 @@ class _Sampler:
     """Reads pixels by their (whole) numbers.
 
     Args:
-        image: (N, C, H, W).
+        image: (N, C, ...).
         padding: what lies outside.
         align: whether -1 and 1 are the centers of the corner pixels.
     """
 
     def __init__(self, image: Tensor, padding: str, align: bool) -> None:
         self.image, self.padding, self.align = image, padding, align
-        n, c, h, w = image.shape
-        self.flat = reshape(image, (n, c, h * w))
+        n, c, *self.sizes = image.shape
+        self.flat = reshape(image, (n, c, -1)) if image.numel() else image.reshape(n, c, 0)
 
     def position(self, place: Tensor, size: int) -> Tensor:
         """-1 to 1 as pixel numbers, with fractions."""
@@ -112,17 +119,22 @@ class _Sampler:
         rest, turns = fmod(distance, span), floor(distance / span).detach()
         return where(fmod(turns, 2) == 0, rest + low, span - rest + low)
 
-    def pixels(self, y: Tensor, x: Tensor) -> Tensor:
-        """Pixels at whole positions; zeros outside unless the padding says otherwise."""
-        n, c, h, w = self.image.shape
-        x, y = x.detach(), y.detach()
-        if self.padding != "zeros":
-            x, y = self.inside(x, w), self.inside(y, h)
-        known = (x >= 0).logical_and(x <= w - 1).logical_and((y >= 0).logical_and(y <= h - 1))
-        place = (y * w + x).masked_fill(known.logical_not(), 0.0)
+    def pixels(self, *places: Tensor) -> Tensor:
+        """Pixels at whole positions (y and x, or z, y and x); zeros outside unless the padding
+        says otherwise.
+        """
+        n, c = self.image.shape[:2]
+        known: Any = None
+        place: Any = 0.0
+        for at, size in zip(places, self.sizes, strict=True):
+            at = at.detach() if self.padding == "zeros" else self.inside(at.detach(), size)
+            within = (at >= 0).logical_and(at <= size - 1)
+            known = within if known is None else known.logical_and(within)
+            place = place * size + at
+        place = place.masked_fill(known.logical_not(), 0.0)
         index = reshape(to_dtype(place, dtypes.int64), (n, 1, -1))
         found = reshape(
-            self.flat.gather(2, expand(index, n, c, index.shape[2])), (n, c, *x.shape[1:])
+            self.flat.gather(2, expand(index, n, c, index.shape[2])), (n, c, *place.shape[1:])
         )
         return found * to_dtype(known, found.dtype).unsqueeze(1)
 
@@ -150,24 +162,53 @@ def _weighted(sampler: _Sampler, y: Tensor, x: Tensor, taps: Any) -> Tensor:
     return total
 
 
+def _sampled_volume(sampler: _Sampler, grid: Tensor, mode: str) -> Tensor:
+    """From the eight nearest voxels, or the nearest."""
+    if mode == "bicubic":
+        raise ArgumentError("grid_sample: of a volume, mode is 'bilinear' or 'nearest'.")
+    places = [
+        sampler.inside(sampler.position(grid[..., i], size), size)
+        for i, size in zip((2, 1, 0), sampler.sizes, strict=True)
+    ]
+    if mode == "nearest":
+        return sampler.pixels(*(round_(at) for at in places))
+    starts = [floor(at).detach() for at in places]
+    rests = [at - start for at, start in zip(places, starts, strict=True)]
+    total: Any = None
+    for corner in itertools.product((0, 1), repeat=3):
+        weight: Any = 1.0
+        for far, rest in zip(corner, rests, strict=True):
+            weight = weight * (rest if far else 1 - rest)
+        at = (start + far for start, far in zip(starts, corner, strict=True))
+        part = sampler.pixels(*at) * weight.unsqueeze(1)
+        total = part if total is None else total + part
+    return total  # type: ignore[no-any-return]
+
+
 def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> Tensor:
     """The grid of an affine transform, for ``grid_sample``.
 
     Args:
-        theta: (N, 2, 3): where each place of the result comes from.
-        size: of the result, (N, C, H, W).
+        theta: (N, 2, 3): where each place of the result comes from; of volumes (N, 3, 4).
+        size: of the result, (N, C, H, W) or (N, C, D, H, W).
 
-    Returns: (N, H, W, 2).
+    Returns: (N, H, W, 2) or (N, D, H, W, 3).
     """
-    n, _, h, w = (int(s) for s in size)
-    if tuple(theta.shape) != (n, 2, 3):
-        raise ShapeError(f"affine_grid: theta must be ({n}, 2, 3), got {describe(theta)}.")
+    n, _, *sizes = (int(s) for s in size)
+    space = len(sizes)
+    if space not in (2, 3) or tuple(theta.shape) != (n, space, space + 1):
+        raise ShapeError(
+            f"affine_grid: theta must be ({n}, 2, 3), or ({n}, 3, 4) for a volume, got "
+            f"{describe(theta)}."
+        )
 
     def centers(count: int) -> Tensor:
         steps = linspace(-1, 1, count, dtype=theta.dtype) if count > 1 else theta.new_zeros(1)
         return steps if align_corners else steps * ((count - 1) / count)
 
-    x = expand(reshape(centers(w), (1, w)), h, w)
-    y = expand(reshape(centers(h), (h, 1)), h, w)
-    base = reshape(stack([x, y, theta.new_ones((h, w))], -1), (h * w, 3))
-    return reshape(base.matmul(theta.transpose(1, 2)), (n, h, w, 2))
+    along = [
+        expand(reshape(centers(count), (count, *[1] * (space - 1 - i))), *sizes)
+        for i, count in enumerate(sizes)
+    ]
+    base = reshape(stack([*reversed(along), theta.new_ones(sizes)], -1), (-1, space + 1))
+    return reshape(base.matmul(theta.transpose(1, 2)), (n, *sizes, space))
