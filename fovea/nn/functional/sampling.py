@@ -182,7 +182,7 @@ def _sampled_volume(sampler: _Sampler, grid: Tensor, mode: str) -> Tensor:
         at = (start + far for start, far in zip(starts, corner, strict=True))
         part = sampler.pixels(*at) * weight.unsqueeze(1)
         total = part if total is None else total + part
-    return total  # type: ignore[no-any-return]
+    return total
 
 
 def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> Tensor:
