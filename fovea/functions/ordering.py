@@ -12,10 +12,12 @@ from fovea.functions.creation import from_array
 from fovea.functions.indexing import gather, nonzero, take_along_dim
 from fovea.functions.numpy_names import numpy_names
 from fovea.functions.pointwise import result_type, to_dtype
-from fovea.functions.shaping import narrow, reshape, select
+from fovea.functions.shaping import narrow, reshape, select, transpose
 from fovea.ops import index as index_ops
 from fovea.ops import order as ops
 from fovea.ops.rules import normalize_dim
+from fovea.ops.topk import TopkAttrs
+from fovea.ops.topk import topk as topk_op
 from fovea.return_types import ValuesIndices
 from fovea.tensorbase import is_tensor
 
@@ -66,10 +68,14 @@ def topk(
     size = input.shape[d] if input.ndim else 1
     if not 0 <= k <= size:
         raise OutOfRangeError(f"topk: k={k} is out of range for dimension {d} of size {size}.")
-    values, indices = sort(input, d, descending=largest)
     if input.ndim == 0:
-        return return_types.topk(values, indices)
-    return return_types.topk(narrow(values, d, 0, k), narrow(indices, d, 0, k))
+        return return_types.topk(*sort(input, d, descending=largest))
+    last = input.ndim - 1
+    rows = input if d == last else transpose(input, d, last)
+    values, indices = topk_op.bind((rows,), TopkAttrs.of(int(k), bool(largest)))
+    if d != last:
+        values, indices = transpose(values, d, last), transpose(indices, d, last)
+    return return_types.topk(values, indices)
 
 
 @numpy_names

@@ -176,6 +176,9 @@ CASES: dict[str, list[Case]] = {
     "logcumsumexp": [([real(4, 3)], {"dim": d}) for d in (0, 1)],
     "mode": [([real(4, 3)], {"dim": d}) for d in (0, 1)],
     "searchsorted": [([np.sort(real(7)), real(2, 3)], {"right": r}) for r in (False, True)],
+    "topk": [
+        ([real(4, 9)], {"count": n, "largest": k}) for n in (0, 1, 4, 9) for k in (False, True)
+    ],
     "sort": [([real(4, 3)], {"dim": d, "descending": k}) for d in (0, 1) for k in (False, True)],
     "matmul": [([real(3, 4), real(4, 5)], {}), ([real(2, 1, 3, 4), real(5, 4, 2)], {}), ([real(3, 0), real(0, 2)], {})],
     "linear": [([real(3, 4), real(5, 4), real(5)], {}), ([real(2, 3, 4), real(5, 4), None], {})],

@@ -38,6 +38,7 @@ from fovea.ops import (
     shape,
     softmax,
     special,
+    topk,
     triangular,
 )
 from fovea.ops import random as draws
@@ -102,7 +103,7 @@ declare(
     scatter.scatter_reduce,
 )
 declare(pointwise, complex_numbers.join)
-declare(leading, shape.tril, shape.triu,
+declare(leading, shape.tril, shape.triu, topk.topk,
         *ops_of(matrices), triangular.solve_triangular, lu.lu_factor, lu.pivoted_rows)  # fmt: skip
 
 
