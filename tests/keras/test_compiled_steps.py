@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+import pickle
 import warnings
 from typing import Any
 
@@ -160,6 +162,8 @@ def test_a_program_serves_further_runs() -> None:
                 model.__dict__["_learn_program"] = None
             losses += model.fit(x, x[:, :1], batch_size=4, shuffle=False, verbose=0).history["loss"]
             programs.append(model._learn_program)
+            if programs[-1] is not None:
+                assert len(programs[-1].programs) == 1  # captured once
         return model, losses
 
     programs: list[Any] = []
@@ -169,3 +173,59 @@ def test_a_program_serves_further_runs() -> None:
     assert programs[5] is None
     _, want = model_of(True)
     np.testing.assert_allclose(found, want, rtol=1e-5)
+
+
+def test_single_batches_are_programs_too() -> None:
+    """Unless what is learned changes from one to the next all the time."""
+
+    def run(**how: Any) -> tuple[Any, list[float]]:
+        fovea.manual_seed(1)
+        model = models.Sequential(
+            [layers.Input((4,)), layers.Dense(3, activation="relu"), layers.Dense(1)]
+        )
+        model.compile("adam", "mse", **how)
+        x = np.random.default_rng(0).random((8, 4)).astype(np.float32)
+        losses = [model.train_on_batch(x, x[:, :1]) for _ in range(5)]
+        made.append(model._learn_program)
+        for _ in range(8):
+            for frozen in (True, False):
+                model.layers[0].trainable = not frozen
+                losses.append(model.train_on_batch(x, x[:, :1]))
+        made.append(model._learn_program)
+        return model, losses
+
+    made: list[Any] = []
+    _, found = run()
+    assert len(made[0].programs) == 1 and made[1] is None
+    _, want = run(run_eagerly=True)
+    assert made[2] is None
+    np.testing.assert_allclose(found, want, rtol=1e-4)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "lamb", "adafactor"])
+@pytest.mark.parametrize("how", ["deepcopy", "pickle"])
+def test_copies_of_trained_models_go_on(how: str, optimizer: str) -> None:
+    """Each by itself, with the optimizer's state."""
+    fovea.manual_seed(1)
+    model = models.Sequential(
+        [layers.Input((4,)), layers.Dense(3, activation="relu"), layers.Dense(1)]
+    )
+    model.compile(optimizer, "mse", metrics=["mae"])
+    x = np.random.default_rng(0).random((16, 4)).astype(np.float32)
+    options: dict[str, Any] = {"batch_size": 4, "shuffle": False, "verbose": 0, "epochs": 2}
+    model.fit(x, x[:, :1], **options)
+    twin = copy.deepcopy(model) if how == "deepcopy" else pickle.loads(pickle.dumps(model))
+    found = twin.fit(x, x[:, :1], **options).history
+    want = model.fit(x, x[:, :1], **options).history
+    for name, values in want.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-6)
+    assert twin.optimizer is not model.optimizer
+
+
+def test_a_loss_without_compile() -> None:
+    """That of layers and regularizers."""
+    model = models.Sequential(
+        [layers.Input((3,)), layers.Dense(1, kernel_initializer="ones", kernel_regularizer="l2")]
+    )
+    found = model.compute_loss(y=np.ones((2, 1)), y_pred=model(np.ones((2, 3))))
+    assert float(found) == pytest.approx(0.03)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Stepper"]
 
+# Of what is learned, from one `train_on_batch` to the next: more, and steps run eagerly.
+_MOST_CHANGES = 8
+
 
 class Stepper(Layer):
     """The steps of a model, in training, evaluation and prediction. ``compile`` of `Trainer`, which
@@ -30,11 +33,17 @@ class Stepper(Layer):
     warns_of_masks = False  # its layers hand masks on, or do not
     optimizer: Any = None
     compiled = False
-    run_eagerly: bool
-    jit_compile: bool | str
-    _compiled_loss: CompiledLoss | None
-    _compiled_metrics: CompiledMetrics | None
+    run_eagerly: bool = False
+    jit_compile: bool | str = "auto"
+    _compiled_loss: CompiledLoss | None = None
+    _compiled_metrics: CompiledMetrics | None = None
     _loss_tracker: Mean
+    _learn_changes: dict[str, int]  # no number, which a program would be made for
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles take along: no programs, which are of this model's tensors."""
+        made_anew = ("_learn_program", "_learn_basis", "_learned")
+        return {k: None if k in made_anew else v for k, v in self.__dict__.items()}
 
     # -- metrics ------------------------------------------------------------------------------
 
@@ -124,6 +133,8 @@ class Stepper(Layer):
         before = own.get("_learn_basis") or ()
         if len(before) != len(basis) or any(a is not b for a, b in zip(before, basis, strict=True)):
             own["_learn_program"] = None
+            if self.compiled:
+                self._learn_changes["count"] += 1
         own["_learn_basis"] = basis
 
     def train_step(self, data: Any) -> dict[str, Any]:
@@ -138,7 +149,7 @@ class Stepper(Layer):
         """``train_step`` with metrics for values, so that nobody computes what nobody reads."""
         x, y, weight = data.unpack_x_y_sample_weight(batch)
         if self.__dict__.get("_learned") is None:
-            if self.__dict__.get("_learn_program") is not None:  # of an earlier run
+            if self.__dict__.get("_learn_basis") is not None:  # there was an earlier run
                 self._refresh()
             self.zero_grad()
             self._clear_losses()
@@ -160,6 +171,7 @@ class Stepper(Layer):
         program = own.get("_learn_program")
         if program is None:
             capturable = getattr(optimizer, "_capturable", True)
+            capturable = capturable and self._learn_changes["count"] <= _MOST_CHANGES
             program = self._learn_eagerly
             if self._compiles and capturable and own.get("_learned") is not None:
                 from fovea.compiler import CompiledFunction
@@ -241,7 +253,7 @@ class Stepper(Layer):
         if compiled is not None and y is not None:
             compiled.update_state(y, y_pred, weight)
         found = self.__dict__.get("_named_metrics")
-        if found is None:
+        if not found:
             found = {m.name: m for m in self.metrics}
             if self._compiled_metrics is None or self._compiled_metrics.built:
                 self.__dict__["_named_metrics"] = found

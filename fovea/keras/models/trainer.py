@@ -93,6 +93,7 @@ class Trainer(Stepper):
         own["stop_training"], own["compiled"] = False, True
         own["run_eagerly"], own["jit_compile"] = run_eagerly, jit_compile
         own["_learned"] = own["_learn_program"] = own["_learn_basis"] = None
+        own["_learn_changes"] = {"count": 0}
 
     def _check_compiled(self, what: str) -> None:
         if not self.compiled:
@@ -112,7 +113,7 @@ class Trainer(Stepper):
         """The training loop around this model's steps."""
         own_train = type(self).train_step is Trainer.train_step
         own_test = type(self).test_step is Trainer.test_step
-        self.__dict__["_named_metrics"] = None
+        self.__dict__["_named_metrics"] = {}
         self.__dict__["_learned"] = None  # layers may have been frozen since the last run
         return Loop(
             self,
@@ -213,6 +214,7 @@ class Trainer(Stepper):
                 _validation_batches(validation_data, size, validation_steps), validation_freq
             )
         loop = self._loop()
+        self._learn_changes["count"] = 0
         self._set_mode(True)
         train, test = loop.train_step, loop.test_step
         if any(not isinstance(m, Layer) for m in self.modules()):

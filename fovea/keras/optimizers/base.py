@@ -102,7 +102,7 @@ class Optimizer(Stepwise):
         self.gradient_accumulation_steps = gradient_accumulation_steps
         self.built = False
         self._iterations = 0
-        self._excluded: set[int] = set()
+        self._excluded: list[Any] = []
         self._excluded_names: list[str] = []
         self._engine: UpdateEngine | StepEngine | None = None
         self._added: list[Variable] = []
@@ -232,12 +232,12 @@ class Optimizer(Stepwise):
         """
         if self.built:
             raise ArgumentError("exclude_from_weight_decay must be called before training begins.")
-        self._excluded |= {id(v) for v in var_list or ()}
+        self._excluded += list(var_list or ())
         self._excluded_names += list(var_names or ())
 
     def _decays(self, p: Any) -> bool:
         name = getattr(p, "name", "")
-        return id(p) not in self._excluded and not any(
+        return not any(p is v for v in self._excluded) and not any(
             re.search(pattern, name) for pattern in self._excluded_names
         )
 

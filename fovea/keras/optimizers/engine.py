@@ -34,6 +34,14 @@ class UpdateEngine(UpdateOptimizer):
         groups = [{"params": decayed, "decays": True}, {"params": rest, "decays": False}]
         super().__init__([g for g in groups if g["params"]], {})
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "owner": self.owner}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "owner" in state:
+            self.update = type(self.owner).update  # type: ignore[misc,assignment]
+
     def make_states(self) -> None:
         """Give every weight its state."""
         for group in self.param_groups:
@@ -67,7 +75,6 @@ class StepEngine:
         self.param_groups: list[Group] = [{"params": params}]
         self.rate = creation.from_array(np.zeros((), np.float32))
         self.iterations = creation.from_array(np.zeros((), np.int64))
-        self._numbers = self.rate._array(), self.iterations._array()
 
     @property
     def state(self) -> dict[Any, dict[Any, Any]]:
@@ -85,9 +92,8 @@ class StepEngine:
     def sync(self) -> None:
         """Write the learning rate and the number of updates into the tensors."""
         values = self.owner._rate(), self.owner._done()
-        for held, array, value in zip(
-            (self.rate, self.iterations), self._numbers, values, strict=True
-        ):
+        for held, value in zip((self.rate, self.iterations), values, strict=True):
+            array = held._array()
             if array[()] != np.asarray(value, array.dtype):
                 array[()] = value
                 held.storage.version += 1
