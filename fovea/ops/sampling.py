@@ -18,9 +18,9 @@ import numpy as np
 from fovea import dtypes
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.ops.op import Attrs, Op, Shaped, Spec
-from fovea.ops.rules import channels_last_strides, require_dtype, require_floating
+from fovea.ops.rules import channels_last_strides, require_dtype, require_floating, same_dtype
 
-__all__ = ["GRIDS", "OUTSIDE", "SampleAttrs", "sample2d"]
+__all__ = ["GRIDS", "OUTSIDE", "SampleAttrs", "in_pixels_slope", "sample2d", "sample2d_grad"]
 
 Array = np.ndarray[Any, Any]
 MODES = ("bilinear", "nearest")
@@ -156,3 +156,104 @@ def _(x: Array, places: Array, a: SampleAttrs) -> Array:
                 part = part * share[..., None].astype(total.dtype)
             total = total + part
     return np.moveaxis(total, 3, 1).astype(x.dtype)
+
+
+# -- the gradient ---------------------------------------------------------------------------------
+
+sample2d_grad = Op("sample2d_grad", ("gy", "x", "places"), SampleAttrs, outputs=("gx", "gplaces"))
+
+
+@sample2d.grad(saves=("x", "places"))
+def _(ctx: Any, gy: Any) -> Any:
+    return sample2d_grad.bind((gy, ctx.x, ctx.places), ctx.attrs)
+
+
+@sample2d_grad.shape
+def _(gy: Shaped, x: Shaped, places: Shaped, a: SampleAttrs) -> tuple[Spec, Spec]:
+    require_floating("sample2d_grad", x=x)
+    same_dtype("sample2d_grad", gy, x)
+    if tuple(gy.shape) != (*x.shape[:2], *places.shape[1:3]):
+        raise ShapeError(
+            "sample2d_grad: gy must have the shape of what was sampled.",
+            {"gy": describe(gy), "x": describe(x), "places": describe(places)},
+        )
+    return (
+        Spec(tuple(x.shape), x.dtype, channels_last_strides(x.shape)),
+        Spec(tuple(places.shape), places.dtype),
+    )
+
+
+def in_pixels_slope(size: int, grid: str) -> float:
+    """How many pixels a place moves where its number grows by one."""
+    return {"corners": (size - 1) / 2, "edges": size / 2, "pixels": 1.0}[grid]
+
+
+@sample2d_grad.decompose
+def _(gy: Any, x: Any, places: Any, a: SampleAttrs) -> tuple[Any, Any]:
+    n, c, h, w = x.shape
+    flat, pixels, nearest = x.reshape(n, c, -1), places[0, ..., 0].numel(), a.mode == "nearest"
+    down, across = (
+        _taps(in_pixels(places[..., d], size, a.grid).clamp(-FARTHEST, FARTHEST), nearest)
+        for d, size in ((1, h), (0, w))
+    )
+    gx = x.new_zeros((n, c, h * w))
+    slopes: list[Any] = [places.new_zeros(places.shape[:3])] * 2
+    for row, tall in down:
+        for column, wide in across:
+            y, z = (
+                _INSIDE[a.outside](i, size, _Tensors).clamp(0, size - 1)
+                for i, size in ((row, h), (column, w))
+            )
+            index = (y * w + z).to(dtypes.int64).reshape(n, 1, pixels).expand(n, c, pixels)
+            part = flat.gather(2, index).reshape(gy.shape)
+            share = gy if tall is None else gy * (tall * wide).unsqueeze(1).to(gy.dtype)
+            if a.outside == "constant":
+                inside = ((row >= 0) & (row < h) & (column >= 0) & (column < w)).unsqueeze(1)
+                part, share = part.where(inside, a.fill), share.where(inside, 0.0)
+            gx = gx.scatter_add(2, index, share.reshape(n, c, pixels))
+            if tall is not None:
+                dot = (gy * part).sum(1).to(places.dtype)
+                lower, left = row is down[0][0], column is across[0][0]
+                slopes[0] = slopes[0] + (-dot if left else dot) * tall
+                slopes[1] = slopes[1] + (-dot if lower else dot) * wide
+    moved = [s * in_pixels_slope(size, a.grid) for s, size in zip(slopes, (w, h), strict=True)]
+    gplaces = moved[0].unsqueeze(-1) * places.new_tensor([1.0, 0.0])
+    gplaces = gplaces + moved[1].unsqueeze(-1) * places.new_tensor([0.0, 1.0])
+    return gx.reshape(n, c, h, w), gplaces
+
+
+@sample2d_grad.reference
+def _(gy: Array, x: Array, places: Array, a: SampleAttrs) -> tuple[Array, Array]:
+    n, c, h, w = x.shape
+    wide = np.result_type(x, np.float32)
+    across, down = (
+        np.clip(in_pixels(places[..., d], size, a.grid), -FARTHEST, FARTHEST)
+        for d, size in ((0, w), (1, h))
+    )
+    gx = np.zeros((n, h, w, c), wide)
+    slopes = np.zeros(places.shape, np.result_type(places, wide))
+    image = np.arange(n).reshape(n, 1, 1)
+    g = np.moveaxis(gy, 1, 3).astype(wide)
+    nearest = a.mode == "nearest"
+    lows = [np.rint(p) if nearest else np.floor(p) for p in (down, across)]
+    for i in (0,) if nearest else (0, 1):
+        for j in (0,) if nearest else (0, 1):
+            rows, columns = lows[0] + i, lows[1] + j
+            y, z = (
+                np.clip(_INSIDE[a.outside](v, size, np), 0, size - 1).astype(np.int64)
+                for v, size in ((rows, h), (columns, w))
+            )
+            inside = (rows >= 0) & (rows < h) & (columns >= 0) & (columns < w)
+            inside = inside | (a.outside != "constant")
+            tall, broad = (
+                (1.0, 1.0) if nearest else (1 - abs(down - rows), 1 - abs(across - columns))
+            )
+            share = np.where(inside, tall * broad, 0)[..., None] * g
+            np.add.at(gx, (image, y, z), share.astype(wide))
+            part = np.where(inside[..., None], x[image, :, y, z].astype(wide), a.fill)
+            if not nearest:
+                dot = (g * part).sum(-1)
+                slopes[..., 0] += (1 if j else -1) * dot * tall
+                slopes[..., 1] += (1 if i else -1) * dot * broad
+    slopes = slopes * [in_pixels_slope(w, a.grid), in_pixels_slope(h, a.grid)]
+    return np.moveaxis(gx, 3, 1).astype(x.dtype), slopes.astype(places.dtype)

@@ -228,6 +228,15 @@ CASES: dict[str, list[Case]] = {
         ([real(1, 17, 3, 4), RNG.uniform(-1.4, 1.4, (1, 5, 7, 2))], {"mode": "bilinear", "outside": "border", "grid": grid})
         for grid in ("corners", "edges")
     ],
+    "sample2d_grad": [
+        ([real(2, 3, 2, 2), real(2, 3, 4, 5), RNG.uniform(-3, 7, (2, 2, 2, 2))],
+         {"mode": mode, "outside": outside, "fill": 0.5})
+        for mode in ("bilinear", "nearest") for outside in ("constant", "border", "reflect", "mirror", "wrap")
+    ] + [
+        ([real(1, 17, 5, 7), real(1, 17, 3, 4), RNG.uniform(-1.4, 1.4, (1, 5, 7, 2))],
+         {"mode": "bilinear", "outside": "border", "grid": grid})
+        for grid in ("corners", "edges")
+    ],
     "suppress": [
         ([np.cumsum(RNG.uniform(0.5, 4, (4, 40)), 0) + RNG.uniform(0, 9, 40), np.array(starts)], {"threshold": t})
         for starts, t in (([0, 40], 0.3), ([0, 1, 19, 19, 40], 0.1))

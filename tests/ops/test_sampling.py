@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import fovea
-from fovea.errors import FoveaError
-from fovea.ops.sampling import GRIDS, MODES, OUTSIDE, SampleAttrs, sample2d
+from fovea.errors import FoveaError, ShapeError
+from fovea.ops.sampling import GRIDS, MODES, OUTSIDE, SampleAttrs, sample2d, sample2d_grad
 
+RNG = np.random.default_rng(8)
 SHAPES = [(2, 3, 7, 9), (1, 1, 5, 5), (2, 16, 6, 4), (1, 33, 5, 6), (3, 5, 1, 1), (1, 4, 1, 7)]
 
 
@@ -118,3 +119,60 @@ def test_threads_agree() -> None:
     finally:
         fovea.set_num_threads(before)
     np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 17, 40])
+@pytest.mark.parametrize("outside", OUTSIDE)
+@pytest.mark.parametrize("mode", MODES)
+def test_gradients_are_those_of_the_definition(mode: str, outside: str, channels: int) -> None:
+    for n, kind in enumerate(("float32", "float64", "bfloat16")):
+        grid = GRIDS[n]
+        a = SampleAttrs.of(mode, outside, grid, 0.5)
+        wide = (-3, 9) if grid == "pixels" else (-1.6, 1.6)
+        x = fovea.tensor(RNG.standard_normal((2, channels, 5, 6))).to(getattr(fovea, kind))
+        at = fovea.tensor(RNG.uniform(*wide, (2, 7, 9, 2)), dtype=fovea.float64 if n else None)
+        at = at.float() if not n else at
+        gy = fovea.tensor(RNG.standard_normal((2, channels, 7, 9))).to(getattr(fovea, kind))
+        found = sample2d_grad.bind((gy, x, at), a)
+        wanted = sample2d_grad.decomposition(gy.double(), x.double(), at.double(), a)  # type: ignore[misc]
+        for got, expected, exact in zip(found, wanted, (x.dtype, at.dtype), strict=True):
+            assert got.dtype is exact and got.shape == expected.shape
+            close = {"float32": 2e-5, "float64": 1e-12, "bfloat16": 0.06}[kind]
+            scale = float(expected.abs().max()) + 1
+            assert float((got.double() - expected).abs().max()) <= close * scale
+
+
+def test_gradients_of_other_layouts_and_any_number_of_threads() -> None:
+    a = SampleAttrs.of("bilinear", "constant", "corners", 0.0)
+    x = fovea.tensor(RNG.standard_normal((6, 8, 20, 24)), dtype=fovea.float32)
+    at = fovea.tensor(RNG.uniform(-1.2, 1.2, (6, 30, 30, 2)), dtype=fovea.float32)
+    gy = fovea.tensor(RNG.standard_normal((6, 8, 30, 30)), dtype=fovea.float32)
+    expected = sample2d_grad.bind((gy, x, at), a)
+    turned = sample2d_grad.bind(
+        (gy.contiguous(memory_format="channels_last"), x[..., ::1].transpose(2, 3).clone().mT, at),
+        a,
+    )
+    before = fovea.get_num_threads()
+    try:
+        fovea.set_num_threads(2)
+        several = sample2d_grad.bind((gy, x, at), a)
+    finally:
+        fovea.set_num_threads(before)
+    for others in (turned, several):
+        assert all(fovea.equal(p, q) for p, q in zip(others, expected, strict=True))
+
+
+def test_second_gradients() -> None:
+    x = fovea.tensor(RNG.standard_normal((1, 2, 4, 5)), requires_grad=True)
+    at = fovea.tensor(RNG.uniform(-0.9, 0.9, (1, 3, 3, 2)), requires_grad=True)
+    a = SampleAttrs.of("bilinear", "border", "edges", 0.0)
+    assert fovea.autograd.gradcheck(lambda *t: sample2d.bind(t, a), (x, at))
+    assert fovea.autograd.gradgradcheck(lambda *t: sample2d.bind(t, a), (x, at))
+
+
+def test_gradients_do_not_fit() -> None:
+    a = SampleAttrs.of("bilinear", "border", "edges", 0.0)
+    with pytest.raises(ShapeError, match="gy must have the shape"):
+        sample2d_grad.bind(
+            (fovea.ones(1, 2, 3, 4), fovea.ones(1, 2, 4, 4), fovea.ones(1, 3, 3, 2)), a
+        )

@@ -16,7 +16,7 @@ from fovea.targets.cpu.elements import Element, i32, i64
 from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.values import Index, Value
 
-__all__ = ["SampleKernel", "sample_kernel"]
+__all__ = ["TOGETHER", "Sample", "SampleKernel", "Table", "Tap", "sample_kernel"]
 
 VECTORS = 4
 TOGETHER = 4  # vectors of places whose arithmetic overlaps
@@ -48,10 +48,10 @@ class SampleKernel:
 
 def sample_kernel(v: SampleKernel) -> Kernel:
     """The kernel of `v`."""
-    return _Sample(v).k
+    return Sample(v).k
 
 
-class _Tap(NamedTuple):
+class Tap(NamedTuple):
     """A pixel read along one dimension."""
 
     place: Value
@@ -59,7 +59,7 @@ class _Tap(NamedTuple):
     inside: Value | None
 
 
-class _Table:
+class Table:
     """What is known of some places: for each tap where it lies, its share, and whether it lies
     within the image.
     """
@@ -71,7 +71,7 @@ class _Table:
         self.inside = k.scratch(i32, self.size)  # a bit for each tap
 
 
-class _Sample:
+class Sample:
     """Builds a `SampleKernel`."""
 
     def __init__(self, v: SampleKernel) -> None:
@@ -86,7 +86,7 @@ class _Sample:
          self.x_row, self.x_column) = k.sizes  # fmt: skip
         self.x, self.places, self.y, fill = k.buffers
         taps = 1 if v.mode == "nearest" else 4
-        self.table = _Table(k, taps, k.lanes(v.places), v.element.compute)
+        self.table = Table(k, taps, k.lanes(v.places), v.element.compute)
         with k.parallel(pieces) as piece:
             self.fill = k.load(fill) if v.outside == "constant" else None
             first = piece % splits * grain
@@ -119,11 +119,9 @@ class _Sample:
         row_stride, column_stride = (
             k.broadcast(k.cast(k.index(s), i32), lanes) for s in (self.x_row, self.x_column)
         )
-        taps = [
-            (row, column)
-            for row in self._taps(y, self.height)
-            for column in self._taps(x, self.width)
-        ]
+        rows, columns = self._taps(y, self.height), self._taps(x, self.width)
+        self._note(rows, columns, first)
+        taps = [(row, column) for row in rows for column in columns]
         bits: Value | None = None
         for number, (row, column) in enumerate(taps):
             at = row.place * row_stride + column.place * column_stride
@@ -137,7 +135,10 @@ class _Sample:
         if bits is not None:
             k.store(bits, self.table.inside, first)
 
-    def _taps(self, place: Value, size: Index) -> list[_Tap]:
+    def _note(self, rows: list[Tap], columns: list[Tap], first: Index) -> None:
+        """What else is kept of a vector of places."""
+
+    def _taps(self, place: Value, size: Index) -> list[Tap]:
         """The pixels read along a dimension of this size."""
         k, e = self.k, self.v.places
         n = k.broadcast(k.cast(k.index(size), e), place.lanes)
@@ -152,11 +153,11 @@ class _Sample:
         part = place - low
         return [self._tap(low, n, 1.0 - part), self._tap(low + 1.0, n, part)]
 
-    def _tap(self, at: Value, n: Value, share: Value | None) -> _Tap:
+    def _tap(self, at: Value, n: Value, share: Value | None) -> Tap:
         k = self.k
         inside = (at >= 0.0) & (at < n) if self.v.outside == "constant" else None
         place = k.fast_min(k.fast_max(self._mapped(at, n), 0.0), n - 1.0)
-        return _Tap(self._whole(place), share, inside)
+        return Tap(self._whole(place), share, inside)
 
     def _whole(self, place: Value) -> Value:
         """Whole numbers from 0 to `FARTHEST` as i32: where 1 is the last bit, they are the bits."""

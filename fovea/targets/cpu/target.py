@@ -22,6 +22,7 @@ __all__ = ["CPU", "CpuTarget"]
 # that is not listed has a module of its own name. They are imported with the first op of the family
 # that runs.
 _LOWERINGS = {
+    "sampling": ("sampling", "sampling_grad"),
     "activation": ("pointwise",),
     "elementwise": ("pointwise",),
     "fused": ("fused_conv", "fused_linear"),
