@@ -36,6 +36,8 @@ from bench.tables import Report
 from bench.transforms import time_transforms
 from bench.worker import CLOCKS
 from bench.zoo import time_zoo
+from bench.zoo_detection import time_detection
+from bench.zoo_keras import time_applications
 
 Options = argparse.Namespace
 
@@ -196,9 +198,12 @@ def transforms(report: Report, options: Options) -> None:
 
 
 def zoo(report: Report, options: Options) -> None:
-    """The other networks of the zoo beside PyTorch's."""
+    """The other networks of the zoo beside PyTorch's, detectors too, and Keras's applications."""
     if installed("torch") and installed("torchvision"):
         time_zoo(report)
+        time_detection(report)
+    if installed("torch") and installed("keras"):
+        time_applications(report)
 
 
 def loader(report: Report, options: Options) -> None:

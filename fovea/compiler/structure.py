@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -32,8 +33,9 @@ def flatten(value: Any, tensors: list[Any]) -> Any:
     kind = type(value)
     if kind is tuple or kind is list:
         return (kind.__name__, tuple([flatten(v, tensors) for v in value]))
-    if kind is dict:
-        return ("dict", tuple(value), tuple([flatten(v, tensors) for v in value.values()]))
+    if kind is dict or kind is OrderedDict:
+        name = "dict" if kind is dict else "ordered"
+        return (name, tuple(value), tuple([flatten(v, tensors) for v in value.values()]))
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return ("named", kind, tuple([flatten(v, tensors) for v in value]))
     return ("value", kind, value)
@@ -46,9 +48,9 @@ def rebuild(structure: Any, take: Callable[[], Any]) -> Any:
         return take()
     if kind == "value":
         return structure[2]
-    if kind == "dict":
-        parts = [rebuild(s, take) for s in structure[2]]
-        return dict(zip(structure[1], parts, strict=True))
+    if kind in ("dict", "ordered"):
+        items = zip(structure[1], [rebuild(s, take) for s in structure[2]], strict=True)
+        return dict(items) if kind == "dict" else OrderedDict(items)
     if kind == "named":
         return structure[1](*[rebuild(s, take) for s in structure[2]])
     parts = [rebuild(s, take) for s in structure[1]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -188,6 +189,17 @@ def test_every_look_is_noticed(look: Any) -> None:
 
     with pytest.raises(CaptureError):
         fovea.compile(f, strict=True)(fovea.ones(2))
+
+
+def test_ordered_dictionaries_go_in_and_come_out() -> None:
+    def f(held: OrderedDict[str, fovea.Tensor]) -> OrderedDict[str, fovea.Tensor]:
+        return OrderedDict((name, t * 2) for name, t in reversed(held.items()))
+
+    program = fovea.compile(f, strict=True)
+    for value in (1.0, 3.0):
+        found = program(OrderedDict(a=fovea.full((2,), value), b=fovea.zeros(1)))
+        assert type(found) is OrderedDict and list(found) == ["b", "a"]
+        assert found["a"].tolist() == [2 * value] * 2
 
 
 def test_what_is_left_behind() -> None:
