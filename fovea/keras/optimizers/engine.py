@@ -75,6 +75,18 @@ class StepEngine:
         self.param_groups: list[Group] = [{"params": params}]
         self.rate = creation.from_array(np.zeros((), np.float32))
         self.iterations = creation.from_array(np.zeros((), np.int64))
+        self._look()
+
+    def _look(self) -> None:
+        """Note the arrays beneath the tensors: a step that is captured may not look at these."""
+        self._numbers = self.rate._array(), self.iterations._array()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "_numbers"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._look()
 
     @property
     def state(self) -> dict[Any, dict[Any, Any]]:
@@ -92,8 +104,9 @@ class StepEngine:
     def sync(self) -> None:
         """Write the learning rate and the number of updates into the tensors."""
         values = self.owner._rate(), self.owner._done()
-        for held, value in zip((self.rate, self.iterations), values, strict=True):
-            array = held._array()
+        for held, array, value in zip(
+            (self.rate, self.iterations), self._numbers, values, strict=True
+        ):
             if array[()] != np.asarray(value, array.dtype):
                 array[()] = value
                 held.storage.version += 1
