@@ -20,7 +20,20 @@ if TYPE_CHECKING:
 
     from fovea.tensor import Tensor
 
-__all__ = ["ImageReadMode", "decode_image", "encode_png", "open_image", "read_image", "write_png"]
+__all__ = [
+    "ImageReadMode",
+    "decode_image",
+    "decode_jpeg",
+    "decode_png",
+    "encode_jpeg",
+    "encode_png",
+    "open_image",
+    "read_file",
+    "read_image",
+    "write_file",
+    "write_jpeg",
+    "write_png",
+]
 
 
 class ImageReadMode(Enum):
@@ -171,6 +184,41 @@ def decode_image(
     return _to_tensor(image)
 
 
+def decode_jpeg(
+    input: Tensor,
+    mode: ImageReadMode = ImageReadMode.UNCHANGED,
+    device: Any = "cpu",
+    apply_exif_orientation: bool = False,
+) -> Tensor:
+    """``decode_image`` of a JPEG file's bytes."""
+    return decode_image(input, mode, apply_exif_orientation)
+
+
+def decode_png(
+    input: Tensor,
+    mode: ImageReadMode = ImageReadMode.UNCHANGED,
+    apply_exif_orientation: bool = False,
+) -> Tensor:
+    """``decode_image`` of a PNG file's bytes."""
+    return decode_image(input, mode, apply_exif_orientation)
+
+
+def read_file(path: str | os.PathLike[str]) -> Tensor:
+    """A file's bytes as a uint8 tensor with one dimension."""
+    return from_numpy(np.fromfile(path, np.uint8))
+
+
+def write_file(filename: str | os.PathLike[str], data: Tensor) -> None:
+    """Write a uint8 tensor with one dimension as a file's bytes."""
+    if data.dim() != 1 or data.dtype.name != "uint8":
+        raise ShapeError(
+            "write_file: a file's bytes are a uint8 tensor with one dimension.",
+            {"data": describe(data)},
+        )
+    with open(filename, "wb") as file:
+        file.write(data.numpy().tobytes())
+
+
 def _to_tensor(image: Image) -> Tensor:
     array = np.array(image)
     if array.dtype != np.uint8:
@@ -196,22 +244,55 @@ def encode_png(input: Tensor, compression_level: int = 6) -> Tensor:
     >>> decode_image(png).shape
     fovea.Size([3, 4, 5])
     """
-    pil = require_pillow("writing an image")
-    if input.dim() != 3 or input.shape[0] not in (1, 3) or input.dtype.name != "uint8":
-        raise ShapeError(
-            "encode_png: an image is a uint8 tensor of shape (1 or 3, height, width).",
-            {"input": describe(input)},
-            fix="transforms.ConvertImageDtype(fovea.uint8) makes one from floats in [0, 1]",
-        )
     if not 0 <= compression_level <= 9:
         raise ArgumentError(
             f"encode_png: compression_level must be 0 to 9, got {compression_level}."
         )
+    return _encoded("encode_png", input, "PNG", compress_level=compression_level)
+
+
+def _encoded(name: str, input: Tensor, kind: str, **options: Any) -> Tensor:
+    """A file's bytes, of a uint8 (1 or 3, height, width) tensor."""
+    pil = require_pillow("writing an image")
+    if input.dim() != 3 or input.shape[0] not in (1, 3) or input.dtype.name != "uint8":
+        raise ShapeError(
+            f"{name}: an image is a uint8 tensor of shape (1 or 3, height, width).",
+            {"input": describe(input)},
+            fix="transforms.ConvertImageDtype(fovea.uint8) makes one from floats in [0, 1]",
+        )
     array = np.ascontiguousarray(input.numpy().transpose(1, 2, 0))
     image = pil.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
     file = io.BytesIO()
-    image.save(file, "PNG", compress_level=compression_level)
+    image.save(file, kind, **options)
     return from_numpy(np.frombuffer(file.getvalue(), np.uint8).copy())
+
+
+def encode_jpeg(input: Tensor, quality: int = 75) -> Tensor:
+    """A JPEG file's bytes from a uint8 (1 or 3, height, width) tensor.
+
+    Args:
+        input: the image, gray or RGB.
+        quality: 1 (small) to 100 (true).
+
+    Raises:
+        ShapeError: another shape or dtype.
+        ArgumentError: a quality outside 1 ... 100.
+
+    >>> import fovea
+    >>> jpeg = encode_jpeg(fovea.zeros(3, 4, 5, dtype=fovea.uint8), quality=90)
+    >>> decode_jpeg(jpeg).shape
+    fovea.Size([3, 4, 5])
+    """
+    if not 1 <= quality <= 100:
+        raise ArgumentError(f"encode_jpeg: quality must be 1 to 100, got {quality}.")
+    return _encoded("encode_jpeg", input, "JPEG", quality=quality)
+
+
+def write_jpeg(input: Tensor, filename: str | os.PathLike[str], quality: int = 75) -> None:
+    """Write a uint8 (1 or 3, height, width) tensor as a JPEG file; arguments and errors as
+    ``encode_jpeg``.
+    """
+    write_file(filename, encode_jpeg(input, quality))
 
 
 def write_png(

@@ -67,3 +67,10 @@ class AlexNet(nn.Module):
 
 
 alexnet = variant("alexnet", AlexNet, "AlexNet (61 million parameters), for images of 224.")
+
+
+def __getattr__(name: str) -> object:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

@@ -230,3 +230,10 @@ convnext_large = variant(
     layers=(3, 3, 27, 3),
     stochastic_depth_prob=0.5,
 )
+
+
+def __getattr__(name: str) -> Any:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

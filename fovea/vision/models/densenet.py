@@ -199,3 +199,10 @@ densenet201 = variant(
     "DenseNet-201 (20 million parameters), for images of 224.",
     block_config=(6, 12, 48, 32),
 )
+
+
+def __getattr__(name: str) -> Any:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

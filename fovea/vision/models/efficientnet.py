@@ -427,3 +427,10 @@ efficientnet_v2_l = variant(
     others=_OTHERS_L,
     dropout=0.4,
 )
+
+
+def __getattr__(name: str) -> Any:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

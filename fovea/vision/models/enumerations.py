@@ -7,6 +7,7 @@ The facts stand in ``published/*.json``, written by ``scripts/published_weights.
 from __future__ import annotations
 
 import json
+import sys
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -208,6 +209,14 @@ def attribute_of(module: str, name: str) -> type[WeightsEnum]:
     """A module's enumeration of this name; for its ``__getattr__``."""
     facts = _published().get(name)
     if facts is None or _PACKAGES[facts["package"]] != module:
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    return enumeration(facts["model"])
+
+
+def own_attribute(module: str, name: str) -> type[WeightsEnum]:
+    """The enumeration of this name of the weights of a network that a module builds."""
+    facts = _published().get(name)
+    if facts is None or facts["model"] not in vars(sys.modules[module]):
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
     return enumeration(facts["model"])
 

@@ -236,3 +236,10 @@ def googlenet(
     model = GoogLeNet(aux_logits=aux_logits, transform_input=transform_input, **config)
     load_weights(model, weights, () if aux_logits else ("aux1.", "aux2."))
     return model
+
+
+def __getattr__(name: str) -> Any:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

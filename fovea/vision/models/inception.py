@@ -358,3 +358,10 @@ def inception_v3(
     model = Inception3(aux_logits=aux_logits, transform_input=transform_input, **config)
     load_weights(model, weights, () if aux_logits else ("AuxLogits.",))
     return model
+
+
+def __getattr__(name: str) -> Any:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

@@ -386,3 +386,10 @@ maxvit_t = variant(
     head_dim=32,
     stochastic_depth_prob=0.2,
 )
+
+
+def __getattr__(name: str) -> Any:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

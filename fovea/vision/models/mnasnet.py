@@ -166,3 +166,10 @@ mnasnet1_3 = variant(
     "MNASNet at 1.3 times its width (6.3 million parameters), for images of 224.",
     alpha=1.3,
 )
+
+
+def __getattr__(name: str) -> object:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

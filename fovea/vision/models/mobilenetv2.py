@@ -178,3 +178,10 @@ mobilenet_v2 = variant(
     MobileNetV2,
     "MobileNetV2 (3.5 million parameters), for images of 224.",
 )
+
+
+def __getattr__(name: str) -> object:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

@@ -267,3 +267,10 @@ mobilenet_v3_small = variant(
     rows=_SMALL,
     last_channel=1024,
 )
+
+
+def __getattr__(name: str) -> Any:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

@@ -381,3 +381,10 @@ regnet_y_8gf = _published("regnet_y_8gf", "39", (17, 192, 76.82, 2.19, 56), 0.25
 regnet_y_16gf = _published("regnet_y_16gf", "84", (18, 200, 106.23, 2.48, 112), 0.25)
 regnet_y_32gf = _published("regnet_y_32gf", "145", (20, 232, 115.89, 2.53, 232), 0.25)
 regnet_y_128gf = _published("regnet_y_128gf", "645", (27, 456, 160.83, 2.52, 264), 0.25)
+
+
+def __getattr__(name: str) -> Any:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

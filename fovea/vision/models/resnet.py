@@ -338,3 +338,10 @@ wide_resnet101_2 = variant(
     layers=(3, 4, 23, 3),
     width_per_group=128,
 )
+
+
+def __getattr__(name: str) -> Any:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

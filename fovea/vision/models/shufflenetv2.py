@@ -178,3 +178,10 @@ shufflenet_v2_x2_0 = variant(
     stages_repeats=_REPEATS,
     stages_out_channels=(24, 244, 488, 976, 2048),
 )
+
+
+def __getattr__(name: str) -> object:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

@@ -142,3 +142,10 @@ squeezenet1_1 = variant(
     "SqueezeNet 1.1 (1.2 million parameters), for images of 224.",
     version="1_1",
 )
+
+
+def __getattr__(name: str) -> object:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

@@ -376,3 +376,10 @@ swin_v2_b = variant(
     block=SwinTransformerBlockV2,
     downsample_layer=PatchMergingV2,
 )
+
+
+def __getattr__(name: str) -> object:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

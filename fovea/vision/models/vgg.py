@@ -177,3 +177,10 @@ vgg19_bn = variant(
     counts=_VGG19,
     batch_norm=True,
 )
+
+
+def __getattr__(name: str) -> object:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

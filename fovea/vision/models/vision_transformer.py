@@ -389,3 +389,10 @@ vit_h_14 = variant(
     hidden_dim=1280,
     mlp_dim=5120,
 )
+
+
+def __getattr__(name: str) -> Any:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

@@ -366,3 +366,10 @@ def fasterrcnn_mobilenet_v3_large_320_fpn(
     return _on_mobilenet(
         weights, num_classes, weights_backbone, trainable_backbone_layers, {**usual, **kwargs}
     )
+
+
+def __getattr__(name: str) -> Any:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

@@ -333,3 +333,10 @@ def fcos_resnet50_fpn(
     model = FCOS(backbone, COCO if num_classes is None else num_classes, **kwargs)
     load_weights(model, weights)
     return model
+
+
+def __getattr__(name: str) -> Any:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

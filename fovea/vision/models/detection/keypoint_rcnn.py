@@ -183,3 +183,10 @@ def keypointrcnn_resnet50_fpn(
     model = KeypointRCNN(backbone, classes, num_keypoints=num_keypoints, **kwargs)
     load_detector(model, weights, "keypointrcnn_resnet50_fpn")
     return model
+
+
+def __getattr__(name: str) -> Any:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

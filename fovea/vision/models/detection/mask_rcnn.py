@@ -208,3 +208,10 @@ def maskrcnn_resnet50_fpn_v2(
     model = MaskRCNN(backbone, classes, **{**parts, **kwargs})
     load_detector(model, weights, "maskrcnn_resnet50_fpn_v2")
     return model
+
+
+def __getattr__(name: str) -> Any:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

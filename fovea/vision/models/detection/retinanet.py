@@ -432,3 +432,10 @@ def retinanet_resnet50_fpn_v2(
     model = RetinaNet(backbone, classes, anchor_generator=anchors, head=head, **kwargs)
     load_detector(model, weights, "retinanet_resnet50_fpn_v2")
     return model
+
+
+def __getattr__(name: str) -> Any:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

@@ -22,6 +22,7 @@ from fovea.vision.models.detection._utils import (
     Matcher,
     joined,
 )
+from fovea.vision.models.detection.anchor_utils import AnchorGenerator  # noqa: F401 - imported from here
 from fovea.vision.models.detection.detector import Found, best_of
 from fovea.vision.models.detection.image_list import ImageList
 from fovea.vision.models.detection.retinanet import small_weights

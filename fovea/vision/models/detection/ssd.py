@@ -352,3 +352,10 @@ def ssd300_vgg16(
     model = SSD(_of_vgg(vgg, layers), anchors, (300, 300), classes, **{**usual, **kwargs})
     load_weights(model, weights)
     return model
+
+
+def __getattr__(name: str) -> Any:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

@@ -211,3 +211,10 @@ def ssdlite320_mobilenet_v3_large(
     model = SSD(backbone, anchors, _SIZE, classes, **{**usual, **kwargs})
     load_weights(model, weights)
     return model
+
+
+def __getattr__(name: str) -> Any:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

@@ -233,3 +233,10 @@ def deeplabv3_mobilenet_v3_large(
     aux = weights is not None if aux_loss is None else aux_loss
     backbone = of_mobilenet(weights_backbone, in_channels, "aux" if aux else None, "out")
     return _deeplabv3(backbone, num_classes, aux, weights)
+
+
+def __getattr__(name: str) -> object:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

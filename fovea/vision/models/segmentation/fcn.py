@@ -114,3 +114,10 @@ def fcn_resnet101(
     arguments as ``fcn_resnet50``.
     """
     return _fcn(resnet101, weights, num_classes, aux_loss, weights_backbone, in_channels)
+
+
+def __getattr__(name: str) -> object:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)

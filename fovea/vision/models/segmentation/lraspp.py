@@ -117,3 +117,10 @@ def lraspp_mobilenet_v3_large(
     model = LRASPP(backbone.module, backbone.early, backbone.late, classes)
     load_weights(model, weights)
     return model
+
+
+def __getattr__(name: str) -> object:
+    """The published weights of these networks, by torchvision's names."""
+    from fovea.vision.models.enumerations import own_attribute
+
+    return own_attribute(__name__, name)
