@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fovea import dispatch, dtypes
+from fovea import dispatch, dtypes, watching
 from fovea.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError, describe
 from fovea.functions.creation import constant, from_array
 from fovea.functions.numpy_names import numpy_names
 from fovea.functions.pointwise import to_dtype
+from fovea.functions.regions import Again, is_plain, region_of
 from fovea.functions.shaping import expand, narrow, reshape
 from fovea.ops import elementwise as elementwise_ops
 from fovea.ops import index as ops
@@ -19,7 +20,6 @@ from fovea.ops.reduce import DimAttrs
 from fovea.ops.rules import normalize_dim
 from fovea.size import Size
 from fovea.tensorbase import is_tensor
-from fovea.watching import foreign
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -32,13 +32,8 @@ def getitem(input: Tensor, key: Any) -> Tensor:
     if key.__class__ is slice and key.step is None and input.ndim:
         start, stop, _ = key.indices(input.shape[0])
         return _rows(input, start, max(stop - start, 0))
-    if key.__class__ is tuple and not input.requires_grad and len(key) <= len(input.shape):
-        for i in key:
-            if i.__class__ is not int:
-                break
-        else:
-            if not input._level:
-                return _element(input, key)
+    if is_plain(input) and (region := region_of(input, key)) is not None:
+        return input._make_view(input, *region, _AGAIN, (key,))
     view, picks = _basic(input, key)
     if not picks:
         return view
@@ -46,24 +41,7 @@ def getitem(input: Tensor, key: Any) -> Tensor:
     return ops.index.bind((view, *indices), ops.IndexAttrs.of(dims))
 
 
-class _Unrecorded:
-    """Rows and slices of tensors without gradients: views made without an op.
-
-    Every index would be another op call to plan and to keep. If the base gets a gradient later (by
-    a change in place),
-    the view is derived from it again, through the ops.
-    """
-
-    def bind(self, inputs: tuple[Any, ...], place: Any) -> Tensor:
-        """The view again: a row by its number, rows from start to stop, or [numbers] of several
-        dimensions.
-        """
-        if isinstance(place, list):
-            return getitem(inputs[0], place[0])
-        return getitem(inputs[0], slice(*place) if isinstance(place, tuple) else place)
-
-
-_UNRECORDED = _Unrecorded()
+_AGAIN = Again(getitem)
 
 
 def _rows(input: Tensor, start: int, length: int) -> Tensor:
@@ -71,8 +49,8 @@ def _rows(input: Tensor, start: int, length: int) -> Tensor:
     if not (input.requires_grad or input._level):
         shape = Size((length, *input.shape[1:]))
         offset = input.offset + start * input.strides[0] * (length > 0)
-        place = (start, start + length)
-        return input._make_view(input, shape, input.strides, offset, _UNRECORDED, place)
+        place = slice(start, start + length)
+        return input._make_view(input, shape, input.strides, offset, _AGAIN, (place,))
     rest = input.ndim - 1
     attrs = shape_ops.SliceAttrs.of(
         (start if length else 0, *(0,) * rest), (length, *input.shape[1:]), (1,) * (rest + 1)
@@ -87,7 +65,7 @@ def _row(input: Tensor, i: int) -> Tensor:
     if not (input.requires_grad or input._level):
         strides = input.strides
         offset = input.offset + i % size * strides[0]
-        return input._make_view(input, input.shape[1:], strides[1:], offset, _UNRECORDED, i)
+        return input._make_view(input, input.shape[1:], strides[1:], offset, _AGAIN, (i,))
     rest = input.shape[1:]
     attrs = shape_ops.SliceAttrs.of(
         (i % size, *(0,) * len(rest)), (1, *rest), (1,) * len(input.shape)
@@ -97,29 +75,22 @@ def _row(input: Tensor, i: int) -> Tensor:
     return row
 
 
-def _element(input: Tensor, key: tuple[int, ...]) -> Tensor:
-    """A view at numbers of the first dimensions, of a tensor without a gradient."""
-    offset = input.offset
-    for d, (i, size, stride) in enumerate(zip(key, input.shape, input.strides, strict=False)):
-        if not -size <= i < size:
-            raise OutOfRangeError(f"index {i} is out of range for dimension {d} of size {size}.")
-        offset += i % size * stride
-    n = len(key)
-    return input._make_view(input, input.shape[n:], input.strides[n:], offset, _UNRECORDED, [key])
-
-
 def setitem(input: Tensor, key: Any, value: Any) -> None:
     """``input[key] = value``, in place; ``value`` is cast and broadcast."""
     if not is_tensor(value):
         value = (
             constant(value, input.dtype)
             if isinstance(value, bool | int | float)
-            else from_array(np.asarray(foreign(value)))
+            else from_array(np.asarray(watching.foreign(value)))
         )
     if value.dtype is not input.dtype:
         value = to_dtype(value, input.dtype)
     if is_tensor(key) and _masks(key, input) and not value.ndim:  # no need to know which
         masked_fill_(input, reshape(key, (*key.shape, *(1,) * (input.ndim - key.ndim))), value)
+        return
+    plain = is_plain(input) and not value.requires_grad
+    if plain and (region := region_of(input, key)) is not None:
+        copy_(input._make_view(input, *region, _AGAIN, (key,)), _shrunk(value, region[0]))
         return
     view, picks = _basic(input, key)
     if picks:
@@ -148,7 +119,7 @@ def _shrunk(value: Tensor, shape: tuple[int, ...]) -> Tensor:
 def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     """Copy ``src``'s values (cast, broadcast) into this tensor."""
     if not is_tensor(src):
-        src = from_array(np.asarray(foreign(src)))
+        src = from_array(np.asarray(watching.foreign(src)))
     if src.shape != self.shape:
         try:
             src = expand(src, *self.shape)
@@ -216,7 +187,7 @@ def _expanded(input: Tensor, key: tuple[Any, ...]) -> list[Any]:
             items.append(from_array(np.asarray(item)))
         elif isinstance(item, list | range | np.ndarray):
             kind = np.int64 if len(item) == 0 else None
-            items.append(from_array(np.asarray(foreign(item), dtype=kind)))
+            items.append(from_array(np.asarray(watching.foreign(item), dtype=kind)))
         elif is_tensor(item) and item.ndim == 0 and item.dtype is not dtypes.bool_:
             items.append(int(item.item()))
         else:

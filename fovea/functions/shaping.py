@@ -12,6 +12,7 @@ from fovea.errors import ArgumentError, OutOfRangeError, ShapeError, describe
 from fovea.functions.creation import from_array, strided_over
 from fovea.functions.numpy_names import numpy_names
 from fovea.functions.pointwise import result_type, to_dtype
+from fovea.functions.regions import Again, is_plain
 from fovea.ops import shape as ops
 from fovea.ops.op import contiguous_strides
 from fovea.ops.reduce import DimAttrs
@@ -30,7 +31,7 @@ channels_last, channels_last_3d = "channels_last", "channels_last_3d"
 def _ints(values: tuple[Any, ...]) -> tuple[int, ...]:
     if len(values) == 1 and isinstance(values[0], list | tuple):
         values = tuple(values[0])
-    return tuple(int(v) for v in values)
+    return tuple([int(v) for v in values])
 
 
 def _resolve(t: Tensor, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -207,10 +208,11 @@ def expand(input: Tensor, *sizes: Any) -> Tensor:
     """A view in which dimensions of size 1 repeat; -1 keeps a size."""
     shape = _ints(sizes)
     lead = len(shape) - input.ndim
-    if lead < 0 or any(n == -1 for n in shape[:lead]):
+    if lead < 0 or -1 in shape[:lead]:
         raise ShapeError(f"expand: {describe(input)} cannot expand to {shape}.")
-    full = tuple(input.shape[i - lead] if n == -1 else n for i, n in enumerate(shape))
-    return ops.expand.bind((input,), ops.ShapeAttrs.of(full))
+    if -1 in shape:
+        shape = tuple([input.shape[i - lead] if n == -1 else n for i, n in enumerate(shape)])
+    return ops.expand.bind((input,), ops.ShapeAttrs.of(shape))
 
 
 def expand_as(input: Tensor, other: Tensor) -> Tensor:
@@ -291,15 +293,22 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
 def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     """A view of ``length`` indices of one dimension, from ``start``."""
     d = normalize_dim("narrow", dim, input.ndim)
-    size = input.shape[d]
+    size, start, length = input.shape[d], int(start), int(length)
     first = start + size if start < 0 else start
     if not (0 <= first <= size and 0 <= length <= size - first):
         raise OutOfRangeError(
             f"narrow: {length} from {start} is out of range for dimension {d} of {describe(input)}."
         )
+    if is_plain(input):
+        shape = Size((*input.shape[:d], length, *input.shape[d + 1 :]))
+        offset = input.offset + first * input.strides[d] * (length > 0)
+        return input._make_view(input, shape, input.strides, offset, _NARROW, (d, first, length))
     begin = tuple(first if i == d else 0 for i in range(input.ndim))
     lengths = tuple(length if i == d else n for i, n in enumerate(input.shape))
     return ops.slice_.bind((input,), ops.SliceAttrs.of(begin, lengths, (1,) * input.ndim))
+
+
+_NARROW = Again(narrow)
 
 
 def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
@@ -316,8 +325,17 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
         raise OutOfRangeError(
             f"select: index {index} is out of range for dimension {d} of size {size}."
         )
-    part = narrow(input, d, index % size, 1)
+    index = int(index) % size
+    if is_plain(input):
+        shape, strides = input.shape, input.strides
+        offset = input.offset + index * strides[d]
+        rest = Size((*shape[:d], *shape[d + 1 :])), (*strides[:d], *strides[d + 1 :])
+        return input._make_view(input, *rest, offset, _SELECT, (d, index))
+    part = narrow(input, d, index, 1)
     return _viewed(part, (*part.shape[:d], *part.shape[d + 1 :]))
+
+
+_SELECT = Again(select)
 
 
 def cat(
@@ -390,9 +408,13 @@ def chunk(input: Tensor, chunks: int, dim: int = 0, *, axis: Any = None) -> tupl
 def unbind(input: Tensor, dim: int = 0, *, axis: Any = None) -> tuple[Tensor, ...]:
     """Views of each index of a dimension."""
     dim = dim if axis is None else axis
-    return tuple(
-        select(input, dim, i) for i in range(input.shape[normalize_dim("unbind", dim, input.ndim)])
-    )
+    d = normalize_dim("unbind", dim, input.ndim)
+    if not is_plain(input):
+        return tuple(select(input, d, i) for i in range(input.shape[d]))
+    shape, strides, offset = input.shape, input.strides, input.offset
+    rest = Size((*shape[:d], *shape[d + 1 :])), (*strides[:d], *strides[d + 1 :])
+    places = [(offset + i * strides[d], (d, i)) for i in range(shape[d])]
+    return tuple([input._make_view(input, *rest, at, _SELECT, place) for at, place in places])
 
 
 def repeat(input: Tensor, *repeats: Any) -> Tensor:
