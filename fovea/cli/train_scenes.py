@@ -26,7 +26,7 @@ __all__ = ["train_scenes"]
 
 # Steps of training, where nobody says how many epochs.
 _STEPS = {"detection": 1000, "segmentation": 3000}
-_SHAPES_STEPS = {"detection": 3200, "segmentation": 9000}
+_SHAPES_STEPS = {"detection": 3200, "segmentation": 6500}
 _USUAL = {
     "detection": {"model": "glance_n", "image_size": 320, "batch_size": 16, "lr": 2e-3},
     "segmentation": {"model": "unet", "image_size": 128, "batch_size": 8, "lr": 6e-3},
@@ -118,7 +118,8 @@ def _fit(
             )  # fmt: skip
         from fovea.vision.training import SegmentationRecipe, fit_segmenter
 
-        plan = SegmentationRecipe(image_size=learned.image_size, dice=1.0, **shared)
+        by = "muon" if learned.name == "unet" else "adamw"  # others may have published weights
+        plan = SegmentationRecipe(image_size=learned.image_size, dice=1.0, optimizer=by, **shared)
         if learned.origin["kind"] == "shapes":
             plan = replace(plan, scale=None, flip=False, color=0.0)
         return fit_segmenter(

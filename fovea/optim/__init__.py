@@ -11,6 +11,7 @@ from fovea.optim.large_batch import LAMB, LARS
 from fovea.optim.lbfgs import LBFGS
 from fovea.optim.lion import Lion
 from fovea.optim.muon import Muon
+from fovea.optim.muon_adam import MuonWithAuxAdam
 from fovea.optim.nadam import NAdam
 from fovea.optim.optimizer import (
     Optimizer,
@@ -36,6 +37,7 @@ __all__ = [
     "Adamax",
     "Lion",
     "Muon",
+    "MuonWithAuxAdam",
     "NAdam",
     "Optimizer",
     "RAdam",

@@ -6,6 +6,7 @@ import math
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from fovea import watching
 from fovea.errors import ArgumentError
 from fovea.functions.creation import zeros_like
 from fovea.optim.formula import FormulaOptimizer
@@ -15,8 +16,16 @@ from fovea.optim.update import check_lr, check_not_negative
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["Muon", "orthogonalized"]
+__all__ = ["MUON_DEFAULTS", "Muon", "orthogonalized"]
 
+MUON_DEFAULTS: dict[str, Any] = {
+    "momentum": 0.95,
+    "nesterov": True,
+    "ns_coefficients": (3.4445, -4.775, 2.0315),
+    "eps": 1e-7,
+    "ns_steps": 5,
+    "adjust_lr_fn": None,
+}
 _SCALES = {
     "original": lambda rows, columns: math.sqrt(max(1.0, rows / columns)),
     "match_rms_adamw": lambda rows, columns: 0.2 * math.sqrt(max(rows, columns)),
@@ -114,12 +123,14 @@ class Muon(FormulaOptimizer):
         self, p: Tensor, g: Tensor, state: dict[str, Any], n: SimpleNamespace, group: Group
     ) -> None:
         if not state:
-            state["momentum_buffer"] = zeros_like(g)
+            with watching.unwatched():  # found by a capture, not made in it
+                state["momentum_buffer"] = zeros_like(p.detach())
         average = state["momentum_buffer"]
         momentum = n.momentum.to(g.dtype)
         average.lerp_(g, 1 - momentum)
         step = g.lerp(average, momentum) if group["nesterov"] else average
-        step = orthogonalized(step, group["ns_coefficients"], group["eps"], group["ns_steps"])
-        scale = _SCALES[group["adjust_lr_fn"] or "original"](*p.shape)
+        matrix = step.reshape(len(step), -1)  # filters, too
+        scale = _SCALES[group["adjust_lr_fn"] or "original"](*matrix.shape)
+        step = orthogonalized(matrix, group["ns_coefficients"], group["eps"], group["ns_steps"])
         p.mul_(1 - n.lr * n.weight_decay)
-        p.sub_(step * (n.lr * scale))
+        p.sub_(step.reshape(p.shape) * (n.lr * scale))

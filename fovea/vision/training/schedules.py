@@ -1,4 +1,4 @@
-"""What recipes share: which weights decay, and how the learning rate goes."""
+"""What recipes share: which weights decay, what they learn by, and how the learning rate goes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from fovea import optim
+from fovea.errors import ArgumentError
+from fovea.nn import Conv2d, Linear
 from fovea.nn.module import Module
+from fovea.tensor import Tensor
 
-__all__ = ["cosine", "decaying_groups"]
+__all__ = ["cosine", "decaying_groups", "hidden_filters", "optimizer_of"]
 
 
 def decaying_groups(model: Module, decay: float) -> list[dict[str, Any]]:
@@ -18,6 +22,36 @@ def decaying_groups(model: Module, decay: float) -> list[dict[str, Any]]:
         {"params": [p for p in learned if p.ndim > 1], "weight_decay": decay},
         {"params": [p for p in learned if p.ndim < 2], "weight_decay": 0.0},
     ]
+
+
+def hidden_filters(model: Module) -> list[Tensor]:
+    """The learned weights of convolutions (of one group) and linear layers, without those of the
+    first and of the last.
+    """
+    layers = [m for m in model.modules() if isinstance(m, Conv2d | Linear)]
+    hidden = [m for m in layers[1:-1] if getattr(m, "groups", 1) == 1]
+    return [m.weight for m in hidden if m.weight.requires_grad]
+
+
+def optimizer_of(model: Module, name: str, lr: float, decay: float) -> optim.Optimizer:
+    """AdamW (``"adamw"``), or Muon (``"muon"``) for hidden filters and AdamW for all else, with
+    steps as large for the same rate.
+
+    Raises:
+        ArgumentError: another name.
+    """
+    groups = decaying_groups(model, decay)
+    if name == "adamw":
+        return optim.AdamW(groups, lr=lr)
+    if name != "muon":
+        raise ArgumentError(f"unknown optimizer {name!r}.", fix="'adamw' or 'muon'")
+    filters = {id(p): p for p in hidden_filters(model)}
+    for group in groups:
+        group["params"] = [p for p in group["params"] if id(p) not in filters]
+        group |= {"use_muon": False, "betas": (0.9, 0.999), "eps": 1e-8, "lr": lr}
+    muon = {"params": [*filters.values()], "use_muon": True, "lr": lr, "weight_decay": decay}
+    muon |= {"adjust_lr_fn": "match_rms_adamw", "ns_steps": 4}
+    return optim.MuonWithAuxAdam([g for g in (muon, *groups) if g["params"]])
 
 
 def cosine(steps: int, warmup: int, last: float = 0.01) -> Callable[[int], float]:
