@@ -109,7 +109,7 @@ def _filled(group: Group) -> Group:
     for p in params:
         if p.ndim < 2:
             raise ArgumentError(
-                f"MuonWithAuxAdam: Muon is for matrices, got a parameter of shape {tuple(p.shape)}.",
+                f"MuonWithAuxAdam: Muon is for matrices, got shape {tuple(p.shape)}.",
                 fix="use_muon=False for biases and normalizations",
             )
     return {**_MUON, **group, "params": params}
