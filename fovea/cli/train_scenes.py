@@ -118,8 +118,9 @@ def _fit(
             )  # fmt: skip
         from fovea.vision.training import SegmentationRecipe, fit_segmenter
 
-        by = "muon" if learned.name == "unet" else "adamw"  # others may have published weights
-        plan = SegmentationRecipe(image_size=learned.image_size, dice=1.0, optimizer=by, **shared)
+        plan = SegmentationRecipe(image_size=learned.image_size, dice=1.0, **shared)
+        if learned.name == "unet":  # of the others there are published weights
+            plan = replace(plan, optimizer="muon")
         if learned.origin["kind"] == "shapes":
             plan = replace(plan, scale=None, flip=False, color=0.0)
         return fit_segmenter(
