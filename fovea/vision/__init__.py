@@ -10,7 +10,11 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from fovea.errors import ArgumentError
+from fovea.version import __version__
+
 __all__ = [
+    "__version__",
     "datasets",
     "explain",
     "io",
@@ -24,9 +28,33 @@ __all__ = [
     "tv_tensors",
     "utils",
 ]
+_PACKAGES = frozenset(__all__) - {"__version__"}
+
+
+def get_image_backend() -> str:
+    """``"PIL"``: what reads images of folders.
+
+    >>> get_image_backend()
+    'PIL'
+    """
+    return "PIL"
+
+
+def set_image_backend(backend: str) -> None:
+    """Accepts ``"PIL"``.
+
+    Raises:
+        ArgumentError: another.
+    """
+    if backend != "PIL":
+        raise ArgumentError(f"set_image_backend: images are read by 'PIL', got {backend!r}.")
+
+
+def disable_beta_transforms_warning() -> None:
+    """Nothing to switch off."""
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
+    if name in _PACKAGES:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

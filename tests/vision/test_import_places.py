@@ -49,6 +49,8 @@ PLACES = [
     ("ops.diou_loss", "distance_box_iou_loss"),
     ("io", "read_file write_file decode_jpeg decode_png encode_jpeg write_jpeg"),
     ("transforms", "RandAugment TenCrop"),
+    ("transforms.transforms", "Compose ToTensor Normalize RandomCrop"),
+    ("transforms.autoaugment", "AutoAugment AutoAugmentPolicy RandAugment TrivialAugmentWide"),
 ]
 
 
@@ -87,3 +89,12 @@ def test_files_of_images(tmp_path: Path) -> None:
         io.encode_jpeg(image.float())
     with pytest.raises(ShapeError, match="write_file"):
         io.write_file(tmp_path / "c", image)
+
+
+def test_what_torchvision_s_programs_ask_at_first(torchvision: Any) -> None:
+    for lib in (fovea.vision, torchvision):
+        assert isinstance(lib.__version__, str) and lib.get_image_backend() == "PIL"
+        lib.set_image_backend("PIL")
+        lib.disable_beta_transforms_warning()
+        with pytest.raises(ValueError):
+            lib.set_image_backend("cv")
