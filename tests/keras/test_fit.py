@@ -538,7 +538,63 @@ class TestOutputs:
             model.fit(X, [X[:, :2], Y], verbose=0)
 
 
+def guided(k: Any, no_grad: Any) -> Any:
+    """A model with steps as Keras's guide writes them."""
+
+    class Guided(k.Model):  # type: ignore[misc]
+        def train_step(self, data: Any) -> Any:
+            x, y, weight = data if len(data) == 3 else (*data, None)
+            self.zero_grad()
+            y_pred = self(x, training=True)
+            loss = self.compute_loss(y=y, y_pred=y_pred, sample_weight=weight)
+            loss.backward()
+            weights = list(self.trainable_weights)
+            with no_grad():
+                self.optimizer.apply([w.value.grad for w in weights], weights)
+            return self.told(loss, y, y_pred, weight)
+
+        def test_step(self, data: Any) -> Any:
+            x, y = data
+            y_pred = self(x, training=False)
+            return self.told(self.compute_loss(y=y, y_pred=y_pred), y, y_pred, None)
+
+        def told(self, loss: Any, y: Any, y_pred: Any, weight: Any) -> Any:
+            for metric in self.metrics:
+                if metric.name == "loss":
+                    metric.update_state(loss)
+                else:
+                    metric.update_state(y, y_pred, sample_weight=weight)
+            return {m.name: m.result() for m in self.metrics}
+
+    i = k.Input((4,))
+    return Guided(i, k.layers.Dense(3, activation="softmax")(i))
+
+
 class TestCustom:
+    @pytest.mark.parametrize("weighted", [False, True])
+    def test_steps_of_the_guide(self, keras: Any, weighted: bool) -> None:
+        """The compiled metrics are one among ``metrics``, from the first batch on."""
+        import torch
+
+        found = []
+        models = guided(keras, torch.no_grad), guided(fk, fovea.no_grad)
+        models[1].set_weights(models[0].get_weights())
+        for model in models:
+            model.compile(
+                "sgd", "sparse_categorical_crossentropy", metrics=["accuracy"],
+                weighted_metrics=["sparse_categorical_crossentropy"],
+            )  # fmt: skip
+            w = np.linspace(0, 1, 20) if weighted else None
+            options = {"epochs": 2, "batch_size": 5, "shuffle": False, "verbose": 0}
+            history = model.fit(X, Y, sample_weight=w, validation_data=(X, Y), **options).history
+            found.append((history, model.evaluate(X, Y, verbose=0)))
+            assert [m.name for m in model.metrics] == ["loss", "compile_metrics"]
+        (theirs, their_list), (ours, our_list) = found
+        assert set(ours) == set(theirs)
+        for name, values in theirs.items():
+            np.testing.assert_allclose(ours[name], values, rtol=1e-3, err_msg=name)
+        np.testing.assert_allclose(our_list, their_list, rtol=1e-3)
+
     def test_train_step(self) -> None:
         class Mine(fk.Model):
             def __init__(self) -> None:

@@ -192,7 +192,7 @@ def test_what_folders_refuse(folder: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(ArgumentError):
             make(folder, verbose=False, **wrong)  # type: ignore[arg-type]
-    with pytest.raises(ArgumentError, match="no folder"):
+    with pytest.raises(FileNotFoundError, match="no folder"):
         make(tmp_path / "nowhere")
     with pytest.raises(ArgumentError, match="no picture"):
         make(tmp_path / "empty", labels=None)

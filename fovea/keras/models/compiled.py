@@ -190,6 +190,8 @@ class CompiledMetrics:
         names: the outputs' names, where the model knows them.
     """
 
+    name = "compile_metrics"
+
     def __init__(self, plain: Any, weighted: Any, names: list[str] | None) -> None:
         for what, given in (("metrics", plain), ("weighted_metrics", weighted)):
             if given is not None and not is_nested(given):
@@ -209,6 +211,15 @@ class CompiledMetrics:
         found = [m for _, m, _ in self._entries]
         several = any(place for place, _, _ in self._entries)
         return sorted(found, key=lambda m: m.name) if several else found
+
+    def reset_state(self) -> None:
+        """Let all of them forget what they have seen."""
+        for metric in self.metrics:
+            metric.reset_state()
+
+    def result(self) -> dict[str, Any]:
+        """Their values by name."""
+        return {metric.name: metric.result() for metric in self.metrics}
 
     def build(self, y: list[Any], y_pred: list[Any], names: list[str]) -> None:
         """Find out the metrics from the first targets and predictions."""

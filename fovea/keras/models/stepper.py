@@ -51,14 +51,20 @@ class Stepper(Layer):
     def metrics(self) -> list[Any]:
         """The loss's mean, those of the outputs' losses, the compiled metrics, and those that the
         model or its layers hold: the order in which ``evaluate`` returns their values.
+
+        Where steps are the model's own, or the metrics are not found out yet, all compiled ones are
+        a single entry, as in Keras: it takes targets and predictions of any kind, and sample
+        weights for those metrics that see them.
         """
         found: list[Any] = []
         if self.compiled:
             found.append(self._loss_tracker)
             if self._compiled_loss is not None:
                 found.extend(self._compiled_loss.metrics)
-            if self._compiled_metrics is not None:
-                found.extend(self._compiled_metrics.metrics)
+            compiled = self._compiled_metrics
+            if compiled is not None:
+                whole = not compiled.built or self._steps_are_own
+                found.extend([compiled] if whole else compiled.metrics)
         for module in self.modules():
             found.extend(
                 v for k, v in module.__dict__.items() if isinstance(v, Metric) and k[0] != "_"
@@ -66,9 +72,24 @@ class Stepper(Layer):
         return found
 
     @property
+    def _steps_are_own(self) -> bool:
+        kind = type(self)
+        return any(getattr(kind, n) is not getattr(Stepper, n) for n in ("train_step", "test_step"))
+
+    @property
+    def _each_metric(self) -> list[Any]:
+        """``metrics``, the compiled ones one by one."""
+        compiled = self._compiled_metrics
+        found: list[Any] = []
+        for metric in self.metrics:
+            whole = compiled is not None and metric is compiled
+            found.extend(metric.metrics if whole else [metric])
+        return found
+
+    @property
     def metrics_names(self) -> list[str]:
-        """The names of ``metrics``."""
-        return [m.name for m in self.metrics]
+        """The names of ``metrics``, the compiled ones one by one."""
+        return [m.name for m in self._each_metric]
 
     def reset_metrics(self) -> None:
         """Forget what the metrics have seen."""
@@ -77,7 +98,7 @@ class Stepper(Layer):
 
     def get_metrics_result(self) -> dict[str, Any]:
         """The metrics' values by name."""
-        return {m.name: m.result() for m in self.metrics}
+        return {m.name: m.result() for m in self._each_metric}
 
     # -- a step -------------------------------------------------------------------------------
 
@@ -254,7 +275,7 @@ class Stepper(Layer):
             compiled.update_state(y, y_pred, weight)
         found = self.__dict__.get("_named_metrics")
         if not found:
-            found = {m.name: m for m in self.metrics}
+            found = {m.name: m for m in self._each_metric}
             if self._compiled_metrics is None or self._compiled_metrics.built:
                 self.__dict__["_named_metrics"] = found
         return found
