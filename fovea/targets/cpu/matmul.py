@@ -23,7 +23,7 @@ from fovea.targets.cpu.elements import Element, bf16, bf16_pair, element, f32
 from fovea.targets.cpu.epilogue import Epilogue
 from fovea.targets.cpu.isa import active
 from fovea.targets.cpu.lowering import dense_copy, run_program, view_of
-from fovea.targets.cpu.matmul_dot import plan_dot, prefers_dot
+from fovea.targets.cpu.matmul_dot import plan_dot, prefers_dot, prefers_long_dot
 from fovea.targets.cpu.matmul_kernel import Variant, loop_kernel, panels_kernel
 from fovea.targets.cpu.matmul_long import is_long, plan_long
 from fovea.targets.cpu.matmul_row import plan_row, prefers_row
@@ -106,7 +106,7 @@ def packs_right(a: View, b: View) -> bool:
     """
     p = Problem.of(a, b, Epilogue())
     compute = element("float64") if a.dtype == "float64" else f32
-    if p.empty or prefers_dot(p.rows, p.run, p.columns, p.a_item, p.b_strides[0]):
+    if p.empty or _as_dots(p):
         return False
     tile = schedule.tile(active(), compute, p.rows, p.columns)
     modes = _modes(p, compute, tile, tile.columns(active(), compute))
@@ -250,15 +250,23 @@ def _batch_words(batch: Batch) -> tuple[int, ...]:
     return (total, padded[1][0], padded[2][0], *a, *b)
 
 
+def _as_dots(p: Problem) -> bool:
+    sizes = (p.rows, p.run, p.columns, p.a_item, p.b_strides[0])
+    return prefers_dot(*sizes) or (prefers_long_dot(*sizes) and is_long(p) and not _paired(p))
+
+
+def _paired(p: Problem) -> bool:
+    return pairs_suit(p.a.dtype, p.rows, p.run, p.columns)
+
+
 def _plan_float(p: Problem) -> KernelProgram:
     compute = element("float64") if p.a.dtype == "float64" else f32
-    b_row, _ = p.b_strides
-    if prefers_dot(p.rows, p.run, p.columns, p.a_item, b_row):
+    if _as_dots(p):
         return plan_dot(p, compute, _batch_words(p.batch))
     if prefers_row(p):
         return plan_row(p)
     tile = schedule.tile(active(), compute, p.rows, p.columns)
-    pairs = pairs_suit(p.a.dtype, p.rows, p.run, p.columns)
+    pairs = _paired(p)
     if is_long(p):
         return plan_long(p, tile, compute, pairs)
     return _plan_panels(p, tile, compute, pairs=pairs)

@@ -16,6 +16,7 @@ from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.elements import Element
 from fovea.targets.cpu.epilogue import Epilogue, Finish
 from fovea.targets.cpu.flow import Var
+from fovea.targets.cpu.isa import active
 from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.program import KernelCall, KernelProgram
 from fovea.targets.cpu.schedule import PIECE_FLOPS, PIECES
@@ -33,11 +34,32 @@ SIZES = (
 )  # fmt: skip
 
 
-def dot_tile(rows: int) -> tuple[int, int]:
-    """Rows and columns of the register tile: 12 accumulators, a vector for each row, one more."""
+# Register tiles where there are 32 registers, rows and columns, and how long they take for a
+# product: with few and with many contracted bytes. The rows of the left operand come from a farther
+# cache then, once for each tile of columns.
+WIDE_TILES = {(3, 8): (1.04, 1.0), (4, 4): (1.0, 1.12), (5, 4): (1.02, 1.08), (2, 8): (1.2, 1.25)}
+MANY_BYTES = 8192
+MOST_LEFT = 1 << 22  # elements of the left operand
+
+
+def dot_tile(rows: int, columns: int, run_bytes: int, registers: int) -> tuple[int, int]:
+    """Rows and columns of the register tile: an accumulator for each of their pairs, a vector for
+    each row, one more. The last tiles repeat rows and columns, which is work for nothing.
+
+    >>> dot_tile(150, 1024, 50_000, 32), dot_tile(16, 10, 2048, 32), dot_tile(150, 1024, 50_000, 16)
+    ((3, 8), (4, 4), (3, 4))
+    """
     if rows == 1:
         return 1, 2 * GROUP
-    return (3 if -(-rows // 3) * 6 <= -(-rows // 2) * 5 else 2), GROUP
+    if registers < 32:
+        return (3 if -(-rows // 3) * 6 <= -(-rows // 2) * 5 else 2), GROUP
+    many = run_bytes >= MANY_BYTES
+
+    def time(tile: tuple[int, int]) -> float:
+        whole = -(-rows // tile[0]) * tile[0] * -(-columns // tile[1]) * tile[1]
+        return whole * WIDE_TILES[tile][many]
+
+    return min(WIDE_TILES, key=time)
 
 
 def prefers_dot(rows: int, run: int, columns: int, a_item: int, b_row: int) -> bool:
@@ -47,6 +69,14 @@ def prefers_dot(rows: int, run: int, columns: int, a_item: int, b_row: int) -> b
     if a_item != 1 or b_row != 1 or run < 32:
         return False
     return rows <= 16 or (min(rows, columns) <= 160 and run >= 512)
+
+
+def prefers_long_dot(rows: int, run: int, columns: int, a_item: int, b_row: int) -> bool:
+    """Whether it suits a long contracted index better than going through that in blocks: with wide
+    tiles, where the left operand, read again for each of them, stays in the last cache.
+    """
+    dense = a_item == b_row == 1
+    return dense and active().registers >= 32 and rows * run <= MOST_LEFT
 
 
 def dot_kernel(
@@ -167,7 +197,8 @@ def _store(
 
 def plan_dot(p: Problem, compute: Element, batch: tuple[int, ...]) -> KernelProgram:
     """The program for a problem that `prefers_dot`."""
-    kind, tile = p.a.element, dot_tile(p.rows)
+    kind = p.a.element
+    tile = dot_tile(p.rows, p.columns, p.run * kind.bytes, active().registers)
     key = f"matmul/dot/{kind}/{compute}/{p.epilogue.key}/{tile[0]}x{tile[1]}"
     address = load_cached(key, partial(dot_kernel, kind, compute, p.epilogue, tile))
     flops = 2 * p.batches * p.rows * p.run * p.columns
