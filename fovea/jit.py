@@ -7,6 +7,7 @@ given, ``script`` and ``trace`` compile, ``save`` and ``load`` are `fovea.save_p
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, TypeVar
@@ -200,8 +201,8 @@ def wait(future: T) -> T:
 def save(m: Any, f: Any, _extra_files: Any = None) -> None:
     """Write what was scripted or traced, as `fovea.save_program` does.
 
-    Of a module in inference that has taken one batch size, another is tried first, so that the
-    file takes all.
+    Of a module that has taken one batch size others are tried first, on a copy, so that the file
+    takes all.
 
     Args:
         m: what `trace`, or `script` and then a call, gave.
@@ -217,23 +218,28 @@ def save(m: Any, f: Any, _extra_files: Any = None) -> None:
         raise ArgumentError(
             "jit.save: nothing was captured yet.", fix="call it once, or jit.trace(model, example)"
         )
-    alone = len(m.programs) == 1 and not getattr(m, "training", True)
-    if alone and examples and all(is_tensor(x) and x.ndim for x in examples):
+    whole: Any = m
+    if len(m.programs) == 1 and examples and all(is_tensor(x) and x.ndim for x in examples):
         with suppress(FoveaError), no_grad():
-            save_program(_of_sizes(m, examples), f)
+            twin = _compiled(copy.deepcopy(whole._original))  # calls may change what it holds
+            graphs = _of_sizes(twin, examples)
+            twin.load_state_dict(whole.state_dict())
+            save_program(graphs, f)
             return
     save_program(m, f)
 
 
 def _of_sizes(m: Any, examples: tuple[Any, ...]) -> list[Any]:
-    """Graphs that tell all batch sizes, and that of a batch of one."""
+    """Graphs that tell all batch sizes, and that of a batch of one if there is one."""
     if len({x.shape[0] for x in examples}) != 1:
         raise ArgumentError("jit.save: the examples are of several batch sizes.")
-    m(*(x[:1] for x in examples))
-    one = m.exported()[0]
+    one = []
+    with suppress(FoveaError):  # of one sample, statistics of a batch are not to be had
+        m(*(x[:1] for x in examples))
+        one = m.exported()[:1]
     for times in (2, 3):
         m(*(cat([x[:1]] * times) for x in examples))
-    return [*m.exported(), one]
+    return [*m.exported(), *one]
 
 
 def load(f: Any, map_location: Any = None, _extra_files: Any = None) -> LoadedModule:

@@ -230,6 +230,18 @@ def test_traced_modules_are_saved_and_loaded(tmp_path: Path) -> None:
     assert {tuple(t.shape) for t in loaded.state_dict().values()} == {(4, 3), (4,), (2, 4), (2,)}
 
 
+def test_traced_in_training(tmp_path: Path) -> None:
+    """Saving leaves running statistics as they are."""
+    net = fovea.nn.Sequential(fovea.nn.Linear(3, 4), fovea.nn.BatchNorm1d(4))
+    traced = fovea.jit.trace(net, fovea.randn(4, 3))
+    before = net[1].running_mean.clone()
+    traced.save(tmp_path / "net.pt")
+    assert fovea.equal(net[1].running_mean, before)
+    loaded = fovea.jit.load(tmp_path / "net.pt")
+    x = fovea.randn(7, 3)
+    assert fovea.allclose(loaded(x), net(x), atol=1e-6)
+
+
 def test_scripted_modules(tmp_path: Path) -> None:
     net = Net().eval()
     scripted = fovea.jit.script(net)

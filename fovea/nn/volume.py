@@ -77,13 +77,15 @@ class Conv3d(_Conv):
         self._set_up(in_channels, out_channels, sizes, padding, groups, bias, padding_mode, factory)
 
     def forward(self, input: Tensor) -> Tensor:
+        return self._conv_forward(input, self.weight, self.bias)
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """With another weight, as subclasses in PyTorch's programs call it."""
         if self.padding_mode == "zeros":
             padding = self.padding
         else:
             input, padding = self._padded(input), 0
-        return F.conv3d(
-            input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
-        )
+        return F.conv3d(input, weight, bias, self.stride, padding, self.dilation, self.groups)
 
 
 class ConvTranspose3d(_ConvTranspose):

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Optimizer", "register_optimizer_step_post_hook", "register_optimizer_step_pre_hook"]
 
+
+class _Required:
+    def __repr__(self) -> str:
+        return "<required parameter>"
+
+
+required = _Required()  # a default of optimizers of one's own: each group must give a value
 Group = dict[str, Any]
 Hooks = dict[object, Callable[..., Any]]
 
@@ -173,6 +180,8 @@ class Optimizer:
                     "can't optimize a non-leaf tensor.", fix="x.detach().requires_grad_()"
                 )
         for name, value in self.defaults.items():
+            if value is required and name not in param_group:
+                raise ArgumentError(f"a group of parameters gives no value for {name!r}.")
             param_group.setdefault(name, value)
         self._check_group(param_group)
         watching.touch()

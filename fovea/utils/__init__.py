@@ -7,7 +7,16 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__all__ = ["checkpoint", "data", "dlpack", "download", "hooks", "model_zoo", "tensorboard"]
+__all__ = [
+    "benchmark",
+    "checkpoint",
+    "data",
+    "dlpack",
+    "download",
+    "hooks",
+    "model_zoo",
+    "tensorboard",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -392,3 +392,18 @@ def test_half_precision(
     assert low.grad.dtype is kind
     size = max(1.0, high.grad.abs().max().item())
     assert (low.grad.float() - high.grad).abs().max().item() < 2 * near * size
+
+
+@pytest.mark.parametrize("name", ["Conv1d", "Conv2d", "Conv3d"])
+@pytest.mark.parametrize("mode", ["zeros", "reflect"])
+def test_convolutions_with_another_weight(name: str, mode: str) -> None:
+    """``_conv_forward``, which subclasses of PyTorch's convolutions call."""
+    sides = int(name[4])
+    x = rng().standard_normal((2, 3, *[6] * sides)).astype("f4")
+    w = rng(1).standard_normal((4, 3, *[3] * sides)).astype("f4")
+    found = []
+    for lib in (fovea, torch):
+        layer = getattr(lib.nn, name)(3, 4, 3, padding=1, padding_mode=mode)
+        y = layer._conv_forward(lib.from_numpy(x), lib.from_numpy(w), None)
+        found.append(y.detach().numpy())
+    np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-4)

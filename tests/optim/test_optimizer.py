@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import pickle
 from typing import Any
 
@@ -340,3 +341,20 @@ def test_sync_writes_rates_without_a_step() -> None:
     (update,) = optimizer._updates[0]
     assert update.scalars.tolist()[0] == 0.125
     assert w.tolist() == [0.5]
+
+
+@pytest.mark.parametrize("lib", [fovea, torch])
+def test_what_groups_must_give(lib: Any) -> None:
+    """``required``, as optimizers of PyTorch's programs import it."""
+    required = importlib.import_module(f"{lib.__name__}.optim.optimizer").required
+
+    class Mine(lib.optim.Optimizer):  # type: ignore[misc]
+        def __init__(self, params: Any, lr: Any = required) -> None:
+            super().__init__(params, {"lr": lr})
+
+    weight = lib.zeros(1, requires_grad=True)
+    assert Mine([weight], lr=0.5).param_groups[0]["lr"] == 0.5
+    assert Mine([{"params": [weight], "lr": 0.1}]).param_groups[0]["lr"] == 0.1
+    with pytest.raises(ValueError, match="lr"):
+        Mine([weight])
+    assert repr(required) == "<required parameter>"
