@@ -91,6 +91,15 @@ def _generator(seed: Any) -> Generator | None:
     return Generator().manual_seed(int(seed))
 
 
+def _given(x: Any) -> Tensor:
+    """A tensor; arrays and lists as one, floats in ``floatx()``."""
+    if is_tensor(x):
+        found: Tensor = x
+        return found
+    array = np.asarray(x)
+    return tensor(array, dtype=config.as_dtype(None) if array.dtype.kind == "f" else None)
+
+
 def _kind(dtype: Any) -> Any:
     return config.as_dtype(dtype)
 
@@ -140,7 +149,7 @@ def _wide(value: float) -> Tensor:
 
 def categorical(logits: Tensor, num_samples: int, dtype: Any = "int32", seed: Any = None) -> Tensor:
     """``num_samples`` classes for each row of unnormalized log-probabilities (rows, classes)."""
-    chances = logits.softmax(-1)
+    chances = _given(logits).softmax(-1)
     drawn = draws.multinomial(chances, num_samples, True, generator=_generator(seed))
     return drawn.to(_kind(dtype))
 
@@ -149,6 +158,7 @@ def dropout(inputs: Tensor, rate: float, noise_shape: Any = None, seed: Any = No
     """Zeros with probability ``rate``; the rest is divided by ``1 - rate``."""
     if not 0 <= rate < 1:
         raise ArgumentError(f"dropout: rate must lie in [0, 1), got {rate}.")
+    inputs = _given(inputs)
     given = noise_shape or (None,) * inputs.ndim
     shape = [n if m is None else m for n, m in zip(inputs.shape, given, strict=True)]
     keep = draws.rand(shape, generator=_generator(seed)) >= rate
@@ -157,6 +167,7 @@ def dropout(inputs: Tensor, rate: float, noise_shape: Any = None, seed: Any = No
 
 def shuffle(x: Tensor, axis: int = 0, seed: Any = None) -> Tensor:
     """The slices along ``axis`` in random order."""
+    x = _given(x)
     order = draws.randperm(x.shape[axis], generator=_generator(seed))
     return x.index_select(axis, order)
 

@@ -570,6 +570,18 @@ def guided(k: Any, no_grad: Any) -> Any:
     return Guided(i, k.layers.Dense(3, activation="softmax")(i))
 
 
+def test_a_list_of_one_input(keras: Any) -> None:
+    """As older programs pass it; here, also to chains that are not built yet."""
+    for k in (fk, keras):
+        for first in ([k.Input((4,))], *([[]] if k is fk else [])):
+            model = k.Sequential([*first, k.layers.Dense(3, activation="softmax")])
+            model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+            assert len(model.fit([X], Y, verbose=0).history["loss"]) == 1
+            assert model.predict([X], verbose=0).shape == (20, 3)
+            assert tuple(model([X]).shape) == (20, 3)
+            assert len(model.evaluate([X], Y, verbose=0)) == 2
+
+
 class TestCustom:
     @pytest.mark.parametrize("weighted", [False, True])
     def test_steps_of_the_guide(self, keras: Any, weighted: bool) -> None:

@@ -354,3 +354,11 @@ def test_own_optimizer_follows_sgd_and_survives_its_configuration() -> None:
     other.set_weights(saved)
     np.testing.assert_array_equal(other.sums[0].numpy(), own.sums[0].numpy())
     assert int(other.iterations) == 4
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop"])
+def test_decay_of_older_programs_is_ignored(keras: Any, name: str) -> None:
+    for k in (fk, keras):
+        with pytest.warns(UserWarning, match="`decay` is no longer supported"):
+            optimizer = getattr(k.optimizers, name)(0.1, decay=1e-6)
+        assert "decay" not in optimizer.get_config()

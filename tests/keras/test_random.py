@@ -77,3 +77,12 @@ def test_next_goes_on() -> None:
     assert first.shape == second.shape == generator.state.shape
     assert first.tolist() != second.tolist()
     assert first.tolist() == same.next().tolist()
+
+
+def test_arrays_and_lists() -> None:
+    x = np.arange(12.0).reshape(4, 3)
+    assert sorted(kr.shuffle(x).numpy()[:, 0].tolist()) == [0, 3, 6, 9]
+    assert sorted(kr.shuffle([[1, 2, 3]], axis=1).numpy()[0].tolist()) == [1, 2, 3]
+    dropped = kr.dropout(np.ones((100,)), 0.5, seed=1)
+    assert dropped.dtype.name == "float32" and set(dropped.numpy().tolist()) == {0.0, 2.0}
+    assert kr.categorical([[0.0, 50.0]], 3).tolist() == [[1, 1, 1]]

@@ -160,14 +160,14 @@ class Sequential(Model):
     def _build_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.built:
             return
-        x = args[0]
+        x = _single(args[0])
         if not hasattr(x, "shape"):
             raise ArgumentError(f"{self.name}: one tensor is needed, got {type(x).__name__}.")
         self.build((None, *tuple(x.shape)[1:]))
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Run the chain."""
-        x = inputs
+        x = _single(inputs)
         mask = mask_of(x) if mask is None else mask
         if is_tensor(x):
             wanted = self._input_dtype
@@ -220,3 +220,8 @@ def _input_dtype(layer: Any) -> str:
 def sequential_input(shape: Any) -> Any:
     """A symbolic input for a shape with the batch's size in front."""
     return Input(batch_shape=shape)
+
+
+def _single(inputs: Any) -> Any:
+    """What a list or a tuple of one input holds."""
+    return inputs[0] if isinstance(inputs, list | tuple) and len(inputs) == 1 else inputs
