@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fovea import dtypes, nn
+from fovea.autograd import is_grad_enabled
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.functions.creation import from_array
 from fovea.functions.joining import cat
@@ -36,7 +37,8 @@ __all__ = [
 
 Array = np.ndarray[Any, Any]
 Pair = int | tuple[int, int]
-_CHUNK = 1 << 22  # numbers gathered at once: 16 MB of float32
+_CHUNK = 1 << 20  # numbers sampled at once: 4 MB of float32, which stay in a cache
+_LEARNED_CHUNK = 1 << 22  # where each costs a gradient of the whole map
 
 
 def _pair(value: Pair | list[int]) -> tuple[int, int]:
@@ -64,26 +66,14 @@ def _regions(name: str, input: Tensor, boxes: Any) -> Array:
     return found
 
 
-def _axis(start: Array, size: Array, cells: int, samples: int, length: int) -> tuple[Array, Array]:
-    """Where a grid's samples lie along one axis, and what they weigh.
-
-    Returns pixels (K, cells, samples, 2) and weights: two pixels a sample, by their distance; 0 for
-    a sample more than a pixel outside.
-    """
+def _axis(start: Array, size: Array, cells: int, samples: int) -> Array:
+    """Where a grid's samples lie along one axis: (K, cells * samples)."""
     steps = (np.arange(samples) + 0.5) / samples
     at = start[:, None, None] + (np.arange(cells)[:, None] + steps) * (size / cells)[:, None, None]
-    outside = (at < -1) | (at > length)
-    at = np.maximum(at, 0)
-    low = np.minimum(np.floor(at).astype(np.int64), length - 1)
-    high = np.minimum(low + 1, length - 1)
-    part = np.where(low >= length - 1, 0.0, at - low)
-    weights = np.stack([1 - part, part], -1) / samples
-    return np.stack([low, high], -1), np.where(outside[..., None], 0.0, weights)
+    return at.reshape(len(start), cells * samples)
 
 
-def _grids(
-    rois: Array, scale: float, aligned: bool, cells: tuple[int, int], ratio: int, size: Any
-) -> Any:
+def _grids(rois: Array, scale: float, aligned: bool, cells: tuple[int, int], ratio: int) -> Any:
     """For each number of samples: which regions have it, and their two axes."""
     offset = 0.5 if aligned else 0.0
     x1, y1, x2, y2 = (rois[:, i] * scale - offset for i in range(1, 5))
@@ -101,27 +91,9 @@ def _grids(
             continue
         yield (
             members,
-            _axis(y1[members], height[members], cells[0], rows, size[0]),
-            _axis(x1[members], width[members], cells[1], columns, size[1]),
+            _axis(y1[members], height[members], cells[0], rows),
+            _axis(x1[members], width[members], cells[1], columns),
         )
-
-
-def _sampled(rows: Tensor, pixels: Array, weights: Array) -> Tensor:
-    """Weighted sums of rows: (P, C) at pixels (R, J) gives (R, C)."""
-    picked = rows[from_array(pixels)]
-    scales = from_array(weights[:, None, :], picked.dtype)
-    return (scales @ picked).squeeze(1)
-
-
-def _corners(image: Array, axes: Any, width: int, height: int) -> tuple[Array, Array]:
-    """Pixels of a whole batch and weights, (K, PH, PW, samples): products of both axes."""
-    (ys, wy), (xs, wx) = axes
-    k, ph, sy, _ = ys.shape
-    pw, sx = xs.shape[1:3]
-    ys, wy = ys.reshape(k, ph, 1, sy * 2, 1), wy.reshape(k, ph, 1, sy * 2, 1)
-    xs, wx = xs.reshape(k, 1, pw, 1, sx * 2), wx.reshape(k, 1, pw, 1, sx * 2)
-    pixels = (image.reshape(k, 1, 1, 1, 1) * height + ys) * width + xs
-    return pixels.reshape(k, ph, pw, -1), (wy * wx).reshape(k, ph, pw, -1)
 
 
 def roi_align(
@@ -152,20 +124,42 @@ def roi_align(
               [10.5000, 12.5000]]]])
     """
     rois, cells = _regions("roi_align", input, boxes), _pair(output_size)
-    n, c, h, w = input.shape
-    rows = input.permute(0, 2, 3, 1).reshape(n * h * w, c)
+    c = input.shape[1]
+    at_once = _LEARNED_CHUNK if is_grad_enabled() and input.requires_grad else _CHUNK
     parts, order = [], []
-    for members, *axes in _grids(rois, spatial_scale, aligned, cells, sampling_ratio, (h, w)):
-        image = rois[members, 0].astype(np.int64)
-        a_region = c * cells[0] * cells[1] * axes[0][0].shape[2] * axes[1][0].shape[2] * 4
-        chunk = max(1, _CHUNK // max(a_region, 1))
-        for i in range(0, len(members), chunk):
-            part = [(p[i : i + chunk], q[i : i + chunk]) for p, q in axes]
-            pixels, weights = _corners(image[i : i + chunk], part, w, h)
-            flat = pixels.reshape(-1, pixels.shape[-1]), weights.reshape(-1, weights.shape[-1])
-            parts.append(_sampled(rows, *flat).reshape(-1, *cells, c))
-            order.append(members[i : i + chunk])
+    for members, ys, xs in _grids(rois, spatial_scale, aligned, cells, sampling_ratio):
+        images = rois[members, 0].astype(np.int64)
+        chunk = max(1, at_once // max(c * ys.shape[1] * xs.shape[1], 1))
+        for image in np.unique(images):
+            own = np.flatnonzero(images == image)
+            for i in range(0, len(own), chunk):
+                some = own[i : i + chunk]
+                parts.append(_sampled(input[int(image)], ys[some], xs[some], cells))
+                order.append(members[some])
     return _assembled(parts, order, len(rois), (*cells, c), input).permute(0, 3, 1, 2)
+
+
+def _sampled(map: Tensor, ys: Array, xs: Array, cells: tuple[int, int]) -> Tensor:
+    """Regions of one map (C, H, W) as (K, PH, PW, C), whose samples lie at (K, PH * samples) rows
+    and (K, PW * samples) columns.
+    """
+    if map.dtype.itemsize < 4:  # places need more digits than half a float has
+        return _sampled(map.float(), ys, xs, cells).to(map.dtype)
+    c, h, w = map.shape
+    (k, high), wide = ys.shape, xs.shape[1]
+    grid = np.empty((k, high, wide, 2))
+    grid[..., 0] = ((2 * xs + 1) / w - 1)[:, None, :]
+    grid[..., 1] = ((2 * ys + 1) / h - 1)[:, :, None]
+    places = from_array(grid.reshape(1, k * high, wide, 2), map.dtype)
+    taken = nn.functional.grid_sample(
+        map.unsqueeze(0), places, padding_mode="border", align_corners=False
+    )
+    inside = ((ys >= -1) & (ys <= h))[:, :, None] & ((xs >= -1) & (xs <= w))[:, None, :]
+    if not inside.all():
+        taken = taken * from_array(inside.reshape(1, 1, k * high, wide), map.dtype)
+    if (high, wide) != cells:
+        taken = nn.functional.avg_pool2d(taken, (high // cells[0], wide // cells[1]))
+    return taken.reshape(c, k, *cells).permute(1, 2, 3, 0)
 
 
 def _assembled(
