@@ -52,6 +52,49 @@ def is_set_to(self: Tensor, tensor: Tensor) -> bool:
     )
 
 
+class UntypedStorage:
+    """What is known of the memory that a tensor lies in.
+
+    Args:
+        storage: the memory.
+    """
+
+    def __init__(self, storage: Any) -> None:
+        self._storage = storage
+
+    def nbytes(self) -> int:
+        """How many bytes there are."""
+        return int(self._storage.nbytes)
+
+    def size(self) -> int:
+        """How many bytes there are."""
+        return int(self._storage.nbytes)
+
+    def data_ptr(self) -> int:
+        """The address of the first."""
+        return int(self._storage.address)
+
+    def __len__(self) -> int:
+        return int(self._storage.nbytes)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, UntypedStorage) and other._storage is self._storage
+
+    def __hash__(self) -> int:
+        return id(self._storage)
+
+
+def untyped_storage(self: Tensor) -> UntypedStorage:
+    """The memory that the tensor lies in, of which views are a part.
+
+    >>> import fovea
+    >>> x = fovea.zeros(2, 3)
+    >>> x[1].untyped_storage().data_ptr() == x.data_ptr(), x[1].untyped_storage().nbytes()
+    (True, 24)
+    """
+    return UntypedStorage(self.storage)
+
+
 def apply_(self: Tensor, callable: Callable[[Any], Any]) -> Tensor:
     """Replace each element by what a Python function gives for it (slow)."""
     array = self._array()
@@ -118,6 +161,7 @@ class FactMethods:
 
     is_signed, is_nonzero, is_same_size = is_signed, is_nonzero, is_same_size
     is_set_to, dim_order, adjoint = is_set_to, dim_order, adjoint
+    untyped_storage = untyped_storage
     angle, conj, conj_physical = (
         complex_numbers.angle,
         complex_numbers.conj,

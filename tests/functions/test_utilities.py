@@ -234,3 +234,12 @@ def test_numpys_functions_of_a_tensor() -> None:
         ours, theirs = call(fovea.tensor([1.0, 4.0, 9.0])), call(torch.tensor([1.0, 4.0, 9.0]))
         assert fovea.is_tensor(ours) == torch.is_tensor(theirs)
         np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), rtol=1e-6)
+
+
+@pytest.mark.parametrize("lib", [fovea, torch])
+def test_memory_below_tensors(lib: Any) -> None:
+    x = lib.zeros(2, 3)
+    memory = x[1].untyped_storage()
+    assert memory.nbytes() == memory.size() == len(memory) == 24
+    assert memory.data_ptr() == x.untyped_storage().data_ptr() == x.data_ptr() != x[1].data_ptr()
+    assert x.clone().untyped_storage().data_ptr() != x.data_ptr()
