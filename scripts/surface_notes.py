@@ -182,7 +182,7 @@ SECTIONS: list[dict[str, Any]] = [
             "new reinforce storage_type",
             _UNUSED: "igamma igamma_ igammac igammac_",
             "views of a tensor do not change in place": "as_strided_ as_strided_scatter set_",
-            "storages are fovea's own": "storage untyped_storage",
+            "storages are fovea's own": "storage",
             _INSIDE: "is_ipu is_maia is_mkldnn is_mtia is_vulkan ipu mtia xpu record_stream unsafe_* slice_inverse "
             "hash_tensor map2_ module_load is_distributed const_data_ptr index as_subclass to_padded_tensor",
         },
