@@ -170,9 +170,26 @@ def operator_of(op: Op, function: Any) -> Any:
     def call(self: Tensor, other: Any) -> Tensor:
         if other.__class__ is self.__class__ and other.dtype is self.dtype:
             return bind(op, (self, other))
+        if getattr(other.__class__, "__array_ufunc__", True) is None:
+            return NotImplemented
         return function(self, other)
 
     call.__name__ = call.__qualname__ = op.name
+    call.__doc__ = function.__doc__
+    return call
+
+
+def yielding(function: Any) -> Any:
+    """The method behind an operator, which leaves operands that want no ufuncs of NumPy's
+    (``__array_ufunc__ = None``), such as Keras's symbolic tensors, to their own methods.
+    """
+
+    def call(self: Tensor, other: Any) -> Any:
+        if getattr(other.__class__, "__array_ufunc__", True) is None:
+            return NotImplemented
+        return function(self, other)
+
+    call.__name__ = call.__qualname__ = function.__name__
     call.__doc__ = function.__doc__
     return call
 

@@ -195,10 +195,10 @@ class ArithmeticMethods:
 
     # operators
     __add__ = __radd__ = pointwise.operator_of(ops.add, pointwise.add)
-    __sub__ = pointwise.sub
+    __sub__ = pointwise.yielding(pointwise.sub)
     __rsub__ = pointwise.rsub
     __mul__ = __rmul__ = pointwise.operator_of(ops.mul, pointwise.mul)
-    __truediv__ = pointwise.div
+    __truediv__ = pointwise.yielding(pointwise.div)
     __rtruediv__ = _reflected(pointwise.div)
     __floordiv__ = pointwise.floor_divide
     __rfloordiv__ = _reflected(pointwise.floor_divide)
@@ -206,7 +206,7 @@ class ArithmeticMethods:
     __rmod__ = _reflected(pointwise.remainder)
     __pow__ = pointwise.pow_
     __rpow__ = _reflected(pointwise.pow_)
-    __matmul__ = linalg.matmul
+    __matmul__ = pointwise.yielding(linalg.matmul)
     __rmatmul__ = _reflected(linalg.matmul)
     __neg__ = pointwise.neg
     __pos__ = special.positive

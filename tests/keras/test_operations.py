@@ -305,3 +305,27 @@ def test_activations_take_arrays(keras: Any, value: Any) -> None:
     for name in [*names, *(["softmax"] if isinstance(value, np.ndarray) else [])]:
         ours, theirs = getattr(fk.activations, name)(value), getattr(keras.activations, name)(value)
         np.testing.assert_allclose(ours.numpy(), np.asarray(theirs, "f"), rtol=1e-5, atol=1e-6)
+
+
+def test_tensors_and_variables_beside_symbolic_tensors(keras: Any, tmp_path: Path) -> None:
+    """``tensor + symbolic`` is an operation of the graph, whichever comes first."""
+
+    def make(k: Any) -> Any:
+        x = k.Input((4,))
+        t, m = k.ops.convert_to_tensor(W[0]), k.ops.convert_to_tensor(W)
+        return k.Model(x, [t + x, t * x, t - x, t / (x + 9.0), m @ k.ops.transpose(x), x - t])
+
+    ours, theirs = make(fk), make(keras)
+    for a, b in zip(results(ours(INPUTS[0])), results(theirs(INPUTS[0])), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    ours.save(tmp_path / "m.keras")
+    for a, b in zip(
+        results(fk.models.load_model(tmp_path / "m.keras")(INPUTS[0])),
+        results(ours(INPUTS[0])),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+    v, x = fk.Variable(W[1]), fk.Input((4,))
+    assert (v + x).shape == (None, 4) and (v * x).shape == (None, 4)
+    with pytest.raises(TypeError):
+        fk.ops.ones(2) + object()
