@@ -182,7 +182,7 @@ def apply_affine_transform(
     Args:
         x: one image: three dimensions, the channels first or last of them.
         theta: degrees, against the clock.
-        tx, ty: pixels, up and to the left.
+        tx, ty: pixels, to the left and up.
         shear: degrees.
         zx, zy: factors of height and width of what is shown.
         fill_mode: what lies outside: ``"constant"`` (``cval``), ``"nearest"``, ``"reflect"`` or
@@ -194,8 +194,8 @@ def apply_affine_transform(
 
     >>> x = np.arange(4.0).reshape(1, 2, 2)
     >>> apply_affine_transform(x, tx=1)
-    array([[[2., 3.],
-            [2., 3.]]])
+    array([[[1., 1.],
+            [3., 3.]]])
     """
     axes = (row_axis, col_axis, channel_axis)
     _check(x, axes, fill_mode, order)
