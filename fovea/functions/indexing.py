@@ -12,7 +12,7 @@ from fovea.functions.creation import constant, from_array
 from fovea.functions.numpy_names import numpy_names
 from fovea.functions.pointwise import to_dtype
 from fovea.functions.regions import Again, is_plain, region_of
-from fovea.functions.shaping import expand, narrow, reshape
+from fovea.functions.shaping import expand, narrow, reshape, sliced
 from fovea.ops import elementwise as elementwise_ops
 from fovea.ops import index as ops
 from fovea.ops import shape as shape_ops
@@ -66,13 +66,9 @@ def _row(input: Tensor, i: int) -> Tensor:
         strides = input.strides
         offset = input.offset + i % size * strides[0]
         return input._make_view(input, input.shape[1:], strides[1:], offset, _AGAIN, (i,))
-    rest = input.shape[1:]
-    attrs = shape_ops.SliceAttrs.of(
-        (i % size, *(0,) * len(rest)), (1, *rest), (1,) * len(input.shape)
-    )
-    part = shape_ops.slice_.bind((input,), attrs)
-    row: Tensor = shape_ops.view.bind((part,), shape_ops.ShapeAttrs.of(rest))
-    return row
+    rest = tuple(input.shape[1:])
+    start, ones = (i % size, *(0,) * len(rest)), (1,) * len(input.shape)
+    return sliced(input, start, (1, *rest), ones, rest)
 
 
 def setitem(input: Tensor, key: Any, value: Any) -> None:
@@ -161,13 +157,12 @@ def _basic(input: Tensor, key: Any) -> tuple[Tensor, list[tuple[int, Tensor]]]:
         if isinstance(item, slice):
             shape.append(count)
         d += 1
-    view = input
     if length != list(input.shape) or any(s != 1 for s in step):
-        attrs = shape_ops.SliceAttrs.of(tuple(start), tuple(length), tuple(step))
-        view = shape_ops.slice_.bind((input,), attrs)
-    if shape != length or (view is input and not picks):
-        view = shape_ops.view.bind((view,), shape_ops.ShapeAttrs.of(tuple(shape)))
-    return view, picks
+        view = sliced(input, tuple(start), tuple(length), tuple(step), tuple(shape))
+        return view, picks
+    if shape == length and picks:
+        return input, picks
+    return shape_ops.view.bind((input,), shape_ops.ShapeAttrs.of(tuple(shape))), picks
 
 
 def _whole(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fovea import watching
 from fovea.errors import ArgumentError, OutOfRangeError, ShapeError, describe
 from fovea.functions.creation import from_array, strided_over
 from fovea.functions.numpy_names import numpy_names
@@ -316,6 +317,24 @@ def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     return clone(narrow(input, dim, start, length))
 
 
+def sliced(
+    input: Tensor,
+    start: tuple[int, ...],
+    length: tuple[int, ...],
+    step: tuple[int, ...],
+    shape: tuple[int, ...],
+) -> Tensor:
+    """A slice, seen as a shape with other dimensions of size 1: one op for a tape, two for a
+    program or a target, which know slices and views.
+    """
+    if shape == length:
+        return ops.slice_.bind((input,), ops.SliceAttrs.of(start, length, step))
+    if watching.watcher is None and not input._level:
+        return ops.pick.bind((input,), ops.PickAttrs.of(start, length, step, shape))
+    part = ops.slice_.bind((input,), ops.SliceAttrs.of(start, length, step))
+    return _viewed(part, shape)
+
+
 @numpy_names
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """A view of one index of a dimension, without that dimension."""
@@ -331,8 +350,10 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
         offset = input.offset + index * strides[d]
         rest = Size((*shape[:d], *shape[d + 1 :])), (*strides[:d], *strides[d + 1 :])
         return input._make_view(input, *rest, offset, _SELECT, (d, index))
-    part = narrow(input, d, index, 1)
-    return _viewed(part, (*part.shape[:d], *part.shape[d + 1 :]))
+    shape, ones = tuple(input.shape), (1,) * input.ndim
+    start = (*(0,) * d, index, *(0,) * (input.ndim - d - 1))
+    length = (*shape[:d], 1, *shape[d + 1 :])
+    return sliced(input, start, length, ones, (*shape[:d], *shape[d + 1 :]))
 
 
 _SELECT = Again(select)

@@ -68,6 +68,16 @@ class SliceAttrs(Attrs):
 
 
 @dataclass(frozen=True, eq=False)
+class PickAttrs(Attrs):
+    """A slice, and the shape that its elements take: other dimensions of size 1."""
+
+    start: tuple[int, ...]
+    length: tuple[int, ...]
+    step: tuple[int, ...]
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class DiagonalAttrs(Attrs):
     offset: int
     dim1: int
@@ -216,11 +226,37 @@ def _(ctx: Any, gy: Any) -> Any:
     return slice_scatter.bind((gy,), SliceScatterAttrs.of(ctx.shape(0), *_fields(ctx.attrs)))
 
 
-def _fields(a: SliceAttrs) -> tuple[Any, ...]:
+def _fields(a: SliceAttrs | PickAttrs) -> tuple[Any, ...]:
     return a.start, a.length, a.step
 
 
 slice_.reference(lambda x, a: x[_slices(a)])
+
+# What eager indexing does at once; in programs it is a slice and a view.
+pick = view_op("pick", PickAttrs)
+
+
+@pick.strided
+def _(x: Shaped, a: PickAttrs) -> Strided:
+    length, steps, offset = slice_.strided_rule(x, SliceAttrs.of(*_fields(a)))
+    strides = view_strides(length, steps, a.shape)
+    if strides is None or numel(length) != numel(a.shape):
+        raise ShapeError(f"pick: {length} and {a.shape} are not the same but for sizes of 1.")
+    return a.shape, strides, offset
+
+
+@pick.grad()
+def _(ctx: Any, gy: Any) -> Any:
+    a, shape = ctx.attrs, ctx.shape(0)
+    return slice_scatter.bind((gy.reshape(a.length),), SliceScatterAttrs.of(shape, *_fields(a)))
+
+
+@pick.decompose
+def _(x: Any, a: PickAttrs) -> Any:
+    return view.bind((slice_.bind((x,), SliceAttrs.of(*_fields(a))),), ShapeAttrs.of(a.shape))
+
+
+pick.reference(lambda x, a: x[_slices(a)].reshape(a.shape))
 
 diagonal = view_op("diagonal", DiagonalAttrs)
 

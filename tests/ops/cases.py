@@ -134,6 +134,7 @@ CASES: dict[str, list[Case]] = {
     "permute": [([real(2, 3, 4)], {"dims": (2, 0, 1)})],
     "expand": [([real(3, 1)], {"shape": (2, 3, 4)})],
     "slice": [([real(4, 5)], {"start": (1, 0), "length": (2, 3), "step": (1, 2)})],
+    "pick": [([real(4, 5)], {"start": (1, 0), "length": (1, 3), "step": (1, 2), "shape": (3, 1)})],
     "diagonal": [([real(3, 4, 2)], {"offset": 1, "dim1": 0, "dim2": 1})],
     "unfold": [([real(7, 3)], {"dim": 0, "size": 3, "step": s}) for s in (1, 2)],
     "polygamma": [([positive(3, 4)], {"n": n}) for n in (0, 1, 2)],

@@ -15,6 +15,7 @@ from fovea.func.batching.call import (
     Rule,
     Shared,
     aligned,
+    in_parts,
     pointwise,
     shifted,
     together,
@@ -127,6 +128,7 @@ def _clone(call: Call) -> Any:
     return refolded(call, call.bind((folded(call, 0),)))
 
 
+declare(in_parts, shape.pick)
 declare(_permute, shape.permute)
 declare(_expand, shape.expand)
 declare(_clone, shape.clone)
