@@ -33,7 +33,8 @@ def per_image(name: str, size: int) -> tuple[float, float]:
     model = build(net, size, "fovea").eval()
     counts: list[float] = []
     for module in model.modules():
-        count = _COUNTS.get(type(module).__name__)
+        kinds = [c.__name__ for c in type(module).__mro__]
+        count = next((_COUNTS[kind] for kind in kinds if kind in _COUNTS), None)
         if count is not None:
             module.register_forward_hook(
                 lambda m, x, y, count=count: counts.append(2.0 * count(m, x, y))

@@ -350,10 +350,9 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
         offset = input.offset + index * strides[d]
         rest = Size((*shape[:d], *shape[d + 1 :])), (*strides[:d], *strides[d + 1 :])
         return input._make_view(input, *rest, offset, _SELECT, (d, index))
-    shape, ones = tuple(input.shape), (1,) * input.ndim
-    start = (*(0,) * d, index, *(0,) * (input.ndim - d - 1))
-    length = (*shape[:d], 1, *shape[d + 1 :])
-    return sliced(input, start, length, ones, (*shape[:d], *shape[d + 1 :]))
+    before, after = tuple(input.shape[:d]), tuple(input.shape[d + 1 :])
+    start = (*(0,) * d, index, *(0,) * len(after))
+    return sliced(input, start, (*before, 1, *after), (1,) * input.ndim, (*before, *after))
 
 
 _SELECT = Again(select)

@@ -203,8 +203,7 @@ def _check_slice(name: str, shape: Sequence[int], a: Any) -> None:
             )
 
 
-@slice_.strided
-def _(x: Shaped, a: SliceAttrs) -> Strided:
+def _slice_strided(x: Shaped, a: SliceAttrs | PickAttrs) -> Strided:
     strides = _strides(x)
     _check_slice("slice", x.shape, a)
     offset = sum(
@@ -213,7 +212,10 @@ def _(x: Shaped, a: SliceAttrs) -> Strided:
     return a.length, tuple(s * k for s, k in zip(strides, a.step, strict=True)), offset
 
 
-def _slices(a: SliceAttrs) -> tuple[slice, ...]:
+slice_.strided(_slice_strided)
+
+
+def _slices(a: SliceAttrs | PickAttrs) -> tuple[slice, ...]:
     out = []
     for first, length, step in zip(a.start, a.length, a.step, strict=True):
         end = first + length * step
@@ -238,7 +240,7 @@ pick = view_op("pick", PickAttrs)
 
 @pick.strided
 def _(x: Shaped, a: PickAttrs) -> Strided:
-    length, steps, offset = slice_.strided_rule(x, SliceAttrs.of(*_fields(a)))
+    length, steps, offset = _slice_strided(x, a)
     strides = view_strides(length, steps, a.shape)
     if strides is None or numel(length) != numel(a.shape):
         raise ShapeError(f"pick: {length} and {a.shape} are not the same but for sizes of 1.")
