@@ -87,19 +87,15 @@ from fovea.functions.complex_numbers import (
 )
 from fovea.functions.complex_numbers import complex_ as complex
 from fovea.functions.creation import (
-    arange,
     as_tensor,
     asarray,
     empty,
     empty_like,
     empty_permuted,
     empty_strided,
-    eye,
     from_numpy,
     full,
     full_like,
-    linspace,
-    logspace,
     ones,
     ones_like,
     scalar_tensor,
@@ -178,6 +174,7 @@ from fovea.functions.ordering import (
     unique,
     unique_consecutive,
 )
+from fovea.functions.parts import cat, chunk, repeat_interleave, split, stack, tile, unbind
 from fovea.functions.pointwise import abs_ as abs
 from fovea.functions.pointwise import (
     acos,
@@ -278,6 +275,7 @@ from fovea.functions.random import (
     randn_like,
     randperm,
 )
+from fovea.functions.ranges import arange, eye, linspace, logspace
 from fovea.functions.reductions import all_ as all
 from fovea.functions.reductions import (
     amax,
@@ -321,10 +319,8 @@ from fovea.functions.shaping import (
     as_strided,
     broadcast_tensors,
     broadcast_to,
-    cat,
     channels_last,
     channels_last_3d,
-    chunk,
     clone,
     contiguous_format,
     diag,
@@ -338,19 +334,14 @@ from fovea.functions.shaping import (
     permute,
     preserve_format,
     ravel,
-    repeat_interleave,
     reshape,
     roll,
     select,
-    split,
     squeeze,
-    stack,
     t,
-    tile,
     transpose,
     tril,
     triu,
-    unbind,
     unflatten,
     unsqueeze,
 )

@@ -8,7 +8,7 @@ import numpy as np
 
 from fovea import devices, dtypes
 from fovea.errors import ArgumentError, GradientError, describe
-from fovea.functions import creation, pointwise, shaping
+from fovea.functions import creation, parts, pointwise, shaping
 from fovea.functions.numpy_names import numpy_names
 from fovea.functions.sizes import parse_size
 from fovea.methods import Methods
@@ -156,7 +156,7 @@ class Tensor(Methods, TensorBase):
     def __iter__(self) -> Any:
         if self.ndim == 0:
             raise TypeError("a 0-d tensor cannot be iterated over.")
-        return iter(shaping.unbind(self, 0))
+        return iter(parts.unbind(self, 0))
 
     def __contains__(self, value: Any) -> bool:
         return bool(pointwise.eq(self, value).any().item())

@@ -13,8 +13,10 @@ from fovea import dispatch
 from fovea.autograd.rows import rows
 from fovea.backward import grad
 from fovea.errors import ArgumentError, GradientError, ShapeError, describe
-from fovea.functions.creation import eye, ones_like, zeros, zeros_like
-from fovea.functions.shaping import reshape, stack
+from fovea.functions.creation import ones_like, zeros, zeros_like
+from fovea.functions.parts import stack
+from fovea.functions.ranges import eye
+from fovea.functions.shaping import reshape
 from fovea.tensorbase import TensorBase
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]

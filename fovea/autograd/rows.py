@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from fovea.backward import grad
-from fovea.functions.creation import eye, zeros
+from fovea.functions.creation import zeros
 from fovea.functions.joining import cat
+from fovea.functions.ranges import eye
 from fovea.functions.shaping import reshape
 
 __all__ = ["rows"]

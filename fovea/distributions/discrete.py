@@ -11,9 +11,9 @@ from fovea.distributions import constraints
 from fovea.distributions.distribution import Check, Distribution, together
 from fovea.dtypes import finfo
 from fovea.errors import ArgumentError
-from fovea.functions.creation import arange
 from fovea.functions.pointwise import where
 from fovea.functions.random import bernoulli, multinomial, poisson, rand
+from fovea.functions.ranges import arange
 from fovea.functions.special import lgamma, xlogy
 from fovea.nn import functional as F
 

@@ -10,9 +10,9 @@ from fovea.distributions import constraints
 from fovea.distributions.distribution import Check, Distribution, Located, together
 from fovea.errors import ArgumentError
 from fovea.functions.creation import ones
+from fovea.functions.parts import stack
 from fovea.functions.pointwise import where
 from fovea.functions.random import rand, randn
-from fovea.functions.shaping import stack
 from fovea.functions.special import digamma, lgamma
 
 __all__ = ["Beta", "Chi2", "Dirichlet", "Gamma"]

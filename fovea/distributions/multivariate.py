@@ -10,8 +10,8 @@ from fovea import linalg
 from fovea.distributions import constraints
 from fovea.distributions.distribution import Distribution
 from fovea.errors import ArgumentError
-from fovea.functions.creation import eye
 from fovea.functions.random import randn
+from fovea.functions.ranges import eye
 from fovea.ops.rules import broadcast_shapes
 
 __all__ = ["MultivariateNormal"]

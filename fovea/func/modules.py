@@ -8,7 +8,7 @@ from typing import Any
 
 from fovea import watching
 from fovea.errors import ArgumentError
-from fovea.functions.shaping import stack
+from fovea.functions.parts import stack
 from fovea.nn.batch_norm import _BatchNorm
 from fovea.nn.module import Module
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from fovea.errors import ArgumentError, ShapeError, describe
-from fovea.functions.shaping import permute, reshape, stack
+from fovea.functions.parts import stack
+from fovea.functions.shaping import permute, reshape
 from fovea.ops.op import numel
 from fovea.tensorbase import is_tensor
 

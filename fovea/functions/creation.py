@@ -28,19 +28,15 @@ if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
 __all__ = [
-    "arange",
     "as_tensor",
     "asarray",
     "empty",
     "empty_like",
     "empty_permuted",
     "empty_strided",
-    "eye",
     "from_numpy",
     "full",
     "full_like",
-    "linspace",
-    "logspace",
     "ones",
     "ones_like",
     "scalar_tensor",
@@ -226,7 +222,7 @@ def scalar_tensor(
 ) -> Tensor:
     """A 0-d tensor (default dtype unless given)."""
     devices.as_device(device)
-    return finish(from_array(np.asarray(s), _float_or(dtype)), requires_grad)
+    return finish(from_array(np.asarray(s), float_or(dtype)), requires_grad)
 
 
 def full(
@@ -281,7 +277,7 @@ def _into(out: Tensor, value: Tensor) -> Tensor:
     return out.copy_(value)
 
 
-def _float_or(dtype: Any) -> DType:
+def float_or(dtype: Any) -> DType:
     return dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
 
 
@@ -301,7 +297,7 @@ def empty(
     """
     devices.as_device(device)
     return finish(
-        _allocate(Spec(parse_size(*(shape if size is None else (size,))), _float_or(dtype))),
+        _allocate(Spec(parse_size(*(shape if size is None else (size,))), float_or(dtype))),
         requires_grad,
     )
 
@@ -323,7 +319,7 @@ def zeros(
         parse_size(*(shape if size is None else (size,))),
         0,
         out=out,
-        dtype=_float_or(dtype),
+        dtype=float_or(dtype),
         device=device,
         requires_grad=requires_grad,
     )
@@ -346,7 +342,7 @@ def ones(
         parse_size(*(shape if size is None else (size,))),
         1,
         out=out,
-        dtype=_float_or(dtype),
+        dtype=float_or(dtype),
         device=device,
         requires_grad=requires_grad,
     )
@@ -459,111 +455,6 @@ def ones_like(
 ) -> Tensor:
     """``ones`` with ``input``'s shape, dtype and layout."""
     return full_like(input, 1, dtype=dtype, device=device, requires_grad=requires_grad)
-
-
-def arange(
-    start: Any = 0,
-    end: float | None = None,
-    step: float = 1,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Numbers from ``start`` up to, not including, ``end``: int64 for ints, else the default dtype.
-
-    Raises:
-        ArgumentError: a step of zero, or one that leads away from ``end``.
-
-    >>> arange(1, 7, 2)
-    tensor([1, 3, 5])
-    """
-    devices.as_device(device)
-    if end is None:
-        start, end = 0, start
-    if step == 0 or (end - start) * step < 0:
-        raise ArgumentError(f"arange: step {step} does not lead from {start} to {end}.")
-    whole = all(isinstance(v, int) for v in (start, end, step))
-    kind = (
-        dtypes.as_dtype(dtype)
-        if dtype is not None
-        else dtypes.int64
-        if whole
-        else dtypes.get_default_dtype()
-    )
-    if not whole and not kind.is_floating_point and int(step):
-        start, end, step, whole = int(start), int(end), int(step), True
-    n = max(0, math.ceil((end - start) / step))
-    values = (
-        np.arange(n, dtype=np.int64) * step + start
-        if whole
-        else start + np.arange(n, dtype=np.float64) * step
-    )
-    return finish(from_array(values, kind), requires_grad)
-
-
-def linspace(
-    start: float,
-    end: float,
-    steps: int,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """``steps`` numbers evenly spaced from ``start`` to ``end``, both included.
-
-    >>> linspace(0, 1, 5)
-    tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
-    """
-    devices.as_device(device)
-    kind = _float_or(dtype)
-    return finish(from_array(_evenly("linspace", start, end, steps, kind), kind), requires_grad)
-
-
-def logspace(
-    start: float,
-    end: float,
-    steps: int,
-    base: float = 10.0,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """``base`` to the power of ``linspace(start, end, steps)``."""
-    devices.as_device(device)
-    kind = _float_or(dtype)
-    powers = np.power(base, _evenly("logspace", start, end, steps, kind))
-    return finish(from_array(powers, kind), requires_grad)
-
-
-def _evenly(name: str, start: Any, end: Any, steps: int, kind: DType) -> np.ndarray[Any, Any]:
-    """Numbers from ``start`` to ``end`` (numbers, or 0-d tensors); whole ones for integer types."""
-    if steps < 0:
-        raise ArgumentError(f"{name}: steps must not be negative, got {steps}.")
-    first, last = (v.item() if is_tensor(v) else v for v in (start, end))
-    if not kind.is_inexact:
-        first, last = int(first), int(last)
-    return np.linspace(first, last, steps)
-
-
-def eye(
-    n: int,
-    m: int | None = None,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """A matrix with ones on the diagonal.
-
-    >>> eye(2)
-    tensor([[1., 0.],
-            [0., 1.]])
-    """
-    devices.as_device(device)
-    return finish(from_array(np.eye(n, m), _float_or(dtype)), requires_grad)
 
 
 def strided_over(

@@ -12,19 +12,9 @@ from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.functions.creation import from_array
 from fovea.functions.indexing import index_select
 from fovea.functions.numpy_names import numpy_names
+from fovea.functions.parts import cat, split, stack
 from fovea.functions.pointwise import result_type
-from fovea.functions.shaping import (
-    cat,
-    diagonal,
-    flip,
-    meshgrid,
-    narrow,
-    reshape,
-    split,
-    stack,
-    transpose,
-    unsqueeze,
-)
+from fovea.functions.shaping import diagonal, flip, meshgrid, narrow, reshape, transpose, unsqueeze
 from fovea.ops.rules import normalize_dim
 from fovea.tensorbase import is_tensor
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fovea import dtypes
 from fovea.errors import ShapeError, describe
-from fovea.functions.creation import arange
 from fovea.functions.matrices import _adjoint
 from fovea.functions.pointwise import eq, to_dtype, where
+from fovea.functions.ranges import arange
 from fovea.functions.reductions import any_, argmax
 from fovea.functions.shaping import diagonal, expand, narrow, tril, triu, unsqueeze
 from fovea.functions.triangular import solve_triangular

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from fovea.functions import matrices
 from fovea.functions.creation import _into as into_out
 from fovea.functions.numpy_names import numpy_names
+from fovea.functions.parts import cat
 from fovea.functions.pointwise import div
 from fovea.functions.products import multi_dot
-from fovea.functions.shaping import cat, transpose
+from fovea.functions.shaping import transpose
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor

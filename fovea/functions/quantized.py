@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from fovea import dtypes
 from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
 from fovea.functions.creation import zeros
-from fovea.functions.shaping import cat, reshape
+from fovea.functions.parts import cat
+from fovea.functions.shaping import reshape
 from fovea.ops.conv import ConvAttrs, conv2d
 from fovea.ops.quantized import ByteConvAttrs, conv2d_bytes
 

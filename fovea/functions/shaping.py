@@ -6,20 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fovea import watching
 from fovea.errors import ArgumentError, OutOfRangeError, ShapeError, describe
-from fovea.functions.creation import from_array, strided_over
+from fovea.functions.creation import strided_over
 from fovea.functions.numpy_names import numpy_names
-from fovea.functions.pointwise import result_type, to_dtype
 from fovea.functions.regions import Again, is_plain
 from fovea.ops import shape as ops
 from fovea.ops.op import contiguous_strides
-from fovea.ops.reduce import DimAttrs
 from fovea.ops.rules import broadcast_shapes, channels_last_strides, normalize_dim
 from fovea.size import Size
-from fovea.tensorbase import is_tensor
 
 if TYPE_CHECKING:
     from fovea.dtypes import DType
@@ -29,7 +24,7 @@ contiguous_format, preserve_format = "contiguous", "preserve"
 channels_last, channels_last_3d = "channels_last", "channels_last_3d"
 
 
-def _ints(values: tuple[Any, ...]) -> tuple[int, ...]:
+def as_ints(values: tuple[Any, ...]) -> tuple[int, ...]:
     if len(values) == 1 and isinstance(values[0], list | tuple):
         values = tuple(values[0])
     return tuple([int(v) for v in values])
@@ -65,7 +60,7 @@ def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
             [3, 4, 5]])
     """
     given = sizes if shape is None else (shape,)
-    target = given[0] if len(given) == 1 and given[0].__class__ in (tuple, Size) else _ints(given)
+    target = given[0] if len(given) == 1 and given[0].__class__ in (tuple, Size) else as_ints(given)
     how = _reshaping(input.shape, input.strides, target)
     if how is None:
         how = _plan_reshape(input, target)
@@ -157,7 +152,7 @@ def clone(input: Tensor, *, memory_format: str = preserve_format) -> Tensor:
 
 def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
     """A view with the dimensions in another order (ints, or one sequence of them)."""
-    order = _ints(order if dims is None else (dims,))
+    order = as_ints(order if dims is None else (dims,))
     if len(order) != input.ndim:
         raise ShapeError(
             f"permute: {describe(input)} has {input.ndim} dimensions, got the order {order}."
@@ -207,7 +202,7 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
 
 def expand(input: Tensor, *sizes: Any) -> Tensor:
     """A view in which dimensions of size 1 repeat; -1 keeps a size."""
-    shape = _ints(sizes)
+    shape = as_ints(sizes)
     lead = len(shape) - input.ndim
     if lead < 0 or -1 in shape[:lead]:
         raise ShapeError(f"expand: {describe(input)} cannot expand to {shape}.")
@@ -349,160 +344,20 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
         shape, strides = input.shape, input.strides
         offset = input.offset + index * strides[d]
         rest = Size((*shape[:d], *shape[d + 1 :])), (*strides[:d], *strides[d + 1 :])
-        return input._make_view(input, *rest, offset, _SELECT, (d, index))
+        return input._make_view(input, *rest, offset, SELECT, (d, index))
     before, after = tuple(input.shape[:d]), tuple(input.shape[d + 1 :])
     start = (*(0,) * d, index, *(0,) * len(after))
     return sliced(input, start, (*before, 1, *after), (1,) * input.ndim, (*before, *after))
 
 
-_SELECT = Again(select)
-
-
-def cat(
-    tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, axis: Any = None
-) -> Tensor:
-    """Join tensors along a dimension; types are promoted.
-
-    >>> import fovea
-    >>> cat([fovea.zeros(2), fovea.ones(1)])
-    tensor([0., 0., 1.])
-    """
-    dim = dim if axis is None else axis
-    parts = tuple(tensors)
-    if not parts or not all(is_tensor(p) for p in parts):
-        raise TypeError("cat: expected a non-empty sequence of tensors.")
-    if any(p.dtype is not parts[0].dtype for p in parts):
-        kind = result_type(*parts)
-        parts = tuple(to_dtype(p, kind) for p in parts)
-    full = [p for p in parts if not (p.ndim == 1 and p.shape[0] == 0)] or list(parts[:1])
-    if full[0].ndim == 0:
-        raise ShapeError("cat: 0-d tensors cannot be joined.", fix="use stack")
-    result = ops.cat.bind(tuple(full), DimAttrs.of(normalize_dim("cat", dim, full[0].ndim)))
-    return result if out is None else out.copy_(result)
-
-
-def stack(
-    tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, axis: Any = None
-) -> Tensor:
-    """Join tensors of one shape along a new dimension."""
-    dim = dim if axis is None else axis
-    parts = list(tensors)
-    if not parts:
-        raise TypeError("stack: expected a non-empty sequence of tensors.")
-    if any(p.shape != parts[0].shape for p in parts):
-        shapes = ", ".join(str(tuple(p.shape)) for p in parts)
-        raise ShapeError(f"stack: all tensors must have one shape, got {shapes}.")
-    d = normalize_dim("stack", dim, parts[0].ndim + 1)
-    return cat([unsqueeze(p, d) for p in parts], d, out=out)
-
-
-def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Views of consecutive pieces: of one size (the last may be less), or of the sizes listed."""
-    d = normalize_dim("split", dim, tensor.ndim)
-    size = tensor.shape[d]
-    if isinstance(split_size_or_sections, int):
-        step = split_size_or_sections
-        if step <= 0:
-            raise ArgumentError(f"split: the size of a piece must be positive, got {step}.")
-        sections = [min(step, size - i) for i in range(0, size, step)] or [0]
-    else:
-        sections = list(split_size_or_sections)
-        if sum(sections) != size:
-            raise ShapeError(f"split: sections {sections} do not add up to {size}.")
-    out, start = [], 0
-    for n in sections:
-        out.append(narrow(tensor, d, start, n))
-        start += n
-    return tuple(out)
-
-
-def chunk(input: Tensor, chunks: int, dim: int = 0, *, axis: Any = None) -> tuple[Tensor, ...]:
-    """At most ``chunks`` views of equal size (the last may be smaller)."""
-    dim = dim if axis is None else axis
-    if chunks <= 0:
-        raise ArgumentError(f"chunk: the number of chunks must be positive, got {chunks}.")
-    size = input.shape[normalize_dim("chunk", dim, input.ndim)]
-    return split(input, max(1, -(-size // chunks)), dim)
-
-
-def unbind(input: Tensor, dim: int = 0, *, axis: Any = None) -> tuple[Tensor, ...]:
-    """Views of each index of a dimension."""
-    dim = dim if axis is None else axis
-    d = normalize_dim("unbind", dim, input.ndim)
-    if not is_plain(input):
-        return tuple(select(input, d, i) for i in range(input.shape[d]))
-    shape, strides, offset = input.shape, input.strides, input.offset
-    rest = Size((*shape[:d], *shape[d + 1 :])), (*strides[:d], *strides[d + 1 :])
-    places = [(offset + i * strides[d], (d, i)) for i in range(shape[d])]
-    return tuple([input._make_view(input, *rest, at, _SELECT, place) for at, place in places])
-
-
-def repeat(input: Tensor, *repeats: Any) -> Tensor:
-    """Copies of the tensor side by side, ``repeats`` times along each dimension."""
-    counts = _ints(repeats)
-    if len(counts) < input.ndim:
-        raise ShapeError(
-            f"repeat: {describe(input)} needs at least {input.ndim} counts, got {counts}."
-        )
-    x = reshape(input, (1,) * (len(counts) - input.ndim) + tuple(input.shape))
-    split_shape, grown, final = [], [], []
-    for n, k in zip(x.shape, counts, strict=True):
-        split_shape += [1, n]
-        grown += [k, n]
-        final.append(n * k)
-    return reshape(expand(reshape(x, split_shape), grown), final).clone()
-
-
-def tile(input: Tensor, dims: Sequence[int]) -> Tensor:
-    """``repeat`` with counts filled up with 1 on the left."""
-    counts = tuple(dims)
-    return repeat(input, (1,) * (input.ndim - len(counts)) + counts)
-
-
-def repeat_interleave(
-    input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
-) -> Tensor:
-    """Each element (along ``dim``) ``repeats`` times in a row.
-
-    Args:
-        repeats: a number, or an integer tensor with one for each element. Without it, ``input``
-            holds the counts, and the result the indices that they repeat.
-        dim: None repeats the elements of the flattened tensor.
-        output_size: ignored: the result's size follows from ``repeats``.
-
-    >>> import fovea
-    >>> repeat_interleave(fovea.tensor([5, 6]), fovea.tensor([2, 1]))
-    tensor([5, 5, 6])
-    """
-    if repeats is None:
-        return _repeated_places(input)
-    if dim is None:
-        input, dim = reshape(input, -1), 0
-    if is_tensor(repeats) and repeats.numel() != 1:
-        from fovea.functions.indexing import index_select
-
-        if repeats.numel() != input.shape[dim]:
-            raise ShapeError(
-                f"repeat_interleave: {repeats.numel()} counts for the {input.shape[dim]} elements "
-                f"of dimension {dim}."
-            )
-        return index_select(input, dim, _repeated_places(repeats))
-    repeats = int(repeats)
-    d = normalize_dim("repeat_interleave", dim, input.ndim)
-    shape = (*input.shape[: d + 1], repeats, *input.shape[d + 1 :])
-    return flatten(expand(unsqueeze(input, d + 1), shape), d, d + 1)
-
-
-def _repeated_places(counts: Tensor) -> Tensor:
-    times = counts._array()
-    return from_array(np.repeat(np.arange(len(times)), times))
+SELECT = Again(select)
 
 
 def flip(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
     """A copy with the order along ``dims`` (ints, or one sequence of them) reversed."""
     if dims is not None:
         order = (dims,)
-    along = tuple(normalize_dim("flip", d, input.ndim) for d in _ints(order))
+    along = tuple(normalize_dim("flip", d, input.ndim) for d in as_ints(order))
     return ops.flip.bind((input,), ops.DimsAttrs.of(along if input.ndim else ()))
 
 

@@ -12,18 +12,10 @@ from fovea.functions.creation import from_array
 from fovea.functions.indexing import gather
 from fovea.functions.numpy_names import numpy_names
 from fovea.functions.ordering import sort
+from fovea.functions.parts import cat
 from fovea.functions.pointwise import ceil, floor, isnan, lerp, round_, to_dtype, where
 from fovea.functions.reductions import Dims, amax, amin, any_, cumsum, mean, sum_
-from fovea.functions.shaping import (
-    cat,
-    flatten,
-    movedim,
-    narrow,
-    reshape,
-    select,
-    squeeze,
-    unsqueeze,
-)
+from fovea.functions.shaping import flatten, movedim, narrow, reshape, select, squeeze, unsqueeze
 from fovea.ops import order as ops
 from fovea.ops.rules import normalize_dim
 from fovea.return_types import ValuesIndices, printed

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fovea.errors import ArgumentError
-from fovea.functions import creation
+from fovea.functions import creation, ranges
 from fovea.functions import random as draw
 from fovea.keras import config
 from fovea.keras.objects import lookup, serialize_keras_object
@@ -129,7 +129,7 @@ class Identity(Initializer):
     def __call__(self, shape: Shape, dtype: Any = None) -> Tensor:
         if len(shape) != 2:
             raise ArgumentError(f"the identity initializer makes matrices, not {tuple(shape)}.")
-        return creation.eye(*shape, dtype=config.as_dtype(dtype)) * self.gain
+        return ranges.eye(*shape, dtype=config.as_dtype(dtype)) * self.gain
 
     def get_config(self) -> dict[str, Any]:
         return {"gain": self.gain}

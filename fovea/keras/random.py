@@ -9,10 +9,11 @@ import numpy as np
 from fovea import dtypes
 from fovea.errors import ArgumentError
 from fovea.functions import random as draws
-from fovea.functions.creation import linspace, tensor
+from fovea.functions.creation import tensor
 from fovea.functions.joining import cat
 from fovea.functions.ordering import searchsorted
 from fovea.functions.pointwise import log, minimum, where
+from fovea.functions.ranges import linspace
 from fovea.functions.statistics import cumulative_trapezoid
 from fovea.keras import config
 from fovea.random import Generator

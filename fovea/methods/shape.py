@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fovea.functions import joining, shaping
+from fovea.functions import joining, parts, shaping
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -41,14 +41,14 @@ class ShapeMethods:
     ravel = shaping.ravel
     narrow = shaping.narrow
     select = shaping.select
-    split = shaping.split
-    split_with_sizes = shaping.split
-    chunk = shaping.chunk
-    unbind = shaping.unbind
-    repeat = shaping.repeat
-    tile = shaping.tile
+    split = parts.split
+    split_with_sizes = parts.split
+    chunk = parts.chunk
+    unbind = parts.unbind
+    repeat = parts.repeat
+    tile = parts.tile
     flip = shaping.flip
-    repeat_interleave = shaping.repeat_interleave
+    repeat_interleave = parts.repeat_interleave
     roll = shaping.roll
     tril = shaping.tril
     triu = shaping.triu

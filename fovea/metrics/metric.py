@@ -12,7 +12,7 @@ import numpy as np
 
 from fovea import dispatch
 from fovea.errors import ArgumentError, ShapeError
-from fovea.functions import creation, shaping
+from fovea.functions import creation, parts
 from fovea.metrics.composed import Arithmetic
 from fovea.metrics.inputs import as_array
 from fovea.tensorbase import is_tensor
@@ -414,7 +414,7 @@ def _merged(reduction: Reduction, a: Any, b: Any, count_a: int, count_b: int) ->
 def _stacked(a: Any, b: Any, joined: bool) -> Any:
     if not is_tensor(a):
         return np.concatenate([a, b]) if joined else np.stack([a, b])
-    return shaping.cat([a, b]) if joined else shaping.stack([a, b])
+    return parts.cat([a, b]) if joined else parts.stack([a, b])
 
 
 def _snake(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from fovea import watching
 from fovea.errors import ArgumentError, LabelError, ShapeError, describe
-from fovea.functions.shaping import cat
+from fovea.functions.parts import cat
 from fovea.nn import functional as F
 from fovea.nn.container import ModuleList, Sequential
 from fovea.nn.linear import Linear

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fovea.autograd.function import Function
-from fovea.functions.shaping import cat, stack
+from fovea.functions.parts import cat, stack
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor

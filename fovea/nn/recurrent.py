@@ -8,7 +8,7 @@ from typing import Any
 
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.functions.creation import empty
-from fovea.functions.shaping import cat, stack
+from fovea.functions.parts import cat, stack
 from fovea.nn import functional as F
 from fovea.nn import init
 from fovea.nn.module import Module

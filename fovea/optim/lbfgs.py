@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fovea.autograd import enable_grad, no_grad
 from fovea.errors import ArgumentError
 from fovea.functions.creation import zeros
-from fovea.functions.shaping import cat
+from fovea.functions.parts import cat
 from fovea.optim.line_search import Point, strong_wolfe
 from fovea.optim.optimizer import Optimizer
 from fovea.optim.update import check_lr

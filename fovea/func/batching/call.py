@@ -11,7 +11,8 @@ from typing import Any
 from fovea import dispatch
 from fovea.errors import ShapeError
 from fovea.func.batching.batched import Batched, at_level, current, split
-from fovea.functions.shaping import reshape, stack
+from fovea.functions.parts import stack
+from fovea.functions.shaping import reshape
 from fovea.ops.op import Attrs, Op
 
 __all__ = [

@@ -10,7 +10,8 @@ from fovea.autograd.grad_mode import set_grad_enabled
 from fovea.func.batching.batched import Batched, current, split
 from fovea.func.roots import leads_elsewhere
 from fovea.func.trees import flatten, prefix
-from fovea.functions.shaping import movedim, stack
+from fovea.functions.parts import stack
+from fovea.functions.shaping import movedim
 from fovea.tensorbase import is_tensor
 
 __all__ = ["VmapInfo", "on_samples"]

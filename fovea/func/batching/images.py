@@ -8,7 +8,8 @@ from typing import Any
 from fovea.errors import InplaceError, ShapeError
 from fovea.func.batching.call import Call, in_parts
 from fovea.func.batching.rules import declare, folded, one_batch, ops_of, refolded
-from fovea.functions.shaping import movedim, reshape, stack
+from fovea.functions.parts import stack
+from fovea.functions.shaping import movedim, reshape
 from fovea.ops import conv, norm, pool
 
 declare(one_batch, *ops_of(pool))

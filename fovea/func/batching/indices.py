@@ -6,7 +6,7 @@ from typing import Any
 
 from fovea.func.batching.call import Call
 from fovea.func.batching.rules import declare
-from fovea.functions.creation import arange
+from fovea.functions.ranges import arange
 from fovea.functions.shaping import expand, movedim, reshape
 from fovea.ops import index as ops
 from fovea.ops.rules import broadcast_shapes

@@ -20,7 +20,8 @@ from fovea.func.batching.call import (
     shifted,
     together,
 )
-from fovea.functions.shaping import expand, permute, reshape, stack
+from fovea.functions.parts import stack
+from fovea.functions.shaping import expand, permute, reshape
 from fovea.ops import (
     activation,
     bessel,

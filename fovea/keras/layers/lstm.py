@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fovea.errors import ArgumentError
 from fovea.functions.creation import ones
-from fovea.functions.shaping import cat
+from fovea.functions.parts import cat
 from fovea.keras import activations
 from fovea.keras.layers.recurrent import CellNetwork, cell_kwargs
 from fovea.keras.layers.recurrent_cells import RecurrentCell, States, by_gate

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fovea import dtypes
 from fovea.errors import ArgumentError, ShapeError
-from fovea.functions import creation, pointwise, shaping
+from fovea.functions import creation, parts, pointwise
 from fovea.keras.layers.layer import Layer
 from fovea.nn.functional import normalize as normalized
 
@@ -153,7 +153,7 @@ class Concatenate(_Merge):
 
     def call(self, inputs: Any) -> Tensor:
         self._check(inputs)
-        return shaping.cat(list(inputs), self.axis)
+        return parts.cat(list(inputs), self.axis)
 
     def compute_output_shape(self, input_shape: Any, **kwargs: Any) -> Any:
         self._check(input_shape)
@@ -166,7 +166,7 @@ class Concatenate(_Merge):
         for x, mask in zip(inputs, previous_mask, strict=True):
             kept = mask if mask is not None else creation.ones(x.shape, dtype=dtypes.bool_)
             whole.append(kept.unsqueeze(-1).expand(x.shape) if kept.ndim < x.ndim else kept)
-        return shaping.cat(whole, self.axis).any(-1)
+        return parts.cat(whole, self.axis).any(-1)
 
     def _lengthen(self, a: Any, b: Any) -> Any:
         rank = len(a)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from fovea import dtypes
 from fovea.errors import ArgumentError, ShapeError
-from fovea.functions.creation import arange, zeros
-from fovea.functions.shaping import repeat_interleave
+from fovea.functions.creation import zeros
+from fovea.functions.parts import repeat_interleave
+from fovea.functions.ranges import arange
 from fovea.keras import constraints, initializers, masking, regularizers
 from fovea.keras.keras_tensor import KerasTensor, Shape
 from fovea.keras.layers.arguments import single

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fovea.dtypes import as_dtype
-from fovea.functions import creation
+from fovea.functions import creation, ranges
 from fovea.keras.keras_tensor import KerasTensor, is_shape
 from fovea.keras.tree import flatten, map_structure, pack_as
 from fovea.random import fork_rng
@@ -96,7 +96,7 @@ def _probed(call: Any, args: Any, kwargs: Any, values: Callable[[list[int], Any]
 def _regular(sizes: list[int], kind: Any) -> Any:
     """Ones, or unit matrices, which can be inverted."""
     if kind.is_floating_point and len(sizes) > 1 and sizes[-1] == sizes[-2]:
-        return creation.eye(sizes[-1], dtype=kind).expand(*sizes).contiguous()
+        return ranges.eye(sizes[-1], dtype=kind).expand(*sizes).contiguous()
     return creation.ones(sizes, dtype=kind)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fovea.errors import ArgumentError, ShapeError
-from fovea.functions.shaping import stack
+from fovea.functions.parts import stack
 from fovea.keras.layers.arguments import arguments_of
 from fovea.keras.layers.layer import Layer
 from fovea.keras.layers.recurrent_cells import (

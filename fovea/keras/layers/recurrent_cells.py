@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fovea.errors import ArgumentError
 from fovea.functions.creation import ones, zeros
-from fovea.functions.shaping import cat
+from fovea.functions.parts import cat
 from fovea.keras import activations, constraints, initializers, regularizers
 from fovea.keras.keras_tensor import need_size
 from fovea.keras.layers.arguments import single

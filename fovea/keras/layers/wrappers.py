@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fovea.errors import ArgumentError, ShapeError
-from fovea.functions.shaping import cat, flip, stack
+from fovea.functions.parts import cat, stack
+from fovea.functions.shaping import flip
 from fovea.keras.keras_tensor import is_shape
 from fovea.keras.layers.arguments import choice
 from fovea.keras.layers.layer import Layer

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fovea import dtypes
-from fovea.functions.creation import arange
 from fovea.functions.pointwise import clamp, where
+from fovea.functions.ranges import arange
 from fovea.keras.losses.classes import LossFunctionWrapper, masked_weight, reduced
 from fovea.keras.losses.functions import to_tensor
 from fovea.nn.functional import softplus

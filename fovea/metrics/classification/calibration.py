@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fovea.errors import ArgumentError
-from fovea.functions import creation
+from fovea.functions import ranges
 from fovea.metrics.classification.counts import needs_more_axes
 from fovea.metrics.inputs import (
     binary_labels,
@@ -53,7 +53,7 @@ class _Calibration(Metric):
             self.add_state(name, np.zeros(n_bins + 1), "sum")
 
     def _add(self, confidence: Array, right: Array) -> None:
-        edges = creation.linspace(0, 1, self.n_bins + 1)._array()
+        edges = ranges.linspace(0, 1, self.n_bins + 1)._array()
         place = np.clip(np.searchsorted(edges, confidence, side="right") - 1, 0, self.n_bins)
         size = self.n_bins + 1
         self.total = self.total + np.bincount(place, minlength=size)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fovea.errors import ArgumentError
-from fovea.functions import creation
+from fovea.functions import ranges
 from fovea.metrics.inputs import (
     as_array,
     binary_scores,
@@ -39,7 +39,7 @@ def as_thresholds(owner: str, thresholds: Thresholds) -> Array | None:
     if isinstance(thresholds, int):
         if thresholds < 2:
             raise ArgumentError(f"{owner}: thresholds is 2 or more, got {thresholds}.")
-        return creation.linspace(0, 1, thresholds)._array().copy()
+        return ranges.linspace(0, 1, thresholds)._array().copy()
     values = as_array(thresholds).astype(np.float32)
     if values.ndim != 1 or not ((values >= 0) & (values <= 1)).all():
         raise ArgumentError(f"{owner}: thresholds are numbers in [0, 1].")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from fovea import dtypes
 from fovea.casting import LOWER, autocasts
 from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
-from fovea.functions.creation import arange
-from fovea.functions.shaping import repeat_interleave
+from fovea.functions.parts import repeat_interleave
+from fovea.functions.ranges import arange
 from fovea.nn.functional.activation import softmax
 from fovea.nn.functional.dropout import dropout
 

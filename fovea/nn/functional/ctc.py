@@ -10,8 +10,9 @@ import numpy as np
 from fovea import dtypes
 from fovea.casting import FLOAT32, autocasts
 from fovea.errors import ArgumentError, LabelError, ShapeError, describe
-from fovea.functions.creation import arange, as_tensor
-from fovea.functions.shaping import cat, stack
+from fovea.functions.creation import as_tensor
+from fovea.functions.parts import cat, stack
+from fovea.functions.ranges import arange
 from fovea.nn.functional.arguments import reduced
 from fovea.tensorbase import is_tensor
 from fovea.watching import look

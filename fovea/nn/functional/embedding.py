@@ -9,8 +9,9 @@ import numpy as np
 from fovea import dtypes
 from fovea.autograd import no_grad
 from fovea.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError, describe
-from fovea.functions.creation import arange, full_like
+from fovea.functions.creation import full_like
 from fovea.functions.ordering import searchsorted
+from fovea.functions.ranges import arange
 from fovea.watching import look
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fovea import dtypes
 from fovea.errors import ArgumentError, ShapeError, describe
-from fovea.functions.shaping import cat
+from fovea.functions.parts import cat
 from fovea.nn.functional.loss import cross_entropy
 from fovea.utils.checkpoint import checkpoint
 

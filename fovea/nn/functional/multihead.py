@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fovea import dtypes
 from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
-from fovea.functions.shaping import cat
+from fovea.functions.parts import cat
 from fovea.nn.functional.attention import attention_weights, scaled_dot_product_attention
 from fovea.nn.functional.dropout import dropout
 from fovea.nn.functional.linear import linear

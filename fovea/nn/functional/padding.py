@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fovea.casting import FLOAT32, autocasts
 from fovea.errors import ArgumentError, ShapeError, describe
-from fovea.functions.shaping import cat
+from fovea.functions.parts import cat
 from fovea.ops.shape import PadAttrs
 from fovea.ops.shape import pad as pad_op
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from fovea import dtypes
 from fovea.casting import FLOAT32, autocasts
 from fovea.errors import ArgumentError, ShapeError, describe
-from fovea.functions.creation import linspace
+from fovea.functions.parts import stack
 from fovea.functions.pointwise import floor, fmod, round_, to_dtype, where
-from fovea.functions.shaping import expand, reshape, stack
+from fovea.functions.ranges import linspace
+from fovea.functions.shaping import expand, reshape
 from fovea.ops.sampling import SampleAttrs, sample2d
 
 if TYPE_CHECKING:

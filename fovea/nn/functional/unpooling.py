@@ -8,9 +8,9 @@ import numpy as np
 
 from fovea import dtypes
 from fovea.errors import ArgumentError, OutOfRangeError, ShapeError, describe
-from fovea.functions.creation import arange
+from fovea.functions.parts import cat
 from fovea.functions.random import rand
-from fovea.functions.shaping import cat
+from fovea.functions.ranges import arange
 from fovea.nn.functional.arguments import numbers
 from fovea.nn.functional.pooling import avg_pool1d, avg_pool2d
 from fovea.nn.functional.volume_pooling import avg_pool3d

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fovea.casting import LOWER, autocasts
 from fovea.errors import ArgumentError, ShapeError, describe
-from fovea.functions.creation import arange
+from fovea.functions.ranges import arange
 from fovea.nn.functional.arguments import numbers
 from fovea.nn.functional.conv import conv2d, conv_transpose2d
 from fovea.nn.functional.padding import pad

@@ -9,7 +9,7 @@ from typing import Any
 from fovea.autograd import no_grad
 from fovea.errors import GradientError
 from fovea.functions.creation import tensor
-from fovea.functions.shaping import stack
+from fovea.functions.parts import stack
 from fovea.tensor import Tensor
 from fovea.tensorbase import is_tensor
 

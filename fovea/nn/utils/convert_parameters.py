@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fovea.errors import ShapeError, describe
-from fovea.functions.shaping import cat
+from fovea.functions.parts import cat
 from fovea.tensor import Tensor
 
 __all__ = ["parameters_to_vector", "vector_to_parameters"]

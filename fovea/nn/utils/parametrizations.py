@@ -10,8 +10,8 @@ from fovea import linalg
 from fovea.autograd import no_grad
 from fovea.errors import ArgumentError, OutOfRangeError, ShapeError, describe
 from fovea.functions.creation import from_array
+from fovea.functions.parts import cat
 from fovea.functions.random import randn
-from fovea.functions.shaping import cat
 from fovea.nn.functional.normalization import normalize
 from fovea.nn.module import Module
 from fovea.nn.utils import norms

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from fovea.errors import ArgumentError, ShapeError, describe
-from fovea.functions.creation import arange, as_tensor, tensor
-from fovea.functions.shaping import cat, stack
+from fovea.functions.creation import as_tensor, tensor
+from fovea.functions.parts import cat, stack
+from fovea.functions.ranges import arange
 from fovea.nn.functional.padding import pad
 from fovea.tensor import Tensor
 

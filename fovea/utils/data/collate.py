@@ -12,7 +12,7 @@ import numpy as np
 from fovea import dtypes
 from fovea.errors import ShapeError, describe
 from fovea.functions.creation import as_tensor, from_numpy, tensor
-from fovea.functions.shaping import stack
+from fovea.functions.parts import stack
 from fovea.tensor import Tensor
 
 __all__ = ["collate", "default_collate", "default_convert", "gather_rows"]

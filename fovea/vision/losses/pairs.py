@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import fovea.nn.functional as F
 from fovea import nn
 from fovea.errors import ShapeError, describe
-from fovea.functions.creation import eye
 from fovea.functions.pointwise import where
+from fovea.functions.ranges import eye
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor

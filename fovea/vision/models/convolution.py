@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fovea import nn
-from fovea.functions.shaping import cat
+from fovea.functions.parts import cat
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fovea import nn
-from fovea.functions.shaping import cat
+from fovea.functions.parts import cat
 from fovea.utils.checkpoint import checkpoint
 from fovea.vision.models.registry import variant
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fovea import nn
 from fovea.errors import ArgumentError
-from fovea.functions.shaping import cat
+from fovea.functions.parts import cat
 from fovea.vision.models import hints
 from fovea.vision.models.convolution import BasicConv2d, from_statistics
 from fovea.vision.models.loading import WeightsLike, load_weights

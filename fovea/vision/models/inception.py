@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fovea import nn
 from fovea.errors import ArgumentError
-from fovea.functions.shaping import cat
+from fovea.functions.parts import cat
 from fovea.nn.functional import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from fovea.vision.models import hints
 from fovea.vision.models.convolution import BasicConv2d, from_statistics

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from fovea.functions.creation import zeros_like
-from fovea.functions.shaping import cat
+from fovea.functions.parts import cat
 from fovea.nn import BatchNorm2d, Module
 from fovea.nn.state import StateDictError
 from fovea.vision.models import names_of_cifar, names_of_transformers

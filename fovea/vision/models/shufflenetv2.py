@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fovea import nn
 from fovea.errors import ArgumentError
-from fovea.functions.shaping import cat
+from fovea.functions.parts import cat
 from fovea.vision.models.registry import variant
 from fovea.vision.ops.misc import Layer
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from fovea import nn
 from fovea.errors import ArgumentError
-from fovea.functions.shaping import cat
+from fovea.functions.parts import cat
 from fovea.vision.models.registry import variant
 from fovea.vision.models.windows import ShiftedWindowAttention, ShiftedWindowAttentionV2
 from fovea.vision.ops.misc import MLP, Layer, Permute

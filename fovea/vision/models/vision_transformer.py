@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fovea import nn
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.functions.creation import empty, zeros
-from fovea.functions.shaping import cat
+from fovea.functions.parts import cat
 from fovea.vision.models.registry import variant
 from fovea.vision.ops.misc import MLP, Conv2dNormActivation, Layer
 

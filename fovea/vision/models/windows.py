@@ -14,9 +14,11 @@ import numpy as np
 
 from fovea import nn
 from fovea.errors import ArgumentError
-from fovea.functions.creation import arange, empty, full, zeros
+from fovea.functions.creation import empty, full, zeros
 from fovea.functions.exchange import from_numpy
-from fovea.functions.shaping import cat, roll
+from fovea.functions.parts import cat
+from fovea.functions.ranges import arange
+from fovea.functions.shaping import roll
 from fovea.nn import functional as F
 from fovea.nn.parameter import Buffer
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from fovea import dtypes, nn
 from fovea.errors import ArgumentError, ShapeError, describe
-from fovea.functions.creation import arange, empty
+from fovea.functions.creation import empty
 from fovea.functions.pointwise import clamp, floor, logical_and
+from fovea.functions.ranges import arange
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor

@@ -12,8 +12,8 @@ from fovea.autograd import no_grad
 from fovea.compiler import compile as compiled
 from fovea.errors import ArgumentError
 from fovea.functions.creation import zeros
+from fovea.functions.parts import stack
 from fovea.functions.pointwise import clamp
-from fovea.functions.shaping import stack
 from fovea.nn.module import Module
 from fovea.optim.lr_scheduler import LambdaLR
 from fovea.tensor import Tensor

@@ -12,7 +12,8 @@ import numpy as np
 from fovea import dtypes
 from fovea.autograd import no_grad
 from fovea.errors import ArgumentError, ShapeError
-from fovea.functions.creation import arange, from_numpy
+from fovea.functions.creation import from_numpy
+from fovea.functions.ranges import arange
 from fovea.nn import functional as F
 from fovea.nn.module import Module
 from fovea.optim.lr_scheduler import LambdaLR

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fovea.errors import ArgumentError
-from fovea.functions.creation import arange
 from fovea.functions.joining import stack
 from fovea.functions.pointwise import clamp, where
 from fovea.functions.random import randn
+from fovea.functions.ranges import arange
 from fovea.keras.layers.augmentation.base import Drawn, RandomImageLayer, factor_pair, value_pair
 from fovea.keras.layers.augmentation.filtering import bell, filtered
 from fovea.keras.layers.augmentation.warping import check_warp, sampled

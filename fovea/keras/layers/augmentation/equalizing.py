@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from fovea import dtypes
 from fovea.errors import ArgumentError
-from fovea.functions.creation import arange, ones, zeros
+from fovea.functions.creation import ones, zeros
 from fovea.functions.pointwise import clamp, floor, round_, where
+from fovea.functions.ranges import arange
 from fovea.functions.reductions import amin
 from fovea.keras.layers.arguments import pair
 from fovea.keras.layers.augmentation.base import Drawn, ImageLayer, value_pair

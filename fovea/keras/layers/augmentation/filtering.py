@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import fovea.nn.functional as F
 from fovea.errors import ArgumentError
-from fovea.functions.creation import arange, tensor
+from fovea.functions.creation import tensor
 from fovea.functions.pointwise import clamp, exp, sqrt, where
 from fovea.functions.random import randn
+from fovea.functions.ranges import arange
 from fovea.functions.shaping import permute
 from fovea.keras.layers.augmentation.base import Drawn, RandomImageLayer, factor_pair, value_pair
 from fovea.keras.layers.augmentation.color import _Colored

@@ -6,9 +6,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from fovea.errors import ArgumentError
-from fovea.functions.creation import arange
 from fovea.functions.joining import stack
 from fovea.functions.pointwise import cos, sin, where
+from fovea.functions.ranges import arange
 from fovea.functions.shaping import flip
 from fovea.keras.layers.augmentation.base import Drawn, RandomImageLayer, factor_pair
 from fovea.keras.layers.augmentation.sizing import centered, centered_boxes, resized, with_size

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from fovea import dtypes
 from fovea.errors import ArgumentError
-from fovea.functions.creation import arange
 from fovea.functions.joining import cat, stack
 from fovea.functions.matrices import solve
 from fovea.functions.pointwise import abs_, clamp, floor, floor_divide, remainder, round_, where
+from fovea.functions.ranges import arange
 from fovea.functions.shaping import permute
 from fovea.keras.bounding_boxes import around, corner_points
 from fovea.ops.sampling import SampleAttrs, sample2d

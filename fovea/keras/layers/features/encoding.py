@@ -8,8 +8,9 @@ import numpy as np
 
 from fovea import dtypes, watching
 from fovea.errors import ArgumentError
-from fovea.functions.creation import arange, ones, tensor, zeros
+from fovea.functions.creation import ones, tensor, zeros
 from fovea.functions.pointwise import where
+from fovea.functions.ranges import arange
 from fovea.keras.layers.layer import Layer
 from fovea.tensorbase import is_tensor
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import fovea.nn.functional as F
 from fovea.errors import ShapeError, describe
-from fovea.functions.creation import arange, ones_like
+from fovea.functions.creation import ones_like
 from fovea.functions.joining import cat, stack
 from fovea.functions.pointwise import where
+from fovea.functions.ranges import arange
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor

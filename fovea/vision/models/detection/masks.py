@@ -11,8 +11,9 @@ import numpy as np
 
 import fovea.nn.functional as F
 from fovea.errors import ShapeError, describe
-from fovea.functions.creation import arange, from_array
+from fovea.functions.creation import from_array
 from fovea.functions.joining import cat
+from fovea.functions.ranges import arange
 from fovea.vision.ops.regions import roi_align
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fovea import nn
-from fovea.functions.shaping import cat
+from fovea.functions.parts import cat
 from fovea.vision.models.loading import WeightsLike, load_weights
 from fovea.vision.models.registry import register_model
 from fovea.vision.models.resnet import resnet50, resnet101

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fovea.errors import ArgumentError
-from fovea.functions.shaping import cat
+from fovea.functions.parts import cat
 from fovea.vision.pillow import is_pil_image
 from fovea.vision.transforms.functional import traced
 from fovea.vision.transforms.functional.images import (

@@ -8,8 +8,8 @@ from typing import Any
 from fovea import dtypes
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.functions.creation import full, tensor, zeros
+from fovea.functions.parts import cat
 from fovea.functions.pointwise import where
-from fovea.functions.shaping import cat
 from fovea.tensor import Tensor
 from fovea.vision import tv_tensors
 from fovea.vision.ops import masks_to_boxes
