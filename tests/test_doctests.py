@@ -19,6 +19,9 @@ MODULES = sorted(
 @pytest.mark.parametrize("name", ["fovea", *MODULES])
 def test_examples(name: str) -> None:
     module = importlib.import_module(name)
+    for inner in MODULES:  # now, not when the search meets a name that comes when it is asked for
+        if inner.rpartition(".")[0] == name:
+            importlib.import_module(inner)
     finder = doctest.DocTestFinder(exclude_empty=True)
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
     for test in finder.find(module, name):
