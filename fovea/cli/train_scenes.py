@@ -26,7 +26,7 @@ __all__ = ["train_scenes"]
 
 # Steps of training, where nobody says how many epochs.
 _STEPS = {"detection": 1000, "segmentation": 3000}
-_SHAPES_STEPS = {"detection": 3200, "segmentation": 6500}
+_SHAPES_STEPS = {"detection": 3200, "segmentation": 7400}
 _USUAL = {
     "detection": {"model": "glance_n", "image_size": 320, "batch_size": 16, "lr": 2e-3},
     "segmentation": {"model": "unet", "image_size": 128, "batch_size": 8, "lr": 6e-3},
