@@ -71,7 +71,7 @@ def without_compiled_operators() -> Iterator[None]:
     """A block in which torchvision can be imported although PyTorch lacks its compiled operators:
     its Python code only wants to describe them.
     """
-    library = importlib.import_module("torch").library
+    library: Any = importlib.import_module("torch.library")
     register = library.register_fake
 
     def quiet(name: Any, *args: Any, **kwargs: Any) -> Any:

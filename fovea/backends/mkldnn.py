@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
+
+from fovea.backends.switches import switched
 
 __all__ = ["flags", "is_available"]
 
@@ -20,13 +21,6 @@ def is_available() -> bool:
     return False
 
 
-@contextlib.contextmanager
-def flags(**switches: Any) -> Iterator[None]:
+def flags(**switches: Any) -> AbstractContextManager[None]:
     """Switches as given inside, as before outside."""
-    here = globals()
-    before = {name: here[name] for name in SWITCHES}
-    here.update(switches)
-    try:
-        yield
-    finally:
-        here.update(before)
+    return switched(globals(), SWITCHES, switches)

@@ -62,7 +62,8 @@ class CompiledFunction:
             does not decide by sizes; True: in any case; False: never.
         again: run the program for the captured call, too, in place of what the call did eagerly:
             then a call rounds alike whether or not it is the first, and a run that is interrupted
-            and goes on ends with the same bits. It costs a copy of what the call changes.
+            and goes on ends with the same bits. It costs a copy of what the first call reads, while
+            that lasts.
 
     Attributes:
         programs: those made so far.

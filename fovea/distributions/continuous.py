@@ -17,10 +17,25 @@ from fovea.functions.random import rand, randn
 __all__ = ["Cauchy", "Exponential", "Gumbel", "HalfNormal", "Laplace", "Normal", "Uniform"]
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
-_PLACED: dict[str, Check] = {"loc": constraints.real, "scale": constraints.positive}
 
 
-class Normal(Located):
+class _Placed(Located):
+    """Distributions of all real numbers, by a place and a width."""
+
+    arg_constraints: ClassVar[dict[str, Check]] = {
+        "loc": constraints.real, "scale": constraints.positive,
+    }  # fmt: skip
+    support = constraints.real
+    has_rsample = True
+    _names = ("loc", "scale")
+
+    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
+        self.loc: Any
+        self.scale: Any
+        self._set((loc, scale), validate_args)
+
+
+class Normal(_Placed):
     """exp(-(x - loc)^2 / (2 scale^2)) / (scale sqrt(2 pi))
 
     Args:
@@ -30,16 +45,6 @@ class Normal(Located):
     >>> Normal(fovea.tensor([0.0]), 1.0).log_prob(fovea.tensor([0.0]))
     tensor([-0.9189])
     """
-
-    arg_constraints: ClassVar[dict[str, Check]] = _PLACED
-    support = constraints.real
-    has_rsample = True
-    _names = ("loc", "scale")
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        self.loc: Any
-        self.scale: Any
-        self._set((loc, scale), validate_args)
 
     @property
     def mean(self) -> Any:
@@ -173,22 +178,12 @@ class Uniform(Located):
         return (self.high - self.low).log()
 
 
-class Laplace(Located):
+class Laplace(_Placed):
     """exp(-|x - loc| / scale) / (2 scale)
 
     Args:
         loc, scale: the middle and the width.
     """
-
-    arg_constraints: ClassVar[dict[str, Check]] = _PLACED
-    support = constraints.real
-    has_rsample = True
-    _names = ("loc", "scale")
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        self.loc: Any
-        self.scale: Any
-        self._set((loc, scale), validate_args)
 
     @property
     def mean(self) -> Any:
@@ -267,22 +262,12 @@ class Exponential(Located):
         return 1 - self.rate.log()
 
 
-class Gumbel(Located):
+class Gumbel(_Placed):
     """exp(-(z + exp(-z))) / scale, z = (x - loc) / scale
 
     Args:
         loc, scale: the most likely value and the width.
     """
-
-    arg_constraints: ClassVar[dict[str, Check]] = _PLACED
-    support = constraints.real
-    has_rsample = True
-    _names = ("loc", "scale")
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        self.loc: Any
-        self.scale: Any
-        self._set((loc, scale), validate_args)
 
     @property
     def mean(self) -> Any:
@@ -315,22 +300,12 @@ class Gumbel(Located):
         return self.scale.log() + (1 + 0.57721566490153286060)
 
 
-class Cauchy(Located):
+class Cauchy(_Placed):
     """1 / (pi scale (1 + ((x - loc) / scale)^2)); it has no mean.
 
     Args:
         loc, scale: the middle and the half width at half height.
     """
-
-    arg_constraints: ClassVar[dict[str, Check]] = _PLACED
-    support = constraints.real
-    has_rsample = True
-    _names = ("loc", "scale")
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        self.loc: Any
-        self.scale: Any
-        self._set((loc, scale), validate_args)
 
     @property
     def mean(self) -> Any:

@@ -1,4 +1,4 @@
-"""Stacking, splitting and combining tensors."""
+"""Further ways to stack, split and combine tensors, made of those of `parts`."""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 An op would have to plan for, and keep a plan of, every place that a loop over rows or columns asks
 for. If the base gets a gradient later, by a change in place, the view is derived from it again,
-through the ops. While a call is captured, ops make the views: they are what a program is made of.
+through the ops. While a call is captured, ops make all views but rows: they are what a program is
+made of.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ same storages.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from itertools import chain
 from operator import attrgetter, eq, is_
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -253,14 +254,10 @@ class UpdateOptimizer(Optimizer):
             attrs = self.attributes(group, fresh)
             dense = dense_strides(tuple(p.shape), p.strides) == p.strides
             parts.setdefault((p.dtype, dense, attrs), []).append(p)
-        made = self._made
         # To a capture, state is found, not made, if a first step is no other than later ones.
-        if watching.watcher is not None and {a for _, _, a in parts} == {
-            self.attributes(group, False)
-        }:
-            with watching.unwatched():
-                return [made(attrs, members) for (_, _, attrs), members in parts.items()]
-        return [made(attrs, members) for (_, _, attrs), members in parts.items()]
+        steady = {attrs for _, _, attrs in parts} == {self.attributes(group, False)}
+        with watching.unwatched() if steady else nullcontext():
+            return [self._made(attrs, members) for (_, _, attrs), members in parts.items()]
 
     def _made(self, attrs: UpdateAttrs, members: list[Tensor]) -> Update:
         states = [self.state_of(p, attrs) for p in members]
