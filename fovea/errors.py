@@ -85,7 +85,7 @@ class FoveaError(Exception):
         place = ".".join(p for p in self.module_path if p)
         where = f"({self.line})" if place and self.line else self.line
         at = " ".join(p for p in (place, where) if p)
-        if at and (rows or place or self.fix):
+        if at:
             rows["at"] = at
         if self.fix:
             rows["fix"] = self.fix

@@ -235,7 +235,10 @@ class Tensor(Methods, TensorBase):
     def item(self) -> Any:
         """The one element as a Python number."""
         if self.numel() != 1:
-            raise ArgumentError(f"item: the tensor must have one element, got {describe(self)}.")
+            raise ArgumentError(
+                f"item: the tensor must have one element, got {describe(self)}.",
+                fix="reduce it first, as .mean() does; or .tolist() gives all",
+            )
         return self.storage.array((), (), self.offset, self.dtype.numpy).item()
 
     def tolist(self) -> Any:

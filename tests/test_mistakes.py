@@ -72,6 +72,43 @@ MISTAKES: dict[str, tuple[Callable[[], Any], list[str]]] = {
         lambda: nn.MultiheadAttention(8, 2)(*[fovea.ones(2, 3, 6)] * 3),
         ["query must have 8 features", "query  float32 (3, 2, 6)"],
     ),
+    "parts of other sizes": (
+        lambda: fovea.cat([fovea.ones(2, 3), fovea.ones(2, 4)]),
+        ["(2, 3), (2, 4) differ elsewhere than in dimension 0", "dim=1 joins them"],
+    ),
+    "numbers to stack": (
+        lambda: fovea.stack([ROW, 2.0]),
+        ["element 1 must be a tensor, got float", "fovea.as_tensor(x)"],
+    ),
+    "another number of elements": (
+        lambda: fovea.ones(6, 4).view(4, 5),
+        ["float32 (6, 4) has 24 elements, shape (4, 5) needs 20", "(4, -1) fits, with 6 for -1"],
+    ),
+    "no element of that number": (
+        lambda: ROW[4],
+        ["index 4 is out of range for dimension 0 of size 4", "from -4 to 3"],
+    ),
+    "many elements as one": (lambda: ROW.item(), ["got float32 (4,)", ".mean()"]),
+    "another number of channels": (
+        lambda: Net().stem[1](X),
+        ["weight has shape (8,), x needs (3,)", "made for 3 channels"],
+    ),
+    "one-hot vectors of whole numbers": (
+        lambda: F.cross_entropy(Net()(X), fovea.ones(2, 10).long()),
+        ["target must have shape (2,), got (2, 10)", "target.argmax(1)", "target.float()"],
+    ),
+    "a batch of other size": (
+        lambda: F.cross_entropy(Net()(X), fovea.tensor([1, 2, 3])),
+        ["target must have shape (2,), got (3,)", "as many targets as"],
+    ),
+    "heads that do not divide": (
+        lambda: nn.MultiheadAttention(10, 3),
+        ["num_heads=3 must divide embed_dim=10", "1, 2, 5, 10"],
+    ),
+    "images without a batch": (
+        lambda: F.interpolate(fovea.ones(3, 4, 4), scale_factor=2, mode="bilinear"),
+        ["got 'bilinear'", "float32 (3, 4, 4)", "x.unsqueeze(0)"],
+    ),
     "classes too few": (lambda: F.one_hot(fovea.tensor([0, 3]), 3), ["num_classes=4"]),
     "no parameters yet": (
         lambda: fovea.optim.SGD(keras.Sequential([keras.layers.Dense(3)]).parameters(), lr=0.1),

@@ -61,7 +61,7 @@ def _rows(input: Tensor, start: int, length: int) -> Tensor:
 def _row(input: Tensor, i: int) -> Tensor:
     size = input.shape[0]
     if not -size <= i < size:
-        raise OutOfRangeError(f"index {i} is out of range for dimension 0 of size {size}.")
+        raise _outside(size, i, 0)
     if not (input.requires_grad or input._level):
         strides = input.strides
         offset = input.offset + i % size * strides[0]
@@ -205,6 +205,13 @@ def _expanded(input: Tensor, key: tuple[Any, ...]) -> list[Any]:
     return items + fill
 
 
+def _outside(size: int, i: int, d: int) -> OutOfRangeError:
+    return OutOfRangeError(
+        f"index {i} is out of range for dimension {d} of size {size}.",
+        fix=f"indices run from {-size} to {size - 1}" if size else "the dimension is empty",
+    )
+
+
 def _span(item: Any, size: int, d: int) -> tuple[int, int, int]:
     """First index, count and step of an int or a slice."""
     if isinstance(item, slice):
@@ -221,7 +228,7 @@ def _span(item: Any, size: int, d: int) -> tuple[int, int, int]:
         )
     i = item.__index__()
     if not -size <= i < size:
-        raise OutOfRangeError(f"index {i} is out of range for dimension {d} of size {size}.")
+        raise _outside(size, i, d)
     return i % size, 1, 1
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fovea.errors import ArgumentError, ShapeError, describe
+from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
 from fovea.functions.creation import from_array
 from fovea.functions.pointwise import result_type, to_dtype
 from fovea.functions.regions import is_plain
@@ -31,6 +31,15 @@ if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
 
+def _check_tensors(name: str, parts: Sequence[Any]) -> None:
+    for place, part in enumerate(parts):
+        if not is_tensor(part):
+            raise DTypeError(
+                f"{name}: element {place} must be a tensor, got {type(part).__name__}.",
+                fix="make a tensor of it: fovea.as_tensor(x)",
+            )
+
+
 def cat(
     tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, axis: Any = None
 ) -> Tensor:
@@ -42,8 +51,9 @@ def cat(
     """
     dim = dim if axis is None else axis
     parts = tuple(tensors)
-    if not parts or not all(is_tensor(p) for p in parts):
+    if not parts:
         raise TypeError("cat: expected a non-empty sequence of tensors.")
+    _check_tensors("cat", parts)
     if any(p.dtype is not parts[0].dtype for p in parts):
         kind = result_type(*parts)
         parts = tuple(to_dtype(p, kind) for p in parts)
@@ -62,6 +72,7 @@ def stack(
     parts = list(tensors)
     if not parts:
         raise TypeError("stack: expected a non-empty sequence of tensors.")
+    _check_tensors("stack", parts)
     if any(p.shape != parts[0].shape for p in parts):
         shapes = ", ".join(str(tuple(p.shape)) for p in parts)
         raise ShapeError(f"stack: all tensors must have one shape, got {shapes}.")

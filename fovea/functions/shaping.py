@@ -46,9 +46,21 @@ def _resolve(t: Tensor, shape: tuple[int, ...]) -> tuple[int, ...]:
     if min(shape, default=0) < 0 or math.prod(shape) != total:
         raise ShapeError(
             f"reshape: {describe(t)} has {total} elements, shape {tuple(shape)} needs "
-            f"{math.prod(shape)}."
+            f"{math.prod(shape)}.",
+            fix=_one_open(t, shape, total),
         )
     return shape
+
+
+def _one_open(t: Tensor, shape: tuple[int, ...], total: int) -> str:
+    """A shape like the one that was asked for, which fits: one size is left open."""
+    for place in range(len(shape)):
+        rest = [n for i, n in enumerate(shape) if i != place]
+        known = math.prod(rest)
+        if min(rest, default=1) > 0 and total % known == 0:
+            fits = tuple(-1 if i == place else n for i, n in enumerate(shape))
+            return f"{fits} fits, with {total // known} for -1"
+    return f"sizes whose product is {total}, such as {tuple(t.shape)}"
 
 
 def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:

@@ -21,6 +21,12 @@ from fovea.tensor import Tensor
 __all__ = ["MultiheadAttention", "SDPBackend", "TransformerEncoderLayer", "sdpa_kernel"]
 
 
+def _divisors(features: int) -> str | None:
+    """Numbers of heads that would do."""
+    fit = [str(n) for n in range(1, min(features, 64) + 1) if features % n == 0]
+    return f"num_heads of {', '.join(fit)}" if fit else None
+
+
 class NonDynamicallyQuantizableLinear(Linear):
     """A ``Linear`` by the name that PyTorch's attention gives to its last."""
 
@@ -93,7 +99,8 @@ class MultiheadAttention(Module):
         super().__init__()
         if embed_dim <= 0 or num_heads <= 0 or embed_dim % num_heads:
             raise ArgumentError(
-                f"MultiheadAttention: num_heads={num_heads} must divide embed_dim={embed_dim}."
+                f"MultiheadAttention: num_heads={num_heads} must divide embed_dim={embed_dim}.",
+                fix=_divisors(embed_dim),
             )
         self.embed_dim, self.num_heads, self.dropout = embed_dim, num_heads, dropout
         self.kdim = embed_dim if kdim is None else kdim

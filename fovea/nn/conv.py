@@ -75,7 +75,8 @@ class _Conv(Module):
         if in_channels % groups or out_channels % groups:
             raise ArgumentError(
                 f"{name}: groups={groups} must divide in_channels={in_channels} and "
-                f"out_channels={out_channels}."
+                f"out_channels={out_channels}.",
+                fix=f"groups={math.gcd(in_channels, out_channels)} divides both",
             )
         if padding_mode not in PADDING_MODES:
             raise ArgumentError(

@@ -180,6 +180,7 @@ def check_vectors(
             raise ShapeError(
                 f"{name}: {key} has shape {tuple(t.shape)}, x needs {shape}: one number a {what}.",
                 {"x": describe(x), key: describe(t)},
+                f"a layer that is made for {shape[0]} {what}s" if len(shape) == 1 else None,
             )
         if t.dtype not in allowed:
             raise DTypeError(

@@ -415,6 +415,14 @@ class DimAttrs(Attrs):
 cat = Op("cat", ("*tensors",), DimAttrs)
 
 
+def _joinable(first: tuple[int, ...], other: tuple[int, ...], dim: int) -> str | None:
+    """Along which dimension two shapes can be joined, if not along ``dim``."""
+    if len(first) != len(other):
+        return "tensors with as many dimensions: unsqueeze adds one"
+    differ = [i for i, (n, m) in enumerate(zip(first, other, strict=True)) if n != m]
+    return f"dim={differ[0]} joins them" if len(differ) == 1 else None
+
+
 @cat.shape
 def _(*args: Any) -> Spec:
     *tensors, a = args
@@ -434,6 +442,7 @@ def _(*args: Any) -> Spec:
             raise ShapeError(
                 f"cat: shapes {', '.join(str(tuple(t.shape)) for t in tensors)} differ elsewhere "
                 f"than in dimension {a.dim}.",
+                fix=_joinable(first, shape, a.dim),
             )
         total += shape[a.dim]
     shape = (*first[: a.dim], total, *first[a.dim + 1 :])

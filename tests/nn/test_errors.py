@@ -40,6 +40,7 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: F.conv2d(ones(3, 4), ones(2, 3, 1, 1)),
         """
         conv2d: x must be an image batch (N, C, H, W), got float32 (3, 4).
+          at  LINE
         """,
     ),
     "conv2d dtype": (
@@ -64,18 +65,22 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: F.conv2d(ones(1, 3, 4, 4), ones(2, 3, 1, 1), stride=0),
         """
         conv2d: stride must be positive integers, got (0, 0).
+          at  LINE
         """,
     ),
     "conv2d argument": (
         lambda: F.conv2d(ones(1, 3, 4, 4), ones(2, 3, 1, 1), stride=(1, 2, 3)),
         """
         conv2d: stride must be an integer or 2 of them, got (1, 2, 3).
+          at  LINE
         """,
     ),
     "conv2d groups": (
         lambda: nn.Conv2d(3, 4, 1, groups=2),
         """
         Conv2d: groups=2 must divide in_channels=3 and out_channels=4.
+          at   LINE
+          fix  groups=1 divides both
         """,
     ),
     "conv2d same": (
@@ -90,6 +95,7 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: nn.Conv2d(3, 4, 3, padding_mode="mirror"),
         """
         Conv2d: padding_mode must be one of zeros, reflect, replicate, circular, got 'mirror'.
+          at  LINE
         """,
     ),
     "conv_transpose2d": (
@@ -127,6 +133,7 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: nn.AvgPool2d(2, padding=2)(ones(1, 1, 4, 4)),
         """
         avg_pool2d: padding must be at most half of the kernel's reach (2, 2), got (2, 2).
+          at  LINE
         """,
     ),
     "batch norm channels": (
@@ -136,12 +143,14 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
           x       float32 (2, 3, 4, 4)
           weight  float32 (4,)
           at      LINE
+          fix     a layer that is made for 3 channels
         """,
     ),
     "batch norm rank": (
         lambda: nn.BatchNorm2d(4)(ones(2, 4, 4)),
         """
         BatchNorm2d: expected 4D input, got float32 (2, 4, 4).
+          at  LINE
         """,
     ),
     "batch norm of one": (
@@ -165,12 +174,14 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: F.group_norm(ones(2, 4, 3), 3),
         """
         group_norm: num_groups=3 does not divide 4 channels.
+          at  LINE
         """,
     ),
     "softmax": (
         lambda: F.softmax(ones(2, 3), dim=2),
         """
         softmax: dimension 2 is out of range for a tensor of 2 dimensions (expected -2 to 1).
+          at  LINE
         """,
     ),
     "loss shapes": (
@@ -217,12 +228,14 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: nn.Dropout(1.5),
         """
         Dropout: the probability must lie in [0, 1], got 1.5.
+          at  LINE
         """,
     ),
     "gelu": (
         lambda: F.gelu(ones(2), "erf"),
         """
         gelu: approximate must be 'none' or 'tanh', got 'erf'.
+          at  LINE
         """,
     ),
     "embedding": (

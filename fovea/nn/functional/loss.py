@@ -41,6 +41,10 @@ def _check_classes(name: str, input: Tensor, target: Tensor, weight: Tensor | No
         fix = None
         if target.numel() == math.prod(expected):
             fix = f"target.reshape({expected})"
+        elif tuple(target.shape) == shape:
+            fix = "target.argmax(1), or target.float() for probabilities"
+        elif target.ndim == len(expected) and target.shape[:1] != shape[:1]:
+            fix = "as many targets as there are samples in the input"
         raise ShapeError(
             f"{name}: for input {shape} target must have shape {expected}, "
             f"got {tuple(target.shape)}.",

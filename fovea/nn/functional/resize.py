@@ -105,7 +105,9 @@ def _check(input: Tensor, mode: str, align_corners: bool | None, antialias: bool
     if mode not in fits:
         raise ArgumentError(
             f"interpolate: mode for {input.ndim} dimensions must be one of "
-            f"{', '.join(sorted(fits))}, got {mode!r}."
+            f"{', '.join(sorted(fits))}, got {mode!r}.",
+            {"input": describe(input)},
+            "x.unsqueeze(0) adds a batch" if mode in _MODES.get(input.ndim + 1, ()) else None,
         )
     if align_corners is not None and mode not in _SMOOTH:
         raise ArgumentError(f"interpolate: align_corners has no meaning for mode {mode!r}.")
