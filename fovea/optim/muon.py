@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from fovea import watching
+from fovea.dtypes import finfo
 from fovea.errors import ArgumentError
 from fovea.functions.creation import zeros_like
 from fovea.optim.formula import FormulaOptimizer
@@ -39,14 +40,50 @@ def orthogonalized(
 
     Each step maps a singular value s to ``a * s + b * s**3 + c * s**5`` (Jordan et al. 2024).
     """
-    a, b, c = coefficients
     tall = x.shape[-2] > x.shape[-1]
     y = x.transpose(-2, -1) if tall else x
     y = y / (y * y).sum((-2, -1), keepdim=True).sqrt().clamp(min=eps)
-    for _ in range(steps):
-        gram = y @ y.transpose(-2, -1)
-        y = a * y + (b * gram + c * (gram @ gram)) @ y
+    turn = _steps_in_squares(y.shape[-2], y.shape[-1], coefficients[0], finfo(y.dtype).eps)
+    while steps > 0:
+        count = min(steps, turn)
+        y = _step(y, coefficients) if count < 2 else _several_steps(y, coefficients, count)
+        steps -= max(count, 1)
     return y.transpose(-2, -1) if tall else y
+
+
+def _steps_in_squares(rows: int, columns: int, a: float, eps: float) -> int:
+    """How many steps `_several_steps` is to take at once: below 2 where it isn't worth it.
+
+    What rounding adds to the squares of small singular values grows by ``a * a`` a step: it has to
+    stay small beside 1. K steps are 4 * rows**2 * columns operations and some 8 * K * rows**3, one
+    by one K times 4 * rows**2 * columns and 2 * K * rows**3.
+    """
+    if columns < 2.5 * rows:
+        return 0
+    return int(math.log(0.05 / eps) / math.log(max(a * a, 2.0)))
+
+
+def _step(y: Tensor, coefficients: tuple[float, float, float]) -> Tensor:
+    a, b, c = coefficients
+    gram = y @ y.transpose(-2, -1)
+    return a * y + (b * gram + c * (gram @ gram)) @ y
+
+
+def _several_steps(y: Tensor, coefficients: tuple[float, float, float], steps: int) -> Tensor:
+    """So many steps of a wide matrix by products of square ones: each multiplies y by a polynomial
+    of its Gram matrix, and the next Gram matrix follows from the last.
+    """
+    a, b, c = coefficients
+    gram = y @ y.transpose(-2, -1)
+    scale, total = 1.0, None  # y becomes (scale + total) @ y
+    for left in reversed(range(steps)):
+        factor = b * gram + c * (gram @ gram)  # and a on the diagonal
+        total = factor if total is None else a * total + scale * factor + factor @ total
+        scale *= a
+        if left:
+            half = a * gram + factor @ gram
+            gram = a * half + half @ factor
+    return scale * y + total @ y
 
 
 class Muon(FormulaOptimizer):

@@ -79,6 +79,30 @@ def test_iterations_make_singular_values_equal() -> None:
         np.testing.assert_allclose(np.linalg.svd(out.numpy())[1], 1.0, atol=1e-4)
 
 
+MUONS, CUBIC = (3.4445, -4.775, 2.0315), (1.5, -0.5, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("coefficients", "steps"), [(MUONS, 1), (MUONS, 2), (MUONS, 5), (MUONS, 7), (CUBIC, 20)]
+)
+@pytest.mark.parametrize("rank", [3, 12])
+def test_iterations_on_squares_are_those_of_the_matrix(
+    coefficients: tuple[float, float, float], steps: int, rank: int
+) -> None:
+    rng = np.random.default_rng(steps)
+    x = rng.normal(size=(2, 12, rank)) @ rng.normal(size=(2, rank, 100))
+    want = x / np.linalg.norm(x, axis=(1, 2), keepdims=True)
+    for _ in range(steps):
+        gram = want @ want.swapaxes(1, 2)
+        a, b, c = coefficients
+        want = a * want + (b * gram + c * gram @ gram) @ want
+    for dtype, least in ((fovea.float64, 1e-9), (fovea.float32, 1e-3)):
+        given = fovea.tensor(x, dtype=dtype)
+        off = orthogonalized(given, coefficients, 1e-7, steps).numpy() - want
+        turned = orthogonalized(given.mT, coefficients, 1e-7, steps).mT.numpy() - want
+        assert max(np.linalg.norm(off), np.linalg.norm(turned)) < least * np.linalg.norm(want)
+
+
 @pytest.mark.parametrize("maximize", [False, True])
 def test_lamb_is_the_papers(maximize: bool) -> None:
     mine, theirs = pair("float64", shapes=[(4, 3), (5,), (2, 2, 3, 3)])

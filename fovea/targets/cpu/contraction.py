@@ -34,7 +34,7 @@ class Core:
 
     def __init__(self, k: Kernel, tile: Tile, element: Element) -> None:
         self.k, self.tile, self.element = k, tile, element
-        self.lanes = k.isa.lanes(element.bytes)
+        self.lanes = tile.lanes(k.isa, element)
         self.width = tile.vectors * self.lanes
 
     def accumulators(self, finish: Finish | None = None, count: Index = 0) -> list[list[Var]]:

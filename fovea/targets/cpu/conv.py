@@ -71,7 +71,9 @@ class DirectForm:
                 in_pairs(c), compute, schedule.tile(active(), compute, rows, c.outputs), bf16_pair
             )
         pixels = c.x.shape[0] * c.grid[0] * c.grid[1]
-        return DirectForm(c, compute, schedule.tile(active(), compute, pixels, c.outputs))
+        return DirectForm(
+            c, compute, schedule.tile(active(), compute, pixels, c.outputs, halves=True)
+        )
 
     @property
     def width(self) -> int:

@@ -79,7 +79,7 @@ class Variant:
         name = "conv-depthwise" if self.depthwise else "conv-blocked" if self.blocked else "conv"
         name += f"-{self.several}-{self.border}" if self.several else ""
         return (
-            f"{name}/{self.x}/{self.y}/{self.compute}/{self.tile.rows}x{self.tile.vectors}/"
+            f"{name}/{self.x}/{self.y}/{self.compute}/{self.tile.name}/"
             f"{self.source}/{self.epilogue.key}"
         )
 
@@ -256,7 +256,7 @@ def _gather_moments(
     k, (out, targets) = core.k, written
 
     def gather(count: Value | None) -> None:
-        moments = Moments(k, core.element, core.tile.vectors, count)
+        moments = Moments(k, core.element, core.tile.vectors, count, core.lanes)
         moments.start(out.at(k.load(targets, 0)))
         full = pixels // WAYS * WAYS
         with k.loop(0, full, WAYS, unroll=1) as pixel:

@@ -30,7 +30,7 @@ SIZES = (
     "images", "rows", "columns", "height", "width", "channels", "outputs",
     "x_image", "x_row", "x_column", "x_channel", "x_group",
     "g_image", "g_row", "g_column", "g_channel", "g_group",
-    "stride_h", "origin_h", "origin_w", "taps_w", "tap_h", "tap_w", "window", "item", "line",
+    "stride_h", "origin_h", "origin_w", "taps_w", "tap_h", "tap_w", "window", "line",
     "reach_h", "band_columns",
     "groups", "chunks", "bands", "chunk_bands", "row_blocks", "image_block", "row_block",
     "panels", "g_start", "scratch_stride",
@@ -48,6 +48,7 @@ class Variant:
 
     `g_order`: how gy is copied into panels; None reads it in place. `depthwise`: each channel is a
     group; a window's elements are then its taps, of as many channels as a panel is wide.
+    `distances`: of neighboring pixels in x and gy. Addresses fit the registers if code knows them.
     """
 
     x: Element
@@ -56,6 +57,7 @@ class Variant:
     tile: Tile
     x_order: Order
     g_order: Order | None
+    distances: tuple[int, int]
     depthwise: bool = False
 
     @property
@@ -64,7 +66,8 @@ class Variant:
         name = "conv_weight_grad_" + ("depthwise" if self.depthwise else "few")
         return (
             f"{name}/{self.x}/{self.g}/{self.compute}/"
-            f"{self.tile.rows}x{self.tile.vectors}/{self.x_order.value}/{order}"
+            f"{self.tile.name}/{self.x_order.value}/{order}/"
+            f"{self.distances}"
         )
 
 
@@ -130,12 +133,11 @@ def _copy_band(
 
 @dataclass(frozen=True)
 class _Columns:
-    """Where a panel of output channels starts, and its distances: images, rows and pixels."""
+    """Where a panel of output channels starts, and its distances: images and rows."""
 
     start: Buffer
     image: Index
     row: Index
-    column: Index
     left: Value
 
 
@@ -148,7 +150,7 @@ def _columns(
     left = s.outputs - panel * core.width
     start = g.at(panel * core.width * s.g_channel)
     if v.g_order is None:
-        return _Columns(start, s.g_image, s.g_row, s.g_column, left)
+        return _Columns(start, s.g_image, s.g_row, left)
     packed = own.at(s.g_start)
     row = s.columns * core.width
     with k.loop(0, images) as n, k.loop(0, rows) as h:
@@ -159,7 +161,7 @@ def _columns(
             k, v.g_order, start.at(n * s.g_image + h * s.g_row), (s.g_column, s.g_channel),
             (s.columns, k.smaller(left, core.width)), into, core.width,
         )  # fmt: skip
-    return _Columns(packed, rows * row, row, core.width, left)
+    return _Columns(packed, rows * row, row, left)
 
 
 def _window_tiles(
@@ -188,7 +190,7 @@ def _window_tiles(
             panel = columns.start.at(n * columns.image + h * columns.row)
             lefts = [line.at(o) for o in offsets]
             accumulate = core.accumulate_lanes if v.depthwise else core.accumulate
-            accumulate(sums, lefts, panel, s.columns, columns.column, s.item)
+            accumulate(sums, lefts, panel, s.columns, v.distances[1], v.distances[0])
         for total, at in places:
             k.store(total.get(), out, at)
 
@@ -228,12 +230,13 @@ def sum_kernel(kind: Element, compute: Element, width: int) -> Kernel:
 
 
 def suits(channels: int, outputs: int, groups: int) -> bool:
-    """Whether a group has so few input channels (and more output channels) that this form is the
-    faster one, or is one channel altogether.
+    """Whether a group has so few input channels (and more output channels, or so few that they fill
+    half a vector) that this form is the faster one, or is one channel altogether.
     """
     if channels == 1 and outputs == 1:
         return groups > 1
-    return channels < active().lanes(4) and channels < outputs
+    lanes = active().lanes(4)
+    return channels < lanes and (channels < outputs or outputs <= lanes // 2)
 
 
 def plan_few(gy: View, x: View, gw: View, p: ConvParams) -> KernelProgram:
@@ -247,7 +250,7 @@ def plan_few(gy: View, x: View, gw: View, p: ConvParams) -> KernelProgram:
     if depthwise:
         groups, per_group, channels = 1, outputs, outputs
     compute, isa = f64 if x.element is f64 else f32, active()
-    tile = schedule.tile(isa, compute, window, per_group)
+    tile = schedule.tile(isa, compute, window, per_group, halves=True)
     width = tile.columns(isa, compute)
     panels, window_rows = -(-per_group // width), -(-window // tile.rows) * tile.rows
     size = groups * panels * window_rows * width
@@ -264,13 +267,14 @@ def plan_few(gy: View, x: View, gw: View, p: ConvParams) -> KernelProgram:
     packed = 0 if whole else cut.images * cut.rows * columns * width
     stride = -(-(band + packed + width) * compute.bytes // 64) * 64  # lanes may reach further
     x_order = Order.of(x.strides[3], x.strides[1], x.shape[3], channels)
-    v = Variant(x.element, gy.element, compute, tile, x_order, g_order, depthwise)
+    distances = (p.stride[1] * channels, gy.strides[3] if whole else width)
+    v = Variant(x.element, gy.element, compute, tile, x_order, g_order, distances, depthwise)
     row_blocks = -(-rows // max(cut.rows, 1))
     words = (
         images, rows, columns, *x.shape[2:], channels, per_group,
         *_image_strides(x, channels), *_image_strides(gy, per_group),
         p.stride[0], -p.padding[0], -p.padding[2],
-        taps_w, p.dilation[0] * line, p.dilation[1] * channels, window, p.stride[1] * channels,
+        taps_w, p.dilation[0] * line, p.dilation[1] * channels, window,
         line, reach, line // channels,
         groups, cut.chunks, cut.bands, -(-cut.bands // cut.chunks), row_blocks,
         cut.images, cut.rows, panels, band, stride,

@@ -56,10 +56,13 @@ class Moments:
         kind: what is computed with.
         vectors: how many vectors.
         count: how many of their channels exist, if not all.
+        lanes: of a vector; 0: the vector unit's.
     """
 
-    def __init__(self, k: Kernel, kind: Element, vectors: int, count: Index | None = None) -> None:
-        self.k, self.kind, self.lanes = k, kind, k.isa.lanes(kind.bytes)
+    def __init__(
+        self, k: Kernel, kind: Element, vectors: int, count: Index | None = None, lanes: int = 0
+    ) -> None:
+        self.k, self.kind, self.lanes = k, kind, lanes or k.isa.lanes(kind.bytes)
         self.places: list[tuple[int, Index | None]] = []
         for at in range(0, vectors * self.lanes, self.lanes):
             left = None if count is None else k.smaller(k.larger(count - at, 0), self.lanes)

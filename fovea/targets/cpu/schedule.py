@@ -30,24 +30,36 @@ def panel_limit(isa: Isa) -> int:
 @dataclass(frozen=True)
 class Tile:
     """A register tile: `rows` broadcast scalars against `vectors` vectors, one accumulator for each
-    pair.
+    pair. `halves`: vectors are half as long as the vector unit's.
     """
 
     rows: int
     vectors: int
+    halves: bool = False
+
+    def lanes(self, isa: Isa, element: Element) -> int:
+        return isa.lanes(element.bytes) // (2 if self.halves else 1)
 
     def columns(self, isa: Isa, element: Element) -> int:
-        return self.vectors * isa.lanes(element.bytes)
+        return self.vectors * self.lanes(isa, element)
+
+    @property
+    def name(self) -> str:
+        """Tells it from others in a kernel's key."""
+        return f"{self.rows}x{self.vectors}{'h' if self.halves else ''}"
 
 
-def tile(isa: Isa, element: Element, rows: int, columns: int) -> Tile:
+def tile(isa: Isa, element: Element, rows: int, columns: int, halves: bool = False) -> Tile:
     """The register tile for a product with that many rows and columns.
 
     12 accumulators and 2 vectors fill 16 registers, 24 and up to 4 suit 32. Few columns take one
-    vector (more rows), a single row or two take more vectors.
+    vector (more rows), a single row or two take more vectors. Where `halves` are taken, very few
+    columns get them: units that pass long vectors in two halves then do half the work.
     """
     lanes = isa.lanes(element.bytes)
     many = isa.registers >= 32
+    if halves and lanes == 16 and columns <= 8 and rows > 2:
+        return Tile(min(rows, 9), 1, halves=True)
     if columns <= lanes and rows > 2:
         return Tile(min(rows, 8), 1)
     if rows == 1:

@@ -68,9 +68,10 @@ CASES = [
     Case((4, 5, 1, 1), 7, (1, 1)),
     Case((1, 2, 5, 40), 3, (2, 4), ConvParams(dilation=(1, 3))),
     Case((2, 16, 4, 4), 130, (3, 3), ConvParams(padding=same(1))),
+    Case((2, 8, 12, 11), 8, (3, 3), ConvParams(padding=same(1))),
     Case((0, 3, 5, 5), 4, (3, 3), ConvParams(padding=same(1))),
 ]  # fmt: skip
-FEW = [CASES[i] for i in (3, 5, 8, 14, 18, 12)]
+FEW = [CASES[i] for i in (3, 5, 8, 14, 18, 12, 23)]
 
 
 def laid_out(a: Array, layout: str) -> Array:
