@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fovea import watching
+from fovea.autograd import anomaly
 from fovea.errors import FoveaError, describe, user_line
 
 __all__ = ["NonFiniteError", "detect_nonfinite"]
@@ -54,12 +55,17 @@ class detect_nonfinite(watching.Observer):  # noqa: N801 - a context manager, li
         self._backward = node
 
     def __enter__(self) -> detect_nonfinite:
-        self._eager, watching.eager = watching.eager, True
+        self._eager = watching.eager
+        self._recording = anomaly.set_detect_anomaly(
+            True, check_nan=False
+        )  # nodes know their lines
+        watching.eager = True
         super().__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)
+        self._recording.__exit__(*error)
         watching.eager = self._eager
 
     def call_module(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -103,6 +109,9 @@ class detect_nonfinite(watching.Observer):  # noqa: N801 - a context manager, li
 
     def _place(self, op: Any) -> str:
         line = user_line()
+        if self._backward is not None:
+            told = anomaly.place_of(self._backward)
+            line = f"{self._backward.label}, of {told.get('module') or told['forward']}"
         return f"{op.name} made it" + (f" ({line})" if line else "")
 
     def _error(
@@ -122,21 +131,22 @@ class detect_nonfinite(watching.Observer):  # noqa: N801 - a context manager, li
             elif bad and t.storage in self._made:
                 rows[name] += f": {self._made[t.storage]}"
         if self._backward is not None:
-            rows["within"] = f"{self._backward.label} (detect_anomaly tells where it was recorded)"
+            rows |= {"within": self._backward.label, **anomaly.place_of(self._backward)}
         if values.ndim and values.shape[0] > 1:
             rows["sample"] = str(at[0])
         if given:
             where = "the data or the weights" if self._outermost is not None else "what it is given"
-            return NonFiniteError(
-                f"{op.name}: {given[0]} holds NaN already.", rows, f"check {where}"
+            return _explained(
+                NonFiniteError(f"{op.name}: {given[0]} holds NaN already.", rows, f"check {where}")
             )
         kind = "NaN" if np.isnan(values[at]) else "infinite"
-        return NonFiniteError(
+        error = NonFiniteError(
             f"{op.name}: the result is {kind} in {int(wrong.sum())} of {values.size} elements, "
             f"first at {at}.",
             rows,
             "keep what it is made of in its range: clamp, add an epsilon, lower the learning rate",
         )
+        return _explained(error)
 
     def _origin(self, t: Any) -> str:
         """The name of a parameter or a buffer."""
@@ -148,6 +158,12 @@ class detect_nonfinite(watching.Observer):  # noqa: N801 - a context manager, li
                 if own is t:
                     return f": it is {name}"
         return ""
+
+
+def _explained(error: NonFiniteError) -> NonFiniteError:
+    """An error that tells already where its node was recorded."""
+    error.explained = True  # type: ignore[attr-defined]
+    return error
 
 
 def _values(t: Any, copied: bool = False) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ def test_infinities() -> None:
 def test_backward() -> None:
     x = fovea.tensor([4.0, 0.0], requires_grad=True)
     text = told(lambda: (x.sqrt() * 0).sum().backward())
-    assert "first at (1,)" in text and "within  sqrt" in text
+    assert "first at (1,)" in text and re.search("within +sqrt", text)
 
 
 def test_changes_in_place_and_half_types() -> None:

@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 
 from fovea import backward, watching
 from fovea.autograd import graph
-from fovea.errors import _PACKAGE, GradientError
+from fovea.errors import _PACKAGE, GradientError, is_users
 
 __all__ = [
     "detect_anomaly",
     "is_anomaly_check_nan_enabled",
     "is_anomaly_enabled",
+    "place_of",
     "set_anomaly_enabled",
     "set_detect_anomaly",
 ]
@@ -138,7 +139,7 @@ def _note(node: Any) -> None:
     while frame is not None:
         code = frame.f_code
         inside = code.co_filename.startswith(_PACKAGE)
-        if user is None and not inside and not code.co_filename.startswith("<frozen"):
+        if user is None and is_users(code.co_filename):
             user = frame
         if inside and code.co_name == "_call" and hasattr(frame.f_locals.get("self"), "_modules"):
             modules.append(frame.f_locals["self"])
@@ -169,7 +170,7 @@ class _Walk(backward.Walk):
         except Exception as error:
             node = _running(error.__traceback__)
             if node is not None and not getattr(error, "explained", False):
-                rows = "".join(f"\n  {name:<8}{text}" for name, text in _told(node).items())
+                rows = "".join(f"\n  {name:<8}{text}" for name, text in place_of(node).items())
                 error.add_note(f"in {node.label}:{rows}")
             raise
 
@@ -185,7 +186,7 @@ class _Walk(backward.Walk):
         return checked
 
     def _anomaly(self, node: Any, values: Any, bad: int) -> GradientError:
-        rows = {"gradient": f"{bad} of {values.numel()} elements", **_told(node)}
+        rows = {"gradient": f"{bad} of {values.numel()} elements", **place_of(node)}
         error = GradientError(
             f"{node.label}: a gradient is NaN.",
             rows,
@@ -205,7 +206,7 @@ def _running(trace: TracebackType | None) -> Any:
     return node
 
 
-def _told(node: Any) -> dict[str, str]:
+def place_of(node: Any) -> dict[str, str]:
     """Where a node was recorded, as rows of an error."""
     origin = _origins.get(node)
     if origin is None:

@@ -13,6 +13,7 @@ from fovea.nn import functional as F
 from fovea.nn.utils import freeze, train_unfrozen, unfreeze
 from fovea.optim.lr_scheduler import OneCycleLR
 from fovea.training import Accuracy, Batches, Callback, ConfusionMatrix, History, Loop, Mean
+from fovea.training.statistics import refresh_statistics
 from fovea.training.trainer import Trainer
 from fovea.utils.data import DataLoader
 from fovea.vision.models.heads import class_layers
@@ -31,7 +32,6 @@ __all__ = [
     "Plan",
     "make_loader",
     "measure",
-    "refresh_statistics",
 ]
 
 STEPS_KEPT = 200  # of training, after which a run's state is written in the middle of an epoch
@@ -159,26 +159,6 @@ class _FrozenStart(Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         unfreeze(self.model.model)
-
-
-def refresh_statistics(model: nn.Module, batches: Any) -> None:
-    """Give batch normalization the mean and variance over these batches, with today's weights."""
-    layers = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
-    layers = [m for m in layers if not m.affine or any(p.requires_grad for p in m.parameters())]
-    if not layers:
-        return
-    before = [layer.momentum for layer in layers]
-    model.eval()
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None  # the plain mean over all batches
-        layer.train()
-    with autograd.no_grad():
-        for images, _ in batches:
-            model(images)
-    for layer, momentum in zip(layers, before, strict=True):
-        layer.momentum = momentum
-    model.eval()
 
 
 class Fitting:

@@ -22,6 +22,7 @@ from fovea.training.monitor import (
     get_learning_rate,
     set_learning_rate,
 )
+from fovea.training.nonfinite import LocateNaN
 from fovea.training.progress import Progbar
 from fovea.training.remote import RemoteMonitor
 from fovea.training.resuming import KeepState
@@ -46,6 +47,7 @@ __all__ = [
     "LambdaCallback",
     "LearningRateScheduler",
     "LearningRates",
+    "LocateNaN",
     "Logs",
     "Loop",
     "MLflowLogger",

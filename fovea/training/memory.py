@@ -164,7 +164,7 @@ def _planning(trainer: Trainer, batch: Any) -> Iterator[Callable[[int], MemoryPl
 
 
 def _plan(trainer: Trainer, size: int, batch: Any, program: Program) -> MemoryPlan:
-    average = trainer.learner.average
+    average = trainer._average
     runs = [program.forward] + ([] if program.backward is None else [program.backward])
     trained = [p for p in trainer.model.parameters() if p.requires_grad]
     models = [trainer.model] if average is None else [trainer.model, average.averaged]

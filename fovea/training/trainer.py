@@ -17,10 +17,10 @@ from fovea.training.batches import Batches, Position
 from fovea.training.checkpoint import atomic_path
 from fovea.training.feeding import Last, MarkedLast, as_loader, batch_size_of, joined
 from fovea.training.history import History
-from fovea.training.learner import Learner, split_batch
+from fovea.training.learner import Learner, as_tensors, split_batch
 from fovea.training.loop import Loop, Validation
 from fovea.training.metrics import Mean
-from fovea.training.moving_average import MovingAverage
+from fovea.training.moving_average import EpochMean, MovingAverage, average_of
 from fovea.training.resuming import (
     KeepState,
     RestoreCallbacks,
@@ -54,6 +54,9 @@ class Trainer:
         clip: the largest norm of all gradients together.
         ema: the decay of a moving average of weights and buffers, such as 0.999: evaluation and
             prediction use it, and so do ``save_weights`` and callbacks that keep the best.
+        swa: the first epoch (from 1) whose weights at its end count in their mean, which takes the
+            place that ``ema`` would have (Izmailov et al. 2018); statistics of batch normalization
+            are then taken anew by a pass over the training data.
         sample_weight: batches are ``(inputs, targets, weights)``, and the loss is the weighted mean
             over samples. (Weights of classes, and smoothed labels, belong to the loss:
             ``nn.CrossEntropyLoss(weight=, label_smoothing=)``.)
@@ -95,6 +98,7 @@ class Trainer:
         accumulate: int = 1,
         clip: float | None = None,
         ema: float | None = None,
+        swa: int | None = None,
         sample_weight: bool = False,
         callbacks: Any = None,
         compile: bool = True,
@@ -111,10 +115,11 @@ class Trainer:
             raise ArgumentError("Trainer: sample_weight=True needs a loss.", fix="pass loss=")
         self.sample_weight = sample_weight
         loss = WeightedLoss(loss) if sample_weight and loss is not None else loss
-        self._average = None if ema is None else MovingAverage(model, ema)
+        self._average = average_of(model, ema, swa)
         self.learner = Learner(
             model, loss, self.optimizer, precision=precision, accumulate=accumulate, clip=clip,
-            compile=compile, average=self._average,
+            compile=compile,
+            average=self._average if isinstance(self._average, MovingAverage) else None,
         )  # fmt: skip
         self.history, self.epoch = History(), 0
         self._loss, self._notes = Mean("loss"), dict[str, Mean]()
@@ -280,10 +285,23 @@ class Trainer:
 
     @property
     def averaged(self) -> Any:
-        """The moving average of the model, a module of its kind in evaluation mode; the model
-        itself without ``ema``.
+        """The average of the model, a module of its kind in evaluation mode; the model itself
+        without ``ema`` or ``swa``, and before the first epoch of ``swa``.
         """
-        return self.model if self._average is None else self._average.averaged.module
+        average = self._average
+        return self.model if average is None or not average.ready else average.averaged.module
+
+    def _end_of_steps(self) -> None:
+        """The steps of an epoch are done: let its weights into the mean of epochs."""
+        if not isinstance(self._average, EpochMean) or self._batches is None:
+            return
+        with same_random_numbers():
+            self._average.take(self.epoch + 1, self._batches.source, self._look)
+
+    def _look(self, batch: Any) -> Any:
+        """Run the model on a batch of training, learning nothing."""
+        batch = batch.batch if isinstance(batch, Last) else batch
+        return self.learner._look_at_batch(as_tensors(self._paired(batch)), 0)
 
     def _averaging(self, inside: bool = True) -> AbstractContextManager[None]:
         """The model holds the averages (or its own weights) within the block."""
@@ -383,10 +401,10 @@ class Trainer:
             held = state.get("ema")
             if held is None:
                 raise ArgumentError(
-                    "Trainer: the state has no moving average of the weights.",
-                    fix="leave out ema=, or save from a trainer with it",
+                    "Trainer: the state has no average of the weights.",
+                    fix="leave out ema= or swa=, or save from a trainer with it",
                 )
-            self._average.averaged.load_state_dict(held)
+            self._average.restore(held)
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None and state["scheduler"] is not None:
             self.scheduler.load_state_dict(state["scheduler"])

@@ -25,6 +25,7 @@ class Upkeep(Callback):
         self.trainer._gathered = 0
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.trainer._end_of_steps()
         self.trainer.model.eval()
         self.trainer._use_average(True)
 
@@ -34,6 +35,8 @@ class Upkeep(Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         trainer, found = self.trainer, {} if logs is None else logs
+        trainer._end_of_steps()  # if there was no validation
+        train_unfrozen(trainer.model)
         trainer.epoch, trainer._step = epoch + 1, 0
         scheduler = trainer.scheduler
         if scheduler is None:

@@ -193,7 +193,7 @@ def test_mnist_sized_files_train(tmp_path: Path) -> None:
 
 def test_statistics_are_taken_anew() -> None:
     from fovea import nn
-    from fovea.cli.fitting import refresh_statistics
+    from fovea.training.statistics import refresh_statistics
 
     model = nn.Sequential(nn.BatchNorm2d(2), nn.Dropout(0.5))
     values = np.random.default_rng(0).normal(3, 2, (4, 8, 2, 5, 5)).astype(np.float32)

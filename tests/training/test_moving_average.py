@@ -1,4 +1,4 @@
-"""``Trainer(ema=)``: PyTorch's averages, used where they should be, and kept."""
+"""``Trainer(ema=)`` and ``Trainer(swa=)``: PyTorch's averages, used where they should be, and kept."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_runs_go_on_to_the_same_bits(tmp_path: Path, stops: tuple[int, ...]) -> 
     same(last, whole)
     for name, value in whole.averaged.state_dict().items():
         np.testing.assert_array_equal(value.numpy(), last.averaged.state_dict()[name].numpy())
-    with pytest.raises(ArgumentError, match="no moving average"):
+    with pytest.raises(ArgumentError, match="no average"):
         fovea.manual_seed(1)
         state = fovea.load(tmp_path / "run")
         last.load_state_dict({**state, "ema": None})
@@ -129,3 +129,77 @@ def test_whole_numbers_are_not_averaged() -> None:
     assert trainer.averaged.index.tolist() == list(range(1000))
     with pytest.raises(ArgumentError, match="ema"):
         make(ema=1.0)
+
+
+@pytest.mark.parametrize("validated", [True, False])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_means_of_epochs_are_pytorchs(validated: bool, accumulate: int) -> None:
+    torch = pytest.importorskip("torch")
+    theirs = torch.nn.Sequential(
+        torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.ReLU(), torch.nn.Linear(8, 2)
+    )
+    trainer = make(swa=2, accumulate=accumulate)
+    theirs.load_state_dict(
+        {k: torch.tensor(v.numpy().copy()) for k, v in trainer.model.state_dict().items()}
+    )
+    data = [(torch.tensor(x.numpy()), torch.tensor(y.numpy())) for x, y in batches()]
+    average = torch.optim.swa_utils.AveragedModel(theirs)
+    optimizer = torch.optim.SGD(theirs.parameters(), lr=0.2, momentum=0.9)
+    losses: list[float] = []
+    for epoch in range(4):
+        for n, (x, y) in enumerate(data):
+            (torch.nn.functional.cross_entropy(theirs(x), y) / accumulate).backward()
+            if (n + 1) % accumulate == 0 or n == 4:
+                optimizer.step()
+                optimizer.zero_grad()
+        if epoch:
+            average.update_parameters(theirs)
+            torch.optim.swa_utils.update_bn(data, average)
+        looked = (average if epoch else theirs).eval()
+        with torch.no_grad():
+            found = [torch.nn.functional.cross_entropy(looked(x), y).item() for x, y in data]
+        losses.append(float(np.mean(found)))
+        theirs.train()
+    held = batches() if validated else None
+    trainer.fit(batches(), validation=held, epochs=4, verbose=0)
+    for mine, other in ((trainer.model, theirs), (trainer.averaged, average.module)):
+        for name, value in mine.state_dict().items():
+            np.testing.assert_allclose(
+                value.numpy(), other.state_dict()[name].numpy(), 3e-5, 3e-6, err_msg=name
+            )
+    if validated:
+        np.testing.assert_allclose(trainer.history.history["val_loss"], losses, 1e-4)
+    assert trainer.evaluate(batches(), verbose=0)["loss"] == pytest.approx(losses[-1], rel=1e-4)
+
+
+@pytest.mark.parametrize("stops", [(1,), (7, 6), (13, 3)])
+def test_means_of_epochs_go_on(tmp_path: Path, stops: tuple[int, ...]) -> None:
+    whole = trainer_of(swa=2)
+    whole.fit(loader(), validation=loader(), epochs=4, verbose=0)
+    for steps in stops:
+        with pytest.raises(Stop):
+            trainer_of(swa=2).fit(
+                loader(), validation=loader(), epochs=4, callbacks=[StopAt(steps)],
+                checkpoint=tmp_path / "run", checkpoint_every=1, verbose=0,
+            )  # fmt: skip
+    last = trainer_of(swa=2)
+    last.fit(loader(), validation=loader(), epochs=4, checkpoint=tmp_path / "run", verbose=0)
+    same(last, whole)
+    for name, value in whole.averaged.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), last.averaged.state_dict()[name].numpy())
+
+
+def test_before_the_first_epoch_that_counts_there_is_no_mean() -> None:
+    plain, trainer = make(), make(swa=3)
+    for each in (plain, trainer):
+        each.fit(batches(), validation=batches(), epochs=2, verbose=0)
+    same(plain, trainer)
+    assert trainer.averaged is trainer.model
+    trainer.fit(batches(), epochs=3, fast_dev_run=True, verbose=0)
+    assert trainer.averaged is trainer.model
+    trainer.fit(batches(), epochs=3, verbose=0)
+    assert trainer.averaged is not trainer.model
+    with pytest.raises(ArgumentError, match="one of ema and swa"):
+        make(ema=0.9, swa=2)
+    with pytest.raises(ArgumentError, match="first epoch"):
+        make(swa=0)
