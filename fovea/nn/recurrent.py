@@ -6,6 +6,7 @@ import math
 import warnings
 from typing import Any
 
+from fovea import casting
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.functions.creation import empty
 from fovea.functions.parts import cat, stack
@@ -16,6 +17,7 @@ from fovea.nn.parameter import Parameter
 from fovea.nn.parts import steps
 from fovea.nn.recurrent_cells import gru_step, lstm_step, rnn_step
 from fovea.nn.utils.rnn import PackedSequence, mask_of, pack_padded_sequence, pad_packed_sequence
+from fovea.ops import recurrent as ops
 from fovea.tensor import Tensor
 
 __all__ = ["GRU", "LSTM", "RNN", "RNNBase"]
@@ -202,6 +204,8 @@ class RNNBase(Module):
     ) -> tuple[Tensor, States]:
         """One layer in one direction. The inputs' part of all steps is one product."""
         own = self._weights(suffix)  # once: some may be computed (`nn.utils.parametrize`)
+        if self._is_plain(x, states, own):
+            return self._run_whole(x, states, own, reverse, mask)
         gates = F.linear(x, own["weight_ih"], own.get("bias_ih"))
         order, inputs, out = list(range(x.shape[0])), steps(gates), []
         for t in reversed(order) if reverse else order:
@@ -213,6 +217,37 @@ class RNNBase(Module):
             states = after
             out.append(states[0])
         return stack(out[::-1] if reverse else out), states
+
+    def _is_plain(self, x: Tensor, states: States, own: dict[str, Tensor]) -> bool:
+        """Whether an op of all steps does what this layer does step by step."""
+        if not x.shape[0] or "weight_hr" in own or x.dtype.is_complex:
+            return False
+        if casting.enabled():  # PyTorch runs an LSTM as one op there, the others in parts
+            return self.mode == "LSTM"
+        return all(t.dtype is x.dtype for t in (*states, *own.values()))
+
+    def _run_whole(
+        self, x: Tensor, states: States, own: dict[str, Tensor], reverse: bool, mask: Tensor | None
+    ) -> tuple[Tensor, States]:
+        """All steps by one op."""
+        weight, bias, state_bias = own["weight_hh"], own.get("bias_ih"), own.get("bias_hh")
+        if mask is not None:
+            mask = mask.squeeze(-1)
+        if self.mode == "GRU":
+            gates = F.linear(x, own["weight_ih"], bias)
+            a = ops.RecurrentAttrs.of(reverse)
+            rows = ops.gru.bind((gates, states[0], weight, state_bias, mask), a)[:1]
+        else:
+            both = None if bias is None or state_bias is None else bias + state_bias
+            gates = F.linear(x, own["weight_ih"], both)
+            if self.mode == "LSTM":
+                a = ops.RecurrentAttrs.of(reverse)
+                rows = ops.lstm.bind((gates, *states, weight, mask), a)[:2]
+            else:
+                a = ops.RnnAttrs.of(reverse, self.mode == "RNN_RELU")
+                rows = (ops.rnn.bind((gates, states[0], weight, mask), a),)
+        y = rows[0][:-1] if reverse else rows[0][1:]
+        return y, tuple(t[0 if reverse else -1] for t in rows)
 
     def _step(self, gates: Tensor, states: States, own: dict[str, Tensor]) -> States:
         weight, bias = own["weight_hh"], own.get("bias_hh")

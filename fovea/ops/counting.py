@@ -32,4 +32,6 @@ def multiply_adds(
         return numel(output) * numel(inputs[1][1:])
     if name.startswith(("matmul", "linear")) and inputs[0]:
         return numel(output) * inputs[0][-1]
+    if name in ("lstm", "gru", "rnn"):
+        return numel(inputs[0]) * output[-1]
     return 0

@@ -107,3 +107,136 @@ def test_an_lstm_learns_in_a_captured_step() -> None:
 
     losses = [step(x, target).item() for _ in range(60)]
     assert losses[-1] < 0.2 * losses[0]
+
+
+# -- layers as ops of all steps -------------------------------------------------------------------
+
+MODES: dict[str, tuple[str, dict[str, Any]]] = {
+    "LSTM": ("LSTM", {}),
+    "GRU": ("GRU", {}),
+    "tanh": ("RNN", {}),
+    "relu": ("RNN", {"nonlinearity": "relu"}),
+}
+
+
+def pair(name: str, sizes: tuple[int, int], options: dict[str, Any], dtype: str) -> tuple[Any, Any]:
+    torch.manual_seed(0)
+    theirs = getattr(torch.nn, name)(*sizes, **options).to(getattr(torch, dtype))
+    ours = getattr(nn, name)(*sizes, **options).to(getattr(fovea, dtype))
+    state = {k: fovea.tensor(v.double().numpy()) for k, v in theirs.state_dict().items()}
+    ours.load_state_dict(state)
+    return ours, theirs
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("shape", "hidden", "options", "dtype"),
+    [
+        ((3, 1, 2), 1, {"bias": False}, "float64"),
+        ((6, 7, 3), 17, {"bidirectional": True, "num_layers": 2}, "float64"),
+        ((4, 25, 3), 32, {}, "float32"),  # several tiles and pieces, whole vectors
+        ((2, 70, 3), 48, {"bidirectional": True}, "float32"),
+        ((3, 0, 2), 5, {}, "float32"),
+    ],
+)
+def test_sizes_like_pytorch(
+    mode: str, shape: tuple[int, ...], hidden: int, options: dict[str, Any], dtype: str
+) -> None:
+    """Values and gradients, with states given and asked for."""
+    name, more = MODES[mode]
+    ours, theirs = pair(name, (shape[-1], hidden), {**options, **more}, dtype)
+    directions = options.get("num_layers", 1) * (1 + options.get("bidirectional", False))
+    arrays = [rng(1).standard_normal(shape)]
+    sizes = (directions, shape[1], hidden)
+    arrays += [rng(n).standard_normal(sizes) for n in (2, 3)[: 1 + (name == "LSTM")]]
+    leaves = [fovea.tensor(a.astype(dtype), requires_grad=True) for a in arrays]
+    other = [torch.tensor(a.astype(dtype), requires_grad=True) for a in arrays]
+    outs, expected = ([], [])
+    for found, net, (x, *states) in ((outs, ours, leaves), (expected, theirs, other)):
+        y, final = net(x, tuple(states) if name == "LSTM" else states[0])
+        found += [y, *(final if isinstance(final, tuple) else (final,))]
+    for a, b in zip(outs, expected, strict=True):
+        close(a, b, dtype)
+    leaves += [p for _, p in sorted(ours.named_parameters())]
+    other += [p for _, p in sorted(theirs.named_parameters())]
+    compare_gradients(leaves, other, outs, expected, dtype)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_is_near(mode: str, dtype: str) -> None:
+    name, options = MODES[mode]
+    half, _ = pair(name, (3, 17), options, dtype)
+    wide = getattr(nn, name)(3, 17, **options)
+    wide.load_state_dict({k: v.float() for k, v in half.state_dict().items()})
+    x = fovea.tensor(rng(4).standard_normal((5, 4, 3)).astype("f4")).to(getattr(fovea, dtype))
+    a, b = x.clone().requires_grad_(), x.float().requires_grad_()
+    y, z = half(a)[0], wide(b)[0]
+    assert y.dtype is x.dtype
+    y.float().sum().backward()
+    z.sum().backward()
+    off = 0.03 if dtype == "bfloat16" else 0.004
+    pairs = [(y, z), (a.grad, b.grad), (half.weight_hh_l0.grad, wide.weight_hh_l0.grad)]
+    for one, two in pairs:
+        assert (one.float() - two).abs().max() <= off * (1 + two.abs().max())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_first_and_second_derivatives(mode: str) -> None:
+    name, options = MODES[mode]
+    fovea.manual_seed(0)
+    net = getattr(nn, name)(2, 3, bidirectional=True, **options).double()
+    names = [key for key, _ in net.named_parameters()]
+    x = fovea.randn(3, 2, 2, dtype=fovea.float64)
+    h = fovea.randn(2, 2, 3, dtype=fovea.float64)
+    leaves = [t.detach().requires_grad_() for t in (x, h, *net.parameters())]
+
+    def call(x: fovea.Tensor, h: fovea.Tensor, *weights: fovea.Tensor) -> tuple[Any, ...]:
+        states = (h, h * 0.5) if name == "LSTM" else h
+        given = dict(zip(names, weights, strict=True))
+        y, final = fovea.func.functional_call(net, given, (x, states))
+        return (y, *(final if isinstance(final, tuple) else (final,)))
+
+    assert fovea.autograd.gradcheck(call, leaves)
+    assert fovea.autograd.gradgradcheck(call, leaves)
+
+
+def test_the_cell_alone_has_gradients() -> None:
+    ours, theirs = pair("LSTM", (2, 3), {}, "float64")
+    x = rng(5).standard_normal((4, 2, 2))
+    a, b = fovea.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    c, d = ours(a)[1][1], theirs(b)[1][1]
+    compare_gradients([a], [b], [c], [d], "float64")
+
+
+def test_samples_of_a_map_are_more_sequences() -> None:
+    net = nn.GRU(2, 3).double()
+    x = fovea.tensor(rng(6).standard_normal((5, 4, 2, 2)))
+    found = fovea.func.vmap(lambda t: net(t)[0])(x)
+    for one, two in zip(found, x, strict=True):
+        assert fovea.allclose(one, net(two)[0])
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_autocast_like_pytorch(mode: str) -> None:
+    name, options = MODES[mode]
+    ours, theirs = pair(name, (3, 4), options, "float32")
+    x = rng(7).standard_normal((5, 2, 3)).astype("f4")
+    with fovea.autocast("cpu"), torch.autocast("cpu"):
+        y, z = ours(fovea.tensor(x))[0], theirs(torch.tensor(x))[0]
+    assert y.dtype.name == str(z.dtype).removeprefix("torch.")
+    assert (y.float() - fovea.tensor(z.detach().float().numpy())).abs().max() < 0.02
+
+
+def test_a_layer_is_an_op_in_a_program() -> None:
+    """However long the sequences are: what is captured, optimized and compiled stays small."""
+    net = nn.LSTM(3, 4, num_layers=2, bidirectional=True)
+    counts = []
+    for length in (5, 50):
+        step = fovea.compile(lambda x: net(x)[0], strict=True)
+        x = fovea.tensor(rng(8).standard_normal((length, 2, 3)).astype("f4"))
+        assert fovea.allclose(step(x), net(x)[0])
+        nodes = step.programs[-1].graph.nodes
+        assert [node.op.name for node in nodes].count("lstm") == 4
+        counts.append(len(nodes))
+    assert counts[0] == counts[1]

@@ -269,6 +269,18 @@ CASES: dict[str, list[Case]] = {
     "layer_norm": [([real(4, 3, 5), real(5), real(5)], {"ndim": 1, "eps": 1e-3}),
                    ([real(2, 3, 4), None, None], {"ndim": 2, "eps": 1e-3})],
     "layer_norm_grad": [([real(4, 5), real(4, 5), real(5), real(4), positive(4)], {"ndim": 1, "eps": 1e-3})],
+    "lstm": [([real(3, 2, 12), real(2, 3), real(2, 3), unit(12, 3), None], {}),
+             ([real(2, 3, 8), real(3, 2), real(3, 2), unit(8, 2), truth(2, 3)], {"reverse": True})],
+    "lstm_grad": [([real(4, 2, 3), None, None, real(4, 2, 3), unit(3, 2, 12), unit(12, 3), None], {"reverse": True}),
+                  ([real(3, 3, 2), real(3, 3, 2), real(2, 3, 8), real(3, 3, 2), unit(2, 3, 8), unit(8, 2), truth(2, 3)], {})],
+    "gru": [([real(3, 2, 9), real(2, 3), unit(9, 3), real(9), None], {}),
+            ([real(2, 3, 6), real(3, 2), unit(6, 2), None, truth(2, 3)], {"reverse": True})],
+    "gru_grad": [([real(4, 2, 3), None, real(4, 2, 3), unit(3, 2, 12), unit(9, 3), None], {"reverse": True}),
+                 ([real(3, 3, 2), real(2, 3, 8), real(3, 3, 2), unit(2, 3, 8), unit(6, 2), truth(2, 3)], {})],
+    "rnn": [([real(3, 2, 3), real(2, 3), unit(3, 3), None], {}),
+            ([real(2, 3, 2), real(3, 2), unit(2, 2), truth(2, 3)], {"reverse": True, "relu": True})],
+    "rnn_grad": [([real(4, 2, 3), unit(4, 2, 3), unit(3, 3), None], {"reverse": True, "relu": True}),
+                 ([real(3, 3, 2), unit(3, 3, 2), unit(2, 2), truth(2, 3)], {})],
 }  # fmt: skip
 
 

@@ -33,6 +33,7 @@ from fovea.ops import (
     lu,
     matrices,
     order,
+    recurrent,
     reduce,
     resize,
     sampling,
@@ -198,6 +199,36 @@ declare(
     loss.nll_loss_grad,
     *ops_of(resize),
     *ops_of(sampling),
+)
+
+
+def _recurrent(call: Call) -> Any:
+    """Sequences of samples that share the weights are more sequences."""
+    shared = [i for i, name in enumerate(call.op.inputs) if name in ("weight", "bias")]
+    if any(call.batched[i] for i in shared):
+        return in_parts(call)
+    given: list[Any] = []
+    for i, name in enumerate(call.op.inputs):
+        t = call.inputs[i] if i in shared else call.front(i)
+        if t is not None and i not in shared:
+            t = t.movedim(0, -3 if name != "mask" else -2)
+            t = t.flatten(-3, -2) if name != "mask" else t.flatten(-2)
+        given.append(t)
+    found = call.bind(given)
+    outs = found if isinstance(found, tuple) else (found,)
+    n = outs[0].shape[-2] // call.size if call.size else 0
+    samples = (reshape(t, (*t.shape[:-2], call.size, n, t.shape[-1])) for t in outs)
+    return tuple(t.movedim(-3, 0) for t in samples)
+
+
+declare(
+    _recurrent,
+    recurrent.lstm,
+    recurrent.lstm_grad,
+    recurrent.gru,
+    recurrent.gru_grad,
+    recurrent.rnn,
+    recurrent.rnn_grad,
 )
 
 

@@ -20,7 +20,7 @@ from fovea.ops.op import numel
 __all__ = ["Lives", "peak_memory", "recompute"]
 
 FAR = 8  # nodes: a value that waits for fewer is not worth it
-_COSTLY = ("conv2d", "linear", "matmul", "relu_max_pool2d_grad", "sort")
+_COSTLY = ("conv2d", "gru", "linear", "lstm", "matmul", "relu_max_pool2d_grad", "rnn", "sort")
 
 
 def peak_memory(graph: Graph) -> int:
