@@ -235,8 +235,8 @@ class RNNBase(Module):
             mask = mask.squeeze(-1)
         if self.mode == "GRU":
             gates = F.linear(x, own["weight_ih"], bias)
-            a = ops.RecurrentAttrs.of(reverse)
-            rows = ops.gru.bind((gates, states[0], weight, state_bias, mask), a)[:1]
+            given = (gates, states[0], weight, state_bias, mask)
+            rows = ops.gru.bind(given, ops.GruAttrs.of(reverse, False))[:1]
         else:
             both = None if bias is None or state_bias is None else bias + state_bias
             gates = F.linear(x, own["weight_ih"], both)

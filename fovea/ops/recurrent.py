@@ -19,12 +19,30 @@ from fovea.ops.linalg import linear, matmul
 from fovea.ops.op import Attrs, Op, Shaped, Spec
 from fovea.ops.rules import require_dtype, require_floating, same_dtype
 
-__all__ = ["RecurrentAttrs", "RnnAttrs", "gru", "gru_grad", "lstm", "lstm_grad", "rnn", "rnn_grad"]
+__all__ = [
+    "GruAttrs",
+    "RecurrentAttrs",
+    "RnnAttrs",
+    "gru",
+    "gru_grad",
+    "lstm",
+    "lstm_grad",
+    "rnn",
+    "rnn_grad",
+]
 
 
 @dataclass(frozen=True, eq=False)
 class RecurrentAttrs(Attrs):
     reverse: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class GruAttrs(Attrs):
+    """``update_first``: the update gate comes before the reset gate."""
+
+    reverse: bool = False
+    update_first: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,18 +66,18 @@ lstm_grad = Op(
     RecurrentAttrs,
     outputs=("ggates", "ghidden", "gcell"),
 )
-# gates (L, N, 3H): reset, update, new; ``activated`` (L, N, 4H) are these and the states' part of
-# the last, before it is reset.
+# gates (L, N, 3H): reset, update (or these the other way round), new; ``activated`` (L, N, 4H) are
+# reset, update, new and the states' part of the last, before it is reset.
 gru = Op(
     "gru",
     ("gates", "hidden", "weight", "bias?", "mask?"),
-    RecurrentAttrs,
+    GruAttrs,
     outputs=("states", "activated"),
 )
 gru_grad = Op(
     "gru_grad",
     ("gstates", "gactivated?", "states", "activated", "weight", "mask?"),
-    RecurrentAttrs,
+    GruAttrs,
     outputs=("ggates", "gstate_gates", "ghidden"),
 )
 rnn = Op("rnn", ("gates", "hidden", "weight", "mask?"), RnnAttrs, outputs=("states",))
@@ -135,7 +153,7 @@ def _(
     weight: Shaped,
     bias: Shaped | None,
     mask: Shaped | None,
-    a: RecurrentAttrs,
+    a: GruAttrs,
 ) -> tuple[Spec, ...]:
     specs = _forward_specs(gru, 3, 4, (gates, hidden, weight), mask)
     if bias is not None:
@@ -180,7 +198,7 @@ def _(
     activated: Shaped,
     weight: Shaped,
     mask: Shaped | None,
-    a: RecurrentAttrs,
+    a: GruAttrs,
 ) -> tuple[Spec, ...]:
     _check("gru_grad", activated, 4, weight, mask)
     (length, n, _), h = activated.shape, weight.shape[1]
@@ -244,11 +262,11 @@ def _(gates: Any, hidden: Any, cell: Any, weight: Any, mask: Any, a: RecurrentAt
 
 
 @gru.decompose
-def _(gates: Any, hidden: Any, weight: Any, bias: Any, mask: Any, a: RecurrentAttrs) -> Any:
+def _(gates: Any, hidden: Any, weight: Any, bias: Any, mask: Any, a: GruAttrs) -> Any:
     states, activated = [hidden], []
     for t, _, _ in _order(gates.shape[0], a.reverse):
-        r, z, n = gates[t].chunk(3, -1)
-        hr, hz, hn = linear.bind((hidden, weight, bias)).chunk(3, -1)
+        r, z, n = _turned(gates[t].chunk(3, -1), a)
+        hr, hz, hn = _turned(linear.bind((hidden, weight, bias)).chunk(3, -1), a)
         r, z = (r + hr).sigmoid(), (z + hz).sigmoid()
         n = (n + r * hn).tanh()
         hidden = _kept(_here(mask, t), n + z * (hidden - n), hidden)
@@ -265,6 +283,12 @@ def _(gates: Any, hidden: Any, weight: Any, mask: Any, a: RnnAttrs) -> Any:
         hidden = _kept(_here(mask, t), total.relu() if a.relu else total.tanh(), hidden)
         states.append(hidden)
     return _joined(states, a.reverse)
+
+
+def _turned(gates: Sequence[Any], a: GruAttrs) -> tuple[Any, Any, Any]:
+    """A GRU's gates from the order that the op is given to reset, update, new; or back."""
+    first, second, new = gates
+    return (second, first, new) if a.update_first else (first, second, new)
 
 
 def _side_by_side(*parts: Any) -> Any:
@@ -338,7 +362,7 @@ def _(
     activated: Any,
     weight: Any,
     mask: Any,
-    a: RecurrentAttrs,
+    a: GruAttrs,
 ) -> Any:
     walk, gates, state_gates = _Backward(gstates, weight), [], []
     for t, before, after in reversed(_order(activated.shape[0], a.reverse)):
@@ -352,8 +376,8 @@ def _(
         if more is not None:
             gr, gz, ghn = gr + more[0], gz + more[1], ghn + more[3]
         gr, gz = gr * (r * (1.0 - r)), gz * (z * (1.0 - z))
-        gates.append(_side_by_side(gr, gz, gn))
-        state_gates.append(_side_by_side(gr, gz, ghn))
+        gates.append(_side_by_side(*_turned((gr, gz, gn), a)))
+        state_gates.append(_side_by_side(*_turned((gr, gz, ghn), a)))
         walk.through(state_gates[-1], gh * z, gh, here)
     first = gstates.shape[0] - 1 if a.reverse else 0
     order = not a.reverse

@@ -312,6 +312,28 @@ class TestStates:
         states = [data((3, 3), i) for i in range(1 + (kind == "LSTM"))]
         same_outputs(own, theirs, ROW, initial_state=states)
 
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("zeros", [False, True])
+    def test_initial_under_a_mask(self, keras: Any, kind: str, zeros: bool) -> None:
+        given = {"return_state": True, "return_sequences": True, "zero_output_for_mask": zeros}
+        own, theirs = both(keras, network(kind, **given), ROW.shape)
+        states = [data((3, 3), i) for i in range(1 + (kind == "LSTM"))]
+        same_outputs(own, theirs, ROW, initial_state=states, mask=MASK)
+
+    def test_cells_of_ones_own_run_step_by_step(self) -> None:
+        class Doubled(fk.layers.GRUCell):  # type: ignore[misc]
+            def advance(self, z: Any, states: Any, recurrence: Any) -> Any:
+                return tuple(2 * t for t in super().advance(z, states, recurrence))
+
+        plain, doubled = fk.layers.RNN(fk.layers.GRUCell(3)), fk.layers.RNN(Doubled(3))
+        plain.build(ROW.shape)
+        doubled.build(ROW.shape)
+        doubled.set_weights(plain.get_weights())
+        one = ROW[:, :1]
+        np.testing.assert_allclose(
+            doubled(one).detach().numpy(), 2 * plain(one).detach().numpy(), 1e-6, 1e-7
+        )
+
     def test_initial_of_both_directions(self, keras: Any) -> None:
         own, theirs = both(keras, lambda k: k.Bidirectional(k.LSTM(3)), ROW.shape)
         same_outputs(own, theirs, ROW, initial_state=[data((3, 3), i) for i in range(4)])

@@ -10,6 +10,7 @@ from fovea.keras.layers.recurrent import CellNetwork, cell_kwargs
 from fovea.keras.layers.recurrent_cells import RecurrentCell, States, by_gate
 from fovea.keras.layers.spec import InputSpec
 from fovea.nn.parts import chunks
+from fovea.ops.recurrent import GruAttrs, gru
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -123,6 +124,22 @@ class GRUCell(RecurrentCell):
             state_n = by_gate(reset * h, weight[1], None, last)
         new = self.activation(input_n + state_n)
         return (new + update * (h - new),)
+
+    def is_plain(self, training: bool) -> bool:
+        return (
+            type(self).advance is GRUCell.advance
+            and self.reset_after
+            and self.recurrent_activation is activations.sigmoid
+            and self.activation is activations.tanh
+            and not (training and self.recurrent_dropout)
+        )
+
+    def over_steps(
+        self, z: Tensor, states: States, recurrence: Any, mask: Tensor | None, reverse: bool
+    ) -> States:
+        weight, bias, _ = recurrence
+        rows = gru.bind((z, states[0], weight, bias, mask), GruAttrs.of(reverse, True))
+        return (rows[0],)
 
     def _gates(self, update: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
         return self.recurrent_activation(update), self.recurrent_activation(reset)

@@ -12,6 +12,7 @@ from fovea.keras.layers.recurrent import CellNetwork, cell_kwargs
 from fovea.keras.layers.recurrent_cells import RecurrentCell, States, by_gate
 from fovea.keras.layers.spec import InputSpec
 from fovea.nn.recurrent_cells import lstm_update
+from fovea.ops.recurrent import RecurrentAttrs, lstm
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -102,6 +103,21 @@ class LSTMCell(RecurrentCell):
         weight, bias, scales = recurrence
         gates = z + by_gate(states[0], weight, bias, scales)
         return lstm_update(gates, states[1], self.recurrent_activation, self.activation)
+
+    def is_plain(self, training: bool) -> bool:
+        return (
+            type(self).advance is LSTMCell.advance
+            and self.recurrent_activation is activations.sigmoid
+            and self.activation is activations.tanh
+            and not (training and self.recurrent_dropout)
+        )
+
+    def over_steps(
+        self, z: Tensor, states: States, recurrence: Any, mask: Tensor | None, reverse: bool
+    ) -> States:
+        hidden, cell = states
+        rows = lstm.bind((z, hidden, cell, recurrence[0], mask), RecurrentAttrs.of(reverse))
+        return rows[0], rows[1]
 
 
 def with_unit_forget_bias(initializer: Any, units: int) -> Any:

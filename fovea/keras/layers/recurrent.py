@@ -171,18 +171,18 @@ class RNN(Layer):
         mask = flatten(mask)[0]
         states = self._first_states(sequences, initial_state)
         try:
-            outputs, states = self._run_steps(sequences, states, mask, training)
+            output, states = self._run_steps(sequences, states, mask, training)
         finally:
             _reset_drops(self.cell)
         if self.stateful:
             for held, state in zip(flatten(self.states), flatten(states), strict=True):
                 assign(held, state)
-        output = stack(outputs, 1) if self.return_sequences else outputs[-1]
         return (output, *states) if self.return_state else output
 
     def _run_steps(
         self, sequences: Tensor, states: list[Any], mask: Any, training: bool
-    ) -> tuple[list[Tensor], list[Any]]:
+    ) -> tuple[Tensor, list[Any]]:
+        """The output, of all steps or the last, and the final states."""
         cell = self.cell
         if isinstance(cell, RecurrentCell) and type(cell).call is RecurrentCell.call:
             return cell.with_cast_weights(self._run_split, cell, sequences, states, mask, training)
@@ -196,10 +196,16 @@ class RNN(Layer):
 
     def _run_split(
         self, cell: RecurrentCell, sequences: Tensor, states: list[Any], mask: Any, training: bool
-    ) -> tuple[list[Tensor], list[Any]]:
+    ) -> tuple[Tensor, list[Any]]:
         """With a cell in two parts: the inputs' part of all steps is one product."""
-        gates = steps(cell.project(sequences, training), 1)
+        plain = cell.is_plain(training)
+        first = plain and not (training and cell.dropout)  # dropped is what begins with samples
+        z = cell.project(sequences.transpose(0, 1) if first else sequences, training)
+        z = z.transpose(0, 1) if plain and not first else z
         recurrence = cell.recurrence(states[0], training)
+        if plain and all(t.dtype is z.dtype for t in (*states, recurrence[0])):
+            return self._run_whole(cell, z, states, recurrence, mask)
+        gates = steps(z, 0 if plain else 1)
 
         def step(t: int, now: list[Any]) -> tuple[Tensor, list[Any]]:
             after = cell.advance(gates[t], tuple(now), recurrence)
@@ -207,14 +213,35 @@ class RNN(Layer):
 
         return self._walk(step, len(gates), states, mask)
 
+    def _run_whole(
+        self, cell: RecurrentCell, z: Tensor, states: list[Any], recurrence: Any, mask: Any
+    ) -> tuple[Tensor, list[Any]]:
+        """All steps by one op."""
+        reverse = self.go_backwards
+        mask = None if mask is None else mask.bool().transpose(0, 1)
+        rows = cell.over_steps(z, tuple(states), recurrence, mask, reverse)
+        y = rows[0][:-1] if reverse else rows[0][1:]
+        y = y.flip(0) if reverse and self.return_sequences else y
+        final = [t[0 if reverse else -1] for t in rows]
+        if mask is not None:
+            mask = mask.flip(0) if reverse else mask
+            if not self.zero_output_for_mask:  # zeros up to the first step that is there
+                mask = mask.long().cumsum(0) > 0
+            if self.return_sequences:
+                return y.where(mask.unsqueeze(-1), 0.0).transpose(0, 1), final
+            return final[0].where(mask[-1].unsqueeze(-1), 0.0), final
+        return (y.transpose(0, 1) if self.return_sequences else final[0]), final
+
     def _walk(
         self,
         step: Callable[[int, list[Any]], tuple[Tensor, list[Any]]],
         length: int,
         states: list[Any],
         mask: Any,
-    ) -> tuple[list[Tensor], list[Any]]:
-        """The outputs of all steps, in the order of computation, and the final states."""
+    ) -> tuple[Tensor, list[Any]]:
+        """The output of all steps, in the order of computation, or the last, and the final
+        states.
+        """
         outputs: list[Tensor] = []
         for t in reversed(range(length)) if self.go_backwards else range(length):
             output, after = step(t, states)
@@ -226,7 +253,7 @@ class RNN(Layer):
                 after = pack_as(states, [_where(here, new, old) for new, old in kept])
             states = after
             outputs.append(output)
-        return outputs, states
+        return (stack(outputs, 1) if self.return_sequences else outputs[-1]), states
 
     # -- writing down -------------------------------------------------------------------------
 

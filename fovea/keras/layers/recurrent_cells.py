@@ -199,6 +199,18 @@ class RecurrentCell(Drops, Layer):
         """The states after a step, the output first; ``z`` is the input's part of the gates."""
         raise NotImplementedError
 
+    def is_plain(self, training: bool) -> bool:
+        """Whether ``over_steps`` does what ``advance`` does."""
+        return False
+
+    def over_steps(
+        self, z: Tensor, states: States, recurrence: Any, mask: Tensor | None, reverse: bool
+    ) -> States:
+        """The states before all steps and after each, as of `fovea.ops.recurrent`; ``z`` and the
+        mask begin with the steps.
+        """
+        raise NotImplementedError
+
     def get_initial_state(self, batch_size: int | None = None) -> list[Tensor]:
         """Zeros."""
         sizes = flat_states(self.state_size)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fovea.keras import activations
 from fovea.keras.layers.recurrent import CellNetwork, cell_kwargs
 from fovea.keras.layers.recurrent_cells import RecurrentCell, States, by_gate
 from fovea.keras.layers.spec import InputSpec
+from fovea.ops.recurrent import RnnAttrs, rnn
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -78,6 +80,19 @@ class SimpleRNNCell(RecurrentCell):
     def advance(self, z: Tensor, states: States, recurrence: Any) -> States:
         weight, bias, scales = recurrence
         return (self.activation(z + by_gate(states[0], weight, bias, scales)),)
+
+    def is_plain(self, training: bool) -> bool:
+        return (
+            type(self).advance is SimpleRNNCell.advance
+            and self.activation in (activations.tanh, activations.relu)
+            and not (training and self.recurrent_dropout)
+        )
+
+    def over_steps(
+        self, z: Tensor, states: States, recurrence: Any, mask: Tensor | None, reverse: bool
+    ) -> States:
+        attrs = RnnAttrs.of(reverse, self.activation is activations.relu)
+        return (rnn.bind((z, states[0], recurrence[0], mask), attrs),)
 
 
 class SimpleRNN(CellNetwork):

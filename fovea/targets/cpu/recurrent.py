@@ -98,7 +98,15 @@ class _Layer:
         extras = [n for n in ("bias", "gcells", "gactivated") if self.has(n)]
         masked = self.has("mask")
         rows = tile_rows(self.rows, active().registers)
-        v = Variant(self.mode, self.e, rows, self.hidden % self.lanes == 0, masked, tuple(extras))
+        v = Variant(
+            self.mode,
+            self.e,
+            rows,
+            self.hidden % self.lanes == 0,
+            masked,
+            tuple(extras),
+            getattr(self.attrs, "update_first", False),
+        )
         reads = {
             n: stages.read_dense(i) for n, i in self.names.items() if self.has(n) and n != "weight"
         }

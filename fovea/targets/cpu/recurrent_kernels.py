@@ -39,7 +39,8 @@ class Variant:
         rows: sequences of a tile.
         whole: whether the units fill the vectors.
         masked: whether there is a mask.
-        extras: whether there is a bias (GRU); the optional gradients that are there.
+        extras: optional inputs that are there.
+        update_first: the order of a GRU's gates.
     """
 
     mode: str
@@ -48,10 +49,16 @@ class Variant:
     whole: bool
     masked: bool
     extras: tuple[str, ...] = ()
+    update_first: bool = False
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """Where a GRU's gates lie: reset, update, new."""
+        return (1, 0, 2) if self.update_first else (0, 1, 2)
 
     @property
     def key(self) -> str:
-        flags = "+".join(self.extras)
+        flags = "+".join((*self.extras, *["zr"] * self.update_first))
         return f"{self.mode}/{self.e}/{self.rows}/{self.whole:d}{self.masked:d}/{flags}"
 
 
@@ -235,10 +242,11 @@ def _lstm_step(w: _Walk, at: SimpleNamespace, panel: Value, sums: Buffer) -> Non
 def _gru_step(w: _Walk, at: SimpleNamespace, panel: Value, sums: Buffer) -> None:
     k, unit = w.k, panel * w.lanes
     left = w.left(unit)
-    states = [k.load(sums, g * w.lanes, w.lanes) for g in range(3)]
+    states = [k.load(sums, g * w.lanes, w.lanes) for g in w.v.order]
     if "bias" in w.v.extras:
-        states = [t + w.read("bias", k.index(g), unit, left) for g, t in enumerate(states)]
-    inputs = [w.read("gates", at.now * 3, unit, left, g) for g in range(3)]
+        biases = [w.read("bias", k.index(g), unit, left) for g in w.v.order]
+        states = [t + b for t, b in zip(states, biases, strict=True)]
+    inputs = [w.read("gates", at.now * 3, unit, left, g) for g in w.v.order]
     r, z = (vmath.sigmoid(k, inputs[g] + states[g]) for g in (0, 1))
     n = vmath.tanh(k, k.fma(r, states[2], inputs[2]))
     for number, gate in enumerate((r, z, n, states[2])):
@@ -356,6 +364,6 @@ def _gru_back(w: _Walk, at: SimpleNamespace, gh: Value, unit: Value, left: Index
         gr, gz, ghn = gr + more[0], gz + more[1], ghn + more[3]
     gr, gz = gr * (r * (1.0 - r)), gz * (z * (1.0 - z))
     for name, last in (("ggates", gn), ("gstate_gates", ghn)):
-        for number, value in enumerate((gr, gz, last)):
+        for number, value in zip(w.v.order, (gr, gz, last), strict=True):
             w.write(value, name, at.now * 3 + number, unit, left)
     _pass_on(w, at, gh, gh * z, unit, left)
