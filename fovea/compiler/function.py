@@ -38,6 +38,8 @@ class _Entry:
         self.programs: list[Program] = []
         self.escapes = 0
         self.eager = False
+        self.seen = 0  # calls that ran eagerly because a program was not worth it yet
+        self.derived = False  # from what is known of other sizes, or that was tried
 
 
 def _sharing(tensors: Sequence[Any]) -> tuple[int, ...] | None:
@@ -64,9 +66,14 @@ class CompiledFunction:
             then a call rounds alike whether or not it is the first, and a run that is interrupted
             and goes on ends with the same bits. It costs a copy of what the first call reads, while
             that lasts.
+        exact: programs that give the same bits as calls that run eagerly; a little slower where
+            sums could be taken in another order, or half types rounded less often.
+        worth: how many calls of a kind make a program worth it: those before run eagerly.
+        quiet: do not warn where calls run eagerly.
 
     Attributes:
         programs: those made so far.
+        coming: how many calls of the next one's kind are to be expected, that one included.
     """
 
     def __init__(
@@ -77,14 +84,18 @@ class CompiledFunction:
         memory_limit: int | None = None,
         dynamic: bool | None = None,
         again: bool = False,
+        exact: bool = False,
+        worth: int = 1,
+        quiet: bool = False,
     ) -> None:
         self.function, self.memory_limit = function, memory_limit
         self.strict, self.dynamic, self.again = strict, dynamic, again
+        self.exact, self.worth, self.coming = exact, worth, 1
         self._families: OrderedDict[Any, Family] = OrderedDict()
         self._entries: OrderedDict[Any, _Entry] = OrderedDict()
         self._last: Program | None = None  # what ran last
         self._leaves: dict[int, Any] = {}  # tensors that got gradients in captures
-        self._warned = False
+        self.quiet = self._warned = quiet
         functools.update_wrapper(self, function, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -105,10 +116,16 @@ class CompiledFunction:
         if entry is None:
             entry = self._entry(key)
             entry.eager = entry.eager or any(t._level for t in tensors)  # part of a vmap
-            if self.dynamic is not False and self._families:
-                self._instantiate(entry, self._family_key(key, tensors), tensors)
+        coming, self.coming = self.coming, 1
         if entry.eager:
             return self.function(*args, **kwargs)
+        if entry.seen + coming < self.worth and not entry.programs:
+            entry.seen += 1
+            return self.function(*args, **kwargs)
+        if not entry.derived:
+            entry.derived = True
+            if self.dynamic is not False and self._families:
+                self._instantiate(entry, self._family_key(key, tensors), tensors)
         for n, program in enumerate(entry.programs):
             if not program.guards.failed() and program.fits(tensors):
                 if n:
@@ -132,6 +149,9 @@ class CompiledFunction:
                 memory_limit=self.memory_limit,
                 dynamic=self.dynamic,
                 again=self.again,
+                exact=self.exact,
+                worth=self.worth,
+                quiet=self.quiet,
             )
         return bound
 
@@ -157,7 +177,7 @@ class CompiledFunction:
         self._families.clear()
         self._last = None
         self._leaves.clear()
-        self._warned = False
+        self._warned = self.quiet
 
     def _entry(self, key: Any) -> _Entry:
         if len(self._entries) >= _MOST_KEYS:
@@ -196,7 +216,7 @@ class CompiledFunction:
             from fovea.compiler.program import Program  # compilers come when something is compiled
 
             result = made.result
-            program = self._last = Program(made, self.memory_limit)
+            program = self._last = Program(made, self.memory_limit, self.exact)
             entry.programs.insert(0, program)
             if self.dynamic is not False and tensors:
                 program.family = self._note(self._family_key(key, tensors), made, tensors)
@@ -231,13 +251,14 @@ class CompiledFunction:
         if made is not None:
             from fovea.compiler.program import Program
 
-            program = Program(made, self.memory_limit)
+            program = Program(made, self.memory_limit, self.exact)
             program.family = family
             entry.programs.insert(0, program)
 
     def _retry(self, entry: _Entry, made: Capture) -> None:
         """Tensors were left behind: what a first call makes, later ones find. Once, or twice."""
         entry.escapes += 1
+        entry.seen = self.worth
         if entry.escapes < 3:
             return
         value = made.escaped[0]

@@ -22,7 +22,8 @@ __all__ = ["Guards"]
 
 _SCALARS = (bool, int, float, complex, str, bytes, type(None))
 _MOST_ITEMS = 64
-_UNREAD = ("stop_training",)  # what a training loop notes in a model: no forward pass reads it
+# What a training loop notes in a model: no step reads it. A class names more in ``_notes``.
+_UNREAD = ("stop_training", "stop_evaluating", "stop_predicting", "_initial_epoch")
 
 
 def _snapshot(value: Any) -> Any:
@@ -281,7 +282,10 @@ class Guards:
         owner = self._owner
         if owner is None or is_tensor(owner) or not hasattr(owner, "__dict__"):
             return None
-        return tuple((k, _plain(v)) for k, v in owner.__dict__.items() if _is_plain(v))
+        unread = (*_UNREAD, *getattr(type(owner), "_notes", ()))
+        return tuple(
+            (k, _plain(v)) for k, v in owner.__dict__.items() if k not in unread and _is_plain(v)
+        )
 
     # -- before each call -------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ class Program:
     Args:
         made: the capture; it has a graph.
         memory_limit: bytes that forward's intermediate results may take.
+        exact: forward gives the same bits as a call that is not compiled.
 
     Attributes:
         graph: what was captured.
@@ -35,7 +36,7 @@ class Program:
         family: the captures of calls that differ in a batch size, where there are any.
     """
 
-    def __init__(self, made: Capture, memory_limit: int | None = None) -> None:
+    def __init__(self, made: Capture, memory_limit: int | None = None, exact: bool = False) -> None:
         assert made.graph is not None
         made.result = None
         self.guards: Guards = made.guards
@@ -50,8 +51,7 @@ class Program:
             self._read = tuple(s.tensor for s in backward.states)
             self._order = {v: n for n, v in enumerate(backward.outputs)}
             self.backward = Executable(optimize(backward))
-        inference = made.joint is None and not made.slots and not forward.updates
-        self.forward = Executable(optimize(forward, inference=inference, memory_limit=memory_limit))
+        self.forward = Executable(optimize(forward, exact=exact, memory_limit=memory_limit))
         self._looks = self._needs()
 
     def _needs(self) -> list[Any]:

@@ -150,7 +150,7 @@ def _runner(graph: Graph) -> _Run:
     if targets.active().name == "cpu":
         from fovea.targets.cpu.executable import Executable
 
-        return Executable(optimize(graph, inference=not graph.updates)).run
+        return Executable(optimize(graph)).run
 
     def run(inputs: Sequence[Tensor]) -> Sequence[Tensor]:
         outputs, states = interpret(graph, inputs)

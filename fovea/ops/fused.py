@@ -107,11 +107,11 @@ class PackedLinearAttrs(FusedLinearAttrs, floats=True):
     packing: str = ""
 
 
-# y = act(conv(x, weight) * scale + bias + residual), scale and bias one number a channel. The
-# result may not share memory with the residual.
+# y = act((conv(x, weight) + inner) * scale + bias + residual); inner, scale and bias: one number a
+# channel. The result may not share memory with the residual.
 conv2d_fused = Op(
     "conv2d_fused",
-    ("x", "weight", "bias?", "scale?", "residual?"),
+    ("x", "weight", "bias?", "scale?", "residual?", "inner?"),
     FusedConvAttrs,
     nondifferentiable=MADE_LATER,
 )
@@ -131,7 +131,7 @@ conv2d_moments = Op(
 conv2d_pack = Op("conv2d_pack", ("weight",), ConvPackAttrs, nondifferentiable=MADE_LATER)
 conv2d_packed = Op(
     "conv2d_packed",
-    ("x", "packed", "bias?", "scale?", "residual?"),
+    ("x", "packed", "bias?", "scale?", "residual?", "inner?"),
     PackedConvAttrs,
     nondifferentiable=MADE_LATER,
 )
@@ -165,11 +165,12 @@ def _(
     bias: Shaped | None,
     scale: Shaped | None,
     residual: Shaped | None,
+    inner: Shaped | None,
     a: FusedConvAttrs,
 ) -> Spec:
     assert conv2d.shape_rule is not None
     y: Spec = conv2d.shape_rule(x, weight, None, a)
-    _check_epilogue("conv2d_fused", y, bias, scale, residual, a.activation)
+    _check_epilogue("conv2d_fused", y, bias, scale, residual, a.activation, inner)
     return y
 
 
@@ -180,9 +181,10 @@ def _check_epilogue(
     scale: Shaped | None,
     residual: Shaped | None,
     activation: Activation,
+    inner: Shaped | None = None,
 ) -> None:
     """Whether an epilogue's operands fit the result of a convolution."""
-    check_vectors(name, y, (y.shape[1],), "channel", bias=bias, scale=scale)
+    check_vectors(name, y, (y.shape[1],), "channel", bias=bias, scale=scale, inner=inner)
     check_residual(name, residual, y.shape, y.dtype)
     function_of(name, activation)
 
@@ -194,10 +196,11 @@ def _(
     bias: Array | None,
     scale: Array | None,
     residual: Array | None,
+    inner: Array | None,
     a: FusedConvAttrs,
 ) -> Array:
     assert conv2d.reference_rule is not None
-    y = _affine(conv2d.reference_rule(x, weight, None, a), scale, bias)
+    y = _affine(_affine(conv2d.reference_rule(x, weight, None, a), None, inner), scale, bias)
     return finished(y, a.activation, residual, a.residual_after)
 
 
@@ -262,6 +265,7 @@ def _(
     bias: Shaped | None,
     scale: Shaped | None,
     residual: Shaped | None,
+    inner: Shaped | None,
     a: PackedConvAttrs,
 ) -> Spec:
     name = "conv2d_packed"
@@ -269,7 +273,7 @@ def _(
     _check_sizes(name, "weight", a.weight)
     y: Spec = conv2d.shape_rule(x, Spec(a.weight, x.dtype), None, a)
     _check_packed(name, x, packed, a.weight)
-    _check_epilogue(name, y, bias, scale, residual, a.activation)
+    _check_epilogue(name, y, bias, scale, residual, a.activation, inner)
     return y
 
 
@@ -290,11 +294,12 @@ def _(
     bias: Array | None,
     scale: Array | None,
     residual: Array | None,
+    inner: Array | None,
     a: PackedConvAttrs,
 ) -> Array:
     assert conv2d_fused.reference_rule is not None
     weight = packed[: numel(a.weight)].reshape(a.weight)
-    return conv2d_fused.reference_rule(x, weight, bias, scale, residual, a)
+    return conv2d_fused.reference_rule(x, weight, bias, scale, residual, inner, a)
 
 
 # -- products ---------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ ELSEWHERE: dict[str, list[Case]] = {
     "conv2d_pack": [([WEIGHT], vars(CONV_PACKING))],
     "conv2d_packed": [
         (
-            [IMAGES, real(CONV_PACKING.count), real(4), None, real(2, 4, 3, 5)],
+            [IMAGES, real(CONV_PACKING.count), real(4), None, real(2, 4, 3, 5), real(4)],
             {**CONV, "weight": WEIGHT.shape, "packing": CONV_PACKING.packing},
         )
     ],

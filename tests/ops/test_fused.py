@@ -75,7 +75,7 @@ class Data:
     form: Form
     dtype: str = "float32"
     after: bool = False
-    given: str = "bias scale residual"
+    given: str = "bias scale residual inner"
 
     def __post_init__(self) -> None:
         r, f = rng(), self.form
@@ -85,7 +85,8 @@ class Data:
         plain = F.conv2d(*map(torch.tensor, (self.x, self.w)), stride=f.stride,
                          padding=f.attrs["padding"][::2], groups=f.groups)  # fmt: skip
         self.plain = plain
-        shapes = {"bias": (f.w[0],), "scale": (f.w[0],), "residual": tuple(plain.shape)}
+        vector = (f.w[0],)
+        shapes = {"bias": vector, "scale": vector, "residual": tuple(plain.shape), "inner": vector}
         self.extras = [
             rounded(r.standard_normal(s)) if n in self.given else None for n, s in shapes.items()
         ]
@@ -98,8 +99,9 @@ class Data:
         return conv2d_fused(*inputs, **self.form.attrs, activation=a, residual_after=self.after)
 
     def exact(self, a: Activation) -> Array:
-        bias, scale, residual = (None if t is None else torch.tensor(t) for t in self.extras)
-        y = self.plain
+        given = (None if t is None else torch.tensor(t) for t in self.extras)
+        bias, scale, residual, inner = given
+        y = self.plain if inner is None else self.plain + inner[:, None, None]
         y = y if scale is None else y * scale[:, None, None]
         y = y if bias is None else y + bias[:, None, None]
         y = y if residual is None or self.after else y + residual
@@ -128,7 +130,10 @@ def test_every_activation(name: str, a: Activation) -> None:
     Data(FORMS[name]).check(a)
 
 
-@pytest.mark.parametrize("given", ["", "bias", "scale", "residual", "bias residual", "bias scale"])
+GIVEN = ["", "bias", "scale", "residual", "bias residual", "bias scale"]
+
+
+@pytest.mark.parametrize("given", [*GIVEN, *(f"{given} inner" for given in GIVEN)])
 @pytest.mark.parametrize("name", ["winograd", "in place", "depthwise"])
 def test_what_is_left_out(name: str, given: str) -> None:
     Data(FORMS[name], given=given).check()
@@ -179,8 +184,9 @@ def test_same_bits_for_any_number_of_threads(name: str) -> None:
 def test_vectors_of_half_precision_may_be_float32() -> None:
     d = Data(FORMS["direct"], "bfloat16")
     x, w = (fovea.tensor(a).bfloat16() for a in (d.x, d.w))
-    bias, scale, residual = (fovea.tensor(a).float() for a in d.extras)
-    y = conv2d_fused(x, w, bias, scale, residual.bfloat16(), **d.form.attrs, activation=RELU)
+    bias, scale, residual, inner = (fovea.tensor(a).float() for a in d.extras)
+    extras = (bias, scale, residual.bfloat16(), inner)
+    y = conv2d_fused(x, w, *extras, **d.form.attrs, activation=RELU)
     np.testing.assert_array_equal(y.float().numpy(), d.ours(RELU).float().numpy())
 
 
@@ -206,17 +212,19 @@ def test_activations_have_the_attributes_of_their_ops() -> None:
 
 def test_refusals() -> None:
     d = Data(FORMS["direct"])
-    x, w, b, s, r = (fovea.tensor(a).float() for a in (d.x, d.w, *d.extras))
+    x, w, b, s, r, i = (fovea.tensor(a).float() for a in (d.x, d.w, *d.extras))
     attrs = d.form.attrs
     with pytest.raises(FoveaError, match="is no activation; known are none, elu"):
-        conv2d_fused(x, w, b, s, r, **attrs, activation=("cube", ()))
+        conv2d_fused(x, w, b, s, r, i, **attrs, activation=("cube", ()))
     with pytest.raises(FoveaError, match="hardtanh takes 2 attributes"):
-        conv2d_fused(x, w, b, s, r, **attrs, activation=("hardtanh", (1.0,)))
+        conv2d_fused(x, w, b, s, r, i, **attrs, activation=("hardtanh", (1.0,)))
     with pytest.raises(FoveaError, match="must have the result's shape"):
-        conv2d_fused(x, w, b, s, r[:, :3], **attrs)
+        conv2d_fused(x, w, b, s, r[:, :3], i, **attrs)
     with pytest.raises(FoveaError, match="residual is float64 but the result is float32"):
-        conv2d_fused(x, w, b, s, r.double(), **attrs)
+        conv2d_fused(x, w, b, s, r.double(), i, **attrs)
     with pytest.raises(FoveaError, match="scale has shape"):
-        conv2d_fused(x, w, b, s[1:], r, **attrs)
+        conv2d_fused(x, w, b, s[1:], r, i, **attrs)
     with pytest.raises(FoveaError, match="bias is float16 but x is float32"):
-        conv2d_fused(x, w, b.half(), s, r, **attrs)
+        conv2d_fused(x, w, b.half(), s, r, i, **attrs)
+    with pytest.raises(FoveaError, match="inner has shape"):
+        conv2d_fused(x, w, b, s, r, i[1:], **attrs)

@@ -43,25 +43,29 @@ __all__ = [
 Pass = Callable[[Graph], Graph]
 
 
-def passes(*, inference: bool = False, memory_limit: int | None = None) -> list[Pass]:
+def passes(*, exact: bool = False, memory_limit: int | None = None) -> list[Pass]:
     """What ``optimize`` runs, in order.
 
     Args:
-        inference: states do not change between calls, and no gradient is wanted.
+        exact: keep every bit: nothing is summed in another order, or rounded less often.
         memory_limit: bytes that intermediate results may take: see ``recompute``.
     """
-    better = [remove_dead_code, fold_constants, simplify, share_common, absorb_flatten, simplify]
-    pooled = [fuse_pooling, simplify_pools, share_common, remove_dead_code]
-    finished = [fuse_batch_norm, fuse_contractions]
+    better = [remove_dead_code, fold_constants, simplify, share_common]
+    flat = [] if exact else [absorb_flatten, simplify]
+    pools = [fuse_pooling] if exact else [fuse_pooling, simplify_pools]
+    pooled = [*pools, share_common, remove_dead_code]
+    finished: list[Pass] = [partial(fuse_contractions, exact=exact)]
+    if not exact:
+        finished.insert(0, fuse_batch_norm)
     again = [] if memory_limit is None else [partial(recompute, limit=memory_limit)]
     fused = [align_operands, fuse_pointwise, fuse_reductions]
-    return [*better, *pooled, *finished, *again, *fused, remove_dead_code]
+    return [*better, *flat, *pooled, *finished, *again, *fused, remove_dead_code]
 
 
 def optimize(
     graph: Graph,
     *,
-    inference: bool = False,
+    exact: bool = False,
     memory_limit: int | None = None,
     verify: bool = False,
 ) -> Graph:
@@ -69,7 +73,7 @@ def optimize(
 
     Args:
         graph: a graph that keeps the rules of ``fovea.graph.verify``.
-        inference, memory_limit: see ``passes``.
+        exact, memory_limit: see ``passes``.
         verify: check the rules before, between and after the passes.
 
     Raises:
@@ -77,13 +81,13 @@ def optimize(
     """
     if verify:
         check(graph)
-    for step in passes(inference=inference, memory_limit=memory_limit):
+    for step in passes(exact=exact, memory_limit=memory_limit):
         graph = step(graph)
         if verify:
             try:
                 check(graph)
             except GraphError as error:
-                name = getattr(step, "__name__", repr(step))
+                name = getattr(getattr(step, "func", step), "__name__", repr(step))
                 raise GraphError(
                     f"after {name}: {error.summary}", error.details, error.fix
                 ) from error

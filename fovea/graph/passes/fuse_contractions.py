@@ -1,9 +1,13 @@
 """What follows a convolution becomes part of it: results are finished on their way to memory.
 
-``act(conv(x, weight) * scale + bias + residual)`` is one op, `conv2d_fused`. Its scale and bias
-take in a batch normalization with given statistics; where these are states that do not change, both
-are computed once and not in each call. A normalization that follows something else takes in
-activation and residual itself.
+``act((conv(x, weight) + inner) * scale + bias + residual)`` is one op, `conv2d_fused`. Its scale
+and bias take in a batch normalization with given statistics; where these are states that do not
+change, both are computed once and not in each call. A normalization that follows something else
+takes in activation and residual itself.
+
+In float32 and float64 all this keeps every bit, so that a network computes the same in evaluation
+whether it is compiled or not. Half types are rounded once, where separate ops round each result;
+with ``exact`` they are left as they are.
 """
 
 from __future__ import annotations
@@ -24,13 +28,15 @@ from fovea.ops.norm import NormAttrs, batch_norm_infer, statistics_dtype
 __all__ = ["Chain", "fuse_contractions"]
 
 
-def fuse_contractions(graph: Graph) -> Graph:
+def fuse_contractions(graph: Graph, exact: bool = False) -> Graph:
     """The graph with convolutions and normalizations that finish their results."""
     matcher, parts = Matcher(graph), Parts()
     changes: list[Change] = []
     taken: set[Node] = set()
     for node in graph.nodes:
         if node.op not in (conv2d, batch_norm_infer) or node in taken:
+            continue
+        if exact and node.outputs[0].dtype.itemsize < 4:
             continue
         chain = Chain(node)
         while chain.extend(matcher, taken):
@@ -110,20 +116,21 @@ class Chain:
 
 def _fused_conv(chain: Chain, parts: Parts) -> Node:
     x, weight, bias = chain.first.inputs
-    a, scale = chain.first.attrs, None
+    a, scale, inner = chain.first.attrs, None, None
     assert isinstance(a, ConvAttrs)
     if chain.norm is not None:
-        scale, bias = _affine(chain.norm, bias, parts)
+        inner = bias
+        scale, bias = _affine(chain.norm, parts)
     attrs = FusedConvAttrs.of(
         a.stride, a.padding, a.dilation, a.groups, chain.activation, chain.after
     )
-    inputs = (x, weight, bias, scale, chain.residual)
+    inputs = (x, weight, bias, scale, chain.residual, inner)
     last = chain.nodes[-1]
     return Node(conv2d_fused, inputs, attrs, last.outputs, source=chain.first.source)
 
 
-def _affine(norm: Node, bias: Value | None, parts: Parts) -> tuple[Value, Value]:
-    """The scale and the shift of a normalization with given statistics, after a bias."""
+def _affine(norm: Node, parts: Parts) -> tuple[Value, Value]:
+    """The scale and the shift of a normalization with given statistics, as its kernel has them."""
     x, mean, var, weight, shift = norm.inputs
     assert x is not None and mean is not None and var is not None
     assert isinstance(norm.attrs, NormAttrs)
@@ -135,8 +142,7 @@ def _affine(norm: Node, bias: Value | None, parts: Parts) -> tuple[Value, Value]
     scale = parts.make(rsqrt, parts.make(add, wide(var), parts.number(norm.attrs.eps, kind)))
     if weight is not None:
         scale = parts.make(mul, scale, wide(weight))
-    center = wide(mean) if bias is None else parts.make(sub, wide(mean), wide(bias))
-    moved = parts.make(mul, center, scale)
+    moved = parts.make(mul, wide(mean), scale)
     if shift is None:
         return scale, parts.make(mul, moved, parts.number(-1.0, kind))
     return scale, parts.make(sub, wide(shift), moved)

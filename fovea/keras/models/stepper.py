@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from fovea import dispatch
 from fovea.errors import ArgumentError
 from fovea.keras import optimizers
 from fovea.keras.layers.layer import Layer
@@ -23,6 +24,9 @@ __all__ = ["Stepper"]
 
 # Of what is learned, from one `train_on_batch` to the next: more, and steps run eagerly.
 _MOST_CHANGES = 8
+# Batches of a kind that make a program worth it, where nothing is learned: it takes as long to make
+# as three or four batches of two images (docs/performance.md), and results are the same bits.
+_WORTH = 4
 
 
 class Stepper(Layer):
@@ -39,11 +43,16 @@ class Stepper(Layer):
     _compiled_metrics: CompiledMetrics | None = None
     _loss_tracker: Mean
     _learn_changes: dict[str, int]  # no number, which a program would be made for
+    _coming: int | None = None  # batches that are about to be looked at
+    _look_program: Any = None
+    _predict_program: Any = None
+    # What is noted from step to step: no step computes with it.
+    _notes = ("_learn_program", "_learn_basis", "_learned", "_look_program", "_predict_program",
+              "_coming")  # fmt: skip
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles take along: no programs, which are of this model's tensors."""
-        made_anew = ("_learn_program", "_learn_basis", "_learned")
-        return {k: None if k in made_anew else v for k, v in self.__dict__.items()}
+        return {k: None if k in self._notes else v for k, v in self.__dict__.items()}
 
     # -- metrics ------------------------------------------------------------------------------
 
@@ -197,12 +206,12 @@ class Stepper(Layer):
             if self._compiles and capturable and own.get("_learned") is not None:
                 from fovea.compiler import CompiledFunction
 
+                if isinstance(optimizer, optimizers.Optimizer) and not optimizer.built:
+                    optimizer.build(self._learned)  # what it makes from numbers is not captured
                 program = own["_learn_program"] = CompiledFunction(program, again=True)
         loss, y_pred, masks, updates = program(x, y, weight)
         deliver(updates, _batch_size(x))
-        if masks is not None:
-            for prediction, mask in zip(flatten(y_pred), masks, strict=True):
-                attach_mask(prediction, mask)
+        _attach_masks(y_pred, masks)
         return loss, y_pred
 
     @property
@@ -231,9 +240,7 @@ class Stepper(Layer):
         else:
             warnings.warn("the model has no weights that are learned.", stacklevel=2)
         self._clear_step_losses()
-        masks = [mask_of(t) for t in flatten(y_pred)]
-        carried = masks if any(m is not None for m in masks) else None
-        return loss.detach(), map_structure(_detached, y_pred), carried, updates
+        return loss.detach(), map_structure(_detached, y_pred), _masks(y_pred), updates
 
     def _clear_step_losses(self) -> None:
         for layer in self._layers_with_losses:
@@ -248,15 +255,41 @@ class Stepper(Layer):
         x, y, weight = data.unpack_x_y_sample_weight(batch)
         self._known_layers()
         self._clear_step_losses()
-        y_pred = self(x, training=False)
-        loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weight, training=False)
+        look = self._without_learning("_look_program", self._look_eagerly)
+        loss, y_pred, masks, updates = look(x, y, weight)
+        deliver(updates, _batch_size(x))
+        _attach_masks(y_pred, masks)
         self._loss_tracker.update_state(loss, _batch_size(x))
         return self._measure(x, y, y_pred, weight)
+
+    def _without_learning(self, name: str, step: Any) -> Any:
+        """A step that learns nothing, as programs where that can be: they give the same bits as
+        Python does, so it does not matter which batches they are made for.
+        """
+        if not self._compiles or not self.built or dispatch.grad_enabled():
+            return step
+        own = self.__dict__
+        program = own.get(name)
+        if program is None:
+            from fovea.compiler import CompiledFunction
+
+            program = CompiledFunction(step, exact=True, worth=_WORTH, quiet=True)
+            own[name] = program
+        program.coming, own["_coming"] = own.get("_coming") or 1, None
+        return program
+
+    def _look_eagerly(self, x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any, Any]:
+        """What `_test_step` makes a program of; results as of `_learn_eagerly`."""
+        with deferred() as updates:
+            y_pred = self(x, training=False)
+            loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weight, training=False)
+        self._clear_step_losses()
+        return loss, y_pred, _masks(y_pred), updates
 
     def predict_step(self, data: Any) -> Any:
         """The output for one batch; may be overridden."""
         x = data[0] if isinstance(data, list | tuple) else data
-        return self(x, training=False)
+        return self._without_learning("_predict_program", self)(x, training=False)
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
@@ -285,6 +318,19 @@ def _batch_size(x: Any) -> int:
     if is_tensor(x):
         return int(x.shape[0])
     return int(next(t for t in flatten(x) if t is not None).shape[0])
+
+
+def _masks(y_pred: Any) -> list[Any] | None:
+    """The masks that predictions carry; None if none does."""
+    masks = [mask_of(t) for t in flatten(y_pred)]
+    return masks if any(m is not None for m in masks) else None
+
+
+def _attach_masks(y_pred: Any, masks: list[Any] | None) -> None:
+    """Let predictions that come out of a program carry them, too."""
+    if masks is not None:
+        for prediction, mask in zip(flatten(y_pred), masks, strict=True):
+            attach_mask(prediction, mask)
 
 
 def _detached(t: Any) -> Any:

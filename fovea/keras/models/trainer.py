@@ -54,8 +54,10 @@ class Trainer(Stepper):
             loss_weights: a factor for each output's loss.
             metrics: metrics, their names or functions; ``"accuracy"`` is chosen by the shapes.
             weighted_metrics: the same, for metrics that see sample weights.
-            run_eagerly: do not compile training steps, so that a debugger can step through them.
-            jit_compile: False does not compile them, either; else they are, where they can be.
+            run_eagerly: do not compile steps, so that a debugger can step through them.
+            jit_compile: False does not compile them, either; else those of training are, where they
+                can be, and those of evaluation and prediction from the fourth batch of a shape on,
+                or from the first of a pass over at least four.
             steps_per_execution: accepted.
             auto_scale_loss: put a ``LossScaleOptimizer`` around the optimizer of a model whose
                 policy is ``"mixed_float16"``.
@@ -93,6 +95,7 @@ class Trainer(Stepper):
         own["stop_training"], own["compiled"] = False, True
         own["run_eagerly"], own["jit_compile"] = run_eagerly, jit_compile
         own["_learned"] = own["_learn_program"] = own["_learn_basis"] = None
+        own["_look_program"] = own["_predict_program"] = None
         own["_learn_changes"] = {"count": 0}
 
     def _check_compiled(self, what: str) -> None:
@@ -215,6 +218,8 @@ class Trainer(Stepper):
             )
         loop = self._loop()
         self._learn_changes["count"] = 0
+        if validation is not None:
+            self.__dict__["_coming"] = (validation.batches.steps or 1) * max(1, epochs)
         self._set_mode(True)
         train, test = loop.train_step, loop.test_step
         if any(not isinstance(m, Layer) for m in self.modules()):
@@ -265,6 +270,7 @@ class Trainer(Stepper):
             raise ArgumentError(f"evaluate: unknown arguments {sorted(kwargs)}.")
         batches = data.batches_of(x, y, sample_weight, batch_size=batch_size, steps=steps)
         self._set_mode(False)
+        self.__dict__["_coming"] = batches.steps or 1
         found = self._loop().evaluate(batches, callbacks=callbacks, verbose=_verbosity(verbose))
         return found if return_dict else self._listed(found)
 
@@ -286,6 +292,7 @@ class Trainer(Stepper):
         self._set_mode(False)
         step = self._without_grad(lambda batch: self.predict_step(_trimmed(batch)))
         loop = Loop(self, step, step)
+        self.__dict__["_coming"] = batches.steps or 1
         results = loop.predict(batches, step, callbacks=callbacks, verbose=_verbosity(verbose))
         if not results:
             raise ArgumentError("predict: the data has no batch.")

@@ -179,7 +179,8 @@ class Optimizer(Stepwise):
         if isinstance(rate, Variable):
             version, known = self._rate_seen
             if rate.storage.version != version:
-                known = float(rate.item())
+                with watching.unwatched():  # `sync` brings programs up to date
+                    known = float(rate.item())
                 self._rate_seen = (rate.storage.version, known)
             return known
         with watching.unwatched(), no_grad():

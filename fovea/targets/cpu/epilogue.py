@@ -73,10 +73,11 @@ class Function:
 
 @dataclass(frozen=True)
 class Epilogue:
-    """y = act(value * scale + bias + residual); what is left out has no element.
+    """y = act((value + inner) * scale + bias + residual); what is left out has no element.
 
     Args:
-        bias, scale: the elements of numbers that belong to columns (of a product) or channels.
+        bias, scale, inner: the elements of numbers that belong to columns (of a product) or
+            channels.
         residual: the element of something that lies in memory as the result does.
         activation: see `fovea.ops.epilogue`.
         residual_after: the residual is added to the activation's result.
@@ -89,6 +90,7 @@ class Epilogue:
     activation: Activation = NONE
     residual_after: bool = False
     moments: bool = False
+    inner: Element | None = None
 
     @cached_property
     def function(self) -> Function | None:
@@ -97,13 +99,13 @@ class Epilogue:
     @property
     def is_more_than_bias(self) -> bool:
         """Whether sums that started from the bias are not yet the results."""
-        return bool(self.scale or self.residual or self.function)
+        return bool(self.scale or self.inner or self.residual or self.function)
 
     @property
     def buffers(self) -> list[tuple[str, Element]]:
         """What it reads: a kernel's buffers of these names, in this order."""
-        named = (("bias", self.bias), ("scale", self.scale), ("residual", self.residual))
-        return [(name, kind) for name, kind in named if kind is not None]
+        names = ("bias", "scale", "residual", "inner")
+        return [(name, kind) for name in names if (kind := getattr(self, name)) is not None]
 
     @property
     def scalars(self) -> tuple[str, ...]:
@@ -125,10 +127,11 @@ class Epilogue:
 
 
 class Affine(NamedTuple):
-    """What a vector of results is multiplied by, and what is added to it."""
+    """What a vector of results is multiplied by, and what is added to it after and before that."""
 
     scale: Value | None
     shift: Value | None
+    inner: Value | None = None
 
 
 class Finish:
@@ -156,8 +159,13 @@ class Finish:
         return moved
 
     def start(self, at: Index, lanes: int, count: Index | None = None) -> Value:
-        """What sums start from, a vector of columns: the bias, unless the sums are scaled."""
-        if self.epilogue.scale is not None or self.epilogue.bias is None:
+        """What sums start from, a vector of columns: the inner bias, or the bias if there is none
+        and the sums are not scaled.
+        """
+        given = self.epilogue
+        if given.inner is not None:
+            return self._vector("inner", at, lanes, count)
+        if given.scale is not None or given.bias is None:
             return self.k.const(0.0, self.compute, lanes)
         return self._vector("bias", at, lanes, count)
 
@@ -170,9 +178,12 @@ class Finish:
         """
         given = self.epilogue
         scale = self._vector("scale", at, lanes, count) if given.scale is not None else None
-        if given.bias is None or (started and scale is None):
-            return Affine(scale, None)
-        return Affine(scale, self._vector("bias", at, lanes, count))
+        inner = None
+        if given.inner is not None and not started:
+            inner = self._vector("inner", at, lanes, count)
+        if given.bias is None or (started and scale is None and given.inner is None):
+            return Affine(scale, None, inner)
+        return Affine(scale, self._vector("bias", at, lanes, count), inner)
 
     def _vector(self, name: str, at: Index, lanes: int, count: Index | None) -> Value:
         return self.k.cast(self.k.load(self.buffers[name], at, lanes, count=count), self.compute)
@@ -191,7 +202,9 @@ class Finish:
 
     def value(self, value: Value, affine: Affine, residual: Value | None = None) -> Value:
         """The result from a sum."""
-        k, (scale, shift) = self.k, affine
+        k, (scale, shift, inner) = self.k, affine
+        if inner is not None:
+            value = value + inner
         if scale is not None:
             value = k.fma(value, scale, shift) if shift is not None else value * scale
         elif shift is not None:

@@ -36,18 +36,21 @@ MERGE_GRAIN = 64  # channels
 
 
 def _epilogue(inputs: Sequence[Any], a: ops.FusedConvAttrs) -> Epilogue:
-    """The epilogue of an op whose last inputs are bias, scale and residual."""
-    bias, scale, residual = (None if t is None else element(t.dtype.name) for t in inputs[-3:])
-    return Epilogue(bias, scale, residual, a.activation, a.residual_after)
+    """The epilogue of an op whose last inputs are bias, scale, residual and inner bias."""
+    bias, scale, residual, inner = (
+        None if t is None else element(t.dtype.name) for t in inputs[-4:]
+    )
+    return Epilogue(bias, scale, residual, a.activation, a.residual_after, inner=inner)
 
 
 def _extras(stages: Stages, strides: Sequence[int]) -> list[Operand]:
     """What that epilogue reads; the residual with the result's strides."""
-    *vectors, residual = range(len(stages.inputs) - 3, len(stages.inputs))
-    found = [stages.read_dense(i) for i in vectors if stages.inputs[i] is not None]
-    if stages.inputs[residual] is not None:
-        found.append(stages.read(residual, strides))
-    return found
+    residual = len(stages.inputs) - 2
+    return [
+        stages.read(i, strides) if i == residual else stages.read_dense(i)
+        for i in range(residual - 2, residual + 2)
+        if stages.inputs[i] is not None
+    ]
 
 
 @CPU.lower(ops.conv2d_fused)

@@ -23,14 +23,17 @@ def _epilogue(residual: Any | None, a: ops.FusedNormAttrs) -> Epilogue:
     return Epilogue(residual=kind, activation=a.activation, residual_after=a.residual_after)
 
 
-def _apply(b: BatchNorm, residual: int, columns: Operand, a: ops.FusedNormAttrs) -> None:
+def _apply(
+    b: BatchNorm, residual: int, columns: Operand, a: ops.FusedNormAttrs, centered: bool = True
+) -> None:
     """Add the pass from x, the first input, to y, the first output. `residual`: which input is."""
     e = _epilogue(b.stages.inputs[residual], a)
     matrices = [0, residual] if e.residual is not None else [0]
     y = b.stages.write(0, b.m.strides)
     operands = [*[b.operands[i] for i in matrices], columns, y]
-    build = partial(kernels.apply_kernel, epilogue=e)
-    b.row_pass(f"finish/{e.key}", build, operands, matrices, out=True, scalars=e.words)
+    build = partial(kernels.apply_kernel, epilogue=e, centered=centered)
+    name = f"finish/{e.key}" if centered else f"finish_scaled/{e.key}"
+    b.row_pass(name, build, operands, matrices, out=True, scalars=e.words)
 
 
 def _matrices(inputs: Sequence[Any], *numbers: int) -> list[int]:
@@ -41,18 +44,19 @@ def _matrices(inputs: Sequence[Any], *numbers: int) -> list[int]:
 def _(op: Op, inputs: tuple[Any, ...], a: ops.NormApplyAttrs, specs: Sequence[Spec]) -> Plan:
     stages = Stages(inputs, specs)
     b = BatchNorm(stages, 0, _matrices(inputs, 0, 5), a.axis)
-    columns = b.columns_scratch(3)
+    columns = b.columns_scratch(2 if a.variance else 3)
     places = {"mean": 1, "var" if a.variance else "rstd": 2, "weight": 3, "bias": 4}
     _columns(b, columns, places, a.eps if a.variance else None)
-    _apply(b, 5, columns, a)
+    _apply(b, 5, columns, a, centered=not a.variance)
     return stages.plan()
 
 
 def _columns(
     b: BatchNorm, columns: Operand, places: dict[str, int], eps: float | None = None
 ) -> None:
-    """Add the call that makes columns' center, scale and shift from the inputs at these places;
-    `eps` belongs to a variance.
+    """Add the call that makes columns' center, scale and shift from the inputs at these places.
+
+    With `eps`, which belongs to a variance, it makes scale and shift alone.
     """
     given = given_of(b.stages.inputs, **places)
     elements = tuple((n, kind) for n, (_, kind) in given.items())

@@ -14,7 +14,7 @@ from fovea.targets.cpu.channels import fill_zero
 from fovea.targets.cpu.elements import Element, f64
 from fovea.targets.cpu.epilogue import Affine, Epilogue, Finish, Function
 from fovea.targets.cpu.memory import Buffer
-from fovea.targets.cpu.norm_kernels import VECTORS, Columns, Pass, RowPass
+from fovea.targets.cpu.norm_kernels import VECTORS, Columns, Pass, RowPass, affine
 from fovea.targets.cpu.values import Value
 
 __all__ = ["Slope", "affine_columns_kernel", "apply_kernel", "grad_apply_kernel",
@@ -35,33 +35,27 @@ def affine_columns_kernel(element: Element, elements: Sequence[tuple[str, Elemen
     return k
 
 
-def apply_kernel(element: Element, epilogue: Epilogue) -> Kernel:
-    """y = (x - center) * scale + shift, and what the epilogue makes of it. It starts at the end,
-    which is still in a cache.
+def apply_kernel(element: Element, epilogue: Epilogue, centered: bool = True) -> Kernel:
+    """y = (x - center) * scale + shift (or without the center), and what the epilogue makes of it.
+    It starts at the end, which is still in a cache.
     """
     kind = element.compute
     sources = ("x", "residual") if epilogue.residual is not None else ("x",)
     matrices = Pass(element, sources, "y")
     p = RowPass("batch_norm_finish", matrices, [("columns", kind)], epilogue.scalars)
     k, finish = p.k, Finish(p.k, epilogue, kind)
-    columns = _columns(p, k.buffers[len(sources)], 3)
+    columns = p.parts_of(k.buffers[len(sources)], 3 if centered else 2)
     with k.parallel(p.pieces) as piece:
         low, high = p.span(p.pieces - 1 - piece)
 
         def write(lines: list[Buffer], c: Value, lanes: int) -> None:
             x, *residual, y = lines
-            center, scale, shift = (k.load(b, c, lanes) for b in columns)
-            value = k.fma(k.load(x, c, lanes) - center, scale, shift)
+            value = affine(k, k.load(x, c, lanes), columns, c, lanes)
             more = k.load(residual[0], c, lanes) if residual else None
             k.store(finish.value(value, Affine(None, None), more), y, c)
 
         p.each(low, high, write, 1 if finish.costly else VECTORS)
     return k
-
-
-def _columns(p: RowPass, buffer: Buffer, count: int) -> list[Buffer]:
-    """The parts of a buffer that holds several numbers a column."""
-    return [buffer.at(p.k.index(p.columns) * n) for n in range(count)]
 
 
 @dataclass(frozen=True)
@@ -135,7 +129,7 @@ def grad_sums_kernel(element: Element, slope: Slope, keep: bool) -> Kernel:
     p = RowPass("batch_norm_finish_sums", matrices, others, slope.scalars)
     k, first = p.k, len(slope.sources)
     columns, partials = k.buffers[first : first + 2]
-    read = slope.reader(p, *_columns(p, columns, 3))
+    read = slope.reader(p, *p.parts_of(columns, 3))
     with k.parallel(p.pieces) as piece:
         low, high = p.span(piece)
         sums = partials.at(piece * 2 * p.columns)
@@ -159,8 +153,8 @@ def grad_apply_kernel(element: Element, slope: Slope) -> Kernel:
     others = [("columns", kind), ("affine", kind)]
     p = RowPass("batch_norm_finish_grad", Pass(element, slope.sources, "gx"), others, slope.scalars)
     k, first = p.k, len(slope.sources)
-    center, a, along, level = _columns(p, k.buffers[first], 4)
-    _, scale, shift = _columns(p, k.buffers[first + 1], 3)
+    center, a, along, level = p.parts_of(k.buffers[first], 4)
+    _, scale, shift = p.parts_of(k.buffers[first + 1], 3)
     read = slope.reader(p, center, scale, shift)
     with k.parallel(p.pieces) as piece:
         low, high = p.span(p.pieces - 1 - piece)

@@ -208,13 +208,14 @@ def _(op: Op, inputs: tuple[Any, ...], a: ops.NormAttrs, specs: Sequence[Spec]) 
 def _(op: Op, inputs: tuple[Any, ...], a: ops.NormAttrs, specs: Sequence[Spec]) -> Plan:
     stages = Stages(inputs, specs)
     b = BatchNorm(stages, 0, [0], a.axis)
-    y, columns = stages.write(0, b.m.strides), b.columns_scratch(3)
+    y, columns = stages.write(0, b.m.strides), b.columns_scratch(2)
     given = given_of(inputs, mean=1, var=2, weight=3, bias=4)
     elements = tuple((name, kind) for name, (_, kind) in given.items())
     build = partial(kernels.infer_columns_kernel, b.kind, elements)
     operands = [*[b.vector(i) for i, _ in given.values()], columns]
     b.column_pass(f"infer_columns/{b.kind}/{elements}", build, operands, a.eps)
-    b.row_pass("apply", kernels.apply_kernel, [b.operands[0], columns, y], [0], out=True)
+    build = partial(kernels.apply_kernel, centered=False)
+    b.row_pass("scale", build, [b.operands[0], columns, y], [0], out=True)
     return stages.plan()
 
 

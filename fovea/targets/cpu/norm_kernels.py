@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from fovea.targets.cpu import vmath
 from fovea.targets.cpu.builder import Kernel
 from fovea.targets.cpu.channels import channel_blocks, fill_zero
 from fovea.targets.cpu.elements import Element, f64
@@ -20,6 +21,7 @@ from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.values import Value
 
 __all__ = [
+    "affine",
     "apply_kernel",
     "expand_kernel",
     "grad_apply_kernel",
@@ -78,6 +80,10 @@ class RowPass:
         """The rows of a piece."""
         low = piece * self.grain
         return low, self.k.index(self.k.smaller(low + self.grain, self.rows))
+
+    def parts_of(self, buffer: Buffer, count: int) -> list[Buffer]:
+        """The parts of a buffer that holds several numbers a column."""
+        return [buffer.at(self.k.index(self.columns) * n) for n in range(count)]
 
     def each(
         self,
@@ -259,16 +265,20 @@ def train_columns_kernel(
 
 
 def infer_columns_kernel(element: Element, elements: Sequence[tuple[str, Element]]) -> Kernel:
-    """Columns' center, scale and shift from running statistics, and weight and bias if given."""
+    """Columns' scale and shift from running statistics, and weight and bias if given: step by step
+    as `fovea.graph.passes.fuse_contractions` makes them for a convolution, for the same bits.
+    """
     kind = element.compute
     g = Columns("batch_norm_infer_columns", elements, kind, ("eps",))
     k = g.k
 
     def channel(c: Value, lanes: int) -> None:
-        var = g.load("var", c, lanes, kind, 1.0)
-        scale = g.load("weight", c, lanes, kind, 1.0) / k.sqrt(var + k.cast(k.scalars[0], kind))
-        center = g.load("mean", c, lanes, kind, 0.0)
-        g.spread([center, scale, g.load("bias", c, lanes, kind, 0.0)], c)
+        scale = vmath.rsqrt(k, g.load("var", c, lanes, kind, 1.0) + k.cast(k.scalars[0], kind))
+        if "weight" in g.named:
+            scale = scale * g.load("weight", c, lanes, kind, 1.0)
+        moved = g.load("mean", c, lanes, kind, 0.0) * scale
+        bias = g.load("bias", c, lanes, kind, 0.0) if "bias" in g.named else None
+        g.spread([scale, moved * -1.0 if bias is None else bias - moved], c)
 
     g.each_channel(kind, channel)
     return k
@@ -285,22 +295,31 @@ def expand_kernel(element: Element, source: Element) -> Kernel:
     return g.k
 
 
-def apply_kernel(element: Element) -> Kernel:
-    """y = (x - center) * scale + shift. It starts at the end, which is still in a cache."""
+def apply_kernel(element: Element, centered: bool = True) -> Kernel:
+    """y = (x - center) * scale + shift, or without the center. It starts at the end, which is still
+    in a cache.
+    """
     kind = element.compute
     p = RowPass("batch_norm_apply", Pass(element, ("x",), "y"), [("columns", kind)])
-    k, (_, center, _) = p.k, p.k.buffers
-    scale, shift = center.at(p.columns), center.at(k.index(p.columns) * 2)
+    k = p.k
+    columns = p.parts_of(k.buffers[1], 3 if centered else 2)
     with k.parallel(p.pieces) as piece:
         low, high = p.span(p.pieces - 1 - piece)
 
         def write(lines: list[Buffer], c: Value, lanes: int) -> None:
             x, y = lines
-            about, by, to = (k.load(b, c, lanes) for b in (center, scale, shift))
-            k.store(k.fma(k.load(x, c, lanes) - about, by, to), y, c)
+            k.store(affine(k, k.load(x, c, lanes), columns, c, lanes), y, c)
 
         p.each(low, high, write)
     return k
+
+
+def affine(k: Kernel, x: Value, columns: Sequence[Buffer], c: Value, lanes: int) -> Value:
+    """A vector of values, less its columns' center if they have one, times their scale, plus their
+    shift.
+    """
+    *center, scale, shift = (k.load(b, c, lanes) for b in columns)
+    return k.fma(x - center[0] if center else x, scale, shift)
 
 
 # -- gradient ---------------------------------------------------------------------------------
