@@ -59,4 +59,4 @@ CPU = device("cpu")
 
 def as_device(value: Any) -> device:
     """``None``, a name or a device as a device."""
-    return CPU if value is None else device(value)
+    return CPU if value is None or value is CPU else device(value)

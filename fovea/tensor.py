@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any, NoReturn
 
 import numpy as np
@@ -18,6 +19,16 @@ from fovea.targets.base import register_tensor_class
 from fovea.tensorbase import TensorBase
 
 __all__ = ["Tensor"]
+
+# How a number is read from its address.
+_NUMBERS: dict[dtypes.DType, Any] = {
+    dtypes.float32: ctypes.c_float.from_address,
+    dtypes.float64: ctypes.c_double.from_address,
+    dtypes.int64: ctypes.c_int64.from_address,
+    dtypes.int32: ctypes.c_int32.from_address,
+    dtypes.uint8: ctypes.c_uint8.from_address,
+    dtypes.bool_: ctypes.c_bool.from_address,
+}
 
 
 class Tensor(Methods, TensorBase):
@@ -239,7 +250,11 @@ class Tensor(Methods, TensorBase):
                 f"item: the tensor must have one element, got {describe(self)}.",
                 fix="reduce it first, as .mean() does; or .tolist() gives all",
             )
-        return self.storage.array((), (), self.offset, self.dtype.numpy).item()
+        dtype = self.dtype
+        read = _NUMBERS.get(dtype)
+        if read is None:
+            return self.storage.array((), (), self.offset, dtype.numpy).item()
+        return read(self.storage.address + self.offset * dtype.itemsize).value
 
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers."""

@@ -54,13 +54,16 @@ def cat(
     if not parts:
         raise TypeError("cat: expected a non-empty sequence of tensors.")
     _check_tensors("cat", parts)
-    if any(p.dtype is not parts[0].dtype for p in parts):
+    kind = parts[0].dtype
+    if any(p.dtype is not kind for p in parts):
         kind = result_type(*parts)
         parts = tuple(to_dtype(p, kind) for p in parts)
-    full = [p for p in parts if not (p.ndim == 1 and p.shape[0] == 0)] or list(parts[:1])
-    if full[0].ndim == 0:
+    if any(p.shape == (0,) for p in parts):  # joined to whatever there is
+        parts = tuple(p for p in parts if p.shape != (0,)) or parts[:1]
+    rank = len(parts[0].shape)
+    if rank == 0:
         raise ShapeError("cat: 0-d tensors cannot be joined.", fix="use stack")
-    result = ops.cat.bind(tuple(full), DimAttrs.of(normalize_dim("cat", dim, full[0].ndim)))
+    result = ops.cat.bind(parts, DimAttrs.of(normalize_dim("cat", dim, rank)))
     return result if out is None else out.copy_(result)
 
 

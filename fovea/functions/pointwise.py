@@ -185,7 +185,8 @@ def yielding(function: Any) -> Any:
     """
 
     def call(self: Tensor, other: Any) -> Any:
-        if getattr(other.__class__, "__array_ufunc__", True) is None:
+        kind = other.__class__
+        if kind is not self.__class__ and getattr(kind, "__array_ufunc__", True) is None:
             return NotImplemented
         return function(self, other)
 

@@ -17,10 +17,16 @@ def parse_size(*size: Any) -> Size:
     >>> parse_size(2, 3) == parse_size((2, 3))
     True
     """
-    if len(size) == 1 and size[0].__class__ is Size and min(size[0], default=0) >= 0:
-        return size[0]
-    if len(size) == 1 and not hasattr(size[0], "__index__"):
-        size = tuple(size[0])
+    if len(size) == 1:
+        if size[0].__class__ is Size and min(size[0], default=0) >= 0:
+            return size[0]
+        if size[0].__class__ is not int and not hasattr(size[0], "__index__"):
+            size = tuple(size[0])
+    for n in size:  # the usual sizes, quickly
+        if n.__class__ is not int or n < 0:
+            break
+    else:
+        return Size(size)
     try:
         out = Size(operator.index(n) for n in size)
     except TypeError:

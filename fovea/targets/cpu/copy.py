@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from fovea.targets.cpu import copy_kernels
 from fovea.targets.cpu.builder import Kernel, checking
 from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.elements import Element, element, u8, u16, u32, u64
-from fovea.targets.cpu.launch import caller, launch, maker, run_checked_at
+from fovea.targets.cpu.launch import address_of, caller, launch, maker, run_checked_at
 from fovea.targets.cpu.loops import Expression, Ready, Space, collapse, prepare
 from fovea.targets.cpu.recipe import Operand, Recipe, call_of, exposed
 from fovea.targets.cpu.target import CPU
@@ -148,27 +148,44 @@ def filling(spec: Spec, strides: Sequence[int], value: float) -> list[Move]:
 
 def moving(moves: Sequence[Move], spec: Spec) -> Plan:
     """A plan that makes an output and fills it with a few copies."""
-    make = maker(spec)
-    steps = [(caller(m.ready, 1 + (m.source >= 0)), m) for m in moves]
-    checked = checking()
+    run = _run_checked(moves, maker(spec)) if checking() else _run(moves, maker(spec), spec)
+    return exposed(run, lambda: _recipe(moves, spec))
+
+
+def _run(moves: Sequence[Move], make: Callable[[], Any], spec: Spec) -> Plan:
+    item = spec.dtype.itemsize
+    steps = [
+        (caller(m.ready, 1 + (m.source >= 0)), m.source, m.from_byte, m.to_byte) for m in moves
+    ]
 
     def run(inputs: tuple[Any, ...]) -> Any:
         out = make()
         target = out.storage.address
-        for call, m in steps:
-            if m.source < 0:
-                tensors, addresses = (out,), (target + m.to_byte,)
+        for call, source, from_byte, to_byte in steps:
+            if source < 0:
+                call(target + to_byte)
             else:
-                x = inputs[m.source]
-                start = x.storage.address + x.offset * x.dtype.itemsize + m.from_byte
-                tensors, addresses = (x, out), (start, target + m.to_byte)  # type: ignore[assignment]
-            if checked:
-                run_checked_at(m.ready, addresses, tensors)
-            else:
-                call(*addresses)
+                x = inputs[source]
+                call(x.storage.address + x.offset * item + from_byte, target + to_byte)
         return out
 
-    return exposed(run, lambda: _recipe(moves, spec))
+    return run
+
+
+def _run_checked(moves: Sequence[Move], make: Callable[[], Any]) -> Plan:
+    def run(inputs: tuple[Any, ...]) -> Any:
+        out = make()
+        target = out.storage.address
+        for m in moves:
+            if m.source < 0:
+                run_checked_at(m.ready, (target + m.to_byte,), (out,))
+            else:
+                x = inputs[m.source]
+                addresses = (address_of(x) + m.from_byte, target + m.to_byte)
+                run_checked_at(m.ready, addresses, (x, out))
+        return out
+
+    return run
 
 
 def _recipe(moves: Sequence[Move], spec: Spec) -> Recipe:

@@ -40,6 +40,7 @@ SIZES = (
 WIDE_TILES = {(3, 8): (1.04, 1.0), (4, 4): (1.0, 1.12), (5, 4): (1.02, 1.08), (2, 8): (1.2, 1.25)}
 MANY_BYTES = 8192
 MOST_LEFT = 1 << 22  # elements of the left operand
+SMALL = 4096  # multiplications that take less time than the call of a second kernel
 
 
 def dot_tile(rows: int, columns: int, run_bytes: int, registers: int) -> tuple[int, int]:
@@ -64,10 +65,12 @@ def dot_tile(rows: int, columns: int, run_bytes: int, registers: int) -> tuple[i
 
 def prefers_dot(rows: int, run: int, columns: int, a_item: int, b_row: int) -> bool:
     """Whether the dot kernel suits these sizes and strides (packing the right operand pays with
-    many rows).
+    many rows, and not for the smallest products).
     """
-    if a_item != 1 or b_row != 1 or run < 32:
+    if a_item != 1 or b_row != 1:
         return False
+    if run < 32:
+        return rows * run * columns <= SMALL
     return rows <= 16 or (min(rows, columns) <= 160 and run >= 512)
 
 

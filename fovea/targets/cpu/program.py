@@ -140,6 +140,11 @@ class KernelProgram:
             params = pack(*[where[b] for b in buffers]) + words
             threads.run(address, params, count or all_threads)
 
+    @property
+    def single(self) -> KernelCall | None:
+        """The only call, if it takes inputs and outputs as they come."""
+        return self.calls[0] if self._single and not self._checked else None
+
     def _run_checked(
         self, addresses: Sequence[int], ranges: Sequence[tuple[int, int]] | None
     ) -> None:
