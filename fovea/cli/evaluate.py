@@ -40,12 +40,29 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--download", action="store_true", help="fetch the dataset if it is missing"
     )
+    parser.add_argument(
+        "--views",
+        type=_views,
+        default=("same",),
+        metavar="NAMES",
+        help="look at each image in several ways, such as same,hflip, and take the mean",
+    )
     parser.add_argument("--workers", type=at_least(0), default=2, metavar="N")
     parser.add_argument(
         "--output", metavar="DIR", help="draw the confusion matrix into this folder"
     )
     add_output_options(parser)
     parser.set_defaults(run=run, parser=parser)
+
+
+def _views(text: str) -> tuple[str, ...]:
+    from fovea.training.views import VIEWS
+
+    names = tuple(text.split(","))
+    unknown = [name for name in names if name not in VIEWS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(VIEWS)}")
+    return names
 
 
 def run(args: argparse.Namespace) -> int:
@@ -59,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
     if isinstance(classifier, Learned):
         from fovea.cli.use_scenes import evaluate_scenes
 
+        if args.views != ("same",):
+            raise UsageError(f"--views is not there for {classifier.task}")
         return evaluate_scenes(args, classifier)
     from fovea.cli.fitting import measure
     from fovea.cli.progress import MeasureBar
@@ -67,7 +86,9 @@ def run(args: argparse.Namespace) -> int:
     console = Console(args.json, args.quiet)
     dataset, title = _images(args, classifier)
     bar = MeasureBar(console, -(-len(dataset) // 256))
-    result = measure(classifier.model, dataset, len(classifier.classes), args.workers, [bar])
+    result = measure(
+        classifier.model, dataset, len(classifier.classes), args.workers, [bar], args.views
+    )
     console.say(class_table(result.counts, classifier.classes) + "\n")
     console.show(
         f"{classifier.name} on {title}: accuracy {result.accuracy:.2%}"

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fovea import autograd, nn, optim
+from fovea import autograd, dtypes, nn, optim
 from fovea.errors import FoveaError
+from fovea.functions.creation import tensor
 from fovea.nn import functional as F
-from fovea.nn.utils import freeze, train_unfrozen, unfreeze
-from fovea.optim.lr_scheduler import OneCycleLR
-from fovea.training import Accuracy, Batches, Callback, ConfusionMatrix, History, Loop, Mean
+from fovea.nn.utils import freeze, param_groups_layer_decay, train_unfrozen, unfreeze
+from fovea.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from fovea.training import (
+    Accuracy,
+    Batches,
+    Callback,
+    ConfusionMatrix,
+    EarlyStopping,
+    History,
+    Loop,
+    Mean,
+)
 from fovea.training.statistics import refresh_statistics
 from fovea.training.trainer import Trainer
+from fovea.training.views import scores_of_views
 from fovea.utils.data import DataLoader
 from fovea.vision.models.heads import class_layers
 
@@ -56,6 +67,15 @@ class Plan:
     workers: int
     precision: str = "float32"
     frozen: int = 0  # epochs at the start in which only the layers that count classes are trained
+    schedule: str = "one-cycle"
+    warmup: float | None = None  # the share of steps in which the rate rises; None: as usual
+    layer_decay: float | None = None
+    class_weights: tuple[float, ...] | None = None
+    accumulate: int = 1
+    clip: float | None = None
+    ema: float | None = None
+    swa: int | None = None  # so many epochs at the end
+    patience: int | None = None
 
 
 @dataclass(frozen=True)
@@ -103,18 +123,45 @@ def make_loader(
 
 def _make_optimizer(model: nn.Module, plan: Plan) -> Optimizer:
     rate, decay = plan.lr, plan.weight_decay
-    # Biases and the parameters of normalizations are not drawn towards zero.
-    groups = [
-        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": decay},
-        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    if plan.layer_decay is not None:
+        groups = param_groups_layer_decay(model, decay, layer_decay=plan.layer_decay, lr=rate)
+    else:  # biases and the parameters of normalizations are not drawn towards zero
+        groups = [
+            {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": decay},
+            {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        ]
     makers: dict[str, Callable[..., Optimizer]] = {
         "sgd": lambda: optim.SGD(groups, lr=rate, momentum=0.9, nesterov=True),
-        "adam": lambda: optim.Adam(model.parameters(), lr=rate),
+        "adam": lambda: optim.Adam(groups, lr=rate),
         "adamw": lambda: optim.AdamW(groups, lr=rate),
-        "rmsprop": lambda: optim.RMSprop(model.parameters(), lr=rate),
+        "rmsprop": lambda: optim.RMSprop(groups, lr=rate),
     }
     return makers[plan.optimizer]()
+
+
+def _make_schedule(optimizer: Optimizer, plan: Plan, steps: int) -> LRScheduler:
+    """How the rate of each group goes over so many updates."""
+    warmup = plan.warmup
+    if plan.schedule == "one-cycle":
+        return OneCycleLR(
+            optimizer,
+            max_lr=[group["lr"] for group in optimizer.param_groups],
+            total_steps=max(2, steps),
+            pct_start=0.25 if warmup is None else warmup,
+            cycle_momentum=plan.optimizer in ("sgd", "adam", "adamw"),
+        )
+    rising = round(steps * (0.05 if warmup is None else warmup))
+    if plan.schedule == "cosine":
+        from fovea.vision.training.schedules import cosine
+
+        return LambdaLR(optimizer, cosine(steps, rising))
+    drops = (0.5 * steps, 0.75 * steps) if plan.schedule == "step" else ()
+
+    def factor(step: int) -> float:
+        risen = min((step + 1) / (rising + 1), 1.0)
+        return float(risen * 0.1 ** sum(step >= drop for drop in drops))
+
+    return LambdaLR(optimizer, factor)
 
 
 class _Watch(Callback):
@@ -137,7 +184,7 @@ class _Watch(Callback):
         if not math.isfinite((logs or {}).get("loss", 0.0)):
             raise DivergedError(
                 f"the loss became {(logs or {})['loss']} in epoch {epoch + 1}.",
-                fix="try a lower learning rate with --lr",
+                fix="try a lower learning rate with --lr; --locate-nan says where it went wrong",
             )
 
 
@@ -176,24 +223,25 @@ class Fitting:
         self.validation = None
         if validation is not None:
             self.validation = make_loader(validation, max(plan.batch_size, 256), plan.workers)
+        weights = plan.class_weights
+        self._weights = None if weights is None else tensor(weights, dtype=dtypes.float32)
         self.trainer = Trainer(
             model, self._loss, _make_optimizer(model, plan), metrics=[Accuracy()],
             scheduler=self._schedule, schedule_by="step", precision=plan.precision,
+            accumulate=plan.accumulate, clip=plan.clip, ema=plan.ema,
+            swa=None if plan.swa is None else max(1, plan.epochs - plan.swa + 1),
         )  # fmt: skip
 
     def _loss(self, logits: Any, labels: Any) -> Any:
-        """Of labels smoothed for training, and as they are for validation."""
-        smoothing = self.plan.label_smoothing if self.model.training else 0.0
-        return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+        """Of labels smoothed and classes weighted for training, as they are for validation."""
+        if not self.model.training:
+            return F.cross_entropy(logits, labels)
+        smoothing = self.plan.label_smoothing
+        return F.cross_entropy(logits, labels, self._weights, label_smoothing=smoothing)
 
-    def _schedule(self, optimizer: Optimizer) -> OneCycleLR:
-        return OneCycleLR(
-            optimizer,
-            max_lr=self.plan.lr,
-            total_steps=max(2, self.plan.epochs * len(self.batches)),
-            pct_start=0.25,
-            cycle_momentum=self.plan.optimizer in ("sgd", "adam", "adamw"),
-        )
+    def _schedule(self, optimizer: Optimizer) -> LRScheduler:
+        updates = -(-len(self.batches) // self.plan.accumulate)
+        return _make_schedule(optimizer, self.plan, self.plan.epochs * updates)
 
     def run(self, callbacks: list[Callback], state: Path) -> History:
         """Train.
@@ -206,7 +254,9 @@ class Fitting:
             DivergedError: the loss became infinite or NaN.
             KeyboardInterrupt: Ctrl-C, after the callbacks have been told.
         """
-        few = len(self.batches) < _FEW_STEPS
+        few = len(self.batches) < _FEW_STEPS and self.plan.swa is None  # which sees to it itself
+        watched = "loss" if self.validation is None else "val_loss"
+        patience = self.plan.patience
         return self.trainer.fit(
             self.batches,
             self.validation,
@@ -215,6 +265,7 @@ class Fitting:
                 *([_FrozenStart(self.plan.frozen)] if self.plan.frozen else []),
                 _Watch(self.batches if few else None),
                 *callbacks,
+                *([EarlyStopping(watched, patience=patience)] if patience else []),
             ],
             checkpoint=state,
             checkpoint_every=STEPS_KEPT,
@@ -228,8 +279,11 @@ def measure(
     classes: int,
     workers: int,
     callbacks: list[Callback] | None = None,
+    views: Sequence[str] = ("same",),
 ) -> Measured:
-    """Loss, accuracy and confusion matrix of a model over a dataset."""
+    """Loss, accuracy and confusion matrix of a model over a dataset; of several views of each
+    image (``fovea.training.views.VIEWS``) the probabilities' mean counts.
+    """
     loss, matrix = Mean("loss"), ConfusionMatrix(classes)
     criterion = nn.CrossEntropyLoss(reduction="none")
     seen, worst = 0, list[Guess]()
@@ -238,7 +292,8 @@ def measure(
         nonlocal seen, worst
         images, labels = batch
         with autograd.no_grad():
-            logits = model(images)
+            alone = tuple(views) == ("same",)
+            logits = model(images) if alone else scores_of_views(model, images, views)
             losses = criterion(logits, labels)
             loss.update_state(losses.mean(), sample_weight=len(labels))
         matrix.update_state(labels, logits)

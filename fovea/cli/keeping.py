@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fovea.cli.classifier import save_classifier
 from fovea.interop import load
 from fovea.training import Callback
+from fovea.training.best_files import BestFiles
 
 if TYPE_CHECKING:
     from fovea.cli.classifier import Classifier
@@ -40,24 +42,49 @@ class KeepBest(Callback):
     Better is a higher accuracy on the validation images (on the training images if there are
     none). Among equals the later one is taken: its learning rate was lower.
 
+    Args:
+        classifier: what is written, with the averages of its weights if the trainer keeps any.
+        path: where.
+        plan: how it is trained.
+        keep: so many of the best are kept in a folder ``checkpoints`` beside it, and the last.
+
     Attributes:
         best: the number of the best epoch so far, from 1; 0 if none has ended.
     """
 
-    def __init__(self, classifier: Classifier, path: Path, plan: Plan) -> None:
+    def __init__(self, classifier: Classifier, path: Path, plan: Plan, keep: int = 0) -> None:
         super().__init__()
-        self.classifier, self.path, self.plan = classifier, path, plan
+        self.classifier, self.path, self.plan, self.keep = classifier, path, plan, keep
         self.best = 0
         self.accuracy = -1.0
+        self._files = BestFiles(keep, operator.gt)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         numbers = {name: float(value) for name, value in (logs or {}).items()}
         accuracy = numbers.get("val_accuracy", numbers["accuracy"])
-        if accuracy < self.accuracy:
-            return
-        self.accuracy, self.best = accuracy, epoch + 1
-        self.classifier.training = {
-            "epoch": self.best,
+        facts = self.classifier.training
+        self.classifier.training = self._facts(epoch, numbers)
+        with self.model._averaging():
+            if self.keep:
+                self._keep(epoch, accuracy)
+            if accuracy >= self.accuracy:
+                self.accuracy, self.best = accuracy, epoch + 1
+                save_classifier(self.path, self.classifier)
+                return
+        self.classifier.training = facts
+
+    def _keep(self, epoch: int, accuracy: float) -> None:
+        folder = self.path.parent / "checkpoints"
+        folder.mkdir(exist_ok=True)
+        save_classifier(folder / "last.pt", self.classifier)
+        if self._files.wants(accuracy):
+            path = folder / f"epoch-{epoch + 1:03d}.pt"
+            save_classifier(path, self.classifier)
+            self._files.add(str(path), accuracy)
+
+    def _facts(self, epoch: int, numbers: dict[str, float]) -> dict[str, Any]:
+        return {
+            "epoch": epoch + 1,
             "epochs": self.plan.epochs,
             "batch_size": self.plan.batch_size,
             "optimizer": self.plan.optimizer,
@@ -65,7 +92,6 @@ class KeepBest(Callback):
             "precision": self.plan.precision,
             **numbers,
         }
-        save_classifier(self.path, self.classifier)
 
     def state_dict(self) -> dict[str, Any]:
         """For a run that goes on."""
@@ -73,11 +99,13 @@ class KeepBest(Callback):
             "best": self.best,
             "accuracy": self.accuracy,
             "training": self.classifier.training,
+            "files": dict(self._files.files),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.best, self.accuracy = state["best"], state["accuracy"]
         self.classifier.training = state["training"]
+        self._files.files = dict(state["files"])
 
     def restore(self) -> None:
         """Give the model the weights of the best epoch, as they were written."""

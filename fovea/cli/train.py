@@ -7,6 +7,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,13 @@ from fovea.cli.recipes import (
     Recipe,
     fitted,
 )
+from fovea.cli.tuning import (
+    add_tuning_options,
+    logging_options,
+    named_options,
+    trial_asked_for,
+    tuning_options,
+)
 from fovea.errors import FoveaError
 
 TASKS = ("classification", "detection", "segmentation")
@@ -29,6 +37,7 @@ if TYPE_CHECKING:
     from fovea.cli.classifier import Classifier
     from fovea.cli.fitting import Measured, Plan
     from fovea.cli.sources import Source
+    from fovea.training import Callback
 
 __all__ = ["add_parser"]
 
@@ -87,7 +96,7 @@ def add_parser(commands: Any) -> None:
     training.add_argument("--epochs", type=at_least(1), metavar="N", help="passes over the images")
     training.add_argument("--batch-size", type=at_least(1), metavar="N", help="images a step")
     training.add_argument(
-        "--lr", type=positive_number, metavar="X", help="the highest learning rate"
+        "--lr", type=_rate, metavar="X", help="the highest learning rate; auto: find one"
     )
     training.add_argument("--optimizer", choices=OPTIMIZERS)
     training.add_argument(
@@ -99,6 +108,7 @@ def add_parser(commands: Any) -> None:
     training.add_argument(
         "--seed", type=at_least(0), default=0, metavar="N", help="of all that is random"
     )
+    add_tuning_options(parser)
     output = parser.add_argument_group("output")
     output.add_argument(
         "--output", metavar="DIR", help="the folder to write to (default: runs/...)"
@@ -113,6 +123,10 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run, parser=parser)
 
 
+def _rate(text: str) -> float | str:
+    return "auto" if text == "auto" else positive_number(text)
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     if args.data is not None and args.dataset is not None:
@@ -122,8 +136,9 @@ def run(args: argparse.Namespace) -> int:
     task, parts = _task(args)
     if task != "classification":
         from fovea.cli.keeping import begin_or_go_on
-        from fovea.cli.train_scenes import train_scenes
+        from fovea.cli.train_scenes import check_options, train_scenes
 
+        check_options(args, task)
         folder = _output_folder(args.output, "shapes", args.data)
         with _removed_if_empty(folder, args.output is None):
             state = begin_or_go_on(folder, args.resume is not None)
@@ -139,17 +154,32 @@ def run(args: argparse.Namespace) -> int:
     fovea.manual_seed(args.seed)
     source = _source(args, recipe, name)
     plan = _plan(args, fitted(recipe, len(source.train)) if name == "folder" else recipe, name)
+    if args.class_weights:
+        plan = _weighted(plan, source)
     model_name = (args.model or recipe.model).lower()
     model, options = build_model(model_name, len(source.classes), source.preprocess, args.weights)
     classifier = Classifier(
         model, model_name, options, source.classes, source.preprocess, source.origin
     )
+    if args.lr == "auto":
+        from fovea.cli.fitting import Fitting
+        from fovea.cli.trials import found_rate
+
+        trial = Fitting(model, source.train, source.validation, plan)
+        plan = replace(plan, lr=found_rate(console, trial))
+    if trial_asked_for(args):
+        from fovea.cli.trials import run_trial
+
+        _introduce(console, classifier, source, plan)
+        return run_trial(console, args, classifier, source, plan)
     folder = _output_folder(args.output, name, args.data)
     _introduce(console, classifier, source, plan)
     with _removed_if_empty(folder, args.output is None):
-        write_config(folder, _resolved(args, name, model_name, source, plan))
+        options = _resolved(args, name, model_name, source, plan)
+        write_config(folder, options)
         state = begin_or_go_on(folder, args.resume is not None)
-        return _train(console, classifier, source, plan, folder, state)
+        logs = logging_options(args, folder, options, state.exists())
+        return _train(console, classifier, source, plan, folder, state, args.keep, logs)
 
 
 def _check_resumed(args: argparse.Namespace) -> None:
@@ -206,7 +236,14 @@ def _task(args: argparse.Namespace) -> tuple[str, dict[str, Any] | None]:
 def _plan(args: argparse.Namespace, recipe: Recipe, name: str) -> Plan:
     from fovea.cli.fitting import Plan
 
+    given: dict[str, Any] = {
+        "weight_decay": recipe.weight_decay,
+        "label_smoothing": recipe.label_smoothing,
+    }
     optimizer = args.optimizer or recipe.optimizer
+    if optimizer in ("adam", "rmsprop"):
+        given["weight_decay"] = 0.0  # which is not theirs unless it is asked for
+    given |= {k: v for k, v in tuning_options(args).items() if k != "class_weights"}
     usual = recipe.lr if optimizer == recipe.optimizer else LEARNING_RATES[optimizer]
     workers = args.workers
     if workers is None:
@@ -215,13 +252,21 @@ def _plan(args: argparse.Namespace, recipe: Recipe, name: str) -> Plan:
         epochs=args.epochs or recipe.epochs,
         batch_size=args.batch_size or recipe.batch_size,
         optimizer=optimizer,
-        lr=args.lr or usual,
-        weight_decay=recipe.weight_decay,
-        label_smoothing=recipe.label_smoothing,
+        lr=usual if args.lr in (None, "auto") else args.lr,
         workers=workers,
         precision=args.precision,
         frozen=args.freeze,
+        **given,
     )
+
+
+def _weighted(plan: Plan, source: Source) -> Plan:
+    """The plan, with weights by which each class counts alike."""
+    from fovea.cli.trials import labels_of
+    from fovea.training import balanced_class_weights
+
+    weights = balanced_class_weights(labels_of(source.train), len(source.classes))
+    return replace(plan, class_weights=tuple(weights.tolist()))
 
 
 def _source(args: argparse.Namespace, recipe: Recipe, name: str) -> Source:
@@ -289,6 +334,7 @@ def _resolved(
         "workers": plan.workers,
         "skip-bad": args.skip_bad or None,
         "seed": args.seed,
+        **named_options(args),
     }
 
 
@@ -311,7 +357,14 @@ def _introduce(console: Console, classifier: Classifier, source: Source, plan: P
 
 
 def _train(
-    console: Console, classifier: Classifier, source: Source, plan: Plan, folder: Path, state: Path
+    console: Console,
+    classifier: Classifier,
+    source: Source,
+    plan: Plan,
+    folder: Path,
+    state: Path,
+    keep: int | None,
+    logs: list[Callback],
 ) -> int:
     from fovea.cli.fitting import Fitting, measure
     from fovea.cli.keeping import KeepBest
@@ -320,11 +373,11 @@ def _train(
 
     began = time.monotonic()
     fitting = Fitting(classifier.model, source.train, source.validation, plan)
-    keeper = KeepBest(classifier, folder / "model.pt", plan)
+    keeper = KeepBest(classifier, folder / "model.pt", plan, keep or 0)
     steps = len(fitting.batches)
     table = EpochTable(console, plan.epochs, steps, source.validation is not None)
     try:
-        history = fitting.run([keeper, table], state).history
+        history = fitting.run([keeper, table, *logs], state).history
     except KeyboardInterrupt:
         raise KeyboardInterrupt(keeper.said_on_interrupt()) from None
     keeper.restore()

@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fovea.cli.config import write_config
-from fovea.cli.console import Console
+from fovea.cli.console import Console, UsageError
 from fovea.cli.fitting import STEPS_KEPT
 from fovea.cli.keeping import said_on_interrupt
 from fovea.cli.learned import Learned, build_network, save_learned
 from fovea.cli.measuring import Measure, measure_scenes
 from fovea.cli.report import write_report, write_results
 from fovea.cli.scenes import Scenes, scenes_of
+from fovea.cli.tuning import logging_options, named_options, refuse_others
 from fovea.training import Callback
 
 if TYPE_CHECKING:
     from fovea.training import History
 
-__all__ = ["train_scenes"]
+__all__ = ["check_options", "train_scenes"]
 
 # Steps of training, where nobody says how many epochs.
 _STEPS = {"detection": 1000, "segmentation": 3000}
@@ -32,6 +33,17 @@ _USUAL = {
     "segmentation": {"model": "unet", "image_size": 128, "batch_size": 8, "lr": 6e-3},
 }
 _SHAPES_SIZE = 128
+
+
+def check_options(args: argparse.Namespace, task: str) -> None:
+    """Refuse options that are there for classifiers alone.
+
+    Raises:
+        UsageError: one was given.
+    """
+    refuse_others(args, task, ("optimizer", "weights", "freeze", "download"))
+    if args.lr == "auto":
+        raise UsageError(f"--lr auto is not there for {task}")
 
 
 def train_scenes(
@@ -66,12 +78,15 @@ def train_scenes(
     network = build_network(task, name, len(scenes.classes), size)
     learned = Learned(task, network, name, scenes.classes, size, scenes.origin)
     learned.training = {"epochs": epochs, "batch_size": batch, "lr": args.lr or usual["lr"]}
-    write_config(folder, _resolved(args, learned))
+    options = _resolved(args, learned)
+    write_config(folder, options)
+    logs = logging_options(args, folder, options, state.exists())
     _introduce(console, learned, scenes)
     began = time.monotonic()
     keeper = _Keep(learned, folder / "model.pt")
     verbose = 0 if args.quiet or args.json else 2
-    history = _fit(learned, scenes, keeper, args.workers, state, verbose)
+    shared = _asked_for(args, learned, scenes)
+    history = _fit(learned, scenes, [keeper, *logs], shared, state, verbose)
     save_learned(keeper.path, learned)
     measured = measure_scenes(learned, scenes.test)
     _report(console, learned, scenes, history, measured, keeper.path, time.monotonic() - began)
@@ -93,16 +108,35 @@ def _resolved(args: argparse.Namespace, learned: Learned) -> dict[str, Any]:
         "image-size": learned.image_size,
         "skip-bad": args.skip_bad or None,
         "workers": args.workers,
+        "precision": args.precision,
         "seed": args.seed,
+        **named_options(args),
     }
 
 
-def _fit(
-    learned: Learned, scenes: Scenes, keeper: _Keep, workers: int | None, state: Path, verbose: int
-) -> History:
+def _asked_for(args: argparse.Namespace, learned: Learned, scenes: Scenes) -> dict[str, Any]:
+    """What options say of the recipe, by the names that both tasks' recipes have."""
     facts: dict[str, Any] = learned.training
-    shared = {name: facts[name] for name in ("epochs", "batch_size", "lr")}
-    shared["workers"] = 1 if workers is None else workers
+    found = {name: facts[name] for name in ("epochs", "batch_size", "lr")}
+    found |= {"workers": 1 if args.workers is None else args.workers, "precision": args.precision}
+    for name in ("weight_decay", "accumulate", "clip"):
+        if getattr(args, name) is not None:
+            found[name] = getattr(args, name)
+    if args.warmup is not None:
+        steps = found["epochs"] * (len(scenes.train) // found["batch_size"])
+        found["warmup"] = round(args.warmup * steps)
+    return found
+
+
+def _fit(
+    learned: Learned,
+    scenes: Scenes,
+    callbacks: list[Any],
+    shared: dict[str, Any],
+    state: Path,
+    verbose: int,
+) -> History:
+    """Train by the task's recipe and what was asked for; the first callback is the keeper."""
     try:
         if learned.task == "detection":
             from fovea.vision.training import DetectionRecipe, fit_detector
@@ -113,7 +147,7 @@ def _fit(
             if learned.origin["kind"] == "shapes":  # drawn in any number: nothing is to be varied
                 recipe = replace(recipe, augment=None)
             return fit_detector(
-                learned.model, scenes.train, recipe, [keeper], verbose,
+                learned.model, scenes.train, recipe, callbacks, verbose,
                 checkpoint=state, checkpoint_every=STEPS_KEPT,
             )  # fmt: skip
         from fovea.vision.training import SegmentationRecipe, fit_segmenter
@@ -124,11 +158,11 @@ def _fit(
         if learned.origin["kind"] == "shapes":
             plan = replace(plan, scale=None, flip=False, color=0.0)
         return fit_segmenter(
-            learned.model, scenes.train, plan, classes=len(learned.classes), callbacks=[keeper],
+            learned.model, scenes.train, plan, classes=len(learned.classes), callbacks=callbacks,
             verbose=verbose, checkpoint=state, checkpoint_every=STEPS_KEPT,
         )  # fmt: skip
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(keeper.said_on_interrupt()) from None
+        raise KeyboardInterrupt(callbacks[0].said_on_interrupt()) from None
 
 
 class _Keep(Callback):

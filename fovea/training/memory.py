@@ -203,10 +203,18 @@ def _resized(value: Any, size: int) -> Any:
     if is_tensor(value):
         if size <= max(_SMALL):
             return value[[i % len(value) for i in range(size)]]
-        return creation.empty((size, *value.shape[1:]), dtype=value.dtype)
+        return _empty_like(value[[0, 0]], size)
     if isinstance(value, dict):
         return {k: _resized(v, size) for k, v in value.items()}
     return tuple(_resized(v, size) for v in value) if isinstance(value, tuple) else value
+
+
+def _empty_like(value: Any, size: int) -> Any:
+    """So many samples as there are few in ``value``, which lie in memory in the same way."""
+    shape, strides = (size, *value.shape[1:]), value.stride()
+    if strides and strides[0] == max(strides):
+        return creation.empty_strided(shape, strides, dtype=value.dtype)
+    return creation.empty(shape, dtype=value.dtype)
 
 
 def _tensors(value: Any) -> Iterator[Any]:

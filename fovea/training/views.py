@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from fovea.tensor import Tensor
     from fovea.training.trainer import Trainer
 
-__all__ = ["predict_views"]
+__all__ = ["VIEWS", "predict_views", "scores_of_views"]
 
 View = Callable[[Any], Any]
-_VIEWS: dict[str, View] = {
+VIEWS: dict[str, View] = {
     "same": lambda x: x,
     "hflip": lambda x: x.flip(-1),
     "vflip": lambda x: x.flip(-2),
@@ -68,13 +68,13 @@ def predict_views(
     >>> bool(fovea.allclose(one, other)), one.shape
     (True, fovea.Size([3, 2]))
     """
-    unknown = [v for v in views if not callable(v) and v not in _VIEWS]
+    unknown = [v for v in views if not callable(v) and v not in VIEWS]
     if unknown or not views:
-        raise ArgumentError(f"predict_views: unknown views {unknown}.", fix=f"some of {[*_VIEWS]}")
+        raise ArgumentError(f"predict_views: unknown views {unknown}.", fix=f"some of {[*VIEWS]}")
     if merge not in _MERGES:
         raise ArgumentError(f"predict_views: unknown merge {merge!r}.", fix=f"one of {[*_MERGES]}")
     viewed = _Viewed(
-        as_loader(data, batch_size, False), [v if callable(v) else _VIEWS[v] for v in views]
+        as_loader(data, batch_size, False), [v if callable(v) else VIEWS[v] for v in views]
     )
     found = trainer.predict(viewed, verbose=verbose)
     if not is_tensor(found) or found.ndim != 2:
@@ -88,6 +88,24 @@ def predict_views(
         for i in range(0, len(parts), count)
     ]
     return joining.cat(merged)
+
+
+def scores_of_views(model: Callable[[Any], Any], images: Any, views: Sequence[str]) -> Tensor:
+    """The logarithm of the mean of the class probabilities over views of a batch of images.
+
+    Args:
+        model: gives logits (n, classes).
+        views: names, as of `predict_views`.
+
+    >>> import fovea
+    >>> x = fovea.rand(2, 3)
+    >>> scores = scores_of_views(lambda x: x, x, ["same", "hflip"])
+    >>> bool(fovea.allclose(scores.exp(), (x.softmax(1) + x.flip(-1).softmax(1)) / 2))
+    True
+    """
+    found = [model(VIEWS[view](images)).softmax(1) for view in views]
+    mean: Tensor = joining.stack(found).mean(0)
+    return mean.log()
 
 
 class _Viewed:

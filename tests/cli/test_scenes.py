@@ -189,3 +189,17 @@ def test_numbers_of_categories(tmp_path: Path) -> None:
     assert scenes.classes == ["cat", "dog"] and len(scenes.train) + len(scenes.test) == 8
     labels = {scenes.train[i][1]["labels"].item() for i in range(len(scenes.train))}
     assert labels == {1, 2} and "kept for testing" in scenes.notes[0]
+
+
+def test_finer_options(objects: Path, masks: Path, fovea: Fovea, tmp_path: Path) -> None:
+    words = ("--epochs", 2, "--batch-size", 4, "--json", "--workers", 0, "--precision", "bf16")
+    words += ("--accumulate", 2, "--clip", 1, "--warmup", 0.2, "--log", "csv", "--locate-nan")
+    for name, data, size in (("objects", objects, 64), ("pixels", masks, 32)):
+        ran = fovea("train", data, "--image-size", size, "--output", name, *words)
+        assert ran.code == 0, ran.err
+        rows = (tmp_path / name / "log.csv").read_text().splitlines()
+        assert len(rows) == 3 and rows[0].startswith("epoch,")
+        config = (tmp_path / name / "config.yaml").read_text()
+        assert 'precision: "bf16"' in config and "accumulate: 2" in config
+        again = fovea("train", "--config", f"{name}/config.yaml", "--output", "again", "--json")
+        assert again.json["history"]["loss"] == ran.json["history"]["loss"], again.err

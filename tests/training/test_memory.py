@@ -116,3 +116,16 @@ def test_mistakes() -> None:
         pytest.raises(ArgumentError, match="no prog"),
     ):
         memory_plan(sized, (fovea.ones(2, 4), fovea.zeros(2).long()), 64)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_layouts_of_batches(channels: int) -> None:
+    """Images that lie channels-last, and of one channel, are planned for like others."""
+    model = nn.Sequential(nn.Conv2d(channels, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
+    run = Trainer(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters()))
+    plain = fovea.ones(4, channels, 8, 8)
+    turned = fovea.ones(4, 8, 8, channels).permute(0, 3, 1, 2)
+    labels = fovea.zeros(4).long()
+    plans = [memory_plan(run, (images, labels), 64) for images in (plain, turned)]
+    assert plans[0].batch == plans[1].batch == 64 * (channels * 64 * 4 + 8)
+    assert all(plan.intermediate > 64 * 144 * 4 for plan in plans)

@@ -46,6 +46,9 @@ class DetectionRecipe:
         cache: keep the data set's images in memory.
         image_size: pixels a side of samples (Glance has its own).
         max_objects: of an image, likewise.
+        precision: ``"float32"``, ``"bf16"`` or ``"fp16"``, as of ``fovea.Trainer``.
+        accumulate: batches whose gradients make one update.
+        clip: the largest norm of all gradients together.
     """
 
     epochs: int = 30
@@ -60,6 +63,9 @@ class DetectionRecipe:
     cache: bool = False
     image_size: int | None = None
     max_objects: int = 64
+    precision: str = "float32"
+    accumulate: int = 1
+    clip: float | None = None
 
 
 def fit_detector(
@@ -117,11 +123,14 @@ def fit_detector(
         model if learner.fixed else learner,
         optimizer=optim.AdamW(decaying_groups(model, recipe.weight_decay), lr=recipe.lr),
         scheduler=lambda optimizer: LambdaLR(
-            optimizer, cosine(steps * recipe.epochs, recipe.warmup)
+            optimizer, cosine(-(-steps // recipe.accumulate) * recipe.epochs, recipe.warmup)
         ),
         schedule_by="step",
         callbacks=[_Average(learner.network, recipe.average), _Simplify(samples, recipe)],
         compile=learner.fixed,
+        precision=recipe.precision,
+        accumulate=recipe.accumulate,
+        clip=recipe.clip,
     )
     history = trainer.fit(
         loader, epochs=recipe.epochs, callbacks=callbacks, verbose=verbose, checkpoint=checkpoint,

@@ -61,6 +61,9 @@ class SegmentationRecipe:
         optimizer: ``"adamw"``, or ``"muon"``: Muon for the filters between the first and the last,
             AdamW for the rest: for networks that begin with random weights, which learn about as
             much in half the steps; a step takes longer, by what matters little for large images.
+        precision: ``"float32"``, ``"bf16"`` or ``"fp16"``, as of ``fovea.Trainer``.
+        accumulate: batches whose gradients make one update.
+        clip: the largest norm of all gradients together.
     """
 
     image_size: int = 128
@@ -75,6 +78,9 @@ class SegmentationRecipe:
     color: float = 0.2
     workers: int = 1
     optimizer: Literal["adamw", "muon"] = "adamw"
+    precision: str = "float32"
+    accumulate: int = 1
+    clip: float | None = None
 
 
 class SegmentationSamples(Dataset[Any]):
@@ -264,8 +270,13 @@ def fit_segmenter(
         segmentation_loss(recipe.dice),
         optimizer_of(model, recipe.optimizer, recipe.lr, recipe.weight_decay),
         metrics=[MeanIoU(classes)],
-        scheduler=lambda o: LambdaLR(o, cosine(steps * recipe.epochs, recipe.warmup)),
+        scheduler=lambda o: LambdaLR(
+            o, cosine(-(-steps // recipe.accumulate) * recipe.epochs, recipe.warmup)
+        ),
         schedule_by="step",
+        precision=recipe.precision,
+        accumulate=recipe.accumulate,
+        clip=recipe.clip,
     )
     return trainer.fit(
         loader,
