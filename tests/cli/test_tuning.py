@@ -245,7 +245,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
         resource.prlimit(run.pid, resource.RLIMIT_FSIZE, (10_000, 10_000))
         _, err = run.communicate(timeout=120)
     assert run.returncode == 1 and "Traceback" not in err
-    assert "File too large" in err and " out/" in err
+    assert "File too large" in err and "out/" in err
     assert load_classifier(tmp_path / "out" / "model.pt").training["epoch"] >= 1
     assert not [p for p in (tmp_path / "out").iterdir() if p.suffix == ".part"]
 
