@@ -305,8 +305,9 @@ def _plan_panels(
     left_kind = bf16_pair if pairs and left_mode == "direct" else p.a.element
     in_place, copies = right_mode != "packed", left_mode not in ("direct", "strided")
     blocks = schedule.blocks(
-        p.batches, p.rows, panels, p.run * compute.bytes, p.run * width * 2, tile.rows, copies
-    )
+        p.batches, p.rows, panels, p.run * compute.bytes, p.run * width * 2, tile.rows, copies,
+        left_mode == Order.ROWS.value,
+    )  # fmt: skip
     v = Variant(left_kind, p.a.element, compute, tile, left_mode, right_mode, p.epilogue, pairs)
     address = load_cached(v.key, partial(panels_kernel, v))
     left, right = p.operands

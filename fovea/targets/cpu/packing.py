@@ -94,25 +94,21 @@ def _copy_transposed(
     target_stride: Index,
 ) -> None:
     """The source's rows are neighbors: square blocks are loaded along rows and transposed in
-    registers.
+    registers. The last ones overlap those before.
     """
     rows, items = shape
     n = min(k.lanes(target.element), 16)
-    full_rows, full_items = (rows // n) * n, (items // n) * n
-    with k.loop(0, full_rows, n) as row:
-        with k.loop(0, full_items, n) as item:
+    with k.if_else((k.index(rows) >= n) & (k.index(items) >= n)) as (then, otherwise):
+        with then, k.loop(0, rows, n) as row_at, k.loop(0, items, n) as item_at:
+            row, item = k.smaller(row_at, rows - n), k.smaller(item_at, items - n)
             block = [
                 k.cast(k.load(source, (item + i) * item_stride + row, n), target.element.compute)
                 for i in range(n)
             ]
             for i, line in enumerate(transpose(k, block)):
                 k.store(line, target, (row + i) * target_stride + item)
-        with k.loop(full_items, items, unroll=1) as item:
-            line = k.cast(k.load(source, item * item_stride + row, n), target.element.compute)
-            for i in range(n):
-                k.store(k.extract(line, i), target, (row + i) * target_stride + item)
-    with k.loop(full_rows, rows, unroll=1) as row, k.loop(0, items, unroll=1) as item:
-        _move(k, source, item * item_stride + row, target, row * target_stride + item)
+        with otherwise, k.loop(0, rows, unroll=1) as row, k.loop(0, items, unroll=1) as item:
+            _move(k, source, item * item_stride + row, target, row * target_stride + item)
 
 
 def transpose(k: Kernel, block: list[Value]) -> list[Value]:

@@ -123,6 +123,7 @@ def blocks(
     row_flops: int,
     tile_rows: int,
     copies: bool,
+    turns: bool = False,
 ) -> Blocks:
     """Cut `batches` products of `rows` rows by `panels` panels into pieces.
 
@@ -131,19 +132,22 @@ def blocks(
         row_flops: of one row against one panel.
         tile_rows: rows of the register tile.
         copies: whether a piece copies its rows first, so that splitting panels repeats the copies.
+        turns: whether it transposes them by that, a vector of rows at a time.
     """
     flops = batches * rows * panels * row_flops
     wanted = max(1, min(2 * PIECES, flops // PIECE_FLOPS))
     fitting = max(1, L2_BYTES // max(row_bytes, 1))
-    block = min(rows, max(fitting, 8 * tile_rows if not copies else tile_rows))
+    few = (4 if turns else 1) if copies else 8  # tiles
+    block = min(rows, max(fitting, few * tile_rows))
     least = min(block, 4 * tile_rows)
     if copies or panels == 1:
         block = max(least, min(block, _ceil_div(rows * batches, wanted)))
     block = min(rows, _ceil_div(block, tile_rows) * tile_rows)
     pieces = batches * _ceil_div(rows, block)
     groups = min(panels, max(1, _ceil_div(wanted, pieces)))
-    while pieces * groups < wanted and block > tile_rows:
-        block = max(tile_rows, _ceil_div(_ceil_div(block, 2), tile_rows) * tile_rows)
+    smallest = least if turns else tile_rows
+    while pieces * groups < wanted and block > smallest:
+        block = max(smallest, _ceil_div(_ceil_div(block, 2), tile_rows) * tile_rows)
         pieces = batches * _ceil_div(rows, block)
     return Blocks(block, _ceil_div(panels, groups), wanted > 1)
 
