@@ -50,7 +50,7 @@ def optimizer_of(model: Module, name: str, lr: float, decay: float) -> optim.Opt
         group["params"] = [p for p in group["params"] if id(p) not in filters]
         group |= {"use_muon": False, "betas": (0.9, 0.999), "eps": 1e-8, "lr": lr}
     muon = {"params": [*filters.values()], "use_muon": True, "lr": lr, "weight_decay": decay}
-    muon |= {"adjust_lr_fn": "match_rms_adamw", "ns_steps": 4}
+    muon |= {"adjust_lr_fn": "match_rms_adamw"}
     return optim.MuonWithAuxAdam([g for g in (muon, *groups) if g["params"]])
 
 
