@@ -11,6 +11,7 @@ from fovea.errors import ArgumentError, OutOfRangeError, ShapeError, describe
 from fovea.functions.creation import strided_over
 from fovea.functions.numpy_names import numpy_names
 from fovea.functions.regions import Again, is_plain
+from fovea.ops import rearrange
 from fovea.ops import shape as ops
 from fovea.ops.op import contiguous_strides
 from fovea.ops.rules import broadcast_shapes, channels_last_strides, normalize_dim
@@ -370,7 +371,7 @@ def flip(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
     if dims is not None:
         order = (dims,)
     along = tuple(normalize_dim("flip", d, input.ndim) for d in as_ints(order))
-    return ops.flip.bind((input,), ops.DimsAttrs.of(along if input.ndim else ()))
+    return rearrange.flip.bind((input,), rearrange.DimsAttrs.of(along if input.ndim else ()))
 
 
 def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
@@ -378,12 +379,11 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     by = (shifts,) if isinstance(shifts, int) else tuple(shifts)
     if dims is None:
         return reshape(roll(reshape(input, -1), by, 0), input.shape)
-    along = (dims,) if isinstance(dims, int) else tuple(dims)
-    if len(by) != len(along):
-        raise ArgumentError(f"roll: {len(by)} shifts for {len(along)} dimensions.")
-    return ops.roll.bind(
-        (input,), ops.RollAttrs.of(by, tuple(normalize_dim("roll", d, input.ndim) for d in along))
-    )
+    order = (dims,) if isinstance(dims, int) else tuple(dims)
+    if len(by) != len(order):
+        raise ArgumentError(f"roll: {len(by)} shifts for {len(order)} dimensions.")
+    along = tuple(normalize_dim("roll", d, input.ndim) for d in order)
+    return rearrange.roll.bind((input,), rearrange.RollAttrs.of(by, along))
 
 
 def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
@@ -404,12 +404,12 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
 
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """The lower triangle; zeros above ``diagonal``."""
-    return ops.tril.bind((input,), ops.TriangleAttrs.of(diagonal))
+    return rearrange.tril.bind((input,), rearrange.TriangleAttrs.of(diagonal))
 
 
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """The upper triangle; zeros below ``diagonal``."""
-    return ops.triu.bind((input,), ops.TriangleAttrs.of(diagonal))
+    return rearrange.triu.bind((input,), rearrange.TriangleAttrs.of(diagonal))
 
 
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:

@@ -255,7 +255,7 @@ def _src_grad(ctx: Any, gy: Any) -> Any:
     g = gather.bind((gy, ctx.index), ctx.attrs)
     for d, n in enumerate(ctx.shape(2)):
         if g.shape[d] != n:
-            from fovea.ops.shape import pad
+            from fovea.ops.rearrange import pad
 
             after = tuple(n - g.shape[d] if e == d else 0 for e in range(g.ndim))
             g = pad(g, before=(0,) * g.ndim, after=after, value=0.0)

@@ -68,7 +68,7 @@ def _(ctx: Any, gy: Any) -> tuple[Any, ...]:
 
 def _grown(g: Any, shape: tuple[int, ...]) -> Any:
     """Zero gradients where src is larger than index."""
-    from fovea.ops.shape import pad
+    from fovea.ops.rearrange import pad
 
     if tuple(g.shape) == shape:
         return g

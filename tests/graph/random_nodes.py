@@ -6,7 +6,18 @@ import numpy as np
 
 from fovea import dtypes
 from fovea.graph import Value
-from fovea.ops import conv, elementwise, linalg, memory, norm, pool, reduce, shape, softmax
+from fovea.ops import (
+    conv,
+    elementwise,
+    linalg,
+    memory,
+    norm,
+    pool,
+    rearrange,
+    reduce,
+    shape,
+    softmax,
+)
 from fovea.ops.op import contiguous_strides, numel
 from tests.graph.random_values import SIZES, Values
 
@@ -162,10 +173,10 @@ class Nodes(Values):
             self.run(shape.cat, *([x] * (1 + self.below(2))), dim=self.below(x.ndim))
         elif which == 4:
             after = tuple(self.one((0, 0, 1, -1 if n > 1 else 0)) for n in x.shape)
-            self.run(shape.pad, x, before=(0,) * x.ndim, after=after, value=0.5)
+            self.run(rearrange.pad, x, before=(0,) * x.ndim, after=after, value=0.5)
         else:
             dims = tuple(d for d in range(x.ndim) if self.chance(0.4))
-            self.run(shape.flip, x, dims=dims)
+            self.run(rearrange.flip, x, dims=dims)
 
     def product(self) -> None:
         a = self.value(lambda v: v.dtype.is_floating_point and v.ndim >= 2)

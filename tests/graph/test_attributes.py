@@ -24,8 +24,9 @@ from fovea.ops.fused_pointwise import (
 from fovea.ops.op import Attrs
 from fovea.ops.pool import AvgPoolAttrs, avg_pool2d
 from fovea.ops.random import IntegersAttrs, random_integers
+from fovea.ops.rearrange import PadAttrs, pad
 from fovea.ops.reduce import ReduceAttrs, sum_
-from fovea.ops.shape import PadAttrs, pad, view
+from fovea.ops.shape import view
 from tests.ops.cases import CASES
 
 NESTED = PointwiseAttrs.of(

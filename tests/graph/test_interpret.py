@@ -19,8 +19,9 @@ from fovea.ops.norm import batch_norm_train, batch_norm_update
 from fovea.ops.op import Spec
 from fovea.ops.optim import SgdAttrs, sgd_update
 from fovea.ops.random import random_uniform
+from fovea.ops.rearrange import flip
 from fovea.ops.reduce import sum_
-from fovea.ops.shape import expand, flip, permute, slice_, view
+from fovea.ops.shape import expand, permute, slice_, view
 from tests.graph.builder import Builder
 
 CONV = {"stride": (1, 1), "padding": (1, 1, 1, 1), "dilation": (1, 1), "groups": 1}

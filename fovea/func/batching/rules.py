@@ -33,6 +33,7 @@ from fovea.ops import (
     lu,
     matrices,
     order,
+    rearrange,
     recurrent,
     reduce,
     resize,
@@ -93,9 +94,9 @@ declare(
     shape.unfold,
     shape.slice_scatter,
     shape.cat,
-    shape.pad,
-    shape.flip,
-    shape.roll,
+    rearrange.pad,
+    rearrange.flip,
+    rearrange.roll,
     *ops_of(reduce),
     *ops_of(softmax),
     *ops_of(order),
@@ -106,7 +107,7 @@ declare(
     scatter.scatter_reduce,
 )
 declare(pointwise, complex_numbers.join)
-declare(leading, shape.tril, shape.triu, topk.topk,
+declare(leading, rearrange.tril, rearrange.triu, topk.topk,
         *ops_of(matrices), triangular.solve_triangular, lu.lu_factor, lu.pivoted_rows)  # fmt: skip
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from fovea.casting import FLOAT32, autocasts
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.functions.parts import cat
-from fovea.ops.shape import PadAttrs
-from fovea.ops.shape import pad as pad_op
+from fovea.ops.rearrange import PadAttrs
+from fovea.ops.rearrange import pad as pad_op
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fovea.ops import rearrange
 from fovea.ops import shape as ops
 from fovea.ops.op import Op, Spec, contiguous_strides, numel
 from fovea.targets.base import Plan
@@ -226,7 +227,7 @@ def _(op: Op, inputs: tuple[Any, ...], attrs: Any, specs: Sequence[Spec]) -> Pla
     return moving(moves, spec)
 
 
-@CPU.lower(ops.pad)
+@CPU.lower(rearrange.pad)
 def _(op: Op, inputs: tuple[Any, ...], attrs: Any, specs: Sequence[Spec]) -> Plan:
     (x,), (spec,) = inputs, specs
     strides, item = _strides(spec), spec.dtype.itemsize
@@ -251,7 +252,7 @@ def _(op: Op, inputs: tuple[Any, ...], attrs: Any, specs: Sequence[Spec]) -> Pla
     return moving([*moves, *move(x.shape, 0, x.strides, 0, stepped, start, item)], spec)
 
 
-@CPU.lower(ops.flip)
+@CPU.lower(rearrange.flip)
 def _(op: Op, inputs: tuple[Any, ...], attrs: Any, specs: Sequence[Spec]) -> Plan:
     (x,), (spec,) = inputs, specs
     back = [d in attrs.dims for d in range(len(x.shape))]
@@ -261,7 +262,7 @@ def _(op: Op, inputs: tuple[Any, ...], attrs: Any, specs: Sequence[Spec]) -> Pla
     return moving(move(x.shape, 0, steps, start, _strides(spec), 0, item), spec)
 
 
-@CPU.lower(ops.roll)
+@CPU.lower(rearrange.roll)
 def _(op: Op, inputs: tuple[Any, ...], attrs: Any, specs: Sequence[Spec]) -> Plan:
     (x,), (spec,) = inputs, specs
     strides, item = _strides(spec), spec.dtype.itemsize

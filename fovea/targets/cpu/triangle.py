@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from fovea.ops import shape as ops
+from fovea.ops import rearrange as ops
 from fovea.ops.op import Op, Spec, contiguous_strides, numel
 from fovea.targets.base import Plan
 from fovea.targets.cpu.builder import Kernel

@@ -20,8 +20,9 @@ from fovea.graph.verify import verify
 from fovea.ops.elementwise import add, cast, div, exp, logical_and, logical_or, mul, neg, relu, sub
 from fovea.ops.memory import lay_out, strided, strided_scatter
 from fovea.ops.optim import SgdAttrs, sgd_update
+from fovea.ops.rearrange import flip, pad, roll
 from fovea.ops.reduce import amax, mean, sum_
-from fovea.ops.shape import alias, cat, clone, expand, flip, pad, permute, roll, slice_, view
+from fovea.ops.shape import alias, cat, clone, expand, permute, slice_, view
 from tests.graph.builder import Builder
 
 Made = Callable[[Builder, Value], Value]

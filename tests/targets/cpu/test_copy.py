@@ -9,6 +9,7 @@ import pytest
 
 import fovea
 from fovea import dtypes
+from fovea.ops import rearrange
 from fovea.ops import shape as ops
 from fovea.targets.cpu import threads, transpose
 from tests.targets.cpu.operands import both, laid_out
@@ -133,9 +134,13 @@ def test_pad_and_crop() -> None:
             rank = int(rng.integers(0, 4))
             shape = tuple(int(n) for n in rng.integers(4, 9, rank))
             before, after = (tuple(int(n) for n in rng.integers(-2, 4, rank)) for _ in range(2))
-            exact(ops.pad, (numbers(rng, dtype, shape),), ops.PadAttrs.of(before, after, 1.0))
+            exact(
+                rearrange.pad,
+                (numbers(rng, dtype, shape),),
+                rearrange.PadAttrs.of(before, after, 1.0),
+            )
     with pytest.raises(fovea.errors.ShapeError):
-        ops.pad(fovea.zeros(3), before=(-5,), after=(4,), value=0.0)
+        rearrange.pad(fovea.zeros(3), before=(-5,), after=(4,), value=0.0)
 
 
 def test_slice_scatter() -> None:
@@ -163,8 +168,8 @@ def test_triangles(dtype: dtypes.DType) -> None:
         shape = (*lead, *(int(n) for n in rng.choice([0, 1, 2, 5, 16, 33, 70], 2)))
         x = numbers(rng, dtype, shape)
         for diagonal in (0, 1, int(rng.integers(-80, 80)), 1 << 40, -(1 << 40)):
-            for op in (ops.tril, ops.triu):
-                exact(op, (x,), ops.TriangleAttrs.of(diagonal))
+            for op in (rearrange.tril, rearrange.triu):
+                exact(op, (x,), rearrange.TriangleAttrs.of(diagonal))
 
 
 def test_large_triangles_on_two_threads() -> None:
@@ -184,7 +189,7 @@ def test_flip_and_roll() -> None:
         rank = int(rng.integers(1, 4))
         x = numbers(rng, dtypes.int16, tuple(int(n) for n in rng.integers(0, 9, rank)))
         dims = tuple(int(d) for d in range(rank) if rng.random() < 0.5)
-        exact(ops.flip, (x,), ops.DimsAttrs.of(dims))
+        exact(rearrange.flip, (x,), rearrange.DimsAttrs.of(dims))
         shifts = tuple(int(s) for s in rng.integers(-12, 12, len(dims)))
-        exact(ops.roll, (x,), ops.RollAttrs.of(shifts, dims))
-    exact(ops.roll, (fovea.arange(7),), ops.RollAttrs.of((3, -1, 8), (0, 0, 0)))
+        exact(rearrange.roll, (x,), rearrange.RollAttrs.of(shifts, dims))
+    exact(rearrange.roll, (fovea.arange(7),), rearrange.RollAttrs.of((3, -1, 8), (0, 0, 0)))

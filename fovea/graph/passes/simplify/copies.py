@@ -5,7 +5,8 @@ from __future__ import annotations
 from fovea.graph.graph import Node, Value
 from fovea.graph.passes.rewriting import Rewriter, Rules, parts
 from fovea.ops.memory import StridesAttrs, lay_out
-from fovea.ops.shape import cat, clone, flip, pad, roll
+from fovea.ops.rearrange import flip, pad, roll
+from fovea.ops.shape import cat, clone
 
 __all__ = ["COPIES", "add_copy_rules"]
 
