@@ -24,7 +24,7 @@ from fovea.targets.cpu.schedule import PIECE_FLOPS
 from fovea.targets.cpu.stages import Operand, Stages
 from fovea.targets.cpu.target import CPU
 
-PIECES = 8  # enough for a few threads; each reads the whole weight at every step
+PIECES = 16  # enough for a few threads; each reads the whole weight at every step
 MOST_ROWS = 6
 
 
@@ -114,7 +114,7 @@ class _Layer:
         operands.append(self.pack())
         operands += [reads[n] for n in after if n in reads]
         operands += [Operand("output", i) for i in range(len(stages.specs))]
-        grain = rows * max(2, -(-self.rows // rows // PIECES))
+        grain = rows * max(1, -(-self.rows // rows // PIECES))
         pieces = -(-self.rows // grain)
         reverse = self.attrs.reverse
         first = self.steps - 1 if reverse != self.backward else 0
