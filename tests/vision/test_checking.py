@@ -79,6 +79,21 @@ def test_copies(photos: Path) -> None:
     assert "again.png" in report.of("leak")[0].files[0] and json.dumps(report.document())
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_near_copies(tmp_path: Path, seed: int) -> None:
+    """Written again with losses, made smaller, made brighter: whatever the picture."""
+    spots = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    image = Image.fromarray(spots).resize((160, 120), Image.Resampling.BICUBIC)
+    for part in ("train", "val"):
+        picture(tmp_path / part / "cat" / "other.png")
+    image.save(tmp_path / "train" / "cat" / "a.png")
+    image.save(tmp_path / "val" / "cat" / "worse.jpg", quality=60)
+    image.resize((80, 60)).save(tmp_path / "val" / "cat" / "small.png")
+    image.point(lambda v: min(255, int(v * 1.02 + 1))).save(tmp_path / "val" / "cat" / "light.png")
+    pairs = lint(open_parts(tmp_path)).of("near leak")[0].files
+    assert len(pairs) == 3 and all("train/cat/a.png ~ " in pair for pair in pairs)
+
+
 def test_classes(photos: Path) -> None:
     for i in range(130):
         picture(photos / "train" / "cat" / f"more-{i}.png", (20, 20))
@@ -154,6 +169,77 @@ def test_annotations(tmp_path: Path) -> None:
         "<annotation><size><width>5</width><height>6</height></size></annotation>"
     )
     assert kinds(tmp_path) == {"unreadable annotation": 1, "other size": 1, "no objects": 1}
+
+
+def mask(path: Path, values: Any, size: tuple[int, int] = (30, 40)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held = np.zeros(size, np.uint8)
+    held[: len(values)] = np.array(values, np.uint8)[:, None]
+    Image.fromarray(held).save(path)
+
+
+def test_masks(tmp_path: Path) -> None:
+    rows = {"a": [1, 2, 255], "b": [2], "c": [0], "d": [1, 7], "e": [1], "f": [1]}
+    for name, values in rows.items():
+        picture(tmp_path / "images" / "train" / f"{name}.png")
+        mask(tmp_path / "masks" / "train" / f"{name}.png", values)
+    picture(tmp_path / "images" / "val" / "g.png")
+    mask(tmp_path / "masks" / "val" / "g.png", [1])
+    mask(tmp_path / "masks" / "train" / "e.png", [1], (15, 20))
+    torn = tmp_path / "masks" / "train" / "f.png"
+    torn.write_bytes(torn.read_bytes()[:50])
+    found = kinds(tmp_path)
+    assert found == {
+        "unreadable mask": 1, "mask of other size": 1, "empty mask": 1, "missing class": 0,
+    }  # fmt: skip
+    (tmp_path / "classes.txt").write_text("sky\ncat\ndog\n")
+    report = lint(open_parts(tmp_path))
+    assert {f.kind: f.files for f in report.of("unknown class")} == {
+        "unknown class": (f"{tmp_path / 'masks' / 'train' / 'd.png'}: 7",)
+    }
+    assert report.parts["train"]["classes"] == {"cat": 3, "class 7": 1, "dog": 2, "sky": 5}
+    assert report.of("missing class")[0].message == "val has none of: class 7, dog"
+    assert not report.ok and report.of("unreadable mask")[0].severe
+
+
+def test_masks_of_voc(tmp_path: Path) -> None:
+    from fovea.vision.datasets import VOCSegmentation
+
+    root = tmp_path / "VOCdevkit" / "VOC2012"
+    picture(root / "JPEGImages" / "a.jpg")
+    mask(root / "SegmentationClass" / "a.png", [15, 30])
+    (root / "ImageSets" / "Segmentation").mkdir(parents=True)
+    (root / "ImageSets" / "Segmentation" / "train.txt").write_text("a\n")
+    report = lint(VOCSegmentation(tmp_path, image_set="train"))
+    assert [f.kind for f in report.findings] == ["unknown class"]
+    assert report.parts["data"]["classes"] == {"background": 1, "class 30": 1, "person": 1}
+
+
+def test_objects_that_make_no_sense(tmp_path: Path) -> None:
+    make_coco(tmp_path)
+    file = tmp_path / "annotations" / "train.json"
+    content = json.loads(file.read_text())
+    good = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9]}
+    content["annotations"] = [
+        {**good, "id": 0, "bbox": [2, 2, 5, 5], "segmentation": [[1, 1, 9, 1, 9, 9]]},
+        {**good, "id": 1, "bbox": [3, 2, 5, 5], "segmentation": [[1, 1, 9, 1]]},
+        {**good, "id": 2, "image_id": 0, "segmentation": {"size": [30, 40], "counts": [1200]}},
+        {**good, "id": 3, "bbox": [9, 9, 9, 9], "segmentation": {"size": [40, 30], "counts": [9]}},
+        {**good, "id": 4, "bbox": [5, 9, 9, 9], "keypoints": [1, 1, 2, 50, 1, 0]},
+        {**good, "id": 5, "bbox": [7, 9, 9, 9], "keypoints": [1, 1, 2, 50, 1, 1]},
+        {**good, "id": 6, "bbox": [8, 3, 9, 9], "category_id": 8},
+    ]
+    file.write_text(json.dumps(content))
+    report = lint(open_parts(tmp_path))
+    told = {f.kind: f.files for f in report.findings}
+    assert [t.rpartition(": ")[0].rpartition(" ")[2] for t in told["broken mask"]] == ["1", "3"]
+    assert len(told["point outside"]) == 1 and told["point outside"][0].endswith("object 5")
+    assert told["unknown class"][0].endswith("category 8 is not in the file")
+    assert not report.ok
+    make_yolo(tmp_path / "yolo")
+    labels = tmp_path / "yolo" / "labels" / "train" / "a.txt"
+    labels.write_text("3 0.5 0.5 0.2 0.2\n")
+    assert kinds(tmp_path / "yolo")["unknown class"] == 1
 
 
 def test_layouts(tmp_path: Path, photos: Path) -> None:

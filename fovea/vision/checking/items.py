@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from fovea.vision.datasets import (
     ImageTable,
     SegmentationFolder,
     VOCDetection,
+    VOCSegmentation,
     YOLODetection,
 )
 from fovea.vision.datasets.voc import parse_voc_xml
@@ -38,6 +40,9 @@ class Item:
         relative: whether boxes are in parts of the image.
         size: the width and height that the annotation states, if it does.
         problem: why the annotation cannot be read.
+        wrong: what is wrong with single objects: kinds of findings, and what is said of each.
+        mask: the file of the classes of pixels, and a function that reads it as a PIL image.
+        names: the names of these classes, if they are known.
     """
 
     path: str
@@ -46,6 +51,9 @@ class Item:
     relative: bool = False
     size: tuple[int, int] | None = None
     problem: str | None = None
+    wrong: list[tuple[str, str]] = field(default_factory=list)
+    mask: tuple[str, Callable[[], Any]] | None = None
+    names: list[str] | None = None
 
 
 def items_of(dataset: Any) -> list[Item]:
@@ -72,9 +80,15 @@ def _of_table(dataset: ImageTable) -> Iterator[Item]:
         yield Item(path, [dataset.classes[label]] if named else [])
 
 
-def _of_masks(dataset: SegmentationFolder) -> Iterator[Item]:
-    for path in dataset.images:
-        yield Item(path, [])
+def _of_masks(dataset: SegmentationFolder | VOCSegmentation) -> Iterator[Item]:
+    names: list[str] | None = getattr(dataset, "classes", None)
+    listed = os.path.join(dataset.root, "classes.txt")
+    if names is None and os.path.isfile(listed):
+        with open(listed, encoding="utf-8", errors="replace") as file:
+            names = [line.strip() for line in file if line.strip()]
+    for index, (path, mask) in enumerate(zip(dataset.images, dataset.targets, strict=True)):
+        read = partial(dataset.open_mask, index)
+        yield Item(path, [], mask=(mask, read), names=names)
 
 
 def _of_voc(dataset: VOCDetection) -> Iterator[Item]:
@@ -105,7 +119,13 @@ def _of_coco(dataset: CocoDetection) -> Iterator[Item]:
             classes = [names.get(o["category_id"], f"id {o['category_id']}") for o in objects]
             stated = "width" in entry and "height" in entry
             size = (int(entry["width"]), int(entry["height"])) if stated else None
-            yield Item(path, classes, boxes, size=size)
+            wrong = [
+                ("unknown class", f"category {o['category_id']} is not in the file")
+                for o in objects
+                if o["category_id"] not in names
+            ]
+            wrong += [pair for o in objects for pair in _wrong_outline(o, size)]
+            yield Item(path, classes, boxes, size=size, wrong=wrong)
         except (KeyError, TypeError, ValueError) as error:
             yield Item(path, [], problem=f"{dataset.coco.path}: image {image_id}: {error}")
 
@@ -117,10 +137,12 @@ def _of_yolo(dataset: YOLODetection) -> Iterator[Item]:
         except FoveaError as error:
             yield Item(path, [], problem=_first_line(error))
             continue
-        boxes, classes = [], []
+        boxes, classes, wrong = [], [], []
         for row in rows:
             number = int(row[0])
             known = number < len(dataset.classes)
+            if not known:
+                wrong.append(("unknown class", f"number {number} of {len(dataset.classes)}"))
             classes.append(dataset.classes[number] if known else f"number {number}")
             if len(row) == 5:
                 x, y, w, h = row[1:]
@@ -128,7 +150,32 @@ def _of_yolo(dataset: YOLODetection) -> Iterator[Item]:
             else:
                 points = np.reshape(row[1:], (-1, 2))
                 boxes.append([*points.min(0), *points.max(0)])
-        yield Item(path, classes, np.reshape(np.array(boxes, float), (-1, 4)), relative=True)
+        yield Item(
+            path, classes, np.reshape(np.array(boxes, float), (-1, 4)), relative=True, wrong=wrong
+        )
+
+
+def _wrong_outline(entry: dict[str, Any], size: tuple[int, int] | None) -> list[tuple[str, str]]:
+    """What is wrong with an object's outline and its points, as COCO writes them."""
+    found, outline = [], entry.get("segmentation")
+    kind = f"object {entry.get('id', '?')}"
+    if isinstance(outline, dict):
+        counted = [int(n) for n in outline.get("size", ())]
+        if size is not None and counted != [size[1], size[0]]:
+            found.append(
+                ("broken mask", f"{kind}: of {counted}, the image of {[size[1], size[0]]}")
+            )
+    elif outline:
+        rings = outline if isinstance(outline, list) else [outline]
+        if any(not isinstance(r, list) or len(r) < 6 or len(r) % 2 for r in rings):
+            found.append(("broken mask", f"{kind}: a polygon has less than 3 points"))
+    points = entry.get("keypoints")
+    if points:
+        rows = np.reshape(np.array(points, float), (-1, 3))
+        seen = rows[rows[:, 2] > 0, :2]
+        if size is not None and ((seen < 0) | (seen > np.array(size))).any():
+            found.append(("point outside", kind))
+    return found
 
 
 def _first_line(error: Exception) -> str:
@@ -139,6 +186,7 @@ _READERS: dict[type, Callable[[Any], Iterator[Item]]] = {
     DatasetFolder: _of_folder,
     ImageTable: _of_table,
     SegmentationFolder: _of_masks,
+    VOCSegmentation: _of_masks,
     VOCDetection: _of_voc,
     CocoDetection: _of_coco,
     YOLODetection: _of_yolo,

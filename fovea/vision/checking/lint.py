@@ -14,6 +14,7 @@ import numpy as np
 from fovea.errors import FileFormatError
 from fovea.vision.checking.findings import Finding, Report
 from fovea.vision.checking.items import Item, items_of
+from fovea.vision.checking.masks import check_masks
 from fovea.vision.io import open_image
 
 __all__ = ["lint"]
@@ -24,7 +25,9 @@ LONGEST_SHAPE = 5.0  # times as long as wide
 SMALLEST_BOX = 2.0  # pixels a side
 OUTSIDE = 1.0  # pixels by which a box may reach out of its image
 RARE = 20.0  # times as many of one class as of another
+FLIPS = 3  # of the 64 rises and falls of brightness that near duplicates differ in at most
 ALIKE = 6.0  # levels by which small copies of near duplicates differ at most, on average
+SEVERE = ("unreadable annotation", "broken box", "box outside", "unknown class", "broken mask")
 SAME_BOX = 0.98  # overlap from which two boxes of a class are one
 
 
@@ -51,12 +54,13 @@ def lint(
     threads: int = 4,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Look for what would spoil training: files that cannot be read, boxes that make no sense, the
-    same picture twice or in two parts, classes that are rare or missing.
+    """Look for what would spoil training: files that cannot be read, boxes and masks that make no
+    sense, the same picture twice or in two parts, classes that are rare or missing.
 
     Args:
         parts: a data set, or several by name (``{"train": ..., "val": ...}``): an `ImageFolder`,
-            `VOCDetection`, `CocoDetection`, `YOLODetection`, `ImageTable` or `SegmentationFolder`.
+            `VOCDetection`, `CocoDetection`, `YOLODetection`, `ImageTable`, `SegmentationFolder` or
+            `VOCSegmentation`.
         threads: how many read pictures.
         progress: called with how many pictures have been read, and of how many.
 
@@ -70,6 +74,7 @@ def lint(
     items = {name: items_of(dataset) for name, dataset in named.items()}
     report = Report()
     seen = _read_all(items, threads, progress, report)
+    check_masks(items, {path: found.size for path, found in seen.items()}, threads, report)
     for name, part in items.items():
         counts = Counter(c for item in part for c in item.classes)
         report.parts[name] = {
@@ -131,6 +136,8 @@ def _check_annotations(
     for item in part:
         if item.problem is not None:
             found["unreadable annotation"].append(item.problem)
+        for kind, text in item.wrong:
+            found[kind].append(f"{item.path}: {text}")
         if item.boxes is None or item.path not in seen:
             continue
         size = seen[item.path].size
@@ -144,6 +151,9 @@ def _check_annotations(
     messages = {
         "unreadable annotation": "{} annotations cannot be read",
         "other size": "{} images are not as large as their annotations say",
+        "unknown class": "{} objects are of classes that there are not",
+        "broken mask": "{} outlines do not fit their images, or are none",
+        "point outside": "{} objects have points outside of their images",
         "broken box": "{} boxes have no area or no numbers",
         "box outside": "{} boxes reach out of their image",
         "tiny box": "{} boxes are less than 2 pixels wide or high",
@@ -152,7 +162,7 @@ def _check_annotations(
     }
     for kind, message in messages.items():
         if found[kind]:
-            severe = kind in ("unreadable annotation", "broken box", "box outside")
+            severe = kind in SEVERE
             text = f"{message.format(len(found[kind]))} ({name})"
             report.findings.append(Finding(kind, text, tuple(found[kind]), severe))
 
@@ -237,24 +247,35 @@ def _check_copies(
 
 
 def _near_copies(items: Mapping[str, list[Item]], seen: Mapping[str, _Seen]) -> list[str]:
-    """Pictures of two parts that look alike and are not the same."""
-    alike: dict[bytes, list[tuple[str, str]]] = defaultdict(list)
+    """Pictures of two parts that look alike and are not the same.
+
+    Hashes of 64 rises and falls that differ in at most 3 have one of 4 quarters in common, so only
+    pictures that share a quarter are compared.
+    """
+    alike: dict[tuple[int, bytes], list[tuple[str, str]]] = defaultdict(list)
     for name, part in items.items():
         for item in part:
             if item.path in seen:
-                alike[seen[item.path].shape].append((name, item.path))
-    found = []
+                shape = seen[item.path].shape
+                for quarter in range(4):
+                    place = (quarter, shape[2 * quarter : 2 * quarter + 2])
+                    alike[place].append((name, item.path))
+    found: dict[str, None] = {}
     for group in alike.values():
         if len(group) > 200:  # plain surfaces, which all look alike
             continue
         for i, (name, path) in enumerate(group):
             for other, beside in group[i + 1 :]:
-                a, b = seen[path], seen[beside]
-                if name == other or a.pixels == b.pixels or not a.small.std():
-                    continue
-                if np.abs(a.small - b.small).mean() <= ALIKE:
-                    found.append(f"{path} ~ {beside}")
-    return found
+                if name != other and _look_alike(seen[path], seen[beside]):
+                    found[f"{path} ~ {beside}"] = None
+    return [*found]
+
+
+def _look_alike(a: _Seen, b: _Seen) -> bool:
+    if a.pixels == b.pixels or not a.small.std():
+        return False
+    flips = int.from_bytes(a.shape, "big") ^ int.from_bytes(b.shape, "big")
+    return flips.bit_count() <= FLIPS and bool(np.abs(a.small - b.small).mean() <= ALIKE)
 
 
 def _check_classes(report: Report) -> None:

@@ -98,14 +98,18 @@ class SegmentationFolder(_Pairs):
         self.images = [str(f) for f in found.values()]
         self.targets = [str(known[name]) for name in found]
 
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
+    def open_mask(self, index: int) -> Any:
+        """A sample's mask alone, as a PIL image of classes."""
         path = self.targets[index]
         if self.colors is not None:
-            mask = _by_color(open_image(path, "RGB", exif=False), self.colors)
-        else:
-            mask = open_image(path, None, exif=False)
-            if mask.mode not in ("L", "P", "I;16"):
-                mask = open_image(path, "P" if _is_palette(path) else "L", exif=False)
+            return _by_color(open_image(path, "RGB", exif=False), self.colors)
+        mask = open_image(path, None, exif=False)
+        if mask.mode not in ("L", "P", "I;16"):
+            mask = open_image(path, "P" if _is_palette(path) else "L", exif=False)
+        return mask
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        path, mask = self.targets[index], self.open_mask(index)
         image = open_sized(self.images[index], mask.size)
         if image.size != mask.size:
             raise ShapeError(
@@ -144,7 +148,7 @@ class Cityscapes(_Pairs):
             set's site after registration).
         split: ``"train"``, ``"val"`` or ``"test"``; with ``mode="coarse"`` ``"train_extra"``, too.
         mode: ``"fine"`` or ``"coarse"``.
-        split: ``"train"``, ``"val"`` or ``"test"``; ``"train_extra"`` with ``mode="coarse"``.
+        target_type: ``"instance"``, ``"semantic"`` or ``"color"`` (a PIL image), ``"polygon"``
             (a dictionary); of several a sample has a tuple.
         transform: a function of the PIL image.
         target_transform: a function of the target.

@@ -298,8 +298,12 @@ class VOCSegmentation(_VOC):
         """The files of masks."""
         return self.targets
 
+    def open_mask(self, index: int) -> Any:
+        """A sample's mask alone."""
+        return open_image(self.targets[index], "P", exif=False)
+
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        mask = open_image(self.targets[index], "P", exif=False)
+        mask = self.open_mask(index)
         return self.transformed(open_sized(self.images[index], mask.size), mask)
 
     def standard_target(self, target: Any, index: int, keys: Any = None) -> Any:
