@@ -146,7 +146,7 @@ def _planning(trainer: Trainer, batch: Any) -> Iterator[Callable[[int], MemoryPl
         number = learner._number("training_step", 0)
 
         def run(size: int) -> None:
-            for _ in range(3):  # the first step makes the optimizer's state
+            for _ in range(3):  # by then a step that goes by values has shown it
                 step(_resized(batch, size), *number, True, True)
 
         for size in _SMALL:
