@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from fovea import watching
@@ -177,24 +178,29 @@ def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """A view with two dimensions exchanged."""
-    if input.ndim == 0:
+    rank = len(input.shape)
+    if rank == 0:
         return input
-    a, b = (
-        normalize_dim("transpose", dim0, input.ndim),
-        normalize_dim("transpose", dim1, input.ndim),
-    )
-    order = list(range(input.ndim))
+    return ops.permute.bind((input,), _exchange(rank, dim0, dim1))
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _exchange(rank: int, dim0: int, dim1: int) -> ops.PermuteAttrs:
+    a, b = normalize_dim("transpose", dim0, rank), normalize_dim("transpose", dim1, rank)
+    order = list(range(rank))
     order[a], order[b] = order[b], order[a]
-    return ops.permute.bind((input,), ops.PermuteAttrs.of(tuple(order)))
+    attrs: ops.PermuteAttrs = ops.PermuteAttrs.of(tuple(order))
+    return attrs
 
 
 def t(input: Tensor) -> Tensor:
     """The transpose of a matrix (a vector stays as it is)."""
-    if input.ndim > 2:
+    rank = len(input.shape)
+    if rank > 2:
         raise ShapeError(
             f"t: at most 2 dimensions, got {describe(input)}.", fix="use .mT or .transpose(d0, d1)"
         )
-    return input if input.ndim < 2 else transpose(input, 0, 1)
+    return input if rank < 2 else transpose(input, 0, 1)
 
 
 def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
