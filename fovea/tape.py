@@ -179,23 +179,29 @@ def node_of(
     node.attrs = attrs
     node.needed = ()
     node.hooks = None
-    edges: list[Edge | None] = []
-    forms: list[Any] = []
-    for t in inputs:
-        if t is None:
-            edges.append(None)
-            forms.append(None)
-            continue
-        forms.append(t._form or form_of(t))
-        if t._base is not None:
-            edges.append(edge_of(t))
-        elif t._requires_grad:
-            source = t._node
-            edges.append((t, -1) if source is None else (source, t._output_nr))
-        else:
-            edges.append(None)
-    node.edges = tuple(edges)
-    node.in_forms = tuple(forms)
+    t = inputs[0]
+    if len(inputs) == 1 and t is not None and t._base is None and t._requires_grad:
+        source = t._node  # most ops: without lists and a loop
+        node.edges = ((t, -1) if source is None else (source, t._output_nr),)
+        node.in_forms = (t._form or form_of(t),)
+    else:
+        edges: list[Edge | None] = []
+        forms: list[Any] = []
+        for t in inputs:
+            if t is None:
+                edges.append(None)
+                forms.append(None)
+                continue
+            forms.append(t._form or form_of(t))
+            if t._base is not None:
+                edges.append(edge_of(t))
+            elif t._requires_grad:
+                source = t._node
+                edges.append((t, -1) if source is None else (source, t._output_nr))
+            else:
+                edges.append(None)
+        node.edges = tuple(edges)
+        node.in_forms = tuple(forms)
     if len(outputs) == 1:
         t = outputs[0]
         node.out_forms = (t._form or form_of(t),)
