@@ -13,13 +13,33 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/compile.md", "docs/weights.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/compile.md", "docs/training.md", "docs/weights.md"]
+)
 def test_python_blocks_run(name: str) -> None:
     page = (ROOT / name).read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
     assert blocks
     for block in blocks:
         exec(compile(block, name, "exec"), {})
+
+
+def test_the_table_of_training_is_true() -> None:
+    """What it names in `fovea.training` and on the command line is there."""
+    import argparse
+
+    from fovea import training
+    from fovea.cli import evaluate, train
+
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    names = set(re.findall(r"(?<!vision\.)\btraining\.(\w+)", page)) - {"md"}
+    assert len(names) >= 9 and not [n for n in names if not hasattr(training, n)]
+    commands = argparse.ArgumentParser().add_subparsers()
+    for command in (train, evaluate):
+        command.add_parser(commands)
+    known = {o for p in commands.choices.values() for a in p._actions for o in a.option_strings}
+    options = set(re.findall(r"--[a-z][a-z-]+", page.split("## What there is")[1]))
+    assert len(options) > 15 and options <= known
 
 
 def prose(page: str) -> str:
