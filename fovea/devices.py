@@ -20,6 +20,10 @@ class device:  # noqa: N801 - PyTorch's name
 
     >>> device("cpu")
     device(type='cpu')
+    >>> import fovea
+    >>> with device("cpu"):
+    ...     fovea.zeros(2)
+    tensor([0., 0.])
     """
 
     __slots__ = ("index", "type")
@@ -38,6 +42,13 @@ class device:  # noqa: N801 - PyTorch's name
             )
         self.type = kind
         self.index = 0 if number else index
+
+    def __enter__(self) -> device:
+        """New tensors are made on this device within the block, as everywhere."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
 
     def __repr__(self) -> str:
         return f"device(type={self.type!r})"

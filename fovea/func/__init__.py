@@ -6,7 +6,7 @@ What they return can be transformed again: ``grad(grad(f))``, ``vmap(grad(f))``,
 
 from __future__ import annotations
 
-from fovea.func.gradients import grad, grad_and_value, jvp, linearize, vjp
+from fovea.func.gradients import grad, grad_and_value, jvp, linearize, value_and_grad, vjp
 from fovea.func.jacobians import hessian, jacfwd, jacrev
 from fovea.func.mapping import vmap
 from fovea.func.modules import functional_call, replace_all_batch_norm_modules_, stack_module_state
@@ -24,6 +24,7 @@ __all__ = [
     "rearrange",
     "replace_all_batch_norm_modules_",
     "stack_module_state",
+    "value_and_grad",
     "vjp",
     "vmap",
 ]

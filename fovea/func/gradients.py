@@ -12,7 +12,7 @@ from fovea.func.roots import Run, tensors_of
 from fovea.functions.creation import zeros_like
 from fovea.tensorbase import is_tensor
 
-__all__ = ["grad", "grad_and_value", "jvp", "linearize", "positions", "vjp"]
+__all__ = ["grad", "grad_and_value", "jvp", "linearize", "positions", "value_and_grad", "vjp"]
 
 
 def positions(name: str, argnums: int | tuple[int, ...], count: int) -> tuple[int, ...]:
@@ -87,6 +87,30 @@ def grad_and_value(
         if has_aux:
             value = (value, call.released(call.aux, keep))
         return (found if isinstance(argnums, tuple) else found[0]), value
+
+    return run
+
+
+def value_and_grad(
+    func: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
+    """A function that returns ``(value, gradient)`` of a scalar ``func``: `grad_and_value` in the
+    order of JAX and MLX.
+
+    Args:
+        func, argnums: as for `grad`.
+        has_aux: return ``((value, aux), gradient)``.
+
+    >>> import fovea
+    >>> value_and_grad(lambda x: x ** 3)(fovea.tensor(2.0))
+    (tensor(8.), tensor(12.))
+    """
+    both = grad_and_value(func, argnums, has_aux)
+
+    @functools.wraps(func)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        gradient, value = both(*args, **kwargs)
+        return value, gradient
 
     return run
 

@@ -328,3 +328,16 @@ def test_replace_batch_norm() -> None:
 
 
 assert torch  # the programs above run in it, too
+
+
+def test_value_and_grad() -> None:
+    x = fovea.tensor([1.0, 2.0])
+    value, gradient = fovea.func.value_and_grad(lambda a, b: (a * b).sum(), argnums=(0, 1))(
+        x, x * 3
+    )
+    assert value.item() == 15 and [g.tolist() for g in gradient] == [[3.0, 6.0], [1.0, 2.0]]
+    with_aux = fovea.func.value_and_grad(lambda a: (a.sum(), a * 2), has_aux=True)
+    (value, aux), gradient = with_aux(x)
+    assert (value.item(), aux.tolist(), gradient.tolist()) == (3.0, [2.0, 4.0], [1.0, 1.0])
+    rows = fovea.func.vmap(fovea.func.value_and_grad(lambda a: a**2))(x)
+    assert [r.tolist() for r in rows] == [[1.0, 4.0], [2.0, 4.0]]

@@ -14,6 +14,7 @@ from fovea.vision.datasets.digits import Digits
 from fovea.vision.datasets.fake import FakeData
 from fovea.vision.datasets.folder import IMG_EXTENSIONS, DatasetFolder, ImageFolder, default_loader
 from fovea.vision.datasets.mnist import EMNIST, KMNIST, MNIST, FashionMNIST
+from fovea.vision.datasets.photographs import Flowers102, Food101, OxfordIIITPet
 from fovea.vision.datasets.pixels import Cityscapes, SegmentationFolder
 from fovea.vision.datasets.shapes import Shapes
 from fovea.vision.datasets.shards import WebDataset
@@ -41,8 +42,11 @@ __all__ = [
     "Digits",
     "FakeData",
     "FashionMNIST",
+    "Flowers102",
+    "Food101",
     "ImageFolder",
     "ImageTable",
+    "OxfordIIITPet",
     "SegmentationFolder",
     "Shapes",
     "VOCDetection",
