@@ -29,7 +29,7 @@ class _State(threading.local):
     grad_enabled = True
 
 
-_state = _State()
+state = _State()
 
 
 def _first_record(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, out: Any) -> None:
@@ -46,13 +46,13 @@ _recorder = _first_record
 
 def grad_enabled() -> bool:
     """Whether ops are recorded for backward in this thread."""
-    return _state.grad_enabled
+    return state.grad_enabled
 
 
 def set_grad_enabled(mode: bool) -> bool:
     """Switch recording in this thread; returns what it was."""
-    before = _state.grad_enabled
-    _state.grad_enabled = mode
+    before = state.grad_enabled
+    state.grad_enabled = mode
     return before
 
 
@@ -93,7 +93,7 @@ def bind(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None = None) -> Any:
         plan = _plan(op, inputs, attrs, key)
     watcher = watching.watcher
     out = plan(inputs) if watcher is None else watcher.run(op, inputs, attrs, plan)
-    if needs_grad and _state.grad_enabled and op.nondifferentiable is None:
+    if needs_grad and state.grad_enabled and op.nondifferentiable is None:
         _recorder(op, inputs, attrs, out)
         if watcher is not None:
             watcher.recorded(out)
@@ -159,7 +159,7 @@ def bind_into(op: Op, out: Tensor, inputs: tuple[Any, ...], attrs: Attrs | None 
         ShapeError: the result does not fit ``out``.
         InplaceError: ``out`` is a leaf that requires a gradient, or a broadcast (overlapping) view.
     """
-    records = _state.grad_enabled and (
+    records = state.grad_enabled and (
         out.requires_grad or any(t is not None and t.requires_grad for t in inputs)
     )
     if records:

@@ -22,15 +22,16 @@ __all__ = [
 class _GradMode:
     """A context manager and decorator that switches recording."""
 
-    def __init__(self, mode: bool) -> None:
-        self.mode = mode
-        self.before: list[bool] = []
+    mode: bool
+    before: list[bool]
 
     def __enter__(self) -> None:
-        self.before.append(dispatch.set_grad_enabled(self.mode))
+        state = dispatch.state
+        self.before.append(state.grad_enabled)
+        state.grad_enabled = self.mode
 
     def __exit__(self, *exc: object) -> None:
-        dispatch.set_grad_enabled(self.before.pop())
+        dispatch.state.grad_enabled = self.before.pop()
 
     def __call__(self, function: Callable[..., Any]) -> Any:
         @functools.wraps(function)
@@ -55,15 +56,13 @@ class no_grad(_GradMode):  # noqa: N801 - PyTorch's name
     False
     """
 
+    mode = False
+
+    # All that it takes to make one, in one call: steps of small programs are made of such things.
     def __new__(cls, function: Any = None) -> Any:
         made = object.__new__(cls)
-        if function is None:
-            return made
-        made.__init__()  # type: ignore[misc]
-        return made(function)
-
-    def __init__(self, function: Any = None) -> None:
-        super().__init__(False)
+        made.before = []
+        return made if function is None else made(function)
 
     def _arguments(self) -> tuple[Any, ...]:
         return ()
@@ -72,8 +71,7 @@ class no_grad(_GradMode):  # noqa: N801 - PyTorch's name
 class enable_grad(no_grad):  # noqa: N801 - PyTorch's name
     """Record what runs inside, also within ``no_grad``."""
 
-    def __init__(self, function: Any = None) -> None:
-        _GradMode.__init__(self, True)
+    mode = True
 
 
 _inference = threading.local()
@@ -102,7 +100,7 @@ class inference_mode(_GradMode):  # noqa: N801 - PyTorch's name
     def __init__(self, mode: Any = True) -> None:
         self.on = bool(mode)
         self.outer: list[bool] = []
-        super().__init__(False if self.on else dispatch.grad_enabled())
+        self.before, self.mode = [], not self.on and dispatch.grad_enabled()
 
     def __enter__(self) -> None:
         self.outer.append(is_inference_mode_enabled())
@@ -121,7 +119,7 @@ class set_grad_enabled(_GradMode):  # noqa: N801 - PyTorch's name
     """Switch recording on or off: at once, and as a context manager that switches back."""
 
     def __init__(self, mode: bool) -> None:
-        super().__init__(bool(mode))
+        self.mode = bool(mode)
         self.outer = dispatch.set_grad_enabled(self.mode)
 
     def __enter__(self) -> None:

@@ -16,6 +16,7 @@ from fovea.errors import CaptureError
 from fovea.form import form_of
 from fovea.graph.tracer import Uncapturable
 from fovea.profiler.recorder import record_function
+from fovea.tensorbase import is_tensor
 
 if TYPE_CHECKING:
     from fovea.compiler.program import Program
@@ -42,8 +43,21 @@ class _Entry:
         self.derived = False  # from what is known of other sizes, or that was tried
 
 
+def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Any]:
+    """The tensors of a call, and what else it is made of: its structure (see `flatten`), None where
+    it is nothing else.
+    """
+    tensors = [a for a in args if is_tensor(a)]
+    if not kwargs and len(tensors) == len(args):
+        return tensors, None
+    found: list[Any] = []
+    return found, flatten((args, kwargs), found)
+
+
 def _sharing(tensors: Sequence[Any]) -> tuple[int, ...] | None:
     """Which arguments share memory: for each the first that it shares with; None if none do."""
+    if len(tensors) < 2:
+        return None
     first: dict[int, int] = {}
     for n, t in enumerate(tensors):
         first.setdefault(id(t.storage), n)
@@ -103,8 +117,7 @@ class CompiledFunction:
         # Part of a larger capture, or of what is looked at op by op.
         if watching.eager or (watcher is not None and watcher.captures):
             return self.function(*args, **kwargs)
-        tensors: list[Any] = []
-        structure = flatten((args, kwargs), tensors)
+        tensors, structure = _arguments(args, kwargs)
         forms = tuple([(t._form or form_of(t), t._requires_grad) for t in tensors])
         modes = (dispatch.grad_enabled(), casting.mode(), targets.generation)
         key = (structure, forms, _sharing(tensors), *modes)
@@ -127,7 +140,7 @@ class CompiledFunction:
             if self.dynamic is not False and self._families:
                 self._instantiate(entry, self._family_key(key, tensors), tensors)
         for n, program in enumerate(entry.programs):
-            if not program.guards.failed() and program.fits(tensors):
+            if not program.guards.failed() and (not program.looks or program.fits(tensors)):
                 if n:
                     entry.programs.insert(0, entry.programs.pop(n))
                 self._last = program

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterator
+from operator import is_
 from typing import Any
 
 from fovea import watching
@@ -22,6 +23,7 @@ __all__ = ["Guards"]
 
 _SCALARS = (bool, int, float, complex, str, bytes, type(None))
 _MOST_ITEMS = 64
+_EMPTY = object()  # what a cell without a value holds
 # What a training loop notes in a model: no step reads it. A class names more in ``_notes``.
 _UNREAD = ("stop_training", "stop_evaluating", "stop_predicting", "_initial_epoch")
 
@@ -135,20 +137,22 @@ class _Names:
         self.globals = function.__globals__
         self.names = [n for n in _global_names(code) if n in self.globals]
         self.cells = list(zip(code.co_freevars, function.__closure__ or (), strict=True))
-        self.seen = self._look()
+        self._held = self._found()
+        self.seen = _snapshots(self._held)
+        # Whether what they hold changes only if something else takes its place.
+        self._fixed = not any(isinstance(v, list | tuple | dict) for v in self._held)
 
-    def _look(self) -> list[Any]:
-        found = [_snapshot(self.globals.get(n)) for n in self.names]
-        for _, cell in self.cells:
-            try:
-                found.append(_snapshot(cell.cell_contents))
-            except ValueError:
-                found.append(None)
-        return found
+    def _found(self) -> list[Any]:
+        held = self.globals.get
+        return [held(n) for n in self.names] + [_content(cell) for _, cell in self.cells]
 
     def changed(self) -> str:
-        now = self._look()
+        found = self._found()
+        if self._fixed and all(map(is_, found, self._held)):
+            return ""
+        now = _snapshots(found)
         if now == self.seen:
+            self._held = found
             return ""
         names = [*self.names, *(name for name, _ in self.cells)]
         for name, a, b in zip(names, self.seen, now, strict=True):
@@ -158,12 +162,18 @@ class _Names:
 
     def objects(self) -> Iterator[Any]:
         """What the variables hold."""
-        yield from (self.globals.get(n) for n in self.names)
-        for _, cell in self.cells:
-            try:
-                yield cell.cell_contents
-            except ValueError:
-                continue
+        return (v for v in self._found() if v is not _EMPTY)
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return _EMPTY
+
+
+def _snapshots(values: list[Any]) -> list[Any]:
+    return [_snapshot(v) for v in values]
 
 
 def _global_names(code: types.CodeType) -> list[str]:

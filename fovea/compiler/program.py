@@ -33,6 +33,7 @@ class Program:
         guards: what must hold.
         forward, backward: what is run; there is no backward if none can come.
         made: the capture.
+        looks: checks, each with the values that it reads: see `fits`.
         family: the captures of calls that differ in a batch size, where there are any.
     """
 
@@ -52,7 +53,12 @@ class Program:
             self._order = {v: n for n, v in enumerate(backward.outputs)}
             self.backward = Executable(optimize(backward))
         self.forward = Executable(optimize(forward, exact=exact, memory_limit=memory_limit))
-        self._looks = self._needs()
+        self.looks = self._needs()
+        # Whether nothing is left to do with what the program returned, and whether that is the
+        # result itself, in which case that is which output.
+        self._pure = made.joint is None and not (made.slots or made.dropped or made.changed)
+        single = made.structure == ("tensor",) and isinstance(made.sources[0], int)
+        self._result = made.sources[0] if single else None
 
     def _needs(self) -> list[Any]:
         """Checks, each with the values that it reads: where they come from."""
@@ -66,7 +72,7 @@ class Program:
 
     def fits(self, tensors: Sequence[Any]) -> bool:
         """Whether the checks hold for these arguments; raises what they raise."""
-        for look, needs in self._looks:
+        for look, needs in self.looks:
             values = {v: tensors[at] if isinstance(at, int) else at for v, at in needs}
             if not look.holds(values):
                 return False
@@ -78,6 +84,8 @@ class Program:
         for leaf in made.slots:  # what will be replaced need not wait beside what replaces it
             leaf.grad = None
         outputs = self.forward.run(tensors)
+        if self._pure and self._result is not None:
+            return outputs[self._result]
         if made.slots or made.dropped or made.changed:
             self._leave(outputs, tensors)
         if joint is not None:

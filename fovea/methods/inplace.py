@@ -6,7 +6,7 @@ import functools
 import math
 from typing import TYPE_CHECKING, Any
 
-from fovea import dispatch, dtypes
+from fovea import dispatch, dtypes, watching
 from fovea.errors import ArgumentError, DTypeError, InplaceError, describe
 from fovea.functions import (
     complex_numbers,
@@ -127,6 +127,7 @@ def as_view(function: Any) -> Any:
             )
         records = self._base is None and self.requires_grad
         view = function(self._autograd_alias() if records else self, *args, **kwargs)
+        watching.touch()
         self.shape, self.strides, self.offset, self._form = (
             view.shape,
             view.strides,

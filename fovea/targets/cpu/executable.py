@@ -88,7 +88,7 @@ class Executable:
         self._watched_states = _states_of(placement.steps[: placement.prologue])
         self._constants = [_constant_storage(c.array) for c in graph.constants]
         self._kept = {b: Storage(max(b.nbytes, 1)) for b in self._blocks if b.kind == "kept"}
-        self._given: list[Any] = []
+        self._given: Sequence[Any] = []
         self._made: list[Any] = []
         # Held while it is used; afterwards a larger one may take its place.
         self._arena: arenas.Arena | None = None
@@ -179,14 +179,16 @@ class Executable:
                 arenas.giving_back(arena)
 
     def _run(self, inputs: Sequence[Any], clock: Clock | None) -> list[Any]:
-        if self._bound and list(map(_where, self._states)) != self._bound:
-            self.rebind()
+        if watching.epoch != self._epoch:  # else no tensor got other memory
+            if list(map(_where, self._states)) != self._bound:
+                self.rebind()
+            self._epoch = watching.epoch
         as_they_are = [t._form for t in inputs] == self._input_forms
-        self._given = given = list(inputs) if as_they_are else self._fitting(inputs)
+        self._given = given = inputs if as_they_are else self._fitting(inputs)
         self._made = made = self._outputs.make()
         self._list.set_addresses(
-            [t.storage.address + t.offset * t.dtype.itemsize for t in given]
-            + [t.storage.address for t in made]
+            *[t.storage.address + t.offset * t.dtype.itemsize for t in given],
+            *[t.storage.address for t in made],
         )
         if self._fresh is None or (
             self._watched and list(map(_version, self._watched)) != self._fresh
@@ -197,6 +199,8 @@ class Executable:
         finally:
             for storage in self._changed:
                 storage.version += 1
+        if self._outputs.plain:
+            return made
         return self._outputs.collect(made, given, self._states, self._tensor)
 
     def _prepare(self) -> None:
@@ -284,7 +288,7 @@ class Executable:
                     {"state": repr(s.value), "tensor": found},
                 )
             form_of(s.tensor)
-        self._bound = list(map(_where, self._states))
+        self._epoch, self._bound = watching.epoch, list(map(_where, self._states))
         self._changed = [self._states[n].storage for n in self._changed_states]
         self._watched = [self._states[n].storage for n in self._watched_states]
         at = [t.storage.address + t.offset * t.dtype.itemsize for t in self._states]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -71,13 +72,15 @@ class Listing:
         places = list(self._places())
         patches = [(at, n, p.offset) for at, p in places if (n := slot(p.block)) is not None]
         self._sites = _by_kind([(at, p) for at, p in places if slot(p.block) is None])
-        self._pack = struct.Struct(f"{slots}q").pack_into
+        pack = struct.Struct(f"{slots}q").pack_into
         self._addresses = self._reserve(slots)
         self._patches = self._reserve(3 * len(patches))
         self.words: Words = np.zeros(self._end, np.int64)
         self.words[self._patches :] = np.array(patches, np.int64).reshape(-1)
         self.base = self.address(0)
-        self._bytes = memoryview(self.words)  # type: ignore[arg-type]
+        # `set_addresses(*those of the present call's inputs and outputs)`
+        words = memoryview(self.words)  # type: ignore[arg-type]
+        self.set_addresses: Callable[..., None] = partial(pack, words, 8 * self._addresses)
         self._fill(len(patches))
 
     def _segments(self, segments: list[Segment], steps: Sequence[Step]) -> list[Segment]:
@@ -140,10 +143,6 @@ class Listing:
         return self.address(self._regions[block])
 
     # -- writing ----------------------------------------------------------------------------------
-
-    def set_addresses(self, addresses: Sequence[int]) -> None:
-        """Note the addresses of the present call's inputs and outputs."""
-        self._pack(self._bytes, 8 * self._addresses, *addresses)
 
     def write(self, kind: str, address: Callable[[Block], int]) -> None:
         """Write the addresses of all blocks of a kind that stays the same from call to call."""

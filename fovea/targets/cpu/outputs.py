@@ -24,6 +24,7 @@ class Outputs:
 
     Attributes:
         slots: how many inputs and such blocks there are.
+        plain: whether what `make` makes are the outputs, in order: nothing to `collect`.
     """
 
     def __init__(self, graph: Graph, placed: Sequence[tuple[Value, Place]]) -> None:
@@ -39,7 +40,7 @@ class Outputs:
         specs = [_whole(block, found) for block, found in within.items()]
         self._makers = [maker(spec) for spec in specs]
         self._specs = specs
-        self._plain = [p.block for _, p in placed] == list(self._numbers) and all(
+        self.plain = [p.block for _, p in placed] == list(self._numbers) and all(
             place.offset == 0 and same_spec(v, spec)
             for (v, place), spec in zip(placed, specs, strict=False)
         )
@@ -69,8 +70,6 @@ class Outputs:
             given, states: the tensors of inputs and states.
             tensor: makes one over a place.
         """
-        if self._plain:
-            return made
         found: dict[Value, Any] = {}
         for v, place in self._placed:
             if v in found:
