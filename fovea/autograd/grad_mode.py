@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from fovea import dispatch
 
@@ -59,7 +59,7 @@ class no_grad(_GradMode):  # noqa: N801 - PyTorch's name
     mode = False
 
     # All that it takes to make one, in one call: steps of small programs are made of such things.
-    def __new__(cls, function: Any = None) -> Any:
+    def __new__(cls, function: Any = None) -> Self:
         made = object.__new__(cls)
         made.before = []
         return made if function is None else made(function)

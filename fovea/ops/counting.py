@@ -28,6 +28,8 @@ def multiply_adds(
         return numel(inputs[0]) * (inputs[1][1] // attrs.groups) * numel(attrs.kernel)
     if name.startswith("conv2d_input_grad"):
         return numel(inputs[0]) * numel(inputs[1][1:])
+    if name == "conv2d_max_pool":
+        return numel(output) * numel(attrs.pool_kernel) * numel(inputs[1][1:])
     if name.startswith("conv2d") and len(inputs) > 1 and len(inputs[1]) == 4:
         return numel(output) * numel(inputs[1][1:])
     if name.startswith(("matmul", "linear")) and inputs[0]:

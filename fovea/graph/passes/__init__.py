@@ -14,6 +14,7 @@ from fovea.graph.passes.dead_code import remove_dead_code
 from fovea.graph.passes.fold_constants import fold_constants
 from fovea.graph.passes.fuse_batch_norm import fuse_batch_norm
 from fovea.graph.passes.fuse_contractions import fuse_contractions
+from fovea.graph.passes.fuse_conv_pooling import fuse_conv_pooling
 from fovea.graph.passes.fuse_pointwise import fuse_pointwise
 from fovea.graph.passes.fuse_pooling import fuse_pooling
 from fovea.graph.passes.fuse_reductions import fuse_reductions
@@ -29,6 +30,7 @@ __all__ = [
     "fold_constants",
     "fuse_batch_norm",
     "fuse_contractions",
+    "fuse_conv_pooling",
     "fuse_pointwise",
     "fuse_reductions",
     "optimize",
@@ -54,7 +56,7 @@ def passes(*, exact: bool = False, memory_limit: int | None = None) -> list[Pass
     flat = [] if exact else [absorb_flatten, simplify]
     pools = [fuse_pooling] if exact else [fuse_pooling, simplify_pools]
     pooled = [*pools, share_common, remove_dead_code]
-    finished: list[Pass] = [partial(fuse_contractions, exact=exact)]
+    finished: list[Pass] = [partial(fuse_contractions, exact=exact), fuse_conv_pooling]
     if not exact:
         finished.insert(0, fuse_batch_norm)
     again = [] if memory_limit is None else [partial(recompute, limit=memory_limit)]

@@ -79,17 +79,18 @@ class Core:
                 if ahead is not None:
                     ahead(c)
                 at = [r.at(c * item) for r in rows]
-                self._steps(sums, at, panel.at(c * step), step, item, unroll, None)
+                self.steps(sums, at, panel.at(c * step), step, item, unroll, None)
         else:
             full = 0
         with k.loop(full, run, unroll=1) as c:
             at = [r.at(c * item) for r in rows]
-            self._steps(sums, at, panel.at(c * step), step, item, 1, columns)
+            self.steps(sums, at, panel.at(c * step), step, item, 1, columns)
 
-    def _steps(
+    def steps(
         self, sums: list[list[Var]], rows: list[Buffer], panel: Buffer,
         step: Index, item: Index, count: int, columns: Index | None,
     ) -> None:  # fmt: skip
+        """As `accumulate`, over `count` values, written out."""
         k = self.k
         multiply = {bf16_pair: k.dot_pairs, byte_quad: k.dot_quads}.get(panel.element, k.fma)
         for u in range(count):
@@ -139,12 +140,15 @@ class Core:
         self, sums: list[list[Var]], target: Buffer, places: list[Index], count: Index,
         finish: Finish,
     ) -> None:  # fmt: skip
-        """Store the first `count` columns of a tile, whose rows go to these places in `target`."""
+        """Store the first `count` columns of a tile, whose rows go to these places in `target`;
+        where these are fewer, the largest of as many rows as there are for each.
+        """
         k = self.k
         whole, narrow = k.index(count) >= self.width, target.element.bytes < 4
         with k.if_else(whole) as (then, otherwise):
             for arm, left, rolled in ((then, None, False), (otherwise, count, narrow)):
                 store = self._store_rolled if rolled or finish.costly else self._store
+                store = store if len(places) == len(sums) else self._store_largest
                 with arm:
                     store(sums, target, places, left, finish)
 
@@ -156,6 +160,24 @@ class Core:
         for place, of_row in zip(places, sums, strict=True):
             row = [total.get() for total in of_row]
             self._store_row(row, target, place, vectors, finish)
+
+    def _store_largest(
+        self, sums: list[list[Var]], target: Buffer, places: list[Index], count: Index | None,
+        finish: Finish,
+    ) -> None:  # fmt: skip
+        k, window = self.k, len(sums) // len(places)
+        vectors = self._vectors(count, finish)
+        for n, place in enumerate(places):
+            rows, line = sums[n * window : (n + 1) * window], target.at(place)
+            for v, (at, left, affine) in enumerate(vectors):
+                best: Value | None = None
+                for of_row in rows:
+                    value = finish.scaled(of_row[v].get(), affine)
+                    if best is None or not finish.is_floor:  # one of them brings a floor in
+                        value = finish.activated(value)
+                    best = value if best is None else k.maximum(value, best)
+                assert best is not None
+                k.store(best, line, at, count=left)
 
     def _store_rolled(
         self, sums: list[list[Var]], target: Buffer, places: list[Index], count: Index | None,

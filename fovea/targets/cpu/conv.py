@@ -16,7 +16,7 @@ from fovea.ops.epilogue import NONE, Activation
 from fovea.targets.base import Plan
 from fovea.targets.cpu import schedule, winograd
 from fovea.targets.cpu.compile import load_cached
-from fovea.targets.cpu.conv_kernel import TABLE_SLACK, Variant, conv_kernel, zero_kernel
+from fovea.targets.cpu.conv_kernel import TABLE_SLACK, Taps, Variant, conv_kernel, zero_kernel
 from fovea.targets.cpu.correlation import (
     ConvParams,
     Correlation,
@@ -48,8 +48,14 @@ __all__ = [
     "plan_conv2d",
     "plan_conv2d_input_grad",
     "plan_epilogue",
+    "plan_form",
     "plan_packed",
 ]
+
+
+Pair = tuple[int, int]
+
+MOST_STEPS = 32  # of the contracted index that are written out
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,19 @@ class DirectForm:
     tile: Tile
     several: Element | None = None
     border: int = 0
+
+    @staticmethod
+    def pooled(c: Correlation) -> DirectForm | None:
+        """Of a correlation of whose results y has the largest of each window; None where that is
+        not done in one go: windows are too large for a tile, or panels for the cache.
+        """
+        c, compute = c.widened(), f64 if c.x.element is f64 else f32
+        pairs = pairs_suit(c)
+        tile = schedule.window_tile(active(), compute, c.window[0] * c.window[1], c.outputs)
+        if tile is None:
+            return None
+        form = DirectForm(in_pairs(c) if pairs else c, compute, tile, bf16_pair if pairs else None)
+        return None if form.blocked else form
 
     @staticmethod
     def of(c: Correlation) -> DirectForm:
@@ -151,7 +170,7 @@ class DirectForm:
         c = self.c
         v = Variant(
             c.x.element, c.y.element, self.compute, self.tile, source_of(c, self.operand), epilogue,
-            c.depthwise, self.blocked, self.several, self.border,
+            c.depthwise, self.blocked, self.several, self.border, *self._written_out(),
         )  # fmt: skip
         blocks, sizes, band = self._cut(v.source == "direct")
         entries = blocks.images * blocks.rows * c.grid[1] + TABLE_SLACK
@@ -164,20 +183,51 @@ class DirectForm:
         address = load_cached(v.key, partial(conv_kernel, v))
         draft.add(KernelCall(address, buffers, words, blocks.worth_sharing))
 
+    @property
+    def _band_columns(self) -> int:
+        return (self.c.grid[1] - 1) * self.c.stride[1] + self.c.reach[1] + 1
+
+    def _steps(self, direct: bool) -> Pair:
+        """From a row, and from a column, to the next, in the images or in a band of them."""
+        c = self.c
+        if direct:
+            return c.x.strides[2], c.x.strides[3]
+        return self._band_columns * c.channels, c.channels
+
+    def _taps(self, direct: bool) -> Taps:
+        c, (of_row, of_column) = self.c, self._steps(direct)
+        (high, wide), run = c.taps, c.contracted
+        if wide and c.step[1] == 1 and of_column == c.contracted:
+            # Neighboring taps are neighbors in memory.
+            wide, run = 1, wide * c.channels
+        return Taps(high, wide, run, c.step[0] * of_row, c.step[1] * of_column)
+
+    def _written_out(self) -> tuple[tuple[int, ...], Taps | None]:
+        """What a kernel knows beforehand: where the results of a window come from, and taps that
+        are few. Only kernels with windows do: they belong to programs, which keep to their shapes.
+        """
+        if self.c.window == (1, 1):
+            return (0,), None
+        direct = source_of(self.c, self.operand) == "direct"
+        steps = [n * m for n, m in zip(self._steps(direct), self.c.window_step, strict=True)]
+        high, wide = self.c.window
+        window = tuple(i * steps[0] + j * steps[1] for i in range(high) for j in range(wide))
+        taps = self._taps(direct)
+        few = taps.high * taps.wide * taps.run <= MOST_STEPS and not self.c.depthwise
+        return window, taps if few else None
+
     def _cut(self, direct: bool) -> tuple[schedule.ImageBlocks, tuple[int, ...], int]:
         """How the work is cut, the kernel's first sizes, and the bytes of a band."""
         c = self.c
         x_image, x_channel, x_row, x_column = c.x.strides
         y_image, y_channel, y_row, y_column = c.y.strides
-        of_row, of_column = (x_row, x_column) if direct else (0, c.channels)
-        band_columns = (c.grid[1] - 1) * c.stride[1] + c.reach[1] + 1
-        if not direct:
-            of_row = band_columns * c.channels
-        taps, run = c.taps, c.contracted
-        if taps[1] and c.step[1] == 1 and of_column == c.contracted:
-            # Neighboring taps are neighbors in memory.
-            taps, run = (taps[0], 1), taps[1] * c.channels
-        line = (of_row if not direct else c.grid[1] * c.channels) * self.compute.bytes
+        (of_row, _), band_columns, taps = (
+            self._steps(direct),
+            self._band_columns,
+            self._taps(direct),
+        )
+        pixels = c.grid[1] * c.window[1]
+        line = (of_row if not direct else pixels * c.channels) * self.compute.bytes
         halo = max(c.reach[0] + 1 - c.stride[0], 0) * line
         blocks = schedule.image_blocks(
             c.x.shape[0], *c.grid, c.groups, self.panels, c.flops, c.stride[0] * line, halo,
@@ -191,8 +241,7 @@ class DirectForm:
             c.x.shape[0], *c.grid, *c.x.shape[2:], c.channels, c.outputs,
             x_image, x_row, x_column, x_channel, c.channels * x_channel,
             y_image, y_row * c.spacing[0], y_column * c.spacing[1], c.outputs * y_channel,
-            c.y_offset, *c.stride, *c.origin, *taps, run, c.step[0] * of_row, c.step[1] * of_column,
-            c.reach[0], band_columns,
+            c.y_offset, *c.stride, *c.origin, *taps, c.reach[0], band_columns,
             c.groups, blocks.images, -(-c.x.shape[0] // blocks.images),
             blocks.rows, -(-c.grid[0] // blocks.rows),
             self.panels, blocks.panels, -(-self.panels // blocks.panels), self.panel_size,
@@ -236,6 +285,16 @@ def plan_epilogue(
     `moments.merge_kernel`) if they are asked for.
     """
     return _plan([forward_correlation(x, weight, y, params)], weight, epilogue)
+
+
+def plan_form(form: DirectForm, weight: View, epilogue: Epilogue) -> KernelProgram:
+    """The program for a correlation in this form: inputs as of `plan_epilogue`."""
+    extras = range(2, 2 + len(epilogue.buffers))
+    draft = Draft(extras.stop + 1)
+    packed = draft.scratch(form.packed * form.compute.bytes)
+    draft.add(form.pack(weight, (1, packed)))
+    form.compute_into(draft, (0, packed, *extras), (extras.stop,), epilogue)
+    return draft.program()
 
 
 def plan_packed(form: DirectForm | WinogradForm, epilogue: Epilogue) -> KernelProgram:

@@ -16,11 +16,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import NamedTuple
 
 from fovea.targets.cpu.builder import Kernel
 from fovea.targets.cpu.contraction import Core
 from fovea.targets.cpu.elements import Element, f32, i64, u8
 from fovea.targets.cpu.epilogue import Epilogue, Finish
+from fovea.targets.cpu.flow import Var
 from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.moments import WAYS, Moments
 from fovea.targets.cpu.packing import Order, copy_line, copy_rows, fill_line
@@ -42,6 +44,18 @@ PANELS_AHEAD = 2
 TABLE_SLACK = 16  # entries behind a table's last, for whole vectors and tiles
 
 
+class Taps(NamedTuple):
+    """The taps of a correlation, as known beforehand: how many down and across, how many values
+    are contracted for each, the distances between taps in the images.
+    """
+
+    high: int
+    wide: int
+    run: int
+    down: int
+    across: int
+
+
 @dataclass(frozen=True)
 class Variant:
     """What a convolution kernel is generated for.
@@ -50,7 +64,9 @@ class Variant:
     value copies pixels. `depthwise`: each channel is a group, and vectors hold channels. `blocked`:
     the contracted index is gone through in blocks, for panels that are large beside a cache.
     `several`: channels come as
-    elements of several numbers; `border`: what such an element is outside the image.
+    elements of several numbers; `border`: what such an element is outside the image. `window`: a
+    pixel of y is the largest of several results, the first elements of whose input pixels lie that
+    far behind the first one's. `taps`: those of which all steps are written out.
     """
 
     x: Element
@@ -63,6 +79,8 @@ class Variant:
     blocked: bool = False
     several: Element | None = None
     border: int = 0
+    window: tuple[int, ...] = (0,)
+    taps: Taps | None = None
 
     @property
     def operand(self) -> Element:
@@ -78,6 +96,8 @@ class Variant:
     def key(self) -> str:
         name = "conv-depthwise" if self.depthwise else "conv-blocked" if self.blocked else "conv"
         name += f"-{self.several}-{self.border}" if self.several else ""
+        name += f"-max{self.window}" if len(self.window) > 1 else ""
+        name += f"-{self.taps}" if self.taps else ""
         return (
             f"{name}/{self.x}/{self.y}/{self.compute}/{self.tile.name}/"
             f"{self.source}/{self.epilogue.key}"
@@ -223,29 +243,56 @@ def _pixel_tiles(
     operands: tuple[Buffer, Buffer, Buffer], target: tuple[Buffer, Buffer],
     channels_left: Value, finish: Finish,
 ) -> None:  # fmt: skip
-    """A span of pixels against one panel. The last tile repeats the last pixel to be whole."""
+    """A span of pixels against one panel. The last tile repeats the last pixel to be whole.
+
+    The results of a pixel's window are neighbors in a tile.
+    """
     k, (images, starts, weight), (out, targets) = core.k, operands, target
-    with k.loop(*span, v.tile.rows) as pixel:
+    height = v.tile.rows // len(v.window)
+    with k.loop(*span, height) as pixel:
         if v.epilogue.residual is not None:
             for i in range(v.tile.rows):
                 later = k.load(targets, pixel + i) + PANELS_AHEAD * core.width
                 finish.ahead(later, core.width)
                 k.prefetch(out, later, write=True)
-        rows = [images.at(k.load(starts, pixel + i)) for i in range(v.tile.rows)]
+        first = [images.at(k.load(starts, pixel + i)) for i in range(height)]
+        rows = [row.at(further) if further else row for row in first for further in v.window]
         sums = core.accumulators(finish, channels_left)
-        with k.loop(0, s.taps_h) as r, k.loop(0, s.taps_w) as t:
-            seen = [row.at(r * s.tap_h + t * s.tap_w) for row in rows]
-            taps = weight.at((r * s.taps_w + t) * s.run * core.width)
-            if v.depthwise:
-                with k.if_else(channels_left >= core.width) as (whole, partly):
-                    with whole:
-                        core.accumulate_lanes(sums, seen, taps, 1, 0, 0)
-                    with partly:
-                        core.accumulate_lanes(sums, seen, taps, 1, 0, 0, channels_left)
-            else:
-                core.accumulate(sums, seen, taps, s.run, core.width)
-        places: list[Index] = [k.load(targets, pixel + i) for i in range(v.tile.rows)]
+        if v.taps is not None:
+            _written_taps(core, v.taps, sums, rows, weight)
+        else:
+            _looped_taps(core, v, s, sums, rows, weight, channels_left)
+        places: list[Index] = [k.load(targets, pixel + i) for i in range(height)]
         core.finish(sums, out, places, channels_left, finish)
+
+
+def _written_taps(
+    core: Core, taps: Taps, sums: list[list[Var]], rows: list[Buffer], weight: Buffer
+) -> None:
+    """Add all products, without loops."""
+    for number in range(taps.high * taps.wide):
+        r, t = divmod(number, taps.wide)
+        seen = [row.at(r * taps.down + t * taps.across) for row in rows]
+        panel = weight.at(number * taps.run * core.width)
+        core.steps(sums, seen, panel, core.width, 1, taps.run, None)
+
+
+def _looped_taps(
+    core: Core, v: Variant, s: SimpleNamespace, sums: list[list[Var]], rows: list[Buffer],
+    weight: Buffer, channels_left: Value,
+) -> None:  # fmt: skip
+    k = core.k
+    with k.loop(0, s.taps_h) as r, k.loop(0, s.taps_w) as t:
+        seen = [row.at(r * s.tap_h + t * s.tap_w) for row in rows]
+        taps = weight.at((r * s.taps_w + t) * s.run * core.width)
+        if v.depthwise:
+            with k.if_else(channels_left >= core.width) as (whole, partly):
+                with whole:
+                    core.accumulate_lanes(sums, seen, taps, 1, 0, 0)
+                with partly:
+                    core.accumulate_lanes(sums, seen, taps, 1, 0, 0, channels_left)
+        else:
+            core.accumulate(sums, seen, taps, s.run, core.width)
 
 
 def _gather_moments(

@@ -20,6 +20,7 @@ __all__ = [
     "band_source",
     "forward_correlation",
     "input_grad_correlations",
+    "pooled",
     "source_of",
 ]
 
@@ -57,7 +58,8 @@ class Correlation:
     There i = h * stride + origin + r * step, and j likewise. `x` and `y` are (N, C, H, W) views
     over all groups; x is zero outside its image. `grid` is the part of y that is written: every
     `spacing`-th pixel from `y_offset` on. Weight strides are by group, output, channel, row and
-    column. `depthwise`: see `widened`.
+    column. `depthwise`: see `widened`. A pixel of y is the largest of a `window` of results, whose
+    input pixels lie `window_step` apart.
     """
 
     x: View
@@ -75,6 +77,8 @@ class Correlation:
     weight_strides: tuple[int, int, int, int, int]
     weight_offset: int
     depthwise: bool = False
+    window: Pair = (1, 1)
+    window_step: Pair = (1, 1)
 
     @property
     def contracted(self) -> int:
@@ -83,7 +87,7 @@ class Correlation:
 
     @property
     def flops(self) -> int:
-        pixels = self.x.shape[0] * self.grid[0] * self.grid[1]
+        pixels = self.x.shape[0] * self.grid[0] * self.grid[1] * self.window[0] * self.window[1]
         products = self.groups * self.outputs * self.contracted * self.taps[0] * self.taps[1]
         return 2 * pixels * products
 
@@ -99,7 +103,11 @@ class Correlation:
 
     @property
     def reach(self) -> Pair:
-        return (max(self.taps[0] - 1, 0) * self.step[0], max(self.taps[1] - 1, 0) * self.step[1])
+        """How far behind the first input pixel that a pixel of y needs the last one lies."""
+        of_taps = (max(n - 1, 0) * step for n, step in zip(self.taps, self.step, strict=True))
+        of_window = ((n - 1) * s for n, s in zip(self.window, self.window_step, strict=True))
+        down, across = (a + b for a, b in zip(of_taps, of_window, strict=True))
+        return down, across
 
     @property
     def inside(self) -> bool:
@@ -110,6 +118,15 @@ class Correlation:
                 self.origin, self.grid, self.stride, self.reach, self.x.shape[2:], strict=True
             )
         )
+
+
+def pooled(c: Correlation, y: View, kernel: Pair, stride: Pair) -> Correlation:
+    """The correlation of which y has the largest of each window of results."""
+    down, across = (s * t for s, t in zip(stride, c.stride, strict=True))
+    return replace(
+        c, y=y, grid=(y.shape[2], y.shape[3]), stride=(down, across), window=kernel,
+        window_step=c.stride,
+    )  # fmt: skip
 
 
 def forward_correlation(x: View, weight: View, y: View, p: ConvParams) -> Correlation:

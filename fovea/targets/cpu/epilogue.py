@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from fovea.ops.elementwise import relu
 from fovea.ops.epilogue import NONE, Activation, function_of
 from fovea.ops.op import Attrs, Op
 from fovea.targets.cpu import pointwise
@@ -202,16 +203,26 @@ class Finish:
 
     def value(self, value: Value, affine: Affine, residual: Value | None = None) -> Value:
         """The result from a sum."""
+        value, after = self.scaled(value, affine), self.epilogue.residual_after
+        if residual is not None and not after:
+            value = value + residual
+        value = self.activated(value)
+        return value + residual if residual is not None and after else value
+
+    def scaled(self, value: Value, affine: Affine) -> Value:
+        """A sum, shifted, scaled and shifted again."""
         k, (scale, shift, inner) = self.k, affine
         if inner is not None:
             value = value + inner
         if scale is not None:
-            value = k.fma(value, scale, shift) if shift is not None else value * scale
-        elif shift is not None:
-            value = value + shift
-        after = self.epilogue.residual_after
-        if residual is not None and not after:
-            value = value + residual
-        if self.function is not None:
-            value = self.function.emit(k, [value], self.numbers)
-        return value + residual if residual is not None and after else value
+            return k.fma(value, scale, shift) if shift is not None else value * scale
+        return value + shift if shift is not None else value
+
+    def activated(self, value: Value) -> Value:
+        """The activation of a value."""
+        return value if self.function is None else self.function.emit(self.k, [value], self.numbers)
+
+    @property
+    def is_floor(self) -> bool:
+        """Whether the activation does nothing but raise what is below a number to it."""
+        return self.function is not None and self.function.op is relu

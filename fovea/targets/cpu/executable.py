@@ -94,6 +94,10 @@ class Executable:
         self._arena: arenas.Arena | None = None
         self._bound_to: weakref.ref[arenas.Arena] | None = None
         self._fresh: list[int] | None = None  # versions of what the prologue read
+        self._epoch = -1  # of the last look at where states lie
+        self._bound: list[tuple[Any, ...]] = []
+        self._changed: list[Storage] = []
+        self._watched: list[Storage] = []
         self._write_fixed()
         self._arrange()
         self.rebind()

@@ -30,12 +30,12 @@ from fovea.targets.cpu.target import CPU
 from fovea.targets.cpu.views import View
 from fovea.targets.cpu.winograd import WinogradForm
 
-__all__ = ["conv2d_packing"]
+__all__ = ["conv2d_packing", "epilogue_of", "extras_of"]
 
 MERGE_GRAIN = 64  # channels
 
 
-def _epilogue(inputs: Sequence[Any], a: ops.FusedConvAttrs) -> Epilogue:
+def epilogue_of(inputs: Sequence[Any], a: ops.FusedConvAttrs) -> Epilogue:
     """The epilogue of an op whose last inputs are bias, scale, residual and inner bias."""
     bias, scale, residual, inner = (
         None if t is None else element(t.dtype.name) for t in inputs[-4:]
@@ -43,7 +43,7 @@ def _epilogue(inputs: Sequence[Any], a: ops.FusedConvAttrs) -> Epilogue:
     return Epilogue(bias, scale, residual, a.activation, a.residual_after, inner=inner)
 
 
-def _extras(stages: Stages, strides: Sequence[int]) -> list[Operand]:
+def extras_of(stages: Stages, strides: Sequence[int]) -> list[Operand]:
     """What that epilogue reads; the residual with the result's strides."""
     residual = len(stages.inputs) - 2
     return [
@@ -58,8 +58,8 @@ def _(op: Op, inputs: tuple[Any, ...], a: ops.FusedConvAttrs, specs: Sequence[An
     x, weight = map(view_of, inputs[:2])
     y = view_of(specs[0])
     stages = Stages(inputs, specs)
-    extras = _extras(stages, y.strides)
-    program = plan_epilogue(x, weight, y, params_of(a), _epilogue(inputs, a))
+    extras = extras_of(stages, y.strides)
+    program = plan_epilogue(x, weight, y, params_of(a), epilogue_of(inputs, a))
     stages.embed(program, [stages.read(0), stages.read(1), *extras, Operand("output", 0)])
     return stages.plan()
 
@@ -146,7 +146,7 @@ def _(op: Op, inputs: tuple[Any, ...], a: ops.PackedConvAttrs, specs: Sequence[A
         images = stages.read(0)
         form = _form(x.shape, a.weight, x.dtype, a, x=x)
     _check_packing(op, form, a.packing, packed.size)
-    operands = [images, stages.read_dense(1), *_extras(stages, view_of(specs[0]).strides)]
-    program = plan_packed(form, _epilogue(inputs, a))
+    operands = [images, stages.read_dense(1), *extras_of(stages, view_of(specs[0]).strides)]
+    program = plan_packed(form, epilogue_of(inputs, a))
     stages.embed(program, [*operands, Operand("output", 0)])
     return stages.plan()

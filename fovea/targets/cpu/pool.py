@@ -19,7 +19,7 @@ from fovea.targets.cpu.pool_kernels import WindowKernel, window_kernel
 from fovea.targets.cpu.stages import Operand, Stages, worth_sharing
 from fovea.targets.cpu.target import CPU
 
-__all__ = ["Spans", "adaptive_spans", "covering", "window_spans"]
+__all__ = ["Spans", "adaptive_spans", "add_max_pool", "covering", "window_spans"]
 
 Pair = tuple[int, int]
 Numbers = np.ndarray[Any, Any]
@@ -123,11 +123,28 @@ def _windows(
 ) -> Plan:
     """The plan that makes one result of each window."""
     stages = Stages(inputs, specs)
-    n, channels, _, width = inputs[0].shape
-    out_shape = specs[0].shape
-    if numel(out_shape) == 0:
-        return stages.plan()
-    x, x_strides = stages.read_image(0)
+    if numel(specs[0].shape):
+        images = stages.read_image(0)
+        _add_windows(stages, v, images, inputs[0].shape, (rows, columns), dilation, divisors)
+    return stages.plan()
+
+
+def _add_windows(
+    stages: Stages,
+    v: WindowKernel,
+    images: tuple[Operand, tuple[int, int, int]],
+    shape: Sequence[int],
+    spans: tuple[Spans, Spans],
+    dilation: Pair = (1, 1),
+    divisors: tuple[Numbers, Numbers] | None = None,
+) -> None:
+    """Add the call that makes one result of each window of images of this shape.
+
+    Args:
+        images: where they lie, and their strides along N, H, W.
+    """
+    (n, channels, _, width), (x, x_strides), (rows, columns) = shape, images, spans
+    out_shape = stages.specs[0].shape
     operands = [x, stages.write(0, channels_last_strides(out_shape))]
     operands.append(stages.table(np.concatenate([rows.pairs, columns.pairs])))
     if v.kind == "argmax":
@@ -135,7 +152,7 @@ def _windows(
     if divisors is not None:
         operands.append(stages.table(np.concatenate(divisors).astype(np.float64)))
     out_rows, out_columns = out_shape[2:]
-    moved = (numel(inputs[0].shape) + numel(out_shape)) * v.element.bytes
+    moved = (numel(shape) + numel(out_shape)) * v.element.bytes
     cut = _cut(n * out_rows, moved // (n * out_rows), channels)
     words = (
         n * out_rows, cut.row_grain, channels, cut.channel_grain, cut.splits, cut.pieces,
@@ -144,7 +161,17 @@ def _windows(
     )  # fmt: skip
     shared = worth_sharing(moved)
     stages.call(v.key, partial(window_kernel, v), operands, words, shared)
-    return stages.plan()
+
+
+def add_max_pool(
+    stages: Stages, image: Operand, shape: Sequence[int], kind: Element, a: ops.PoolAttrs
+) -> None:
+    """Add the call that makes the first output from images in scratch, channels last."""
+    spans = _max_spans(shape[2:], stages.specs[0].shape[2:], a)
+    narrow = shape[1] < active().lanes(kind.compute.bytes)
+    v = WindowKernel("max", kind, _written_out(a.kernel, a.dilation), narrow=narrow)
+    image_step, _, row_step, column_step = channels_last_strides(tuple(shape))
+    _add_windows(stages, v, (image, (image_step, row_step, column_step)), shape, spans, a.dilation)
 
 
 def _index_element(x: Any) -> Element:

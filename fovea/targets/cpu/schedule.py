@@ -73,6 +73,19 @@ def tile(isa: Isa, element: Element, rows: int, columns: int, halves: bool = Fal
     return Tile(_fit(rows, 24 // wide), wide)
 
 
+def window_tile(isa: Isa, element: Element, window: int, columns: int) -> Tile | None:
+    """The register tile for windows of so many pixels, of which whole ones go into a tile; None for
+    windows that are too large.
+
+    16 accumulators keep the units busy and leave registers for what makes one result of several.
+    """
+    most, lanes = (16 if isa.registers >= 32 else 8), isa.lanes(element.bytes)
+    heights = {v: min(most // v, max(8, window)) // window * window for v in (2, 1)}
+    fitting = [Tile(rows, v) for v, rows in heights.items() if rows]
+    waste = {t: _ceil_div(columns, t.vectors * lanes) * t.vectors for t in fitting}
+    return min(fitting, key=waste.__getitem__, default=None)
+
+
 def _fit(rows: int, most: int) -> int:
     """The number of rows up to `most` that wastes least when few rows are cut into tiles of it."""
     if rows >= 48:
