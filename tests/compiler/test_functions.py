@@ -441,3 +441,54 @@ def test_changed_arguments_that_come_onto_the_tape() -> None:
         assert w.grad.tolist() == [4.0, 6.0] and y.grad.tolist() == [2.0, 2.0]
     with pytest.raises(InplaceError):
         compiled(fovea.ones(2, requires_grad=True), y)
+
+
+def test_a_tensor_that_is_turned_in_place() -> None:
+    w = fovea.tensor([[1.0, 2.0], [3.0, 4.0]])
+    f = fovea.compile(lambda x: x @ w)
+    x = fovea.tensor([[1.0, 10.0]])
+    for _ in range(2):
+        assert f(x).tolist() == [[31.0, 42.0]]
+    w.t_()
+    for _ in range(2):
+        assert f(x).tolist() == [[21.0, 43.0]]
+
+
+def test_numbers_that_are_equal_or_not() -> None:
+    """Another object of the same value is no change; one of another type or value is."""
+    factor: Any = 1000.0
+
+    def scale(x: Any) -> Any:
+        return x * factor
+
+    f, x = fovea.compile(scale), fovea.ones(2)
+    for value in (1000.0, float("1000"), 2.0, 2):
+        factor = value
+        assert f(x).tolist() == [float(value)] * 2
+    assert len(f.programs) == 3
+    factor = float("nan")
+    for _ in range(2):
+        assert fovea.isnan(f(x)).all()
+    assert len(f.programs) == 4
+
+
+def test_a_list_that_changes_in_place() -> None:
+    factors = [2.0]
+    f, x = fovea.compile(lambda x: x * factors[0]), fovea.ones(2)
+    for value in (2.0, 2.0, 3.0, 3.0):
+        factors[0] = value
+        assert f(x).tolist() == [value] * 2
+    assert len(f.programs) == 2
+
+
+def test_a_variable_that_is_deleted() -> None:
+    factor = 2.0
+
+    def scale(x: Any) -> Any:
+        return x * factor  # noqa: F821
+
+    f, x = fovea.compile(scale), fovea.ones(2)
+    assert f(x).tolist() == f(x).tolist() == [2.0, 2.0]
+    del factor
+    with pytest.raises(NameError):
+        f(x)
