@@ -21,6 +21,7 @@ from fovea.graph.passes.fuse_reductions import fuse_reductions
 from fovea.graph.passes.recompute import recompute
 from fovea.graph.passes.simplify import simplify
 from fovea.graph.passes.simplify_pools import simplify_pools
+from fovea.graph.passes.split_images import split_images
 from fovea.graph.verify import verify as check
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "share_common",
     "simplify",
     "simplify_pools",
+    "split_images",
 ]
 
 Pass = Callable[[Graph], Graph]
@@ -61,7 +63,8 @@ def passes(*, exact: bool = False, memory_limit: int | None = None) -> list[Pass
         finished.insert(0, fuse_batch_norm)
     again = [] if memory_limit is None else [partial(recompute, limit=memory_limit)]
     fused = [align_operands, fuse_pointwise, fuse_reductions]
-    return [*better, *flat, *pooled, *finished, *again, *fused, remove_dead_code]
+    last = [] if exact else [split_images]
+    return [*better, *flat, *pooled, *finished, *again, *fused, remove_dead_code, *last]
 
 
 def optimize(

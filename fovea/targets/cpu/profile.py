@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from fovea.graph.counting import bytes_of, flops_of
 from fovea.graph.graph import Node
-from fovea.ops.counting import multiply_adds
 from fovea.targets.cpu.compile import describe
 from fovea.targets.cpu.listing import Segment
 from fovea.targets.cpu.steps import KernelStep, PythonStep
 
-__all__ = ["Clock", "Profile", "Timing", "bytes_of", "flops_of"]
+__all__ = ["Clock", "Profile", "Timing"]
 
 
 @dataclass(frozen=True)
@@ -96,18 +96,6 @@ class Clock:
             Timing(node, name, (began - start) * 1e-9, (ended - began) * 1e-9, parallel)
             for node, name, parallel, (began, ended) in found
         ]
-
-
-def flops_of(node: Node) -> int:
-    """Multiplications and additions of a contraction, done directly; 0 for other ops."""
-    shapes = [tuple(v.shape) for v in node.inputs if v is not None]
-    output = tuple(node.outputs[0].shape) if node.outputs else ()
-    return 2 * multiply_adds(node.op.name, shapes, output, node.attrs)
-
-
-def bytes_of(node: Node) -> int:
-    """Bytes of operands and results, each once."""
-    return sum(v.nbytes for v in dict.fromkeys([*node.operands(), *node.outputs]))
 
 
 class Profile:

@@ -97,6 +97,7 @@ class Steps:
         self.blocks: list[Block] = []
         self.tables: list[np.ndarray[Any, Any]] = []
         self.early: list[Step] = []
+        self._packed: dict[Any, Place] = {}  # by the call that packs it and what that reads
 
     def comes_early(self, buffers: Sequence[Place]) -> bool:
         """Whether a call that packs the last of these buffers belongs into the prologue; if so,
@@ -144,9 +145,15 @@ class Steps:
             return found._replace(offset=found.offset + o.offset)
 
         for c in recipe.calls:
+            packs = c.packs and c.operands[-1].kind == "scratch"
+            key = (c.address, c.words, tuple(place(o) for o in c.operands[:-1])) if packs else None
+            if key in self._packed:  # for a node before: nobody changes what was packed
+                own[c.operands[-1]._replace(offset=0)] = self._packed[key]
+                continue
             buffers = tuple(place(o) for o in c.operands)
-            if c.packs and c.operands[-1].kind == "scratch" and self.comes_early(buffers):
+            if key is not None and self.comes_early(buffers):
                 self.early.append(KernelStep(node, c.address, buffers, c.words, c.parallel))
+                self._packed[key] = own[c.operands[-1]._replace(offset=0)]
                 continue
             flags = [b.block for o, b in zip(c.operands, buffers, strict=True) if o.kind == "flag"]
             flag = flags[0] if flags else None

@@ -12,11 +12,11 @@ import pytest
 
 import fovea
 from fovea.graph import Graph, Source
+from fovea.graph.counting import bytes_of, flops_of
 from fovea.ops import conv, shape, special
 from fovea.ops import elementwise as e
 from fovea.ops.linalg import linear, matmul
 from fovea.targets.cpu.executable import Executable
-from fovea.targets.cpu.profile import bytes_of, flops_of
 from tests.graph.builder import Builder
 
 SAME = {"stride": (1, 1), "padding": (1, 1, 1, 1), "dilation": (1, 1), "groups": 1}
