@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from fovea.graph.counting import bytes_of, flops_of
+from fovea.graph.counting import flops_of
 from fovea.graph.graph import Graph, Node, Value
 from fovea.graph.matching import Parts
 from fovea.ops.conv import conv2d
@@ -46,16 +46,16 @@ def split_images(graph: Graph, large: int = LARGE, part: int = PART, busy: float
     """The graph with its first layers repeated for parts of the images.
 
     Args:
-        large, part: bytes that a node moves, from which on it is worth while, and of a part.
+        large, part: bytes of images that a node moves, from which on it is worth while, and of a
+            part.
         busy: operations a byte, from which on it is not.
     """
     images = [v for v in graph.inputs if v.ndim == 4 and v.shape[0] > 1]
     changing = graph.updates or any(node.mutated for node in graph.nodes)
     if len(images) != 1 or changing or not _outermost(images[0]):
         return graph
-    nodes = list(_by_image(graph, images[0]))
-    count = images[0].shape[0]
-    moved = [bytes_of(node) for node in nodes]
+    count, by_image = images[0].shape[0], dict(_by_image(graph, images[0]))
+    nodes, moved = list(by_image), list(by_image.values())
     last = max((n for n, nbytes in enumerate(moved) if nbytes >= large), default=-1)
     if last < 0:
         return graph
@@ -72,9 +72,9 @@ def _outermost(v: Value) -> bool:
     return v.strides[0] == numel(v.shape[1:]) and min(v.strides) > 0
 
 
-def _by_image(graph: Graph, images: Value) -> Iterator[Node]:
+def _by_image(graph: Graph, images: Value) -> Iterator[tuple[Node, int]]:
     """The nodes that compute, image by image, what depends on the images alone and on what is the
-    same for all.
+    same for all; with the bytes of images that each reads and makes.
     """
     found, others = {images}, set[Value]()
     for node in graph.nodes:
@@ -83,7 +83,8 @@ def _by_image(graph: Graph, images: Value) -> Iterator[Node]:
             continue
         if not given & others and _separates(node, found, images.shape[0]):
             found.update(node.outputs)
-            yield node
+            values = dict.fromkeys([*node.operands(), *node.outputs])
+            yield node, sum(v.nbytes for v in values if v in found)
         else:
             others.update(node.outputs)
 
