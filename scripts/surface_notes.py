@@ -119,7 +119,9 @@ KERAS: dict[str, dict[str, Any]] = {
             "ssim": "of integers, too, a float",
         },
     },
-    "utils": {},
+    "utils": {
+        "absent": {_UNUSED: "audio_dataset_from_directory text_dataset_from_directory"},
+    },
     "utils.bounding_boxes": {},
     "preprocessing.image": {"differ": {"smart_resize": "without Lanczos's interpolation"}},
     "random": {"types": True},
@@ -145,7 +147,7 @@ SECTIONS: list[dict[str, Any]] = [
             _SPARSE: "sparse_* *_sparse_ dsmm hsmm hspmm smm spmm saddmm sspaddmm ccol_indices_copy "
             "col_indices_copy crow_indices_copy row_indices_copy indices_copy values_copy",
             _RECURRENT: "gru* lstm* rnn_*",
-            _REMOVED: "svd qr cholesky lstsq solve symeig triangular_solve matrix_rank range lu* orgqr ormqr geqrf "
+            _REMOVED: "svd qr cholesky lstsq solve eig symeig triangular_solve matrix_rank range lu* orgqr ormqr geqrf "
             "norm_except_dim nuclear_norm frobenius_norm "
             "get_autocast_* set_autocast_* is_autocast_* autocast_*",
             "they stand in `fovea.nn.functional`, as in PyTorch's documentation": "*_loss kl_div rms_norm "
@@ -178,7 +180,7 @@ SECTIONS: list[dict[str, Any]] = [
             _QUANTIZED: "q_* qscheme dequantize int_repr",
             _SPARSE: "*_indices indices values coalesce is_coalesced dense_dim sparse_* to_sparse* to_mkldnn smm "
             "sspaddmm resize_as_sparse_",
-            _REMOVED: "svd qr cholesky lstsq solve symeig triangular_solve lu* orgqr ormqr geqrf resize resize_as "
+            _REMOVED: "svd qr cholesky lstsq solve eig symeig triangular_solve lu* orgqr ormqr geqrf resize resize_as "
             "new reinforce storage_type",
             _UNUSED: "igamma igamma_ igammac igammac_",
             "views of a tensor do not change in place": "as_strided_ as_strided_scatter set_",
@@ -326,7 +328,7 @@ SECTIONS: list[dict[str, Any]] = [
         "title": "torch.optim.swa_utils",
         "peer": "torch.optim.swa_utils",
         "ours": "fovea.optim.swa_utils",
-        "absent": {_IMPORTED: "cast deepcopy override"},
+        "absent": {_IMPORTED: "cast deepcopy override Literal"},
     },
     {
         "title": "torch.hub",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,13 @@ if TYPE_CHECKING:
     from fovea.cli.classifier import Classifier
     from fovea.cli.fitting import Plan
 
-__all__ = ["KeepBest", "begin_or_go_on", "said_on_interrupt", "state_path"]
+__all__ = [
+    "KeepBest",
+    "begin_or_go_on",
+    "said_if_interrupted",
+    "said_on_interrupt",
+    "state_path",
+]
 
 
 def state_path(folder: Path) -> Path:
@@ -114,6 +122,15 @@ class KeepBest(Callback):
     def said_on_interrupt(self) -> str:
         """What is left after Ctrl-C."""
         return said_on_interrupt(self.best, self.path)
+
+
+@contextlib.contextmanager
+def said_if_interrupted(said: Callable[[], str]) -> Iterator[None]:
+    """Ctrl-C within the block, during training or what comes after it, tells what is left."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(said()) from None
 
 
 def said_on_interrupt(epoch: int, checkpoint: Path) -> str:

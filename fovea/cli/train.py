@@ -367,7 +367,7 @@ def _train(
     logs: list[Callback],
 ) -> int:
     from fovea.cli.fitting import Fitting, measure
-    from fovea.cli.keeping import KeepBest
+    from fovea.cli.keeping import KeepBest, said_if_interrupted
     from fovea.cli.progress import EpochTable
     from fovea.cli.results import report_training
 
@@ -376,20 +376,18 @@ def _train(
     keeper = KeepBest(classifier, folder / "model.pt", plan, keep or 0)
     steps = len(fitting.batches)
     table = EpochTable(console, plan.epochs, steps, source.validation is not None)
-    try:
+    with said_if_interrupted(keeper.said_on_interrupt):
         history = fitting.run([keeper, table, *logs], state).history
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(keeper.said_on_interrupt()) from None
-    keeper.restore()
-    part, dataset = ("test", source.test)
-    if dataset is None:
-        part, dataset = ("validation", source.validation)
-    result: Measured | None = None
-    if dataset is not None:
-        result = measure(classifier.model, dataset, len(source.classes), plan.workers)
-    report_training(
-        console, classifier, source.title, history, keeper, part, result,
-        time.monotonic() - began, dataset,
-    )  # fmt: skip
+        keeper.restore()
+        part, dataset = ("test", source.test)
+        if dataset is None:
+            part, dataset = ("validation", source.validation)
+        result: Measured | None = None
+        if dataset is not None:
+            result = measure(classifier.model, dataset, len(source.classes), plan.workers)
+        report_training(
+            console, classifier, source.title, history, keeper, part, result,
+            time.monotonic() - began, dataset,
+        )  # fmt: skip
     state.unlink(missing_ok=True)
     return 0

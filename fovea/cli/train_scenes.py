@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fovea.cli.config import write_config
 from fovea.cli.console import Console, UsageError
 from fovea.cli.fitting import STEPS_KEPT
-from fovea.cli.keeping import said_on_interrupt
+from fovea.cli.keeping import said_if_interrupted, said_on_interrupt
 from fovea.cli.learned import Learned, build_network, save_learned
 from fovea.cli.measuring import Measure, measure_scenes
 from fovea.cli.report import write_report, write_results
@@ -86,10 +86,11 @@ def train_scenes(
     keeper = _Keep(learned, folder / "model.pt")
     verbose = 0 if args.quiet or args.json else 2
     shared = _asked_for(args, learned, scenes)
-    history = _fit(learned, scenes, [keeper, *logs], shared, state, verbose)
-    save_learned(keeper.path, learned)
-    measured = measure_scenes(learned, scenes.test)
-    _report(console, learned, scenes, history, measured, keeper.path, time.monotonic() - began)
+    with said_if_interrupted(keeper.said_on_interrupt):
+        history = _fit(learned, scenes, [keeper, *logs], shared, state, verbose)
+        save_learned(keeper.path, learned)
+        measured = measure_scenes(learned, scenes.test)
+        _report(console, learned, scenes, history, measured, keeper.path, time.monotonic() - began)
     state.unlink(missing_ok=True)
     return 0
 
@@ -136,33 +137,30 @@ def _fit(
     state: Path,
     verbose: int,
 ) -> History:
-    """Train by the task's recipe and what was asked for; the first callback is the keeper."""
-    try:
-        if learned.task == "detection":
-            from fovea.vision.training import DetectionRecipe, fit_detector
+    """Train by the task's recipe and what was asked for."""
+    if learned.task == "detection":
+        from fovea.vision.training import DetectionRecipe, fit_detector
 
-            recipe = DetectionRecipe(
-                cache=len(scenes.train) <= 2000, image_size=learned.image_size, **shared
-            )
-            if learned.origin["kind"] == "shapes":  # drawn in any number: nothing is to be varied
-                recipe = replace(recipe, augment=None)
-            return fit_detector(
-                learned.model, scenes.train, recipe, callbacks, verbose,
-                checkpoint=state, checkpoint_every=STEPS_KEPT,
-            )  # fmt: skip
-        from fovea.vision.training import SegmentationRecipe, fit_segmenter
-
-        plan = SegmentationRecipe(image_size=learned.image_size, dice=1.0, **shared)
-        if learned.name == "unet":  # of the others there are published weights
-            plan = replace(plan, optimizer="muon")
-        if learned.origin["kind"] == "shapes":
-            plan = replace(plan, scale=None, flip=False, color=0.0)
-        return fit_segmenter(
-            learned.model, scenes.train, plan, classes=len(learned.classes), callbacks=callbacks,
-            verbose=verbose, checkpoint=state, checkpoint_every=STEPS_KEPT,
+        recipe = DetectionRecipe(
+            cache=len(scenes.train) <= 2000, image_size=learned.image_size, **shared
+        )
+        if learned.origin["kind"] == "shapes":  # drawn in any number: nothing is to be varied
+            recipe = replace(recipe, augment=None)
+        return fit_detector(
+            learned.model, scenes.train, recipe, callbacks, verbose,
+            checkpoint=state, checkpoint_every=STEPS_KEPT,
         )  # fmt: skip
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(callbacks[0].said_on_interrupt()) from None
+    from fovea.vision.training import SegmentationRecipe, fit_segmenter
+
+    plan = SegmentationRecipe(image_size=learned.image_size, dice=1.0, **shared)
+    if learned.name == "unet":  # of the others there are published weights
+        plan = replace(plan, optimizer="muon")
+    if learned.origin["kind"] == "shapes":
+        plan = replace(plan, scale=None, flip=False, color=0.0)
+    return fit_segmenter(
+        learned.model, scenes.train, plan, classes=len(learned.classes), callbacks=callbacks,
+        verbose=verbose, checkpoint=state, checkpoint_every=STEPS_KEPT,
+    )  # fmt: skip
 
 
 class _Keep(Callback):

@@ -268,3 +268,22 @@ def test_options_of_other_tasks(tmp_path: Path) -> None:
         "epochs": 3, "batch_size": 4, "lr": 0.1, "workers": 0, "precision": "bf16",
         "weight_decay": 0.1, "accumulate": 2, "warmup": 3,
     }  # fmt: skip
+
+
+def test_ctrl_c_after_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While it is measured, too, it is told what is left; and the run goes on from there."""
+
+    def interrupted(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr("fovea.cli.fitting.measure", interrupted)
+        assert main(["train", "--epochs", "1", "--output", "out"]) == 130
+    err = capsys.readouterr().err
+    assert "is kept: out/model.pt" in err and "--resume out" in err
+    assert main(["train", "--resume", "out", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert len(told["history"]["loss"]) == 1 and told["test"]["images"] == 355
