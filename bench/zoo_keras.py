@@ -1,7 +1,8 @@
 """Networks of keras.applications beside Keras's: the third table of ``python -m bench zoo``.
 
 ``predict_on_batch`` of two images, with the same random weights, fovea's beside Keras's on PyTorch,
-by turns, on one thread; the shortest of a few by processor time, after outputs were compared.
+by turns, on one thread; the shortest of a few by processor time, after outputs were compared. Some
+calls of fovea's run before it makes a program, which counts as little as any first call.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ APPLICATIONS = (
     "VGG16", "ResNet50", "ResNet50V2", "InceptionV3", "Xception", "MobileNetV2", "MobileNetV3Large",
     "DenseNet121", "EfficientNetB0", "EfficientNetV2B0", "ConvNeXtTiny",
 )  # fmt: skip
-BATCH, ROUNDS = 2, 5
+BATCH, ROUNDS = 2, 8
 
 
 def _keras() -> Any:

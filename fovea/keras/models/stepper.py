@@ -24,8 +24,8 @@ __all__ = ["Stepper"]
 
 # Of what is learned, from one `train_on_batch` to the next: more, and steps run eagerly.
 _MOST_CHANGES = 8
-# Batches of a kind that make a program worth it, where nothing is learned: it takes as long to make
-# as three or four batches of two images (docs/performance.md), and results are the same bits.
+# Batches of a kind that make a program worth it, where nothing is learned: making it is made up for
+# after three to six batches of two images (docs/performance.md), fewer of larger ones.
 _WORTH = 4
 
 
