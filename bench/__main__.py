@@ -200,7 +200,8 @@ def transforms(report: Report, options: Options) -> None:
 def zoo(report: Report, options: Options) -> None:
     """The other networks of the zoo beside PyTorch's, detectors too, and Keras's applications."""
     if installed("torch") and installed("torchvision"):
-        time_zoo(report)
+        engines = [peer for peer in _present(options) if peer.workload == "engine_style"]
+        time_zoo(report, engines=engines if installed("onnxscript") else [])
         time_detection(report)
     if installed("torch") and installed("keras"):
         time_applications(report)

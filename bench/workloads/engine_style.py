@@ -20,14 +20,18 @@ class Workload:
     def __init__(self, module: str, threads: int = 0) -> None:
         self.module, self.threads = module, threads
 
-    def prepare(self, kind: str, weights: str, data: str, **case: Any) -> Task:
-        """The case, ready to be timed."""
-        if kind != "infer":
+    def prepare(
+        self, kind: str, data: str, weights: str = "", model: str = "", **case: Any
+    ) -> Task:
+        """The case, ready to be timed; of kind ``file``, the model in that ONNX file."""
+        if kind not in ("infer", "file"):
             raise Unsupported("engines run inference alone")
-        found = Case(kind, **case)
-        model, x = exported(found, weights), load(data)["x"]
+        dtype = case.get("dtype", "float32")
+        if kind == "infer":
+            model = exported(Case(kind, **case), weights)
+        x = load(data)["x"]
         start = self._onnxruntime if self.module == "onnxruntime" else self._openvino
-        run = start(model, x, found.dtype)
+        run = start(model, x, dtype)
         logits = run()
         return Task(run, {"logits": logits}, time.time())
 
