@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 import fovea
 from bench import zoo
+from bench.peers import PEERS
 from bench.tables import Report
 from fovea.vision import models
 
@@ -26,12 +28,41 @@ def threads() -> Iterator[None]:
 def test_a_network_is_compared_and_timed(
     torchvision: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(zoo, "REPETITIONS", 1)
+    monkeypatch.setattr(zoo, "STEPS", 1)
+    monkeypatch.setattr(zoo, "CALLS", 1)
     zoo.time_zoo(report := Report(), ["squeezenet1_1"])
     (record,) = report.content["zoo"]
     assert record["network"] == "squeezenet1_1"
-    assert all(value > 0 for key, value in record.items() if key != "network")
+    for what in ("step", "inference"):
+        assert set(record[what]) == {"fovea", "PyTorch"}
+        assert all(seconds > 0 for seconds in record[what].values())
     assert "`squeezenet1_1`" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("module", ["onnxruntime", "openvino"])
+def test_an_engine_takes_part_in_inference(
+    torchvision: Any, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (module, "onnx", "onnxscript"):
+        pytest.importorskip(name)
+    monkeypatch.setattr(zoo, "STEPS", 1)
+    monkeypatch.setattr(zoo, "CALLS", 1)
+    (peer,) = (p for p in PEERS if p.module == module)
+    zoo.time_zoo(report := Report(), ["squeezenet1_1"], [peer])
+    (record,) = report.content["zoo"]
+    assert record["inference"][peer.name] > 0 and peer.name not in record["step"]
+
+
+def test_the_best_of_the_others_is_named() -> None:
+    assert zoo._ratio({"fovea": 0.5, "PyTorch": 1.0}) == "2.00"
+    assert zoo._ratio({"fovea": 0.5, "PyTorch": 1.0, "OpenVINO": 0.75}) == "1.50 (OpenVINO)"
+    assert zoo._ratio({"fovea": 0.5, "PyTorch": 1.0, "OpenVINO": 0.4}) == "**0.80** (OpenVINO)"
+
+
+def test_an_engine_that_computes_something_else_does_not_race() -> None:
+    with pytest.raises(RuntimeError, match="OpenVINO and PyTorch disagree"):
+        zoo._compare("OpenVINO", np.ones(3), np.array([1.0, 1.0, 1.1]))
+    zoo._compare("OpenVINO", np.ones(3), np.ones(3))
 
 
 def test_networks_that_compute_something_else_do_not_race(
