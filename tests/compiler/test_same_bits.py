@@ -43,6 +43,7 @@ CONVOLUTIONS: dict[str, tuple[int, int, dict[str, Any]]] = {
     "one by one": (24, 32, {"kernel_size": 1}),
     "in blocks": (512, 64, {"kernel_size": 3}),
     "grouped": (8, 12, {"kernel_size": 3, "groups": 4}),
+    "groups of four": (40, 40, {"kernel_size": 3, "groups": 10}),
     "depthwise": (37, 37, {"kernel_size": 3, "groups": 37}),
 }
 

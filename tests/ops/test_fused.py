@@ -64,6 +64,9 @@ FORMS = {
     "direct": Form((2, 5, 9, 8), (21, 5, 3, 3), stride=(2, 1)),
     "in place": Form((2, 24, 7, 7), (32, 24, 1, 1)),
     "grouped": Form((2, 8, 9, 9), (12, 2, 3, 3), groups=4),
+    "groups of two": Form((2, 38, 9, 8), (38, 2, 3, 3), groups=19),
+    "groups of four": Form((2, 40, 7, 15), (40, 4, 3, 3), stride=(1, 2), groups=10),
+    "groups of eight": Form((2, 24, 9, 9), (24, 8, 3, 3), stride=(2, 2), groups=3),
     "depthwise": Form((2, 37, 7, 8), (37, 1, 3, 3), groups=37),
 }
 

@@ -136,6 +136,25 @@ class Core:
                     x = k.load(row.at(c * item), at, self.lanes, count=left)
                     of_row[v].set(k.fma(x, vector, of_row[v].get()))
 
+    def accumulate_groups(
+        self, sums: list[list[Var]], rows: list[Buffer], panel: Buffer, group: int,
+        columns: Index | None = None,
+    ) -> None:  # fmt: skip
+        """Add the products of groups of `group` neighboring columns, which all see the elements of
+        their group; arguments as of `accumulate_lanes`, a vector of the panel for each element.
+        """
+        k = self.k
+        picks = [[lane // group * group + n for lane in range(self.lanes)] for n in range(group)]
+        for v in range(self.tile.vectors):
+            at, left = v * self.lanes, None
+            if columns is not None:
+                left = k.smaller(k.larger(columns - at, 0), self.lanes)
+            seen = [k.load(row, at, self.lanes, count=left) for row in rows]
+            for n, pick in enumerate(picks):
+                vector = k.load(panel, n * self.width + at, self.lanes, count=left)
+                for x, of_row in zip(seen, sums, strict=True):
+                    of_row[v].set(k.fma(k.shuffle(x, None, pick), vector, of_row[v].get()))
+
     def finish(
         self, sums: list[list[Var]], target: Buffer, places: list[Index], count: Index,
         finish: Finish,

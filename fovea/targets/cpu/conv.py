@@ -90,6 +90,9 @@ class DirectForm:
                 in_pairs(c), compute, schedule.tile(active(), compute, rows, c.outputs), bf16_pair
             )
         pixels = c.x.shape[0] * c.grid[0] * c.grid[1]
+        c = c.interleaved(active().lanes(compute.bytes))
+        if c.mixed > 1:
+            return DirectForm(c, compute, schedule.group_tile(active(), pixels))
         return DirectForm(
             c, compute, schedule.tile(active(), compute, pixels, c.outputs, halves=True)
         )
@@ -171,6 +174,7 @@ class DirectForm:
         v = Variant(
             c.x.element, c.y.element, self.compute, self.tile, source_of(c, self.operand), epilogue,
             c.depthwise, self.blocked, self.several, self.border, *self._written_out(),
+            mixed=c.mixed,
         )  # fmt: skip
         blocks, sizes, band = self._cut(v.source == "direct")
         entries = blocks.images * blocks.rows * c.grid[1] + TABLE_SLACK

@@ -61,12 +61,12 @@ class Variant:
     """What a convolution kernel is generated for.
 
     `source`: "direct" reads images in place, "dense" copies whole rows into a band, an Order's
-    value copies pixels. `depthwise`: each channel is a group, and vectors hold channels. `blocked`:
-    the contracted index is gone through in blocks, for panels that are large beside a cache.
-    `several`: channels come as
-    elements of several numbers; `border`: what such an element is outside the image. `window`: a
-    pixel of y is the largest of several results, the first elements of whose input pixels lie that
-    far behind the first one's. `taps`: those of which all steps are written out.
+    value copies pixels. `depthwise`: each channel is a group (or `mixed` of them are), and vectors
+    hold channels. `blocked`: the contracted index is gone through in blocks, for panels that are
+    large beside a cache. `several`: channels come as elements of several numbers; `border`: what
+    such an element is outside the image. `window`: a pixel of y is the largest of several results,
+    the first elements of whose input pixels lie that far behind the first one's. `taps`: those of
+    which all steps are written out.
     """
 
     x: Element
@@ -81,6 +81,7 @@ class Variant:
     border: int = 0
     window: tuple[int, ...] = (0,)
     taps: Taps | None = None
+    mixed: int = 1
 
     @property
     def operand(self) -> Element:
@@ -98,6 +99,7 @@ class Variant:
         name += f"-{self.several}-{self.border}" if self.several else ""
         name += f"-max{self.window}" if len(self.window) > 1 else ""
         name += f"-{self.taps}" if self.taps else ""
+        name += f"-{self.mixed}" if self.mixed > 1 else ""
         return (
             f"{name}/{self.x}/{self.y}/{self.compute}/{self.tile.name}/"
             f"{self.source}/{self.epilogue.key}"
@@ -288,11 +290,22 @@ def _looped_taps(
         if v.depthwise:
             with k.if_else(channels_left >= core.width) as (whole, partly):
                 with whole:
-                    core.accumulate_lanes(sums, seen, taps, 1, 0, 0)
+                    _add_tap(core, v, sums, seen, taps)
                 with partly:
-                    core.accumulate_lanes(sums, seen, taps, 1, 0, 0, channels_left)
+                    _add_tap(core, v, sums, seen, taps, channels_left)
         else:
             core.accumulate(sums, seen, taps, s.run, core.width)
+
+
+def _add_tap(
+    core: Core, v: Variant, sums: list[list[Var]], seen: list[Buffer], taps: Buffer,
+    channels: Value | None = None,
+) -> None:  # fmt: skip
+    """Add the products of one tap, where vectors hold channels."""
+    if v.mixed > 1:
+        core.accumulate_groups(sums, seen, taps, v.mixed, channels)
+    else:
+        core.accumulate_lanes(sums, seen, taps, 1, 0, 0, channels)
 
 
 def _gather_moments(

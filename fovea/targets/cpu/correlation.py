@@ -58,8 +58,8 @@ class Correlation:
     There i = h * stride + origin + r * step, and j likewise. `x` and `y` are (N, C, H, W) views
     over all groups; x is zero outside its image. `grid` is the part of y that is written: every
     `spacing`-th pixel from `y_offset` on. Weight strides are by group, output, channel, row and
-    column. `depthwise`: see `widened`. A pixel of y is the largest of a `window` of results, whose
-    input pixels lie `window_step` apart.
+    column. `depthwise`: see `widened`; `mixed`: see `interleaved`. A pixel of y is the largest of a
+    `window` of results, whose input pixels lie `window_step` apart.
     """
 
     x: View
@@ -79,11 +79,12 @@ class Correlation:
     depthwise: bool = False
     window: Pair = (1, 1)
     window_step: Pair = (1, 1)
+    mixed: int = 1
 
     @property
     def contracted(self) -> int:
         """How many channels each output channel sees."""
-        return 1 if self.depthwise else self.channels
+        return self.mixed if self.depthwise else self.channels
 
     @property
     def flops(self) -> int:
@@ -99,6 +100,24 @@ class Correlation:
         return replace(
             self, groups=1, channels=self.groups, outputs=self.groups, depthwise=True,
             weight_strides=(0, of_group, 0, of_row, of_column),
+        )  # fmt: skip
+
+    def interleaved(self, lanes: int) -> Correlation:
+        """Many groups of a few channels as one group, if vectors of so many lanes hold whole
+        groups: each output channel sees those of its group, which lie in the same vector.
+
+        Eight channels fill half a vector by themselves, and spreading them takes longer than four,
+        so that it pays only where the convolution strides.
+        """
+        few, outputs = self.channels, self.outputs
+        of_group, of_output, of_channel, of_row, of_column = self.weight_strides
+        whole = few == outputs and 1 < few < lanes and lanes % few == 0 and self.window == (1, 1)
+        pays = few <= 4 or self.stride[1] > 1
+        if not whole or not pays or self.groups * few < lanes or of_group != few * of_output:
+            return self
+        return replace(
+            self, groups=1, channels=self.groups * few, outputs=self.groups * few, depthwise=True,
+            mixed=few, weight_strides=(0, of_output, of_channel, of_row, of_column),
         )  # fmt: skip
 
     @property

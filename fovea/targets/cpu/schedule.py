@@ -86,6 +86,13 @@ def window_tile(isa: Isa, element: Element, window: int, columns: int) -> Tile |
     return min(fitting, key=waste.__getitem__, default=None)
 
 
+def group_tile(isa: Isa, rows: int) -> Tile:
+    """The register tile for convolutions whose vectors hold whole groups of channels: besides an
+    accumulator each row has what it sees in a register.
+    """
+    return Tile(min(rows, 12 if isa.registers >= 32 else 6), 1)
+
+
 def _fit(rows: int, most: int) -> int:
     """The number of rows up to `most` that wastes least when few rows are cut into tiles of it."""
     if rows >= 48:
