@@ -45,6 +45,16 @@ def convolutional(head: int = 3) -> Any:
     return drawn(models.Model(i, x))
 
 
+def pooled() -> Any:
+    fovea.manual_seed(0)
+    parts: list[Any] = []
+    for filters in (8, 16):
+        parts += [layers.Conv2D(filters, 3, activation="relu", groups=filters // 8)]
+        parts += [layers.MaxPooling2D()]
+    parts = [layers.Input((12, 12, 3)), *parts, layers.Flatten(), layers.Dense(3)]
+    return models.Sequential(parts)
+
+
 def channels_first() -> Any:
     """A flattened image whose elements lie in memory in another order."""
     fovea.manual_seed(0)
@@ -86,7 +96,7 @@ def half() -> Any:
 
 MODELS: dict[str, Callable[[], Any]] = {
     f.__name__: f
-    for f in (convolutional, channels_first, several_outputs, recurrent, attentive, half)
+    for f in (convolutional, pooled, channels_first, several_outputs, recurrent, attentive, half)
 }
 
 
