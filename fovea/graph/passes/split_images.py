@@ -30,8 +30,8 @@ from fovea.ops.shape import DimAttrs, SliceAttrs, cat, slice_
 
 __all__ = ["split_images"]
 
-LARGE = 8 << 20  # bytes that a node moves, from which on it is worth while
-PART = 8 << 20  # bytes that a node moves of a part: what stays in the last cache
+LARGE = 12 << 20  # bytes that a node moves, from which on it is worth while
+PART = 12 << 20  # bytes that a node moves of a part: what stays in the last cache
 BUSY = 16.0  # operations a byte: with more, memory is not what layers wait for
 
 # Ops that treat each image by itself, with the places of operands that may be images.
