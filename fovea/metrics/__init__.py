@@ -19,6 +19,7 @@ from fovea.metrics import image as _image
 from fovea.metrics import regression as _regression
 from fovea.metrics import segmentation as _segmentation
 from fovea.metrics.aggregation import *  # noqa: F403
+from fovea.metrics.boundaries import BoundaryIoU
 from fovea.metrics.classification import *  # noqa: F403
 from fovea.metrics.collection import MetricCollection
 from fovea.metrics.composition import CompositionalMetric
@@ -29,6 +30,7 @@ from fovea.metrics.regression import *  # noqa: F403
 from fovea.metrics.segmentation import *  # noqa: F403
 
 __all__ = [
+    "BoundaryIoU",
     "CompositionalMetric",
     "MeanAveragePrecision",
     "Metric",
