@@ -3,8 +3,8 @@ installed: ``python -m bench zoo``.
 
 All run by turns, on one thread, compiled steps and calls beside PyTorch's in the faster of its two
 layouts; a time is the shortest of a few, by processor time. Engines have processes of their own and
-read PyTorch's network from an ONNX file. Images are 224×224 (Swin V2: 256×256), two at a time. What
-networks compute is compared before they are timed.
+read PyTorch's network from an ONNX file. Images are 224×224 (Swin V2: 256×256, Inception: 299×299),
+two at a time. What networks compute is compared before they are timed.
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ from bench.workloads import load, save_arrays
 __all__ = ["NETWORKS", "time_zoo"]
 
 NETWORKS = (
-    "alexnet", "densenet121", "efficientnet_v2_s", "googlenet", "maxvit_t", "mnasnet1_0",
-    "mobilenet_v3_large", "regnet_x_800mf", "regnet_y_400mf", "resnext50_32x4d",
-    "shufflenet_v2_x1_0", "squeezenet1_1", "swin_t", "swin_v2_t", "wide_resnet50_2",
+    "alexnet", "densenet121", "efficientnet_v2_s", "googlenet", "inception_v3", "maxvit_t",
+    "mnasnet1_0", "mobilenet_v3_large", "regnet_x_800mf", "regnet_y_400mf",
+    "resnext50_32x4d", "shufflenet_v2_x1_0", "squeezenet1_1", "swin_t", "swin_v2_t",
+    "wide_resnet50_2",
 )  # fmt: skip
+SIZES = {"inception_v3": 299, "swin_v2_t": 256}  # 224 else
 BATCH, STEPS, CALLS = 2, 4, 8
 TOLERANCE = 1e-3  # of the largest result
 Call = Callable[[], Any]
@@ -40,7 +42,8 @@ Seconds = Callable[[], float]
 
 
 def _make(models: Any, name: str) -> Any:
-    config = {"aux_logits": False, "init_weights": True} if name == "googlenet" else {}
+    aside = name in ("googlenet", "inception_v3")
+    config = {"aux_logits": False, "init_weights": True} if aside else {}
     return models.get_model(name, **config)
 
 
@@ -64,7 +67,7 @@ def _contestants(name: str) -> tuple[list[tuple[Any, Any, Any]], Any, Any]:
     ours = _make(importlib.import_module("fovea.vision.models"), name)
     ours.load_state_dict({k: fovea.tensor(v.numpy()) for k, v in theirs.state_dict().items()})
     random = np.random.default_rng(0)
-    size = 256 if name.startswith("swin_v2") else 224
+    size = SIZES.get(name, 224)
     x = random.standard_normal((BATCH, 3, size, size)).astype(np.float32)
     y = random.integers(0, 1000, BATCH)
     last = _make(torchvision_models(), name)
