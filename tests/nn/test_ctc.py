@@ -56,6 +56,38 @@ def test_values_and_gradients(name: str, dtype: str) -> None:
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
+def test_many_labels_in_a_program() -> None:
+    """More states than a vector has lanes; the recursion is one op, however long."""
+    x = rng(3).standard_normal((60, 3, 7)).astype("f4")
+    labels = rng(4).integers(1, 7, (3, 21))
+    lengths, counts = (60, 50, 55), (21, 3, 18)
+    ours, theirs = both(x, labels, lengths, counts)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6)
+
+    targets = fovea.tensor(labels)
+
+    def gradient(x: fovea.Tensor) -> fovea.Tensor:
+        loss = F.ctc_loss(x.log_softmax(-1), targets, lengths, counts)
+        return fovea.autograd.grad(loss, x)[0]
+
+    step = fovea.compile(gradient, strict=True)
+    leaf = fovea.tensor(x, requires_grad=True)
+    np.testing.assert_allclose(step(leaf).numpy(), theirs[1], rtol=2e-5, atol=2e-6)
+    names = [node.op.name for node in step.programs[-1].graph.nodes]
+    assert (names.count("ctc_rows"), names.count("ctc_rows_grad")) == (1, 1)
+    assert len(names) < 2 * 60  # two a step: it was some dozens
+
+
+def test_second_derivatives() -> None:
+    x = fovea.tensor(rng(5).standard_normal((4, 2, 3)), requires_grad=True)
+
+    def loss(x: fovea.Tensor) -> fovea.Tensor:
+        return F.ctc_loss(x.log_softmax(-1), fovea.tensor([[1, 2], [1, 1]]), [4, 3], [2, 1])
+
+    assert fovea.autograd.gradgradcheck(loss, (x,))
+
+
 def test_impossible_is_infinite() -> None:
     x = fovea.zeros(2, 1, 3).log_softmax(-1)
     assert F.ctc_loss(x, fovea.tensor([[1, 1]]), [2], [2], reduction="sum").item() == float("inf")

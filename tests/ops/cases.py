@@ -273,6 +273,10 @@ CASES: dict[str, list[Case]] = {
     "layer_norm": [([real(4, 3, 5), real(5), real(5)], {"ndim": 1, "eps": 1e-3}),
                    ([real(2, 3, 4), None, None], {"ndim": 2, "eps": 1e-3})],
     "layer_norm_grad": [([real(4, 5), real(4, 5), real(5), real(4), positive(4)], {"ndim": 1, "eps": 1e-3})],
+    "ctc_rows": [([real(*s), truth(*s[1:]), np.array(n)], {}) for s, n in
+                 (((4, 2, 5), [4, 3]), ((3, 2, 19), [3, 1]), ((2, 1, 1), [2]), ((1, 2, 3), [1, 0]))],
+    "ctc_rows_grad": [([real(*s), real(*s), real(*s) - 3, truth(*s[1:]), np.array(n)], {}) for s, n in
+                      (((4, 2, 5), [4, 3]), ((3, 2, 19), [3, 1]), ((2, 1, 1), [2]), ((1, 2, 3), [1, 0]))],
     "lstm": [([real(3, 2, 12), real(2, 3), real(2, 3), unit(12, 3), None], {}),
              ([real(2, 3, 8), real(3, 2), real(3, 2), unit(8, 2), truth(2, 3)], {"reverse": True})],
     "lstm_grad": [([real(4, 2, 3), None, None, real(4, 2, 3), unit(3, 2, 12), unit(12, 3), None], {"reverse": True}),

@@ -26,6 +26,7 @@ from fovea.ops import (
     activation,
     bessel,
     complex_numbers,
+    ctc,
     elementwise,
     index,
     linalg,
@@ -131,7 +132,7 @@ def _clone(call: Call) -> Any:
     return refolded(call, call.bind((folded(call, 0),)))
 
 
-declare(in_parts, shape.pick)
+declare(in_parts, shape.pick, ctc.ctc_rows, ctc.ctc_rows_grad)
 declare(_permute, shape.permute)
 declare(_expand, shape.expand)
 declare(_clone, shape.clone)

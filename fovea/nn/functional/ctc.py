@@ -14,6 +14,7 @@ from fovea.functions.creation import as_tensor
 from fovea.functions.parts import cat, stack
 from fovea.functions.ranges import arange
 from fovea.nn.functional.arguments import reduced
+from fovea.ops.ctc import NEVER, ctc_rows
 from fovea.tensorbase import is_tensor
 from fovea.watching import look
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
 __all__ = ["ctc_loss"]
-
-NEVER = -1e30  # the logarithm of 0: finite, so that differences and gradients are numbers
 
 
 @autocasts(FLOAT32)
@@ -138,14 +137,10 @@ def _forward(x: Tensor, labels: Tensor, lengths: Tensor, counts: Tensor, blank: 
     seen = x.gather(2, between.unsqueeze(0).expand(steps, n, states))
     skips = (between[:, 2:] != between[:, :-2]) & (between[:, 2:] != blank)
     skips = cat([skips.new_zeros((n, min(2, states))), skips], 1)
-    start = arange(states) < 2
-    alpha = seen[0].masked_fill(~start, NEVER)
-    two = seen.new_full((n, min(2, states)), NEVER)
-    for t in range(1, steps):
-        one_back = cat([two[:, :1], alpha[:, :-1]], 1)
-        two_back = cat([two, alpha[:, : states - two.shape[1]]], 1).masked_fill(~skips, NEVER)
-        after = stack([alpha, one_back, two_back]).logsumexp(0) + seen[t]
-        alpha = after.clamp(min=NEVER).where((lengths > t).unsqueeze(1), alpha)
+    if steps:
+        alpha = ctc_rows.bind((seen, skips, lengths))[-1]
+    else:
+        alpha = seen.new_full((n, states), NEVER)
     last = (2 * counts).unsqueeze(1)
     ends = cat([alpha.gather(1, last), alpha.gather(1, (last - 1).clamp(min=0))], 1)
     alone = cat([(counts < 0).unsqueeze(1), (counts == 0).unsqueeze(1)], 1)  # no labels: one end
