@@ -55,7 +55,8 @@ ELSEWHERE = {
     "optimizers update parameters, which are no samples": "sgd_update ada*_update rmsprop_update "
     "nadam_update radam_update rprop_update lion_update ftrl_update",
     "passes over a graph make them": "pointwise* *_fused *_pack *_packed conv2d_moments "
-    "batch_norm_apply relu_max_pool2d* lay_out strided strided_scatter conv2d_bytes",
+    "batch_norm_apply relu_max_pool2d* lay_out strided strided_scatter conv2d_bytes "
+    "conv2d_max_pool",
     "gradient scalers ask it of parameters": "nonfinite",
     "how many boxes stay is another number for each sample": "suppress",
 }
