@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 NOT_COMPLEX = "it takes no complex numbers"
-_FIVE = "5-D input: no volumes yet"
 _INTEGERS = "images are floating point"
 _VIEW = "the table's input is part of a larger block, which the conversion does not keep"
 
@@ -74,7 +73,6 @@ _PADDED = (
     lambda s: _larger(s.kwargs.get("output_padding", 0), s.kwargs.get("stride", 1)),
 )
 _NO_CLASSES = ("0-d inputs", lambda s: not s.input.ndim)
-_NO_VOLUME = (_FIVE, lambda s: s.input.ndim == 5)
 
 # Samples of an entry that are left out: why, and which.
 LEFT_OUT: dict[str, tuple[str, Callable[[Any], bool]]] = {
@@ -89,7 +87,6 @@ LEFT_OUT: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "nn.functional.multi_margin_loss": _NO_CLASSES,
     "nn.functional.multilabel_margin_loss": _NO_CLASSES,
     "nn.functional.feature_alpha_dropout/without_train": ("1-D inputs", lambda s: s.input.ndim < 2),
-    "nn.functional.grid_sample": _NO_VOLUME,
     "nn.functional.pad/replicate_negative": (
         "replication of an image that cropping left empty",
         lambda s: _emptied(s.input.shape, s.args[0]),
