@@ -18,6 +18,7 @@ NETWORKS: list[tuple[str, dict[str, Any]]] = [
     ("alexnet", {}),
     ("convnext_tiny", {}),
     ("deeplabv3_mobilenet_v3_large", {"aux_loss": True}),
+    ("deeplabv3plus_resnet50", {}),
     ("densenet121", {}),
     ("efficientnet_b0", {}),
     ("fasterrcnn_mobilenet_v3_large_fpn", {}),

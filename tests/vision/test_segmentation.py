@@ -26,10 +26,17 @@ PARAMETERS = {
     "fcn_resnet50": 35_322_218,
     "lraspp_mobilenet_v3_large": 3_221_538,
 }
+# Those that torchvision lacks.
+OWN = {"deeplabv3plus_resnet50": 39_761_845, "deeplabv3plus_resnet101": 58_753_973}
 
 
 def test_every_network_is_looked_at() -> None:
-    assert set(models.list_models(models.segmentation)) == set(PARAMETERS)
+    assert set(models.list_models(models.segmentation)) == set(PARAMETERS) | set(OWN)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_parameters_of_networks_that_torchvision_lacks(name: str, undrawn: None) -> None:
+    assert sum(p.numel() for p in models.get_model(name).parameters()) == OWN[name]
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -137,3 +144,74 @@ def test_a_cut_network_shares_its_layers_and_names_what_it_returns() -> None:
         )
     with pytest.raises(ArgumentError, match="no child named d, e"):
         IntermediateLayerGetter(nn.Sequential(layers), {"d": "x", "e": "y", "a": "z"})
+
+
+def deeplabv3plus(m: Any) -> Any:
+    """Ours, or its definition in PyTorch on torchvision's ResNet and ASPP."""
+    dilate = {"replace_stride_with_dilation": [False, False, True]}
+    model = m.resnet.ResNet(m.resnet.Bottleneck, [1, 1, 1, 2], **dilate)
+    names = {"layer1": "low_level", "layer3": "aux", "layer4": "out"}
+    backbone = m._utils.IntermediateLayerGetter(model, names)
+    s = m.segmentation
+    if hasattr(s, "DeepLabV3Plus"):
+        head = s.deeplabv3plus.DeepLabHeadV3Plus(2048, 256, 5, (1, 2, 3))
+        return s.DeepLabV3Plus(backbone, head, s.fcn.FCNHead(1024, 5))
+    return _deeplabv3plus_in_torch(s, backbone)
+
+
+def _deeplabv3plus_in_torch(s: Any, backbone: Any) -> Any:
+    torch = pytest.importorskip("torch")
+    t, resize = torch.nn, torch.nn.functional.interpolate
+
+    class Head(t.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.project = t.Sequential(
+                t.Conv2d(256, 48, 1, bias=False), t.BatchNorm2d(48), t.ReLU()
+            )
+            self.aspp = s.deeplabv3.ASPP(2048, (1, 2, 3))
+            self.classifier = t.Sequential(
+                t.Conv2d(304, 256, 3, padding=1, bias=False),
+                t.BatchNorm2d(256),
+                t.ReLU(),
+                t.Conv2d(256, 5, 1),
+            )
+
+        def forward(self, features: Any) -> Any:
+            early = self.project(features["low_level"])
+            late = resize(self.aspp(features["out"]), early.shape[2:], mode="bilinear")
+            return self.classifier(torch.cat([early, late], 1))
+
+    class Net(t.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.backbone, self.classifier = backbone, Head()
+            self.aux_classifier = s.fcn.FCNHead(1024, 5)
+
+        def forward(self, x: Any) -> Any:
+            features = self.backbone(x)
+            both = {"out": self.classifier(features), "aux": self.aux_classifier(features["aux"])}
+            return {k: resize(v, x.shape[2:], mode="bilinear") for k, v in both.items()}
+
+    return Net()
+
+
+def test_deeplabv3plus_is_the_papers(torchvision: Any) -> None:
+    theirs, ours = pair(torchvision, deeplabv3plus)
+    assert facts(ours.state_dict()) == facts(theirs.state_dict())
+    random = np.random.default_rng(0)
+    x, y = random.standard_normal((2, 3, 33, 40)), random.integers(0, 5, (2, 33, 40))
+    agree_in_training_and_evaluation(theirs, ours, x, y)
+
+
+@pytest.mark.parametrize(("stride", "side"), [(8, 8), (16, 4)])
+def test_output_strides_of_deeplabv3plus(stride: int, side: int, undrawn: None) -> None:
+    net = models.segmentation.deeplabv3plus_resnet50(num_classes=4, output_stride=stride).eval()
+    with fovea.no_grad():
+        features = net.backbone(fovea.zeros(1, 3, 64, 64))
+        assert list(features) == ["low_level", "out"]
+        assert features["low_level"].shape[2:] == (16, 16)
+        assert features["out"].shape[2:] == (side, side)
+        assert net(fovea.zeros(1, 3, 64, 64))["out"].shape == (1, 4, 64, 64)
+    with pytest.raises(ArgumentError, match="8 or 16"):
+        models.segmentation.deeplabv3plus_resnet101(output_stride=32)

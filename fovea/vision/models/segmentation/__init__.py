@@ -1,4 +1,4 @@
-"""Networks that give a class for each pixel, with torchvision's names and parameters.
+"""Networks that give a class for each pixel: torchvision's, with its names, and DeepLabV3+.
 
 Their result is a dictionary: ``out``, and with an auxiliary classifier ``aux``, both of shape
 (N, num_classes, H, W).
@@ -15,6 +15,11 @@ from fovea.vision.models.segmentation.deeplabv3 import (
     deeplabv3_resnet50,
     deeplabv3_resnet101,
 )
+from fovea.vision.models.segmentation.deeplabv3plus import (
+    DeepLabV3Plus,
+    deeplabv3plus_resnet50,
+    deeplabv3plus_resnet101,
+)
 from fovea.vision.models.segmentation.fcn import FCN, fcn_resnet50, fcn_resnet101
 from fovea.vision.models.segmentation.lraspp import LRASPP, lraspp_mobilenet_v3_large
 
@@ -22,9 +27,12 @@ __all__ = [
     "FCN",
     "LRASPP",
     "DeepLabV3",
+    "DeepLabV3Plus",
     "deeplabv3_mobilenet_v3_large",
     "deeplabv3_resnet50",
     "deeplabv3_resnet101",
+    "deeplabv3plus_resnet50",
+    "deeplabv3plus_resnet101",
     "fcn_resnet50",
     "fcn_resnet101",
     "lraspp_mobilenet_v3_large",

@@ -47,10 +47,15 @@ class _SimpleSegmentationModel(nn.Module):
         self.classifier = classifier
         self.aux_classifier = aux_classifier
 
+    def classify(self, features: dict[str, Tensor]) -> Tensor:
+        """Logits at the size of the features that they are told from."""
+        found: Tensor = self.classifier(features["out"])
+        return found
+
     def forward(self, x: Tensor) -> OrderedDict[str, Tensor]:
         features = self.backbone(x)
         result: OrderedDict[str, Tensor] = OrderedDict()
-        result["out"] = resized(self.classifier(features["out"]), x)
+        result["out"] = resized(self.classify(features), x)
         if self.aux_classifier is not None:
             result["aux"] = resized(self.aux_classifier(features["aux"]), x)
         return result
