@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fovea.functions import (
     complex_numbers,
+    deprecated,
     linalg,
     matrices,
     pointwise,
@@ -189,6 +190,7 @@ class ArithmeticMethods:
     matrix_power, matrix_exp = matrices.matrix_power, matrices.matrix_exp
     cholesky_solve = triangular.cholesky_solve
     cholesky_inverse = triangular.cholesky_inverse
+    qr, svd, lu = deprecated.qr, deprecated.svd, deprecated.lu
 
     # signals
     stft, istft = spectra.stft, spectra.istft
