@@ -23,6 +23,7 @@ MAKERS: dict[str, Any] = {
     "binned": lambda: metrics.MulticlassAveragePrecision(3, thresholds=5),
     "calibration": lambda: metrics.MulticlassCalibrationError(3),
     "match": lambda: metrics.MulticlassExactMatch(3),
+    "brier": lambda: metrics.MulticlassBrierScore(3),
 }
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "binary_accuracy",
     "binary_auroc",
     "binary_average_precision",
+    "binary_brier_score",
     "binary_calibration_error",
     "binary_cohen_kappa",
     "binary_confusion_matrix",
@@ -30,6 +31,7 @@ __all__ = [
     "binary_roc",
     "binary_specificity",
     "binary_stat_scores",
+    "brier_score",
     "calibration_error",
     "cohen_kappa",
     "confusion_matrix",
@@ -42,6 +44,7 @@ __all__ = [
     "multiclass_accuracy",
     "multiclass_auroc",
     "multiclass_average_precision",
+    "multiclass_brier_score",
     "multiclass_calibration_error",
     "multiclass_cohen_kappa",
     "multiclass_confusion_matrix",
@@ -278,3 +281,10 @@ multilabel_exact_match = as_function(
     of.MultilabelExactMatch, "multilabel_exact_match", f"num_labels {_BINARY}"
 )
 exact_match = as_function(of.ExactMatch, "exact_match", f"task {_COUNTS} {_BINARY}")
+binary_brier_score = as_function(
+    of.BinaryBrierScore, "binary_brier_score", f"scale_by_half {_LAST}"
+)
+multiclass_brier_score = as_function(
+    of.MulticlassBrierScore, "multiclass_brier_score", f"num_classes scale_by_half {_LAST}"
+)
+brier_score = as_function(of.BrierScore, "brier_score", f"task num_classes scale_by_half {_LAST}")
