@@ -23,7 +23,7 @@ from fovea.metrics.boundaries import BoundaryIoU
 from fovea.metrics.classification import *  # noqa: F403
 from fovea.metrics.collection import MetricCollection
 from fovea.metrics.composition import CompositionalMetric
-from fovea.metrics.detection import MeanAveragePrecision, coco_evaluate, voc_evaluate
+from fovea.metrics.detection import MeanAveragePrecision, coco_evaluate, tide_evaluate, voc_evaluate
 from fovea.metrics.image import *  # noqa: F403
 from fovea.metrics.metric import Metric
 from fovea.metrics.regression import *  # noqa: F403
@@ -37,6 +37,7 @@ __all__ = [
     "MetricCollection",
     "coco_evaluate",
     "functional",
+    "tide_evaluate",
     "voc_evaluate",
     *_aggregation.__all__,
     *_classification.__all__,
