@@ -15,7 +15,8 @@ Look for what would spoil training: files that cannot be read, boxes that make n
 picture twice or in two parts, classes that are rare or missing. Nothing is changed.
 
 PATH is a folder with a folder for each class, or with parts (train, val, test) of that kind; a
-folder in Pascal VOC's, YOLO's or COCO's layout, or with images and masks; or a CSV file.
+folder in Pascal VOC's, YOLO's, COCO's or Cityscapes' layout, or with images and masks; or a CSV
+file.
 
 The exit code is 1 if something severe was found.
 """
@@ -35,6 +36,11 @@ def add_parser(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_place(lint)
+    lint.add_argument(
+        "--task",
+        choices=("detection", "segmentation"),
+        help="of Pascal VOC's layout: the boxes (default) or the masks",
+    )
     lint.add_argument(
         "--threads", type=at_least(1), default=4, metavar="N", help="that read pictures"
     )
@@ -65,7 +71,7 @@ def run_lint(args: argparse.Namespace) -> int:
     from fovea.vision.checking import lint, open_parts
 
     console = Console(args.json, args.quiet)
-    parts = open_parts(args.path, args.images)
+    parts = open_parts(args.path, args.images, args.task)
     bar: Progbar | None = None
 
     def progress(done: int, total: int) -> None:

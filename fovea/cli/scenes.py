@@ -10,14 +10,19 @@ from fovea.cli.folders import skipped_notes
 from fovea.errors import ArgumentError, FileFormatError
 from fovea.utils.data import Dataset, Subset
 from fovea.vision.checking import readable
+from fovea.vision.checking.layouts import names_of_masks
 from fovea.vision.datasets import (
+    CityscapesSegmentation,
     CocoDetection,
+    SceneParse150,
     SegmentationFolder,
     Shapes,
     VOCDetection,
+    VOCSegmentation,
     YOLODetection,
     wrap_dataset_for_transforms_v2,
 )
+from fovea.vision.datasets.outlines import MarkedDataset
 
 __all__ = ["Scenes", "scenes_of", "task_of_folder", "task_of_parts"]
 
@@ -25,6 +30,7 @@ _HELD = 0.15  # of the training images, where no others are there to measure wit
 # Drawn anew each time: it costs little, and nothing is learned by heart.
 _SHAPES = {"detection": 25_600, "segmentation": 31_200}
 _SHAPES_HELD = 300
+_MASKS = SegmentationFolder | VOCSegmentation | CityscapesSegmentation | SceneParse150
 
 
 @dataclass
@@ -59,9 +65,9 @@ def task_of_folder(path: str) -> str:
 def task_of_parts(parts: dict[str, Any]) -> str:
     """What a data set is for, by the kind of its first part."""
     first = next(iter(parts.values()))
-    if isinstance(first, VOCDetection | CocoDetection | YOLODetection):
+    if isinstance(first, VOCDetection | CocoDetection | YOLODetection | MarkedDataset):
         return "detection"
-    return "segmentation" if isinstance(first, SegmentationFolder) else "classification"
+    return "segmentation" if isinstance(first, _MASKS) else "classification"
 
 
 def scenes_of(
@@ -95,7 +101,7 @@ def scenes_of(
     if parts is None:
         from fovea.vision.checking import open_parts
 
-        parts = open_parts(data)
+        parts = open_parts(data, task=task)
     found = task_of_parts(parts)
     if found != task:
         raise ArgumentError(f"{data} is laid out for {found}, not for {task}.")
@@ -120,7 +126,7 @@ def scenes_of(
         whole = Subset(whole, [i for i in range(len(whole)) if i not in held])
         notes.append(f"{count} images are kept for testing")
     if task == "segmentation":
-        classes = _classes_of_masks(data, whole)
+        classes = _classes_of_masks(parts[train_name], whole)
     origin: dict[str, Any] = {"kind": task, "path": os.path.abspath(data)}
     if skip_bad:
         origin["skip_bad"] = True  # who measures again cuts the same parts
@@ -148,19 +154,18 @@ def _samples(dataset: Any) -> tuple[Any, list[str]]:
         return _Renumbered(dataset), list(dataset.classes.values())
     if isinstance(dataset, VOCDetection):
         return wrap_dataset_for_transforms_v2(dataset), list(dataset.classes)
-    if isinstance(dataset, YOLODetection):
+    if isinstance(dataset, YOLODetection | MarkedDataset):
         return dataset, list(dataset.classes)
     return dataset, []
 
 
-def _classes_of_masks(path: str, dataset: Any) -> list[str]:
-    """The names in ``classes.txt``, or as many numbers as the masks have."""
+def _classes_of_masks(part: Any, dataset: Any) -> list[str]:
+    """The names that a part knows, or as many numbers as the masks of a data set have."""
     import numpy as np
 
-    file = os.path.join(path, "classes.txt")
-    if os.path.isfile(file):
-        with open(file, encoding="utf-8") as lines:
-            return [line.strip() for line in lines if line.strip()]
+    named = names_of_masks(part)
+    if named is not None:
+        return named
     highest = 0
     for i in range(len(dataset)):
         values = np.asarray(dataset[i][1])

@@ -29,7 +29,6 @@ from fovea.cli.tuning import (
     trial_asked_for,
     tuning_options,
 )
-from fovea.errors import FoveaError
 
 TASKS = ("classification", "detection", "segmentation")
 
@@ -46,7 +45,8 @@ Train a network and write it, its curves and pictures of what it does to a folde
 
 Without DATA it learns the handwritten digits that come with fovea. DATA is a folder with a folder
 of images for each class, or with parts of that kind named train, val and test; for a detector a
-folder in Pascal VOC's, COCO's or YOLO's layout; for classes of pixels one with images and masks.
+folder in Pascal VOC's, COCO's or YOLO's layout; for classes of pixels one with images and masks,
+or in Cityscapes' or Pascal VOC's layout (--task segmentation, where that has boxes, too).
 """
 
 
@@ -215,13 +215,13 @@ def _task(args: argparse.Namespace) -> tuple[str, dict[str, Any] | None]:
         return "classification", None
     if args.data is not None:
         from fovea.cli.scenes import task_of_parts
-        from fovea.vision.checking import open_parts
+        from fovea.vision.checking.layouts import UnknownLayoutError, open_parts
 
         parts: dict[str, Any] | None = None
         try:
-            parts = open_parts(args.data)
+            parts = open_parts(args.data, task=args.task)
             found = task_of_parts(parts)
-        except FoveaError:
+        except UnknownLayoutError:
             found = "classification"  # which says better what is missing
         if args.task not in (None, found):
             raise UsageError(f"{args.data} is laid out for {found}, not for {args.task}")

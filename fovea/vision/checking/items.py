@@ -11,15 +11,19 @@ from typing import Any
 import numpy as np
 
 from fovea.errors import FoveaError
+from fovea.vision.checking.layouts import names_of_masks
 from fovea.vision.datasets import (
+    CityscapesSegmentation,
     CocoDetection,
     DatasetFolder,
     ImageTable,
+    SceneParse150,
     SegmentationFolder,
     VOCDetection,
     VOCSegmentation,
     YOLODetection,
 )
+from fovea.vision.datasets.outlines import MarkedDataset
 from fovea.vision.datasets.voc import parse_voc_xml
 from fovea.vision.datasets.yolo import read_rows
 
@@ -43,6 +47,7 @@ class Item:
         wrong: what is wrong with single objects: kinds of findings, and what is said of each.
         mask: the file of the classes of pixels, and a function that reads it as a PIL image.
         names: the names of these classes, if they are known.
+        content: the picture itself, where the annotation file (which is then ``path``) holds it.
     """
 
     path: str
@@ -54,6 +59,7 @@ class Item:
     wrong: list[tuple[str, str]] = field(default_factory=list)
     mask: tuple[str, Callable[[], Any]] | None = None
     names: list[str] | None = None
+    content: bytes | None = None
 
 
 def items_of(dataset: Any) -> list[Item]:
@@ -80,12 +86,10 @@ def _of_table(dataset: ImageTable) -> Iterator[Item]:
         yield Item(path, [dataset.classes[label]] if named else [])
 
 
-def _of_masks(dataset: SegmentationFolder | VOCSegmentation) -> Iterator[Item]:
-    names: list[str] | None = getattr(dataset, "classes", None)
-    listed = os.path.join(dataset.root, "classes.txt")
-    if names is None and os.path.isfile(listed):
-        with open(listed, encoding="utf-8", errors="replace") as file:
-            names = [line.strip() for line in file if line.strip()]
+def _of_masks(
+    dataset: SegmentationFolder | VOCSegmentation | CityscapesSegmentation | SceneParse150,
+) -> Iterator[Item]:
+    names = names_of_masks(dataset)
     for index, (path, mask) in enumerate(zip(dataset.images, dataset.targets, strict=True)):
         read = partial(dataset.open_mask, index)
         yield Item(path, [], mask=(mask, read), names=names)
@@ -155,6 +159,27 @@ def _of_yolo(dataset: YOLODetection) -> Iterator[Item]:
         )
 
 
+def _of_marked(dataset: MarkedDataset) -> Iterator[Item]:
+    for index in range(len(dataset)):
+        try:
+            found = dataset.marked(index)
+        except FoveaError as error:
+            yield Item(dataset.sources[index], [], problem=_first_line(error))
+            continue
+        path = found.source if isinstance(found.path, bytes) else found.path
+        boxes = np.reshape(np.array([m.box for m in found.objects], float), (-1, 4))
+        wrong = [("unknown class", m.label) for m in found.objects
+                 if m.label not in dataset.classes]  # fmt: skip
+        yield Item(
+            path,
+            [m.label for m in found.objects],
+            boxes,
+            size=found.size,
+            wrong=wrong,
+            content=found.path if isinstance(found.path, bytes) else None,
+        )
+
+
 def _wrong_outline(entry: dict[str, Any], size: tuple[int, int] | None) -> list[tuple[str, str]]:
     """What is wrong with an object's outline and its points, as COCO writes them."""
     found, outline = [], entry.get("segmentation")
@@ -186,8 +211,11 @@ _READERS: dict[type, Callable[[Any], Iterator[Item]]] = {
     DatasetFolder: _of_folder,
     ImageTable: _of_table,
     SegmentationFolder: _of_masks,
+    CityscapesSegmentation: _of_masks,
+    SceneParse150: _of_masks,
     VOCSegmentation: _of_masks,
     VOCDetection: _of_voc,
     CocoDetection: _of_coco,
     YOLODetection: _of_yolo,
+    MarkedDataset: _of_marked,
 }

@@ -59,8 +59,9 @@ def lint(
 
     Args:
         parts: a data set, or several by name (``{"train": ..., "val": ...}``): an `ImageFolder`,
-            `VOCDetection`, `CocoDetection`, `YOLODetection`, `ImageTable`, `SegmentationFolder` or
-            `VOCSegmentation`.
+            `VOCDetection`, `CocoDetection`, `YOLODetection`, `LabelMeDetection`, `CVATDetection`,
+            `ImageTable`, `SegmentationFolder`, `VOCSegmentation`, `CityscapesSegmentation` or
+            `SceneParse150`.
         threads: how many read pictures.
         progress: called with how many pictures have been read, and of how many.
 
@@ -96,17 +97,18 @@ def _read_all(
     progress: Callable[[int, int], None] | None,
     report: Report,
 ) -> dict[str, _Seen]:
-    paths = [*dict.fromkeys(item.path for part in items.values() for item in part)]
+    pictures = {item.path: item.content for part in items.values() for item in part}
     seen: dict[str, _Seen] = {}
     broken = []
     with ThreadPoolExecutor(max(threads, 1)) as pool:
-        for number, (path, found) in enumerate(zip(paths, pool.map(_look, paths), strict=True), 1):
+        looks = pool.map(_look, pictures, pictures.values())
+        for number, (path, found) in enumerate(zip(pictures, looks, strict=True), 1):
             if isinstance(found, str):
                 broken.append(found)
             else:
                 seen[path] = found
             if progress is not None:
-                progress(number, len(paths))
+                progress(number, len(pictures))
     if broken:
         report.findings.append(
             Finding("unreadable", f"{len(broken)} files are no images that can be read",
@@ -115,11 +117,11 @@ def _read_all(
     return seen
 
 
-def _look(path: str) -> _Seen | str:
+def _look(path: str, content: bytes | None) -> _Seen | str:
     try:
-        image = open_image(path)
+        image = open_image(path if content is None else content)
     except FileFormatError as error:
-        return error.summary
+        return error.summary if content is None else f"{path}: {error.summary}"
     pixels = np.asarray(image)
     digest = hashlib.blake2b(str(pixels.shape).encode(), digest_size=16)
     digest.update(pixels.tobytes())

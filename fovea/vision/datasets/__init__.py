@@ -7,15 +7,21 @@ and `Shapes` draws pictures as they are asked for.
 (fovea.Size([1, 8, 8]), 5)
 """
 
+from fovea.vision.datasets.ade20k import SceneParse150
 from fovea.vision.datasets.boxes import wrap_dataset_for_transforms_v2
+from fovea.vision.datasets.caltech import Caltech101, Caltech256
 from fovea.vision.datasets.cifar import CIFAR10, CIFAR100
+from fovea.vision.datasets.cityscapes import Cityscapes, CityscapesSegmentation
 from fovea.vision.datasets.coco import CocoCaptions, CocoDetection
+from fovea.vision.datasets.cvat import CVATDetection
 from fovea.vision.datasets.digits import Digits
 from fovea.vision.datasets.fake import FakeData
 from fovea.vision.datasets.folder import IMG_EXTENSIONS, DatasetFolder, ImageFolder, default_loader
+from fovea.vision.datasets.imagenet import ImageNet
+from fovea.vision.datasets.labelme import LabelMeDetection
 from fovea.vision.datasets.mnist import EMNIST, KMNIST, MNIST, FashionMNIST
 from fovea.vision.datasets.photographs import Flowers102, Food101, OxfordIIITPet
-from fovea.vision.datasets.pixels import Cityscapes, SegmentationFolder
+from fovea.vision.datasets.pixels import SegmentationFolder
 from fovea.vision.datasets.shapes import Shapes
 from fovea.vision.datasets.shards import WebDataset
 from fovea.vision.datasets.stl10 import STL10
@@ -34,7 +40,11 @@ __all__ = [
     "MNIST",
     "STL10",
     "SVHN",
+    "CVATDetection",
+    "Caltech101",
+    "Caltech256",
     "Cityscapes",
+    "CityscapesSegmentation",
     "CocoCaptions",
     "CocoDetection",
     "DatasetFolder",
@@ -45,8 +55,11 @@ __all__ = [
     "Flowers102",
     "Food101",
     "ImageFolder",
+    "ImageNet",
     "ImageTable",
+    "LabelMeDetection",
     "OxfordIIITPet",
+    "SceneParse150",
     "SegmentationFolder",
     "Shapes",
     "VOCDetection",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["box_target", "open_sized", "wrap_dataset_for_transforms_v2"]
 
 
-def open_sized(path: str | os.PathLike[str], size: tuple[int, int] | None) -> Image:
+def open_sized(path: str | os.PathLike[str] | bytes, size: tuple[int, int] | None) -> Image:
     """An RGB picture whose objects were found at ``size`` (width, height): turned as its camera's
     mark says, unless the mark was not heeded when it was annotated.
     """

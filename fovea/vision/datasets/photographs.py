@@ -14,10 +14,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fovea.errors import ArgumentError, FileFormatError, MissingExtraError
+from fovea.errors import ArgumentError, FileFormatError
 from fovea.utils.download import download_and_extract_archive, download_file
 from fovea.vision.datasets.flower_names import FLOWERS
 from fovea.vision.datasets.folder import default_loader
+from fovea.vision.datasets.matlab import read_matlab
 from fovea.vision.datasets.vision import (
     DatasetNotFoundError,
     PairTransform,
@@ -216,17 +217,11 @@ class Flowers102(_Photographs):
 
 def _numbers(path: Path, name: str) -> np.ndarray[Any, Any]:
     """A row of whole numbers from a file of Matlab's."""
+    values = read_matlab("Flowers102", path, name)[0]
     try:
-        from scipy.io import loadmat
-    except ImportError:
-        raise MissingExtraError(
-            "Flowers102: reading its files needs SciPy, which is not installed.",
-            fix="pip install scipy",
-        ) from None
-    try:
-        return np.asarray(loadmat(path, variable_names=[name])[name]).reshape(-1).astype(np.int64)
-    except Exception as error:  # SciPy raises what the damage happens to hit
-        raise FileFormatError(f"{path} cannot be read: {error}") from error
+        return np.asarray(values).reshape(-1).astype(np.int64)
+    except (TypeError, ValueError) as error:
+        raise FileFormatError(f"{path}: {name} are no numbers: {error}") from error
 
 
 class Food101(_Photographs):

@@ -1,16 +1,15 @@
-"""Images whose pixels have classes: folders of images and masks, and Cityscapes."""
+"""Images whose pixels have classes: folders of images and masks."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from fovea.errors import ArgumentError, FileFormatError, ShapeError
+from fovea.errors import ShapeError
 from fovea.functions.creation import from_numpy
 from fovea.vision.datasets.boxes import open_sized
 from fovea.vision.datasets.folder import IMG_EXTENSIONS
@@ -23,13 +22,14 @@ from fovea.vision.datasets.vision import (
 from fovea.vision.io import open_image
 from fovea.vision.pillow import require_pillow
 
-__all__ = ["Cityscapes", "SegmentationFolder"]
+__all__ = ["Pairs", "SegmentationFolder", "open_classes"]
 
+_CLASSES = ("L", "P", "I;16")  # modes of masks
 Colors = Sequence[tuple[int, int, int]]
 
 
-class _Pairs(VisionDataset):
-    """An image and its mask; subclasses fill ``images`` and ``targets``."""
+class Pairs(VisionDataset):
+    """An image and its mask; subclasses fill ``images`` and ``targets``, and open masks."""
 
     images: list[str]
     targets: list[Any]
@@ -37,13 +37,27 @@ class _Pairs(VisionDataset):
     def __len__(self) -> int:
         return len(self.images)
 
+    def open_mask(self, index: int) -> Any:
+        """A sample's mask alone, as a PIL image of classes."""
+        raise NotImplementedError(f"{type(self).__name__} has no masks of classes.")
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        path, mask = self.targets[index], self.open_mask(index)
+        image = open_sized(self.images[index], mask.size)
+        if image.size != mask.size:
+            raise ShapeError(
+                f"{path} is {mask.size[0]} x {mask.size[1]}, its image {image.size[0]} x "
+                f"{image.size[1]}."
+            )
+        return self.transformed(image, mask)
+
     def standard_target(self, target: Any, index: int, keys: Any = None) -> Any:
         """A mask as a tensor, (H, W)."""
         values = np.array(target)
         return from_numpy(values if values.dtype == np.uint8 else values.astype(np.int32))
 
 
-class SegmentationFolder(_Pairs):
+class SegmentationFolder(Pairs):
     """A folder of images and one of masks, whose files have the same names but for their endings;
     a sample is an RGB PIL image and a PIL image of classes (mode L or P).
 
@@ -103,26 +117,22 @@ class SegmentationFolder(_Pairs):
         path = self.targets[index]
         if self.colors is not None:
             return _by_color(open_image(path, "RGB", exif=False), self.colors)
-        mask = open_image(path, None, exif=False)
-        if mask.mode not in ("L", "P", "I;16"):
-            mask = open_image(path, "P" if _is_palette(path) else "L", exif=False)
-        return mask
-
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        path, mask = self.targets[index], self.open_mask(index)
-        image = open_sized(self.images[index], mask.size)
-        if image.size != mask.size:
-            raise ShapeError(
-                f"{path} is {mask.size[0]} x {mask.size[1]}, its image {image.size[0]} x "
-                f"{image.size[1]}."
-            )
-        return self.transformed(image, mask)
+        mask = open_classes(path)
+        return mask if mask.mode in _CLASSES else open_image(path, "L", exif=False)
 
 
 def _pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return [f for f in sorted(folder.iterdir()) if f.suffix.lower() in IMG_EXTENSIONS]
+
+
+def open_classes(path: str) -> Any:
+    """A mask as a PIL image of classes (mode L, P or I;16), or one of another mode as it is."""
+    mask = open_image(path, None, exif=False)
+    if mask.mode not in _CLASSES and _is_palette(path):
+        return open_image(path, "P", exif=False)
+    return mask
 
 
 def _is_palette(path: str) -> bool:
@@ -138,83 +148,3 @@ def _by_color(image: Any, colors: Colors) -> Any:
     for number, (red, green, blue) in enumerate(colors):
         mask[packed == (red << 16 | green << 8 | blue)] = number
     return require_pillow("a mask").fromarray(mask)
-
-
-class Cityscapes(_Pairs):
-    """Streets of 50 cities; a sample is an RGB PIL image and what ``target_type`` says.
-
-    Args:
-        root: the folder with ``leftImg8bit`` and ``gtFine`` or ``gtCoarse`` (to be had from the
-            set's site after registration).
-        split: ``"train"``, ``"val"`` or ``"test"``; with ``mode="coarse"`` ``"train_extra"``, too.
-        mode: ``"fine"`` or ``"coarse"``.
-        target_type: ``"instance"``, ``"semantic"`` or ``"color"`` (a PIL image), ``"polygon"``
-            (a dictionary); of several a sample has a tuple.
-        transform: a function of the PIL image.
-        target_transform: a function of the target.
-        transforms: a function of both, instead.
-
-    Raises:
-        ArgumentError: an unknown split, mode or type.
-        DatasetNotFoundError: the folders are not there.
-
-    Source: Cordts et al., "The Cityscapes dataset for semantic urban scene understanding", 2016.
-    """
-
-    suffixes: ClassVar[dict[str, str]] = {
-        "instance": "instanceIds.png",
-        "semantic": "labelIds.png",
-        "color": "color.png",
-        "polygon": "polygons.json",
-    }
-
-    def __init__(
-        self,
-        root: str | os.PathLike[str],
-        split: str = "train",
-        mode: str = "fine",
-        target_type: str | Sequence[str] = "instance",
-        transform: Transform | None = None,
-        target_transform: Transform | None = None,
-        transforms: PairTransform | None = None,
-    ) -> None:
-        super().__init__(root, transforms, transform, target_transform)
-        types = [target_type] if isinstance(target_type, str) else list(target_type)
-        splits = ("train", "test", "val") if mode == "fine" else ("train", "train_extra", "val")
-        if mode not in ("fine", "coarse") or split not in splits:
-            raise ArgumentError(f"Cityscapes: split is one of {splits}, got {split!r} ({mode}).")
-        if not types or any(t not in self.suffixes for t in types):
-            raise ArgumentError(
-                f"Cityscapes: target_type is of {[*self.suffixes]}, got {target_type!r}."
-            )
-        self.split, self.mode, self.target_type = split, mode, types
-        folder = Path(self.root) / "leftImg8bit" / split
-        ground = "gtFine" if mode == "fine" else "gtCoarse"
-        labels = Path(self.root) / ground / split
-        if not folder.is_dir() or not labels.is_dir():
-            raise DatasetNotFoundError(f"Cityscapes: no folders {folder} and {labels}.")
-        self.images, self.targets = [], []
-        for image in sorted(folder.glob("*/*.png")):
-            place = image.name.split("_leftImg8bit")[0]
-            start = f"{place}_{ground}_"
-            city = labels / image.parent.name
-            self.images.append(str(image))
-            self.targets.append([str(city / (start + self.suffixes[t])) for t in types])
-
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        image = open_image(self.images[index], "RGB")
-        found = [_cityscapes_target(path) for path in self.targets[index]]
-        return self.transformed(image, found[0] if len(found) == 1 else tuple(found))
-
-    def extra_repr(self) -> str:
-        return f"Split: {self.split}\nMode: {self.mode}\nType: {self.target_type}"
-
-
-def _cityscapes_target(path: str) -> Any:
-    if not path.endswith(".json"):
-        return open_image(path, None, exif=False)
-    try:
-        with open(path, "rb") as file:
-            return json.load(file)
-    except (ValueError, RecursionError, OSError) as error:
-        raise FileFormatError(f"{path} cannot be read: {error}") from error

@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fovea.errors import ArgumentError, FileFormatError, MissingExtraError
+from fovea.errors import ArgumentError, FileFormatError
 from fovea.utils.download import download_file
+from fovea.vision.datasets.matlab import read_matlab
 from fovea.vision.datasets.vision import (
     DatasetNotFoundError,
     PlanesDataset,
@@ -80,17 +81,7 @@ class SVHN(PlanesDataset):
 
 
 def _read(path: Path) -> tuple[Array, Array]:
-    try:
-        from scipy.io import loadmat
-    except ImportError:
-        raise MissingExtraError(
-            "SVHN: reading its files needs SciPy, which is not installed.", fix="pip install scipy"
-        ) from None
-    try:
-        content = loadmat(path, variable_names=["X", "y"])
-        images, labels = content["X"], content["y"]
-    except Exception as error:  # SciPy raises what the damage happens to hit
-        raise FileFormatError(f"{path} cannot be read: {error}") from error
+    images, labels = read_matlab("SVHN", path, "X", "y")
     if images.ndim != 4 or images.shape[:3] != (32, 32, 3) or images.dtype != np.uint8:
         raise FileFormatError(f"{path}: X should be uint8 (32, 32, 3, samples), it is "
                               f"{images.dtype} {images.shape}.")  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 
 from fovea import dtypes
 from fovea.autograd import no_grad
-from fovea.errors import ArgumentError, ShapeError
+from fovea.errors import ArgumentError, LabelError, ShapeError
 from fovea.functions.creation import from_numpy
 from fovea.functions.ranges import arange
 from fovea.nn import functional as F
@@ -191,9 +191,19 @@ class MeanIoU(ConfusionMatrix):
         self.add(y_true.detach().numpy(), scores.detach().argmax(1).numpy())
 
     def add(self, truth: Array, found: Array) -> None:
-        """Take in classes of pixels, and those that were found."""
+        """Take in classes of pixels, and those that were found.
+
+        Raises:
+            LabelError: a class that there is not.
+        """
         truth, found = truth.reshape(-1), found.reshape(-1)
         kept = truth != IGNORED
+        highest = int(truth[kept].max(initial=0))
+        if highest >= self.classes:
+            raise LabelError(
+                f"a mask has the class {highest}; there are 0 ... {self.classes - 1}, and "
+                f"{IGNORED} is not counted."
+            )
         places = truth[kept].astype(np.int64) * self.classes + found[kept]
         count = np.bincount(places, minlength=self.classes**2)
         self.counts += count.reshape(self.classes, self.classes)

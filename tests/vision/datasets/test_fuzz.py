@@ -19,9 +19,12 @@ from PIL import Image
 
 from fovea.errors import FoveaError
 from fovea.vision.datasets import (
+    CityscapesSegmentation,
     CocoDetection,
+    CVATDetection,
     ImageFolder,
     ImageTable,
+    LabelMeDetection,
     SegmentationFolder,
     VOCDetection,
     WebDataset,
@@ -178,7 +181,41 @@ def shard(root: Path) -> tuple[Path, Callable[[], Any]]:
     return path, lambda: WebDataset(path)
 
 
-@pytest.mark.parametrize("make", [voc, coco, yolo, masks, table, folder, shard])
+def labelme(root: Path) -> tuple[Path, Callable[[], Any]]:
+    root.mkdir()
+    picture().save(root / "0.png")
+    shapes = [{"label": "cat", "points": [[2, 3], [9, 3], [9, 8]], "shape_type": "polygon"}]
+    content = {"shapes": shapes, "imagePath": "0.png", "imageWidth": 16, "imageHeight": 12}
+    (root / "0.json").write_text(json.dumps(content))
+    return root / "0.json", lambda: LabelMeDetection(root)
+
+
+def cvat(root: Path) -> tuple[Path, Callable[[], Any]]:
+    root.mkdir()
+    picture().save(root / "0.png")
+    (root / "annotations.xml").write_text(
+        "<annotations><meta><task><labels><label><name>cat</name></label></labels></task></meta>"
+        '<image id="0" name="0.png" width="16" height="12">'
+        '<box label="cat" xtl="2" ytl="3" xbr="9" ybr="8"/>'
+        '<mask label="cat" left="1" top="1" width="4" height="3" rle="2,3,4,3"/>'
+        "</image></annotations>"
+    )
+    return root / "annotations.xml", lambda: CVATDetection(root)
+
+
+def street(root: Path) -> tuple[Path, Callable[[], Any]]:
+    for name in ("leftImg8bit", "gtFine"):
+        (root / name / "train" / "ulm").mkdir(parents=True)
+    picture().save(root / "leftImg8bit" / "train" / "ulm" / "ulm_0_0_leftImg8bit.png")
+    mask = root / "gtFine" / "train" / "ulm" / "ulm_0_0_gtFine_labelIds.png"
+    picture("L").save(mask)
+    return mask, lambda: CityscapesSegmentation(root)
+
+
+SETS = [voc, coco, yolo, masks, table, folder, shard, labelme, cvat, street]
+
+
+@pytest.mark.parametrize("make", SETS)
 def test_data_sets(make: Callable[[Path], Any], tmp_path: Path) -> None:
     draw, (path, opened) = random.Random(2), make(tmp_path / "data")
     content, good = path.read_bytes(), 0

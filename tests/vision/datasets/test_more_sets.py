@@ -274,6 +274,8 @@ class TestMasks:
         for wrong in ({"split": "some"}, {"mode": "rough"}, {"target_type": "depth"}):
             with pytest.raises(ArgumentError):
                 Cityscapes(tmp_path, **wrong)
+        assert [tuple(c) for c in ours.classes] == [tuple(c) for c in theirs.classes]
+        assert ours.classes[0]._fields == theirs.classes[0]._fields
         with pytest.raises(DatasetNotFoundError):
             Cityscapes(tmp_path, "val")
 
