@@ -277,6 +277,7 @@ class TensorBase:
         if node is None:
             if self._hooks is None:
                 self._hooks = []
+            watching.touch()
             hooks = self._hooks
         else:
             if node.hooks is None:
@@ -293,6 +294,7 @@ class TensorBase:
             )
         if self._post_hooks is None:
             self._post_hooks = []
+        watching.touch()
         self._post_hooks.append(hook)
         return RemovableHandle(self._post_hooks, hook)
 
@@ -305,6 +307,7 @@ class RemovableHandle:
 
     def remove(self) -> None:
         """Take the hook off; does nothing the second time."""
+        watching.touch()
         if isinstance(self._hooks, dict):
             self._hooks.pop(self._hook, None)
         elif self._hook in self._hooks:

@@ -189,7 +189,7 @@ def capture(
     if cut:
         _bridge(made, found, given, tensors, cut)
     made.refused = tracer.refused
-    guards.finish(tuple(tracer.states), entry_grads)
+    guards.finish(tuple(tracer.states), tracer.parts, entry_grads)
     return made
 
 

@@ -9,14 +9,15 @@ compared in each call.
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from operator import is_
 from typing import Any
 
 from fovea import watching
-from fovea.errors import _PACKAGE
+from fovea.errors import _PACKAGE, describe
 from fovea.form import form_of
 from fovea.graph.graph import State
+from fovea.nn.hooks import hooks_of_all
 from fovea.tensorbase import is_tensor
 
 __all__ = ["Guards"]
@@ -24,6 +25,9 @@ __all__ = ["Guards"]
 _SCALARS = (bool, int, float, complex, str, bytes, type(None))
 _MOST_ITEMS = 64
 _EMPTY = object()  # what a cell without a value holds
+_FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_NO_USERS = ("fovea", "builtins", "numpy", "typing")
 # What a training loop notes in a model: no step reads it. A class names more in ``_notes``.
 _UNREAD = ("stop_training", "stop_evaluating", "stop_predicting", "_initial_epoch")
 
@@ -51,12 +55,18 @@ class _Same:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __repr__(self) -> str:
+        return f"<{getattr(self.value, '__name__', type(self.value).__name__)}>"
+
 
 class _ModuleGuard:
-    """A module's plain attributes, which parameters and buffers it holds, and their flags."""
+    """A module's attributes that are plain, functions or tensors, which parameters and buffers it
+    holds, and their flags. Attributes whose names begin with _ count if the user's code reads them.
+    """
 
     def __init__(self, module: Any) -> None:
         self.module = module
+        self._read = _read_by(type(module))
         self.seen = self._look()
 
     def _look(self) -> Any:
@@ -64,7 +74,7 @@ class _ModuleGuard:
         plain = tuple(
             (k, _plain(v))
             for k, v in own.items()
-            if k[0] != "_" and k not in _UNREAD and _is_plain(v)
+            if (k[0] != "_" or k in self._read) and k not in _UNREAD and _is_constant(v)
         )
         tensors = [
             (
@@ -76,8 +86,14 @@ class _ModuleGuard:
             for name, t in own[registry].items()
         ]
         children = [(name, _Same(m)) for name, m in own["_modules"].items()]
-        hooks = [len(own[k]) for k in ("_forward_hooks", "_forward_pre_hooks") if k in own]
+        hooks = [tuple(own[k]) for k in _HOOKS if k in own]
         return (plain, tensors, children, hooks)
+
+    @property
+    def turned(self) -> bool:
+        """Whether an attribute that was true is false by now, or the other way round."""
+        before, now = (dict(seen[0]) for seen in (self.seen, self._look()))
+        return any(v[0] is bool and now.get(k) != v for k, v in before.items())
 
     def changed(self) -> str:
         """What differs, or an empty string."""
@@ -105,8 +121,32 @@ def _is_plain(value: Any) -> bool:
     )
 
 
+def _is_constant(value: Any) -> bool:
+    return _is_plain(value) or is_tensor(value) or isinstance(value, _FUNCTIONS)
+
+
 def _plain(value: Any) -> Any:
+    if not _is_plain(value):
+        return (type(value), _Same(value))
     return (type(value), tuple(value) if isinstance(value, list) else value)
+
+
+def _read_by(kind: type) -> set[str]:
+    """The names that the user's classes among a class and its bases read."""
+    found: set[str] = set()
+    for base in kind.__mro__:
+        if _is_known(base):
+            continue
+        for f in vars(base).values():
+            f = getattr(f, "fget", getattr(f, "__func__", f))
+            f = getattr(f, "__wrapped__", f)
+            if isinstance(f, types.FunctionType) and _is_users(f):
+                found.update(_global_names(f.__code__))
+    return found
+
+
+def _is_users(function: types.FunctionType) -> bool:
+    return not function.__code__.co_filename.startswith(_PACKAGE)
 
 
 class _OptimizerGuard:
@@ -130,13 +170,21 @@ class _OptimizerGuard:
 
 
 class _Names:
-    """Variables that a function reads from its closure and its globals."""
+    """Variables that a function reads from its closure and its globals, and attributes of what they
+    hold.
 
-    def __init__(self, function: types.FunctionType) -> None:
+    Args:
+        owners: what else it reads attributes of.
+    """
+
+    def __init__(self, function: types.FunctionType, owners: Iterable[Any] = ()) -> None:
         code = function.__code__
         self.globals = function.__globals__
-        self.names = [n for n in _global_names(code) if n in self.globals]
+        names = _global_names(code)
+        self.names = [n for n in names if n in self.globals]
         self.cells = list(zip(code.co_freevars, function.__closure__ or (), strict=True))
+        self.fields: list[tuple[str, Any]] = []
+        self.fields = _fields([*self._found(), *owners], names)
         self._held = self._found()
         self.seen = _snapshots(self._held)
         # Whether what they hold changes only if something else takes its place.
@@ -144,7 +192,11 @@ class _Names:
 
     def _found(self) -> list[Any]:
         held = self.globals.get
-        return [held(n) for n in self.names] + [_content(cell) for _, cell in self.cells]
+        return [
+            *[held(n) for n in self.names],
+            *[_content(cell) for _, cell in self.cells],
+            *[own.get(n, _EMPTY) for n, own in self.fields],
+        ]
 
     def changed(self) -> str:
         found = self._found()
@@ -154,7 +206,7 @@ class _Names:
         if now == self.seen:
             self._held = found
             return ""
-        names = [*self.names, *(name for name, _ in self.cells)]
+        names = [*self.names, *(name for name, _ in (*self.cells, *self.fields))]
         for name, a, b in zip(names, self.seen, now, strict=True):
             if a != b:
                 return f"the variable {name!r} changed"
@@ -163,6 +215,38 @@ class _Names:
     def objects(self) -> Iterator[Any]:
         """What the variables hold."""
         return (v for v in self._found() if v is not _EMPTY)
+
+
+def _fields(objects: list[Any], names: list[str]) -> list[tuple[str, Any]]:
+    """The attributes with these names of the user's objects, and of what these hold: each name with
+    the dictionary that holds it.
+    """
+    found: list[tuple[str, Any]] = []
+    seen: set[int] = set()
+    while objects and len(found) < _MOST_ITEMS:
+        held = objects.pop(0)
+        if id(held) in seen or not _has_fields(held):
+            continue
+        seen.add(id(held))
+        bases = () if isinstance(held, type) else type(held).__mro__
+        for own in (vars(held), *(vars(b) for b in bases if not _is_known(b))):
+            there = [n for n in names if n in own and n not in _UNREAD]
+            found += [(n, own) for n in there]
+            objects += [own[n] for n in there]
+    return found
+
+
+def _has_fields(value: Any) -> bool:
+    """Whether something is an object or a class of the user's."""
+    kind = value if isinstance(value, type) else type(value)
+    if not hasattr(value, "__dict__") or isinstance(value, (*_FUNCTIONS, types.ModuleType)):
+        return False
+    return not is_tensor(value) and not _is_known(kind)
+
+
+def _is_known(kind: type) -> bool:
+    """Whether a class is fovea's own, or of a library whose objects keep their attributes."""
+    return str(kind.__module__).partition(".")[0] in _NO_USERS
 
 
 def _content(cell: types.CellType) -> Any:
@@ -184,29 +268,49 @@ def _global_names(code: types.CodeType) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _functions_of(function: Any) -> list[_Names]:
-    """The variables of a function and of the user's functions that it can reach by name."""
-    return [names for _, names in _reached(function)]
+def _functions_of(function: Any, owner: Any = None) -> list[_Names]:
+    """The variables of a function, which may be a method of `owner`, and of the user's functions
+    that it can reach by name, other methods among them.
+    """
+    return [names for _, names in _reached(function, () if owner is None else (owner,))]
 
 
-def _reached(function: Any) -> list[tuple[types.FunctionType, _Names]]:
+def _reached(function: Any, owners: Iterable[Any] = ()) -> list[tuple[types.FunctionType, _Names]]:
     """A function and the user's functions that it can reach by name, with their variables."""
     found: list[tuple[types.FunctionType, _Names]] = []
     seen: set[int] = set()
     stack = [function]
     while stack and len(found) < _MOST_ITEMS:
-        f = stack.pop()
-        f = getattr(f, "__func__", f)
-        f = getattr(f, "__wrapped__", f)
-        if not isinstance(f, types.FunctionType) or id(f) in seen:
+        f = _plain_function(stack.pop())
+        if not isinstance(f, types.FunctionType) or id(f) in seen or not _is_users(f):
             continue
         seen.add(id(f))
-        if f.__code__.co_filename.startswith(_PACKAGE):
-            continue
-        names = _Names(f)
+        names = _Names(f, owners)
         found.append((f, names))
         stack.extend(names.objects())
     return found
+
+
+def _forward_of(module: Any) -> Any:
+    """What a call of a module runs: perhaps a function that was put into this one."""
+    own, kind = module.__dict__.get("forward"), type(module)
+    return own or getattr(kind, "call", getattr(kind, "forward", None))
+
+
+def _plain_function(f: Any) -> Any:
+    f = getattr(f, "__func__", f)
+    return getattr(f, "__wrapped__", f)
+
+
+def _held_by(tensor: Any) -> tuple[Any, ...]:
+    """Whether a state is a leaf that gets a gradient, its memory, and how it lies there."""
+    leaf = tensor._node is None and tensor._base is None
+    where = (_Same(tensor.storage), form_of(tensor), tensor.offset)
+    return (leaf and tensor._requires_grad, *where)
+
+
+def _hooks_of(leaf: Any) -> tuple[list[Any], list[Any]]:
+    return [*(leaf._hooks or ())], [*(leaf._post_hooks or ())]
 
 
 class Guards:
@@ -218,12 +322,14 @@ class Guards:
 
     def __init__(self, function: Any) -> None:
         self.function = function
-        self._modules: dict[int, _ModuleGuard] = {}
+        self._called: dict[int, Any] = {}
+        self._modules: dict[int, _ModuleGuard] = {}  # those and all within
         self._optimizers: dict[int, _OptimizerGuard] = {}
         self._dropped: set[int] = set()  # the ids of leaves
         self._grads: dict[int, tuple[Any, Any]] = {}
         self._names: list[_Names] = []
-        self._states: list[tuple[Any, Any, Any]] = []
+        self._states: list[tuple[Any, Any]] = []
+        self._leaves: list[tuple[Any, Any]] = []  # and their hooks
         self._owner = getattr(function, "__self__", None)
         self._owner_seen: Any = None
         self._epoch = -1
@@ -232,9 +338,13 @@ class Guards:
     # -- while tracing ----------------------------------------------------------------------------
 
     def on_module(self, module: Any) -> None:
-        """A module is called."""
+        """A module is called, which may use those within without calling them (`ModuleList`)."""
+        if id(module) in self._called:
+            return
+        self._called[id(module)] = module
         if id(module) not in self._modules:
-            self._modules[id(module)] = _ModuleGuard(module)
+            for inner in module.modules():
+                self._modules.setdefault(id(inner), _ModuleGuard(inner))
 
     def on_optimizer(self, optimizer: Any) -> None:
         """An optimizer takes a step."""
@@ -258,23 +368,28 @@ class Guards:
     def functions(self) -> list[types.FunctionType]:
         """The user's functions that the call may have come through."""
         starts = [self.function]
-        for guard in self._modules.values():
-            kind = type(guard.module)
+        for module in self._called.values():
+            kind = type(module)
             starts += [getattr(kind, name) for name in ("forward", "call") if hasattr(kind, name)]
         return list({f: None for start in starts for f, _ in _reached(start)})
 
-    def finish(self, states: tuple[State, ...], entry_grads: dict[int, Any]) -> None:
+    def finish(
+        self, states: tuple[State, ...], parts: list[Any], entry_grads: dict[int, Any]
+    ) -> None:
         """The call is over: note its states, and variables.
 
         Args:
+            parts: tensors that lie within states.
             entry_grads: ``.grad`` of leaves when the call began, where that is known.
         """
-        self._names = _functions_of(self.function)
-        for guard in self._modules.values():
-            kind = type(guard.module)
-            self._names += _functions_of(getattr(kind, "call", kind.forward))
-        self._names = [n for n in self._names if n.names or n.cells]
-        self._states = [(s.tensor, s.tensor.storage, s.tensor._form) for s in states]
+        self._names = _functions_of(self.function, self._owner)
+        for module in self._called.values():
+            self._names += _functions_of(_forward_of(module), module)
+        self._names = [n for n in self._names if n.names or n.cells or n.fields]
+        found = [*(s.tensor for s in states), *parts]
+        self._states = [(t, _held_by(t)) for t in found]
+        self._leaves = [(leaf, _hooks_of(leaf)) for leaf, _ in self._grads.values()]
+        self._hooks_of_all = hooks_of_all()
         self._owner_seen = self._look_at_owner()
         # A leaf whose gradient was gone before backward came to it, though it was there when the
         # call began or `zero_grad` was called, starts afresh in each call, whatever it holds.
@@ -286,7 +401,9 @@ class Guards:
         for optimizer in self._optimizers.values():
             optimizer.optimizer.sync()
         self._optimizer_states = [o.states() for o in self._optimizers.values()]
-        self._epoch = watching.epoch
+        # What the call found false and made true decides differently the next time.
+        turned = any(guard.turned for guard in self._modules.values())
+        self._epoch = -1 if turned else watching.epoch
 
     def _look_at_owner(self) -> Any:
         owner = self._owner
@@ -294,7 +411,9 @@ class Guards:
             return None
         unread = (*_UNREAD, *getattr(type(owner), "_notes", ()))
         return tuple(
-            (k, _plain(v)) for k, v in owner.__dict__.items() if k not in unread and _is_plain(v)
+            (k, _plain(v))
+            for k, v in owner.__dict__.items()
+            if k not in unread and (_is_plain(v) or is_tensor(v))
         )
 
     # -- before each call -------------------------------------------------------------------------
@@ -328,9 +447,16 @@ class Guards:
             changed = guard.changed()
             if changed:
                 return changed
-        for tensor, storage, form in self._states:
-            if tensor.storage is not storage or tensor._form is not form:
+        for tensor, (flag, *held) in self._states:
+            now, *found = _held_by(tensor)
+            if now != flag:
+                return f"requires_grad of {describe(tensor)} changed"
+            if found != held:
                 return "the memory of a parameter or buffer was replaced"
+        if hooks_of_all() != self._hooks_of_all or any(
+            _hooks_of(leaf) != hooks for leaf, hooks in self._leaves
+        ):
+            return "hooks of all modules, or of a tensor, changed"
         if [o.states() for o in self._optimizers.values()] != self._optimizer_states:
             return "an optimizer's state was replaced"
         return ""

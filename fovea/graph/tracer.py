@@ -95,6 +95,7 @@ class Tracer:
 
     Attributes:
         found: where it keeps: arguments and states, each with its copy.
+        parts: tensors that lie within states.
     """
 
     captures = True
@@ -102,6 +103,8 @@ class Tracer:
     def __init__(self, keeps: bool = False) -> None:
         self.keeps = keeps
         self.found: list[tuple[Any, Any]] = []
+        self.parts: list[Any] = []
+        self._outer: set[int] = set()  # the memory of states
         self.thread = threading.get_ident()
         self.inputs: list[Value] = []
         self.states: list[State] = []
@@ -305,6 +308,8 @@ class Tracer:
             return block.value
         found = block.views.get((form, t.offset))
         if found is None:
+            if id(storage) in self._outer:
+                self.parts.append(t)
             found = self._region(block, t)
             block.views[form, t.offset] = found
         return found
@@ -384,6 +389,7 @@ class Tracer:
                 self.constants.append(Constant(value, _snapshot(whole)))
         else:
             self.states.append(State(value, whole, name))
+            self._outer.add(id(t.storage))
             self.keep(whole)
         self._hold(whole, value, t.storage.version)
         return self.value_of(t)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Self
 
+from fovea import watching
 from fovea.nn.module import Module
 from fovea.nn.parameter import Parameter
 from fovea.tensorbase import is_tensor
@@ -70,6 +71,7 @@ class Sequential(Module):
         whole = isinstance(index, slice)
         names = list(self._modules)[index] if whole else [self._name_at(index)]
         kept = [m for name, m in self._modules.items() if name not in names]
+        watching.touch()
         self._modules.clear()
         for i, module in enumerate(kept):
             self.add_module(str(i), module)
@@ -156,6 +158,7 @@ class ModuleList(Module):
     def __delitem__(self, index: Any) -> None:
         modules = list(self)
         del modules[index]
+        watching.touch()
         self._modules.clear()
         self.extend(modules)
 
@@ -239,6 +242,7 @@ class ModuleDict(Module):
         self.add_module(key, module)
 
     def __delitem__(self, key: str) -> None:
+        watching.touch()
         del self._modules[key]
 
     def __len__(self) -> int:
@@ -252,6 +256,7 @@ class ModuleDict(Module):
 
     def clear(self) -> None:
         """Take all modules out."""
+        watching.touch()
         self._modules.clear()
 
     def pop(self, key: str) -> Module:

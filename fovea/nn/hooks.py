@@ -16,6 +16,7 @@ from fovea.tensorbase import RemovableHandle, is_tensor
 __all__ = [
     "Hook",
     "Hooks",
+    "hooks_of_all",
     "register_module_backward_hook",
     "register_module_buffer_registration_hook",
     "register_module_forward_hook",
@@ -197,6 +198,11 @@ class Hooks:
 
 
 # -- hooks of all modules -------------------------------------------------------------------------
+
+
+def hooks_of_all() -> list[tuple[int, ...]]:
+    """The numbers of the hooks that all modules have: another hook has another number."""
+    return [tuple(hooks) for hooks in (_pre, _after, _backward_pre, _backward)]
 
 
 def _for_all(hooks: HookDict, hook: Hook) -> RemovableHandle:

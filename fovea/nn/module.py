@@ -106,6 +106,7 @@ class Module(Hooks, State):
     def _set_plain(self, name: str, value: Any) -> None:
         """Assign what is neither parameter, module nor buffer: also to an entry that there is."""
         own = self.__dict__
+        watching.touch()
         for registry, what in (("_parameters", "Parameter"), ("_modules", "Module")):
             entries = own.get(registry)
             if entries is not None and name in entries:
@@ -128,7 +129,6 @@ class Module(Hooks, State):
         if name in own.get("_computed", ()):
             own["_computed"][name].assign(self, value)
             return
-        watching.touch()
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
@@ -186,6 +186,7 @@ class Module(Hooks, State):
             )
         if param is not None:
             param = registered("parameter", self, name, param)
+        watching.touch()
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
@@ -200,6 +201,7 @@ class Module(Hooks, State):
                 f"cannot register {type(tensor).__name__} as buffer {name!r}: a Tensor or None "
                 "is expected."
             )
+        watching.touch()
         self._buffers[name] = registered("buffer", self, name, tensor)
         if persistent:
             self._non_persistent_buffers_set.discard(name)
@@ -212,6 +214,7 @@ class Module(Hooks, State):
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"{type(module).__name__} is not a Module.")
         module = registered("module", self, name, module)
+        watching.touch()
         self._modules[name] = module
         if module is not None and module.training is None and self.training is not None:
             module.train(self.training)  # a Keras layer, which has no mode until it is told one
@@ -389,6 +392,7 @@ class Module(Hooks, State):
                 p.data = fn(p.data)
                 if p.grad is not None:
                     p.grad = fn(p.grad.detach())
+        watching.touch()
         for name, buffer in self._buffers.items():
             if buffer is not None:
                 self._buffers[name] = fn(buffer)
