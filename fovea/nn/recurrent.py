@@ -197,6 +197,8 @@ class RNNBase(Module):
             x = outs[0] if len(outs) == 1 else cat(outs, -1)
             if self.dropout and layer < self.num_layers - 1:
                 x = F.dropout(x, self.dropout, self.training)
+        if x.requires_grad and x._base is not None:
+            x = x.clone()  # users may change it in place, and backward reads the states
         return x, tuple(stack(parts) for parts in zip(*finals, strict=True))
 
     def _run(

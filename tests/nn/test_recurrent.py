@@ -228,6 +228,23 @@ def test_autocast_like_pytorch(mode: str) -> None:
     assert (y.float() - fovea.tensor(z.detach().float().numpy())).abs().max() < 0.02
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_results_may_be_changed_in_place(mode: str, bidirectional: bool) -> None:
+    name, options = MODES[mode]
+    net = getattr(nn, name)(3, 4, bidirectional=bidirectional, **options)
+    x = fovea.tensor(rng(9).standard_normal((5, 2, 3)).astype("f4"))
+    gradients = []
+    for in_place in (False, True):
+        net.zero_grad()
+        y, _ = net(x)
+        y = y.mul_(2.0) if in_place else y * 2.0
+        y.square().sum().backward()
+        gradients.append([p.grad for p in net.parameters()])
+    for one, other in zip(*gradients, strict=True):
+        assert fovea.equal(one, other)
+
+
 def test_a_layer_is_an_op_in_a_program() -> None:
     """However long the sequences are: what is captured, optimized and compiled stays small."""
     net = nn.LSTM(3, 4, num_layers=2, bidirectional=True)
