@@ -301,6 +301,46 @@ def test_modes() -> None:
     fovea.set_grad_enabled(True)
 
 
+def switched(ns: Any) -> list[Any]:
+    """Modes within and after what decorators switch."""
+    seen: list[Any] = []
+
+    @ns.set_grad_enabled(False)
+    def quiet() -> bool:
+        return bool(ns.is_grad_enabled())
+
+    seen += [ns.is_grad_enabled(), quiet(), ns.is_grad_enabled()]
+
+    def numbers() -> Any:
+        got = []
+        for _ in range(2):
+            try:
+                got.append((yield ns.is_grad_enabled()))
+            except ValueError:
+                got.append(("thrown", ns.is_grad_enabled()))
+        return got
+
+    for mode in (ns.no_grad, ns.no_grad(), ns.inference_mode(), ns.enable_grad()):
+        for step in ("send", "throw", "close"):
+            with ns.set_grad_enabled(mode is not ns.enable_grad):
+                generator = mode(numbers)()
+                seen += [next(generator), ns.is_grad_enabled()]
+                try:
+                    if step == "send":
+                        seen += [generator.send(3), generator.send(4)]
+                    elif step == "throw":
+                        seen += [generator.throw(ValueError()), next(generator)]
+                except StopIteration as end:
+                    seen.append(end.value)
+                generator.close()
+                seen.append(ns.is_grad_enabled())
+    return seen
+
+
+def test_decorators_switch_what_they_decorate() -> None:
+    assert switched(fovea) == switched(torch)
+
+
 class Clip(fovea.autograd.Function):
     """Clamp whose gradient passes straight through."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 from collections.abc import Callable
 from typing import Any, Self
@@ -34,10 +35,36 @@ class _GradMode:
         dispatch.state.grad_enabled = self.before.pop()
 
     def __call__(self, function: Callable[..., Any]) -> Any:
+        if inspect.isgeneratorfunction(function):
+            return self._between_yields(function)
+
         @functools.wraps(function)
         def run(*args: Any, **kwargs: Any) -> Any:
             with type(self)(*self._arguments()):
                 return function(*args, **kwargs)
+
+        return run
+
+    def _between_yields(self, function: Callable[..., Any]) -> Any:
+        """A generator that is in this mode while it runs, and whoever reads it is not."""
+
+        @functools.wraps(function)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            inner = function(*args, **kwargs)
+            resume, given = inner.send, None
+            while True:
+                try:
+                    with type(self)(*self._arguments()):
+                        value = resume(given)
+                except StopIteration as end:
+                    return end.value
+                try:
+                    resume, given = inner.send, (yield value)
+                except GeneratorExit:
+                    inner.close()
+                    raise
+                except BaseException as error:
+                    resume, given = inner.throw, error
 
         return run
 
@@ -121,6 +148,10 @@ class set_grad_enabled(_GradMode):  # noqa: N801 - PyTorch's name
     def __init__(self, mode: bool) -> None:
         self.mode = bool(mode)
         self.outer = dispatch.set_grad_enabled(self.mode)
+
+    def __call__(self, function: Callable[..., Any]) -> Any:
+        dispatch.set_grad_enabled(self.outer)  # a decorator switches within the function alone
+        return super().__call__(function)
 
     def __enter__(self) -> None:
         dispatch.set_grad_enabled(self.mode)
