@@ -144,8 +144,13 @@ def tuning_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def named_options(args: argparse.Namespace) -> dict[str, Any]:
     """The same, with logs, by the names of options: what ``config.yaml`` keeps."""
-    names = (*_TUNING, *_LOGGING)
-    return {name.replace("_", "-"): getattr(args, name) or None for name in names}
+    return {name.replace("_", "-"): _given(args, name) for name in (*_TUNING, *_LOGGING)}
+
+
+def _given(args: argparse.Namespace, name: str) -> Any:
+    """An option's value, which may be 0; None if it was not given."""
+    value = getattr(args, name)
+    return None if value is False else value
 
 
 def refuse_others(args: argparse.Namespace, task: str, more: tuple[str, ...] = ()) -> None:
@@ -157,9 +162,11 @@ def refuse_others(args: argparse.Namespace, task: str, more: tuple[str, ...] = (
     Raises:
         UsageError: one was given.
     """
-    for name in (*_TUNING, *_LOGGING, *_TRIALS, *more):
-        if name not in _EVERYWHERE and getattr(args, name):
-            raise UsageError(f"--{name.replace('_', '-')} is not there for {task}")
+    others = [n for n in (*_TUNING, *_LOGGING, *_TRIALS) if n not in _EVERYWHERE]
+    found = [n for n in others if _given(args, n) is not None]
+    found += [n for n in more if getattr(args, n)]
+    if found:
+        raise UsageError(f"--{found[0].replace('_', '-')} is not there for {task}")
 
 
 def loggers(names: str | None, folder: Path, config: dict[str, Any], go_on: bool) -> list[Callback]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import subprocess
@@ -16,11 +17,12 @@ import pytest
 import fovea as fovea_module
 from fovea.cli import main
 from fovea.cli.classifier import load_classifier
+from fovea.cli.console import UsageError
 from fovea.cli.fitting import Fitting, Plan, _make_optimizer, _make_schedule, measure
 from fovea.cli.folders import FolderImages
 from fovea.cli.images import ArrayImages
 from fovea.cli.sources import named_test
-from fovea.cli.tuning import LOGS
+from fovea.cli.tuning import LOGS, add_tuning_options, named_options, refuse_others
 from fovea.training import CSVLogger, JSONLogger, TensorBoard
 from tests.cli.conftest import Fovea, command, environment, wait_for
 
@@ -268,6 +270,17 @@ def test_options_of_other_tasks(tmp_path: Path) -> None:
         "epochs": 3, "batch_size": 4, "lr": 0.1, "workers": 0, "precision": "bf16",
         "weight_decay": 0.1, "accumulate": 2, "warmup": 3,
     }  # fmt: skip
+
+
+def test_zeros_are_values() -> None:
+    """They are written down, and refused where a task has no such option."""
+    parser = argparse.ArgumentParser()
+    add_tuning_options(parser)
+    named = named_options(parser.parse_args(["--weight-decay", "0", "--warmup", "0"]))
+    assert named["weight-decay"] == named["warmup"] == 0
+    assert named["weight-decay"] is not None and named["ema"] is named["locate-nan"] is None
+    with pytest.raises(UsageError, match="--label-smoothing"):
+        refuse_others(parser.parse_args(["--label-smoothing", "0"]), "detection")
 
 
 def test_ctrl_c_after_training(
