@@ -60,6 +60,7 @@ class LocateNaN(Callback):
 
     def set_model(self, model: Any) -> None:
         super().set_model(model)
+        self._before = []  # of another model, perhaps
         if not hasattr(model, "learner"):
             raise ArgumentError(
                 "LocateNaN: it watches a fovea.Trainer.",

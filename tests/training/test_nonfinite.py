@@ -93,6 +93,15 @@ def test_it_changes_nothing() -> None:
     same(plain, watched)
 
 
+def test_one_for_several_models() -> None:
+    watch = LocateNaN()
+    for width in (1, 2):
+        model = fovea.nn.Linear(2, width)
+        run = Trainer(model, fovea.nn.MSELoss(), fovea.optim.SGD(model.parameters(), lr=0.1))
+        run.fit((fovea.ones(4, 2), fovea.ones(4, width)), callbacks=watch, verbose=0)
+    assert watch._before[0].shape == (2, 2)
+
+
 def test_what_it_watches() -> None:
     from fovea import keras
 
