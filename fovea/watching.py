@@ -7,6 +7,7 @@ Each asks here for a watcher first, which costs nanoseconds when there is none.
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any, Protocol, Self
@@ -170,16 +171,23 @@ class Observer:
 class unwatched:  # noqa: N801 - a context manager, named like a statement
     """``with unwatched():`` what runs is no part of a capture, as nobody's code between two calls.
 
-    For what is computed anew outside of a program in each call, such as a learning rate.
+    For what is computed anew outside of a program in each call, such as a learning rate. A capture
+    of another thread, which this one is no part of, goes on.
     """
+
+    _before: Watcher | None
 
     def __enter__(self) -> None:
         global watcher
-        self._before, watcher = watcher, None
+        here = threading.get_ident()
+        self._before = watcher if getattr(watcher, "thread", here) == here else None
+        if self._before is not None:
+            watcher = None
 
     def __exit__(self, *error: object) -> None:
         global watcher
-        watcher = self._before
+        if self._before is not None:
+            watcher = self._before
 
 
 rerun = 0  # the number of the run that is in progress, of a function that had run before
