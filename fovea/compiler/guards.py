@@ -2,19 +2,27 @@
 
 Most of it can change only through doors that raise `watching.epoch` (attributes of modules,
 ``requires_grad``, the memory of a parameter, an optimizer's groups): one comparison of integers
-tells that nothing did. The rest, numbers that the function finds in its closure and globals, is
-compared in each call.
+tells that nothing did. The rest, what functions read by name (`variables.py`), is compared in each
+call.
 """
 
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable, Iterator
-from operator import is_
 from typing import Any
 
 from fovea import watching
-from fovea.errors import _PACKAGE, describe
+from fovea.compiler.variables import (
+    FUNCTIONS,
+    MOST_ITEMS,
+    SCALARS,
+    UNREAD,
+    Same,
+    Variables,
+    reached,
+    read_by,
+)
+from fovea.errors import describe
 from fovea.form import form_of
 from fovea.graph.graph import State
 from fovea.nn.hooks import hooks_of_all
@@ -22,41 +30,7 @@ from fovea.tensorbase import is_tensor
 
 __all__ = ["Guards"]
 
-_SCALARS = (bool, int, float, complex, str, bytes, type(None))
-_MOST_ITEMS = 64
-_EMPTY = object()  # what a cell without a value holds
-_FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-_NO_USERS = ("fovea", "builtins", "numpy", "typing")
-# What a training loop notes in a model: no step reads it. A class names more in ``_notes``.
-_UNREAD = ("stop_training", "stop_evaluating", "stop_predicting", "_initial_epoch")
-
-
-def _snapshot(value: Any) -> Any:
-    """What can be compared later: a scalar itself, a short container's items, or nothing."""
-    if isinstance(value, _SCALARS):
-        return (type(value), value)
-    if isinstance(value, list | tuple) and len(value) <= _MOST_ITEMS:
-        return (type(value), tuple(_snapshot(v) for v in value))
-    if isinstance(value, dict) and len(value) <= _MOST_ITEMS:
-        items = tuple((k, _snapshot(v)) for k, v in value.items() if isinstance(k, _SCALARS))
-        return (dict, items)
-    return _Same(value)
-
-
-class _Same:
-    """Compares by identity."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.value is self.value
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"<{getattr(self.value, '__name__', type(self.value).__name__)}>"
 
 
 class _ModuleGuard:
@@ -66,7 +40,7 @@ class _ModuleGuard:
 
     def __init__(self, module: Any) -> None:
         self.module = module
-        self._read = _read_by(type(module))
+        self._read = read_by(type(module))
         self.seen = self._look()
 
     def _look(self) -> Any:
@@ -74,18 +48,18 @@ class _ModuleGuard:
         plain = tuple(
             (k, _plain(v))
             for k, v in own.items()
-            if (k[0] != "_" or k in self._read) and k not in _UNREAD and _is_constant(v)
+            if (k[0] != "_" or k in self._read) and k not in UNREAD and _is_constant(v)
         )
         tensors = [
             (
                 name,
-                _Same(t),
-                None if t is None else (_Same(t.storage), form_of(t), t._requires_grad),
+                Same(t),
+                None if t is None else (Same(t.storage), form_of(t), t._requires_grad),
             )
             for registry in ("_parameters", "_buffers")
             for name, t in own[registry].items()
         ]
-        children = [(name, _Same(m)) for name, m in own["_modules"].items()]
+        children = [(name, Same(m)) for name, m in own["_modules"].items()]
         hooks = [tuple(own[k]) for k in _HOOKS if k in own]
         return (plain, tensors, children, hooks)
 
@@ -114,39 +88,21 @@ def _show(values: dict[str, Any], key: str) -> str:
 
 
 def _is_plain(value: Any) -> bool:
-    return isinstance(value, _SCALARS) or (
+    return isinstance(value, SCALARS) or (
         isinstance(value, list | tuple)
-        and len(value) <= _MOST_ITEMS
-        and all(isinstance(v, _SCALARS) for v in value)
+        and len(value) <= MOST_ITEMS
+        and all(isinstance(v, SCALARS) for v in value)
     )
 
 
 def _is_constant(value: Any) -> bool:
-    return _is_plain(value) or is_tensor(value) or isinstance(value, _FUNCTIONS)
+    return _is_plain(value) or is_tensor(value) or isinstance(value, FUNCTIONS)
 
 
 def _plain(value: Any) -> Any:
     if not _is_plain(value):
-        return (type(value), _Same(value))
+        return (type(value), Same(value))
     return (type(value), tuple(value) if isinstance(value, list) else value)
-
-
-def _read_by(kind: type) -> set[str]:
-    """The names that the user's classes among a class and its bases read."""
-    found: set[str] = set()
-    for base in kind.__mro__:
-        if _is_known(base):
-            continue
-        for f in vars(base).values():
-            f = getattr(f, "fget", getattr(f, "__func__", f))
-            f = getattr(f, "__wrapped__", f)
-            if isinstance(f, types.FunctionType) and _is_users(f):
-                found.update(_global_names(f.__code__))
-    return found
-
-
-def _is_users(function: types.FunctionType) -> bool:
-    return not function.__code__.co_filename.startswith(_PACKAGE)
 
 
 class _OptimizerGuard:
@@ -169,143 +125,16 @@ class _OptimizerGuard:
         return [[(k, id(v)) for k, v in held.items()] for held in self.optimizer.state.values()]
 
 
-class _Names:
-    """Variables that a function reads from its closure and its globals, and attributes of what they
-    hold.
-
-    Args:
-        owners: what else it reads attributes of.
-    """
-
-    def __init__(self, function: types.FunctionType, owners: Iterable[Any] = ()) -> None:
-        code = function.__code__
-        self.globals = function.__globals__
-        names = _global_names(code)
-        self.names = [n for n in names if n in self.globals]
-        self.cells = list(zip(code.co_freevars, function.__closure__ or (), strict=True))
-        self.fields: list[tuple[str, Any]] = []
-        self.fields = _fields([*self._found(), *owners], names)
-        self._held = self._found()
-        self.seen = _snapshots(self._held)
-        # Whether what they hold changes only if something else takes its place.
-        self._fixed = not any(isinstance(v, list | tuple | dict) for v in self._held)
-
-    def _found(self) -> list[Any]:
-        held = self.globals.get
-        return [
-            *[held(n) for n in self.names],
-            *[_content(cell) for _, cell in self.cells],
-            *[own.get(n, _EMPTY) for n, own in self.fields],
-        ]
-
-    def changed(self) -> str:
-        found = self._found()
-        if self._fixed and all(map(is_, found, self._held)):
-            return ""
-        now = _snapshots(found)
-        if now == self.seen:
-            self._held = found
-            return ""
-        names = [*self.names, *(name for name, _ in (*self.cells, *self.fields))]
-        for name, a, b in zip(names, self.seen, now, strict=True):
-            if a != b:
-                return f"the variable {name!r} changed"
-        return "a variable changed"
-
-    def objects(self) -> Iterator[Any]:
-        """What the variables hold."""
-        return (v for v in self._found() if v is not _EMPTY)
-
-
-def _fields(objects: list[Any], names: list[str]) -> list[tuple[str, Any]]:
-    """The attributes with these names of the user's objects, and of what these hold: each name with
-    the dictionary that holds it.
-    """
-    found: list[tuple[str, Any]] = []
-    seen: set[int] = set()
-    while objects and len(found) < _MOST_ITEMS:
-        held = objects.pop(0)
-        if id(held) in seen or not _has_fields(held):
-            continue
-        seen.add(id(held))
-        bases = () if isinstance(held, type) else type(held).__mro__
-        for own in (vars(held), *(vars(b) for b in bases if not _is_known(b))):
-            there = [n for n in names if n in own and n not in _UNREAD]
-            found += [(n, own) for n in there]
-            objects += [own[n] for n in there]
-    return found
-
-
-def _has_fields(value: Any) -> bool:
-    """Whether something is an object or a class of the user's."""
-    kind = value if isinstance(value, type) else type(value)
-    if not hasattr(value, "__dict__") or isinstance(value, (*_FUNCTIONS, types.ModuleType)):
-        return False
-    return not is_tensor(value) and not _is_known(kind)
-
-
-def _is_known(kind: type) -> bool:
-    """Whether a class is fovea's own, or of a library whose objects keep their attributes."""
-    return str(kind.__module__).partition(".")[0] in _NO_USERS
-
-
-def _content(cell: types.CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return _EMPTY
-
-
-def _snapshots(values: list[Any]) -> list[Any]:
-    return [_snapshot(v) for v in values]
-
-
-def _global_names(code: types.CodeType) -> list[str]:
-    names = list(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            names += _global_names(constant)
-    return list(dict.fromkeys(names))
-
-
-def _functions_of(function: Any, owner: Any = None) -> list[_Names]:
-    """The variables of a function, which may be a method of `owner`, and of the user's functions
-    that it can reach by name, other methods among them.
-    """
-    return [names for _, names in _reached(function, () if owner is None else (owner,))]
-
-
-def _reached(function: Any, owners: Iterable[Any] = ()) -> list[tuple[types.FunctionType, _Names]]:
-    """A function and the user's functions that it can reach by name, with their variables."""
-    found: list[tuple[types.FunctionType, _Names]] = []
-    seen: set[int] = set()
-    stack = [function]
-    while stack and len(found) < _MOST_ITEMS:
-        f = _plain_function(stack.pop())
-        if not isinstance(f, types.FunctionType) or id(f) in seen or not _is_users(f):
-            continue
-        seen.add(id(f))
-        names = _Names(f, owners)
-        found.append((f, names))
-        stack.extend(names.objects())
-    return found
-
-
 def _forward_of(module: Any) -> Any:
     """What a call of a module runs: perhaps a function that was put into this one."""
     own, kind = module.__dict__.get("forward"), type(module)
     return own or getattr(kind, "call", getattr(kind, "forward", None))
 
 
-def _plain_function(f: Any) -> Any:
-    f = getattr(f, "__func__", f)
-    return getattr(f, "__wrapped__", f)
-
-
 def _held_by(tensor: Any) -> tuple[Any, ...]:
     """Whether a state is a leaf that gets a gradient, its memory, and how it lies there."""
     leaf = tensor._node is None and tensor._base is None
-    where = (_Same(tensor.storage), form_of(tensor), tensor.offset)
+    where = (Same(tensor.storage), form_of(tensor), tensor.offset)
     return (leaf and tensor._requires_grad, *where)
 
 
@@ -327,7 +156,7 @@ class Guards:
         self._optimizers: dict[int, _OptimizerGuard] = {}
         self._dropped: set[int] = set()  # the ids of leaves
         self._grads: dict[int, tuple[Any, Any]] = {}
-        self._names: list[_Names] = []
+        self._variables = Variables(())
         self._states: list[tuple[Any, Any]] = []
         self._leaves: list[tuple[Any, Any]] = []  # and their hooks
         self._owner = getattr(function, "__self__", None)
@@ -371,7 +200,7 @@ class Guards:
         for module in self._called.values():
             kind = type(module)
             starts += [getattr(kind, name) for name in ("forward", "call") if hasattr(kind, name)]
-        return list({f: None for start in starts for f, _ in _reached(start)})
+        return list({f: None for start in starts for f, _ in reached(start)})
 
     def finish(
         self, states: tuple[State, ...], parts: list[Any], entry_grads: dict[int, Any]
@@ -382,10 +211,9 @@ class Guards:
             parts: tensors that lie within states.
             entry_grads: ``.grad`` of leaves when the call began, where that is known.
         """
-        self._names = _functions_of(self.function, self._owner)
-        for module in self._called.values():
-            self._names += _functions_of(_forward_of(module), module)
-        self._names = [n for n in self._names if n.names or n.cells or n.fields]
+        starts = [(self.function, self._owner)]
+        starts += [(_forward_of(m), m) for m in self._called.values()]
+        self._variables = Variables(r for f, owner in starts for _, r in reached(f, owner))
         found = [*(s.tensor for s in states), *parts]
         self._states = [(t, _held_by(t)) for t in found]
         self._leaves = [(leaf, _hooks_of(leaf)) for leaf, _ in self._grads.values()]
@@ -409,7 +237,7 @@ class Guards:
         owner = self._owner
         if owner is None or is_tensor(owner) or not hasattr(owner, "__dict__"):
             return None
-        unread = (*_UNREAD, *getattr(type(owner), "_notes", ()))
+        unread = (*UNREAD, *getattr(type(owner), "_notes", ()))
         return tuple(
             (k, _plain(v))
             for k, v in owner.__dict__.items()
@@ -420,10 +248,9 @@ class Guards:
 
     def failed(self) -> str:
         """What no longer holds, or an empty string. Hyper-parameters are brought up to date."""
-        for names in self._names:
-            changed = names.changed()
-            if changed:
-                return changed
+        changed = self._variables.changed()
+        if changed:
+            return changed
         for leaf, held in self._grads.values():
             if leaf.grad is not held:
                 return "a gradient was dropped or replaced between calls"
