@@ -226,18 +226,19 @@ def _costs(every: _All) -> ErrorBreakdown:
         return float(np.mean(found)) if found else float("nan")
 
     base = mean(right, counted, label, truth)
+    mendable = (kind == "classification") | (kind == "localization")
+    best = _best_for_each(mendable, aim, score, met)
     costs = {}
     for name in _WRONG:
         wrong = kind == name
         mended, kept, named = right, counted & ~wrong, label
-        if name in ("classification", "localization"):
-            best = _best_for_each(wrong, aim, score, met)
-            mended, kept, named = right | best, kept | best, label.copy()
-            named[best] = truth[aim[best]]
-        costs[name] = mean(mended, kept, named, truth) - base
-    aimed = aim[(kind == "classification") | (kind == "localization")]
-    missed = ~met & ~np.isin(np.arange(len(truth)), aimed)
-    costs["missed"] = mean(right, counted, label, truth[~missed]) - base
+        fixed = wrong & best
+        if fixed.any():
+            mended, kept, named = right | fixed, kept | fixed, label.copy()
+            named[fixed] = truth[aim[fixed]]
+        costs[name] = max(mean(mended, kept, named, truth) - base, 0.0)
+    missed = ~met & ~np.isin(np.arange(len(truth)), aim[mendable])
+    costs["missed"] = max(mean(right, counted, label, truth[~missed]) - base, 0.0)
     counts = {name: int((kind == name).sum()) for name in _WRONG} | {"missed": int(missed.sum())}
     without_wrong = mean(right, counted & right, label, truth) - base
     without_missed = mean(right, counted, label, truth[met]) - base
@@ -246,7 +247,7 @@ def _costs(every: _All) -> ErrorBreakdown:
 
 def _best_for_each(wrong: Array, aim: Array, score: Array, met: Array) -> Array:
     """Of the wrong detections those that would be right if mended: the best for each object that
-    no other meets.
+    none meets, whether its class is wrong or its place.
     """
     best = np.zeros(len(wrong), bool)
     taken: set[int] = set()

@@ -164,3 +164,19 @@ def test_mistakes() -> None:
     with pytest.raises(ArgumentError, match="background_threshold"):
         tide_evaluate([], [], 0.5, 0.7)
     assert np.isnan(tide_evaluate([], []).ap)
+
+
+def test_an_object_is_mended_once() -> None:
+    """The best of the detections that aim at an object, whatever is wrong with them."""
+    result = tide_evaluate([found((BOX, 0.9, 2), (NEAR, 0.8, 1))], [there((BOX, 1))])
+    assert counts(result) == {"classification": 1, "localization": 1}
+    assert result.costs["classification"] == 1.0 and result.costs["localization"] == 0.0
+
+
+def test_is_the_authors_own() -> None:
+    """Numbers of tidecv 1.0.1, which agrees on such drawn detections to the last digits."""
+    result = tide_evaluate(*drawn(39, 8))
+    assert result.counts == dict(zip(KINDS, (8, 20, 6, 18, 4, 1), strict=True))
+    expected = (0.1052, 0.2465, 0.0253, 0.0302, 0.0116, 0.0050)
+    found_costs = [result.costs[name] for name in KINDS]
+    np.testing.assert_allclose(found_costs, expected, atol=6e-5)
