@@ -103,7 +103,7 @@ from fovea.functions.creation import (
     zeros,
     zeros_like,
 )
-from fovea.functions.deprecated import lu, qr, svd
+from fovea.functions.deprecated import cholesky, lu, lu_solve, qr, svd, triangular_solve
 from fovea.functions.deprecated import range_ as range
 from fovea.functions.exchange import from_dlpack, frombuffer, to_dlpack
 from fovea.functions.indexing import (

@@ -147,7 +147,7 @@ SECTIONS: list[dict[str, Any]] = [
             _SPARSE: "sparse_* *_sparse_ dsmm hsmm hspmm smm spmm saddmm sspaddmm ccol_indices_copy "
             "col_indices_copy crow_indices_copy row_indices_copy indices_copy values_copy",
             _RECURRENT: "gru* lstm* rnn_*",
-            _REMOVED: "cholesky lstsq solve eig symeig triangular_solve matrix_rank lu_* orgqr ormqr geqrf "
+            _REMOVED: "lstsq solve eig symeig matrix_rank orgqr ormqr geqrf "
             "norm_except_dim nuclear_norm frobenius_norm "
             "get_autocast_* set_autocast_* is_autocast_* autocast_*",
             "they stand in `fovea.nn.functional`, as in PyTorch's documentation": "*_loss kl_div rms_norm "
@@ -180,7 +180,7 @@ SECTIONS: list[dict[str, Any]] = [
             _QUANTIZED: "q_* qscheme dequantize int_repr",
             _SPARSE: "*_indices indices values coalesce is_coalesced dense_dim sparse_* to_sparse* to_mkldnn smm "
             "sspaddmm resize_as_sparse_",
-            _REMOVED: "cholesky lstsq solve eig symeig triangular_solve lu_* orgqr ormqr geqrf resize resize_as "
+            _REMOVED: "lstsq solve eig symeig orgqr ormqr geqrf resize resize_as "
             "new reinforce storage_type",
             _UNUSED: "igamma igamma_ igammac igammac_",
             "views of a tensor do not change in place": "as_strided_ as_strided_scatter set_",

@@ -12,12 +12,14 @@ from fovea.functions import matrices
 from fovea.functions.creation import _into as into_out
 from fovea.functions.matrices import _adjoint
 from fovea.functions.ranges import arange
+from fovea.functions.shaping import transpose as swapped
+from fovea.functions.triangular import solve_triangular
 from fovea.return_types import printed
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["lu", "qr", "range_", "svd"]
+__all__ = ["cholesky", "lu", "lu_solve", "qr", "range_", "svd", "triangular_solve"]
 
 
 class QR(NamedTuple):
@@ -39,6 +41,16 @@ class SVD(NamedTuple):
 
     def __repr__(self) -> str:
         return printed("svd", self)
+
+
+class TriangularSolve(NamedTuple):
+    """X, and a copy of A."""
+
+    solution: Tensor
+    cloned_coefficient: Tensor
+
+    def __repr__(self) -> str:
+        return printed("triangular_solve", self)
 
 
 def _warn(text: str) -> None:
@@ -132,6 +144,96 @@ def lu(
     if get_infos:
         return _given(out, *factors.lu_factor_ex(A, pivot=pivot))
     return _given(out, *factors.lu_factor(A, pivot=pivot))
+
+
+def cholesky(input: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """``linalg.cholesky``: L with ``input = L L^H``. Warns: PyTorch advises to call that.
+
+    Args:
+        input: (..., n, n) in float32, float64 or complex, symmetric (Hermitian).
+        upper: return L's conjugate transpose.
+        out: a tensor that takes the result.
+
+    Raises:
+        LinAlgError: a matrix that is not positive definite.
+
+    >>> import warnings, fovea
+    >>> with warnings.catch_warnings(record=True):
+    ...     fovea.cholesky(fovea.tensor([[4.0, 2.0], [2.0, 2.0]]))
+    tensor([[2., 0.],
+            [1., 1.]])
+    """
+    _warn(
+        "torch.cholesky is deprecated in favor of torch.linalg.cholesky and will be removed in a "
+        "future PyTorch release.\nL = torch.cholesky(A)\nshould be replaced with\n"
+        "L = torch.linalg.cholesky(A)\nand\nU = torch.cholesky(A, upper=True)\nshould be replaced "
+        "with\nU = torch.linalg.cholesky(A).mH"
+    )
+    found = matrices.cholesky(input)
+    return _given((out,) if out is not None else None, _adjoint(found) if upper else found)[0]
+
+
+def lu_solve(
+    b: Tensor,
+    LU_data: Tensor,  # noqa: N803
+    LU_pivots: Tensor,  # noqa: N803
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``linalg.lu_solve(LU_data, LU_pivots, b)``: X with ``A X = b``. Warns: PyTorch advises to
+    call that.
+
+    Args:
+        b: (..., n, k).
+        LU_data, LU_pivots: what ``linalg.lu_factor(A)`` returned.
+        out: a tensor that takes the result.
+
+    Raises:
+        ShapeError: the sizes are those of no system of equations.
+        LinAlgError: A is singular.
+    """
+    _warn(
+        "torch.lu_solve is deprecated in favor of torch.linalg.lu_solve and will be removed in a "
+        "future PyTorch release.\nNote that torch.linalg.lu_solve has its arguments reversed.\n"
+        "X = torch.lu_solve(B, LU, pivots)\nshould be replaced with\n"
+        "X = torch.linalg.lu_solve(LU, pivots, B)"
+    )
+    return _given((out,) if out is not None else None, factors.lu_solve(LU_data, LU_pivots, b))[0]
+
+
+def triangular_solve(
+    b: Tensor,
+    A: Tensor,  # noqa: N803
+    upper: bool = True,
+    transpose: bool = False,
+    unitriangular: bool = False,
+    *,
+    out: tuple[Tensor, ...] | None = None,
+) -> TriangularSolve:
+    """``linalg.solve_triangular``: X with ``A X = b``, and a copy of A. Warns: PyTorch advises to
+    call that.
+
+    Args:
+        b: (..., n, k).
+        A: (..., n, n), of which one triangle is read.
+        upper: which.
+        transpose: with A's transpose for A.
+        unitriangular: with ones on A's diagonal.
+        out: two tensors that take the results.
+
+    Raises:
+        LinAlgError: A is singular.
+    """
+    _warn(
+        "torch.triangular_solve is deprecated in favor of torch.linalg.solve_triangular and will "
+        "be removed in a future PyTorch release.\ntorch.linalg.solve_triangular has its arguments "
+        "reversed and does not return a copy of one of the inputs.\n"
+        "X = torch.triangular_solve(B, A).solution\nshould be replaced with\n"
+        "X = torch.linalg.solve_triangular(A, B)."
+    )
+    a = swapped(A, -2, -1) if transpose else A
+    x = solve_triangular(a, b, upper=upper != transpose, unitriangular=unitriangular)
+    return TriangularSolve(*_given(out, x, A.clone()))
 
 
 def _given(out: tuple[Tensor, ...] | None, *found: Tensor) -> tuple[Tensor, ...]:

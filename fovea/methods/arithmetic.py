@@ -191,6 +191,8 @@ class ArithmeticMethods:
     cholesky_solve = triangular.cholesky_solve
     cholesky_inverse = triangular.cholesky_inverse
     qr, svd, lu = deprecated.qr, deprecated.svd, deprecated.lu
+    cholesky, lu_solve = deprecated.cholesky, deprecated.lu_solve
+    triangular_solve = deprecated.triangular_solve
 
     # signals
     stft, istft = spectra.stft, spectra.istft

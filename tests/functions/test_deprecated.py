@@ -1,4 +1,4 @@
-"""qr, svd, lu and range: PyTorch's values, gradients and warnings."""
+"""qr, svd, lu, range and their kin: PyTorch's values, gradients and warnings."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ RNG = np.random.default_rng(0)
 SHAPES = [(3, 3), (4, 2), (2, 5), (2, 3, 4, 3)]
 
 
-def said(call: Any) -> tuple[Any, list[str]]:
+def said(call: Any) -> tuple[Any, set[str]]:
+    """What a call makes, and what it warns of (PyTorch does in backward again)."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         made = call()
     assert all(w.category is UserWarning for w in caught)
-    return made, [str(w.message).split(".", 2)[1] for w in caught]
+    return made, {str(w.message).split(".", 2)[1] for w in caught}
 
 
 def both(call: Any) -> tuple[Any, Any]:
@@ -150,3 +151,48 @@ def test_range_that_leads_nowhere() -> None:
     out = fovea.empty(3, dtype=fovea.int64)
     with pytest.warns(UserWarning):
         assert fovea.range(2, 4, out=out) is out and out.tolist() == [2, 3, 4]
+
+
+SQUARE = RNG.normal(size=(2, 3, 3)) + 3 * np.eye(3)
+RIGHT = RNG.normal(size=(2, 3, 2))
+
+
+@pytest.mark.parametrize("upper", [False, True])
+def test_cholesky(upper: bool) -> None:
+    values = SQUARE @ SQUARE.swapaxes(-1, -2)
+    close(*both(lambda m: m.cholesky(m.tensor(values), upper)))
+    close(*both(lambda m: m.tensor(values).cholesky(upper=upper)))
+    root = RNG.normal(size=(3, 3)) + 1j * RNG.normal(size=(3, 3))
+    close(*both(lambda m: m.cholesky(m.tensor(root @ root.conj().T), upper)))
+
+
+def test_lu_solve() -> None:
+    def solved(m: Any, method: bool) -> Any:
+        b, factors = m.tensor(RIGHT), m.linalg.lu_factor(m.tensor(SQUARE))
+        return b.lu_solve(*factors) if method else m.lu_solve(b, *factors)
+
+    for method in (False, True):
+        close(*both(lambda m, method=method: solved(m, method)))
+    out = fovea.empty(2, 3, 2, dtype=fovea.float64)
+    with pytest.warns(UserWarning, match="linalg.lu_solve"):
+        factors = fovea.linalg.lu_factor(fovea.tensor(SQUARE))
+        assert fovea.lu_solve(fovea.tensor(RIGHT), *factors, out=out) is out
+    np.testing.assert_allclose(SQUARE @ out.numpy(), RIGHT, atol=1e-10)
+
+
+@pytest.mark.parametrize("upper", [True, False])
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("unitriangular", [False, True])
+def test_triangular_solve(upper: bool, transpose: bool, unitriangular: bool) -> None:
+    words = (upper, transpose, unitriangular)
+
+    def solved(m: Any) -> Any:
+        a, b = m.tensor(SQUARE, requires_grad=True), m.tensor(RIGHT)
+        found = m.triangular_solve(b, a, *words)
+        (found.solution**2).sum().backward()
+        again = b.triangular_solve(a, *words).solution
+        return found.solution, found.cloned_coefficient, again, a.grad
+
+    ours, theirs = both(solved)
+    for a, b in zip(ours, theirs, strict=True):
+        close(a, b)
