@@ -110,7 +110,7 @@ class CSVLogger(Callback):
     Args:
         filename: the file.
         separator: between two columns.
-        append: go on in a file that exists, rather than start it anew.
+        append: go on in a file that exists, with its columns, rather than start it anew.
     """
 
     def __init__(
@@ -127,8 +127,15 @@ class CSVLogger(Callback):
         path = Path(self.filename)
         self._needs_header = not (self.append and path.exists() and path.stat().st_size)
         self._close()
+        there = [] if self._needs_header else self._header(path)
         self._file = open(path, "a" if self.append else "w", newline="", encoding="utf-8")  # noqa: SIM115
-        self._writer = self.keys = None
+        self._writer, self.keys = None, there or None
+
+    def _header(self, path: Path) -> list[str]:
+        """The columns of a file behind that of the epoch; none if it has no such line."""
+        with open(path, newline="", encoding="utf-8") as file:
+            row = next(csv.reader(file, delimiter=self.sep), [])
+        return row[1:] if row[:1] == ["epoch"] else []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = logs or {}
@@ -137,6 +144,7 @@ class CSVLogger(Callback):
             self.keys = sorted(logs)
             if not any(k.startswith("val_") for k in self.keys):  # validation may begin later
                 self.keys += [f"val_{k}" for k in self.keys]
+        if self._writer is None:
             self._writer = csv.writer(self._file, delimiter=self.sep)
             if self._needs_header:
                 self._writer.writerow(["epoch", *self.keys])

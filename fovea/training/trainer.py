@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
@@ -141,7 +141,7 @@ class Trainer:
         *,
         batch_size: int = 32,
         steps: int | None = None,
-        validation_freq: int = 1,
+        validation_freq: int | Iterable[int] = 1,
         callbacks: Any = None,
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: int | None = None,
@@ -158,7 +158,8 @@ class Trainer:
             validation: the same, for validation.
             batch_size: for data that is not batched yet.
             steps: batches an epoch; as many as there are unless given.
-            validation_freq: validate after every so many epochs.
+            validation_freq: validate after every so many epochs, or after those of these numbers
+                (from 1).
             callbacks: more callbacks.
             checkpoint: a file to keep the run in: the state is written there after each epoch, and
                 a new trainer's ``fit`` goes on from it if it is there, to the same bits as if the

@@ -325,6 +325,21 @@ class TestCSVLogger:
         run([3.0], CSVLogger(path, separator=";"))
         assert path.read_text().splitlines() == ["epoch;loss;val_loss", "0;3.0;NA"]
 
+    def test_columns_stay_when_a_run_goes_on(self, tmp_path: Path) -> None:
+        path = tmp_path / "log.csv"
+        for epochs in (
+            [{"loss": 2.0, "val_iou": 0.5}],
+            [{"loss": 1.0}, {"loss": 0.5, "val_iou": 0.75}],
+        ):
+            logger = CSVLogger(path, append=True)
+            logger.on_train_begin()
+            for number, logs in enumerate(epochs):
+                logger.on_epoch_end(number, logs)
+            logger.on_train_end()
+        assert path.read_text().splitlines() == [
+            "epoch,loss,val_iou", "0,2.0,0.5", "0,1.0,NA", "1,0.5,0.75",
+        ]  # fmt: skip
+
     def test_validation_and_arrays(self, tmp_path: Path) -> None:
         logger = CSVLogger(tmp_path / "log.csv")
         logger.on_train_begin()
