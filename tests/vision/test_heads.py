@@ -25,6 +25,7 @@ NETWORKS: list[tuple[str, dict[str, Any]]] = [
     ("fasterrcnn_resnet50_fpn_v2", {}),
     ("fcn_resnet50", {"aux_loss": True}),
     ("fcos_resnet50_fpn", {}),
+    ("glance_n", {}),
     ("googlenet", {"init_weights": False}),
     ("inception_v3", {"init_weights": False}),
     ("keypointrcnn_resnet50_fpn", {}),

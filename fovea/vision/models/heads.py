@@ -33,6 +33,12 @@ def class_layers(model: nn.Module) -> dict[str, nn.Module]:
         names = [f"roi_heads.{name}" for name in (*_OF_REGIONS, _POINTS)]
         modules = dict(model.named_modules())
         return {name: modules[name] for name in names if name in modules}
+    network = _glance(model)
+    if network is not None:
+        last: dict[str, nn.Module] = {}
+        for name, head in network.heads.named_children():
+            last |= _last(head.classes, f"network.heads.{name}.classes")
+        return last
     boxes = _box_head(model)
     if boxes is not None:
         return _of_boxes(boxes, "head.classification_head")
@@ -106,18 +112,27 @@ def replace_head(model: nn.Module, num_classes: int) -> nn.Module:
             "name.",
             fix=f"replace it yourself; usual names are {', '.join(_PARTS[:4])}",
         )
+    network = _glance(model)
+    if network is not None:
+        num_classes -= 1  # nothing is told of the background
     before = _classes(model, layers)
     for name, layer in layers.items():
         place, _, own = name.rpartition(".")
         new = _new(layer, len(layer.get_parameter("weight")) * num_classes // before)
-        if own == "cls_logits":
+        if own == "cls_logits" or network is not None:
             _expect_nothing(new)
         setattr(model.get_submodule(place), own, new)
-    for module in (model, _box_head(model)):
+    for module in (model, _box_head(model), network):
         for count in ("num_classes", "num_columns"):
             if hasattr(module, count):
                 setattr(module, count, num_classes)
     return model
+
+
+def _glance(model: nn.Module) -> nn.Module | None:
+    """The network of a ``Glance``, whose heads class places."""
+    network = getattr(model, "network", None)
+    return network if isinstance(getattr(network, "heads", None), nn.ModuleList) else None
 
 
 def _box_head(model: nn.Module) -> nn.Module | None:
