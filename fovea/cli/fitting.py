@@ -151,17 +151,9 @@ def _make_schedule(optimizer: Optimizer, plan: Plan, steps: int) -> LRScheduler:
             cycle_momentum=plan.optimizer in ("sgd", "adam", "adamw"),
         )
     rising = round(steps * (0.05 if warmup is None else warmup))
-    if plan.schedule == "cosine":
-        from fovea.vision.training.schedules import cosine
+    from fovea.vision.training.schedules import scheduled
 
-        return LambdaLR(optimizer, cosine(steps, rising))
-    drops = (0.5 * steps, 0.75 * steps) if plan.schedule == "step" else ()
-
-    def factor(step: int) -> float:
-        risen = min((step + 1) / (rising + 1), 1.0)
-        return float(risen * 0.1 ** sum(step >= drop for drop in drops))
-
-    return LambdaLR(optimizer, factor)
+    return LambdaLR(optimizer, scheduled(plan.schedule, steps, rising))
 
 
 class _Watch(Callback):

@@ -166,5 +166,15 @@ def test_recipes_learn_by_either() -> None:
         (True, 0.01), (False, 0.01), (False, 0.0),
     ]  # fmt: skip
     assert all(g["lr"] == 1e-3 for g in muon.param_groups)
+    sgd = optimizer_of(net, "sgd", 1e-3, 0.01)
+    assert type(sgd) is optim.SGD and all(g["momentum"] == 0.9 for g in sgd.param_groups)
+    assert [g["weight_decay"] for g in sgd.param_groups] == [0.01, 0.0]
     with pytest.raises(ArgumentError, match="unknown optimizer"):
-        optimizer_of(net, "sgd", 1e-3, 0.01)
+        optimizer_of(net, "adam", 1e-3, 0.01)
+    for p in net.parameters():
+        p.requires_grad_(p.ndim > 1)
+    assert [len(g["params"]) for g in optimizer_of(net, "adamw", 1e-3, 0.01).param_groups] == [
+        sum(p.ndim > 1 for p in net.parameters())
+    ]
+    with pytest.raises(ArgumentError, match="nothing is left to learn"):
+        optimizer_of(net.requires_grad_(False), "adamw", 1e-3, 0.01)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 import os
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
-from fovea import optim
 from fovea.autograd import no_grad
 from fovea.compiler import compile as compiled
 from fovea.errors import ArgumentError
@@ -15,6 +14,7 @@ from fovea.functions.creation import zeros
 from fovea.functions.parts import stack
 from fovea.functions.pointwise import clamp
 from fovea.nn.module import Module
+from fovea.nn.utils.freezing import train_unfrozen
 from fovea.optim.lr_scheduler import LambdaLR
 from fovea.tensor import Tensor
 from fovea.training.callbacks import Callback
@@ -23,7 +23,8 @@ from fovea.training.trainer import Trainer
 from fovea.utils.data import DataLoader
 from fovea.vision.models.detection.glance import Glance
 from fovea.vision.training.boxes import Augment, DetectionSamples, as_image
-from fovea.vision.training.schedules import cosine, decaying_groups
+from fovea.vision.training.schedules import optimizer_of, scheduled
+from fovea.vision.training.validating import ValidateDetector, measured_epochs
 
 __all__ = ["DetectionRecipe", "detect", "fit_detector"]
 
@@ -35,8 +36,8 @@ class DetectionRecipe:
     Args:
         epochs: passes over the data set.
         batch_size: images a step.
-        lr: the highest learning rate (of AdamW); it rises over ``warmup`` steps and falls as a
-            cosine to 1% of it.
+        lr: the highest learning rate (of AdamW); it rises over ``warmup`` steps and falls as
+            ``schedule`` says.
         weight_decay: of filters; biases and normalizations have none.
         warmup: steps.
         average: the weight of the past in the moving average of weights, which is what is kept.
@@ -46,6 +47,11 @@ class DetectionRecipe:
         cache: keep the data set's images in memory.
         image_size: pixels a side of samples (Glance has its own).
         max_objects: of an image, likewise.
+        optimizer: ``"adamw"``, ``"muon"`` (Muon for the filters between the first and the last,
+            AdamW for the rest), or ``"sgd"`` (with momentum; its rates are higher, its decay
+            lower: some 0.02 and 5e-4).
+        schedule: ``"cosine"`` (to 1% of ``lr``), ``"step"`` (a tenth after half and after three
+            quarters of the steps) or ``"constant"``.
         precision: ``"float32"``, ``"bf16"`` or ``"fp16"``, as of ``fovea.Trainer``.
         accumulate: batches whose gradients make one update.
         clip: the largest norm of all gradients together.
@@ -63,6 +69,8 @@ class DetectionRecipe:
     cache: bool = False
     image_size: int | None = None
     max_objects: int = 64
+    optimizer: Literal["adamw", "muon", "sgd"] = "adamw"
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
     precision: str = "float32"
     accumulate: int = 1
     clip: float | None = None
@@ -75,6 +83,8 @@ def fit_detector(
     callbacks: Any = None,
     verbose: int | str = "auto",
     *,
+    validation: Any = None,
+    validate_every: int = 1,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
 ) -> History:
@@ -89,6 +99,9 @@ def fit_detector(
         callbacks: of ``fovea.training``. During an epoch the model has its last weights; at the
             end of an epoch the moving average, so that what they look at is what will be kept.
         verbose: as of ``fovea.Trainer.fit``.
+        validation: another data set of such samples: average precision on it is told as
+            ``val_AP`` (of all overlaps, as COCO counts it) and ``val_AP50``.
+        validate_every: after so many epochs; after the first and the last, too.
         checkpoint, checkpoint_every: as of ``fovea.Trainer.fit``: a run that was stopped goes on
             as if it had not been.
 
@@ -96,7 +109,8 @@ def fit_detector(
         The losses of all epochs.
 
     Raises:
-        ArgumentError: a data set smaller than a batch; no ``image_size`` for a model that needs it.
+        ArgumentError: a data set smaller than a batch; no ``image_size`` for a model that needs
+            it; an unknown optimizer or schedule.
 
     >>> from fovea.vision.datasets import Shapes
     >>> from fovea.vision.models.detection import glance_n
@@ -119,14 +133,19 @@ def fit_detector(
     loader: DataLoader[Any] = DataLoader(
         samples, recipe.batch_size, shuffle=True, drop_last=True, num_workers=recipe.workers
     )
+    updates = -(-steps // recipe.accumulate) * recipe.epochs
+    own: list[Callback] = [_Average(learner.network, recipe.average), _Simplify(samples, recipe)]
+    if validation is not None:
+        due = measured_epochs(recipe.epochs, validate_every)
+        own.append(ValidateDetector(model, validation, due))
     trainer = Trainer(
         model if learner.fixed else learner,
-        optimizer=optim.AdamW(decaying_groups(model, recipe.weight_decay), lr=recipe.lr),
+        optimizer=optimizer_of(model, recipe.optimizer, recipe.lr, recipe.weight_decay),
         scheduler=lambda optimizer: LambdaLR(
-            optimizer, cosine(-(-steps // recipe.accumulate) * recipe.epochs, recipe.warmup)
+            optimizer, scheduled(recipe.schedule, updates, recipe.warmup)
         ),
         schedule_by="step",
-        callbacks=[_Average(learner.network, recipe.average), _Simplify(samples, recipe)],
+        callbacks=own,
         compile=learner.fixed,
         precision=recipe.precision,
         accumulate=recipe.accumulate,
@@ -151,7 +170,8 @@ def detect(model: Module, dataset: Any, batch_size: int = 16) -> list[dict[str, 
         for first in range(0, len(dataset), batch_size):
             numbers = range(first, min(first + batch_size, len(dataset)))
             found += model([as_image(dataset[i][0]) for i in numbers])
-    model.train(training)
+    if training:
+        train_unfrozen(model)
     return found
 
 

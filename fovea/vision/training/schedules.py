@@ -12,7 +12,18 @@ from fovea.nn import Conv2d, Linear
 from fovea.nn.module import Module
 from fovea.tensor import Tensor
 
-__all__ = ["cosine", "decaying_groups", "hidden_filters", "optimizer_of"]
+__all__ = [
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "cosine",
+    "decaying_groups",
+    "hidden_filters",
+    "optimizer_of",
+    "scheduled",
+]
+
+OPTIMIZERS = ("adamw", "muon", "sgd")
+SCHEDULES = ("cosine", "step", "constant")
 
 
 def decaying_groups(model: Module, decay: float) -> list[dict[str, Any]]:
@@ -34,17 +45,22 @@ def hidden_filters(model: Module) -> list[Tensor]:
 
 
 def optimizer_of(model: Module, name: str, lr: float, decay: float) -> optim.Optimizer:
-    """AdamW (``"adamw"``), or Muon (``"muon"``) for hidden filters and AdamW for all else, with
-    steps as large for the same rate.
+    """AdamW (``"adamw"``), SGD with Nesterov's momentum of 0.9 (``"sgd"``), or Muon (``"muon"``)
+    for hidden filters and AdamW for all else, with steps as large for the same rate. Frozen
+    parameters are left out.
 
     Raises:
-        ArgumentError: another name.
+        ArgumentError: another name; all is frozen.
     """
-    groups = decaying_groups(model, decay)
+    if name not in OPTIMIZERS:
+        raise ArgumentError(f"unknown optimizer {name!r}.", fix="'adamw', 'muon' or 'sgd'")
+    groups = [group for group in decaying_groups(model, decay) if group["params"]]
+    if not groups:
+        raise ArgumentError("all parameters are frozen: nothing is left to learn.")
     if name == "adamw":
         return optim.AdamW(groups, lr=lr)
-    if name != "muon":
-        raise ArgumentError(f"unknown optimizer {name!r}.", fix="'adamw' or 'muon'")
+    if name == "sgd":
+        return optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True)
     filters = {id(p): p for p in hidden_filters(model)}
     for group in groups:
         group["params"] = [p for p in group["params"] if id(p) not in filters]
@@ -67,5 +83,30 @@ def cosine(steps: int, warmup: int, last: float = 0.01) -> Callable[[int], float
         share = min(step / steps, 1.0)
         rising = min((step + 1) / (warmup + 1), 1.0)
         return rising * (last + (1 - last) * (1 + math.cos(math.pi * share)) / 2)
+
+    return factor
+
+
+def scheduled(name: str, steps: int, warmup: int) -> Callable[[int], float]:
+    """A factor of the learning rate, which rises over ``warmup`` steps, then falls as a cosine
+    (``"cosine"``), to a tenth after half and after three quarters of the steps (``"step"``), or
+    not at all (``"constant"``).
+
+    Raises:
+        ArgumentError: another name.
+
+    >>> factor = scheduled("step", 100, 4)
+    >>> [round(factor(n), 2) for n in (0, 4, 49, 50, 75)]
+    [0.2, 1.0, 1.0, 0.1, 0.01]
+    """
+    if name not in SCHEDULES:
+        raise ArgumentError(f"unknown schedule {name!r}.", fix=", ".join(map(repr, SCHEDULES)))
+    if name == "cosine":
+        return cosine(steps, warmup)
+    drops = (0.5 * steps, 0.75 * steps) if name == "step" else ()
+
+    def factor(step: int) -> float:
+        risen = min((step + 1) / (warmup + 1), 1.0)
+        return float(risen * 0.1 ** sum(step >= drop for drop in drops))
 
     return factor

@@ -16,6 +16,7 @@ from fovea.functions.creation import from_numpy
 from fovea.functions.ranges import arange
 from fovea.nn import functional as F
 from fovea.nn.module import Module
+from fovea.nn.utils.freezing import train_unfrozen
 from fovea.optim.lr_scheduler import LambdaLR
 from fovea.tensor import Tensor
 from fovea.training.history import History
@@ -23,7 +24,8 @@ from fovea.training.metrics import ConfusionMatrix
 from fovea.training.trainer import Trainer
 from fovea.utils.data import DataLoader, Dataset
 from fovea.vision import tv_tensors
-from fovea.vision.training.schedules import cosine, optimizer_of
+from fovea.vision.training.schedules import optimizer_of, scheduled
+from fovea.vision.training.validating import measured_epochs
 from fovea.vision.transforms import v2
 
 __all__ = [
@@ -48,8 +50,8 @@ class SegmentationRecipe:
         image_size: pixels a side of what is learned from.
         epochs: passes over the data set.
         batch_size: images a step.
-        lr: the highest learning rate (of AdamW); it rises over ``warmup`` steps and falls as a
-            cosine to 1% of it.
+        lr: the highest learning rate (of AdamW); it rises over ``warmup`` steps and falls as
+            ``schedule`` says.
         weight_decay: of filters; biases and normalizations have none.
         warmup: steps.
         dice: the weight of the overlap's loss beside that of pixels.
@@ -58,9 +60,14 @@ class SegmentationRecipe:
         flip: whether left and right are exchanged at random.
         color: the most by which brightness, contrast and saturation change.
         workers: processes that make samples.
-        optimizer: ``"adamw"``, or ``"muon"``: Muon for the filters between the first and the last,
-            AdamW for the rest: for networks that begin with random weights, which learn about as
-            much in half the steps; a step takes longer, by what matters little for large images.
+        optimizer: ``"adamw"``, ``"sgd"`` (with momentum; its rates are higher, its decay lower), or
+            ``"muon"``: Muon for the filters between the first and the last, AdamW for the rest: for
+            networks that begin with random weights, which learn about as much in half the steps; a
+            step takes longer, by what matters little for large images.
+        schedule: ``"cosine"`` (to 1% of ``lr``), ``"step"`` (a tenth after half and after three
+            quarters of the steps) or ``"constant"``.
+        average: the decay of a moving average of weights, which is measured and kept; None: the
+            weights themselves.
         precision: ``"float32"``, ``"bf16"`` or ``"fp16"``, as of ``fovea.Trainer``.
         accumulate: batches whose gradients make one update.
         clip: the largest norm of all gradients together.
@@ -77,7 +84,9 @@ class SegmentationRecipe:
     flip: bool = True
     color: float = 0.2
     workers: int = 1
-    optimizer: Literal["adamw", "muon"] = "adamw"
+    optimizer: Literal["adamw", "muon", "sgd"] = "adamw"
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    average: float | None = None
     precision: str = "float32"
     accumulate: int = 1
     clip: float | None = None
@@ -229,6 +238,7 @@ def fit_segmenter(
     classes: int,
     callbacks: Any = None,
     verbose: int | str = "auto",
+    validate_every: int = 1,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
 ) -> History:
@@ -238,10 +248,12 @@ def fit_segmenter(
         model: changed in place, and in evaluation mode afterwards.
         dataset: samples as `SegmentationSamples` takes them.
         recipe: how; None: `SegmentationRecipe()`.
-        validation: another data set: its mean IoU is told after each epoch.
+        validation: another data set: its loss and mean IoU, at the size that is learned from, are
+            told as ``val_loss`` and ``val_mean_iou``.
         classes: how many there are, with the background.
         callbacks: of ``fovea.training``.
         verbose: as of ``fovea.Trainer.fit``.
+        validate_every: validation comes after so many epochs, and after the first and the last.
         checkpoint, checkpoint_every: as of ``fovea.Trainer.fit``: a run that was stopped goes on
             as if it had not been.
 
@@ -249,7 +261,7 @@ def fit_segmenter(
         Losses and mean IoU of all epochs.
 
     Raises:
-        ArgumentError: a data set smaller than a batch, an unknown optimizer.
+        ArgumentError: a data set smaller than a batch, an unknown optimizer or schedule.
 
     >>> from fovea.vision.datasets import Shapes
     >>> from fovea.vision.models import unet
@@ -275,28 +287,32 @@ def fit_segmenter(
     if validation is not None:
         plain = SegmentationSamples(validation, recipe.image_size)
         held = DataLoader(plain, recipe.batch_size, num_workers=recipe.workers, worker_type=kind)
+    updates = -(-steps // recipe.accumulate) * recipe.epochs
     trainer = Trainer(
         model,
         segmentation_loss(recipe.dice),
         optimizer_of(model, recipe.optimizer, recipe.lr, recipe.weight_decay),
         metrics=[MeanIoU(classes)],
-        scheduler=lambda o: LambdaLR(
-            o, cosine(-(-steps // recipe.accumulate) * recipe.epochs, recipe.warmup)
-        ),
+        scheduler=lambda o: LambdaLR(o, scheduled(recipe.schedule, updates, recipe.warmup)),
         schedule_by="step",
         precision=recipe.precision,
         accumulate=recipe.accumulate,
         clip=recipe.clip,
+        ema=recipe.average,
     )
-    return trainer.fit(
+    history = trainer.fit(
         loader,
         held,
         recipe.epochs,
+        validation_freq=measured_epochs(recipe.epochs, validate_every),
         callbacks=callbacks,
         verbose=verbose,
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
     )
+    if recipe.average is not None:
+        model.load_state_dict(trainer.averaged.state_dict())
+    return history
 
 
 def segment(model: Module, image: Any, size: int | None = None) -> Array:
@@ -316,6 +332,7 @@ def segment(model: Module, image: Any, size: int | None = None) -> Array:
         logits = outputs["out"] if isinstance(outputs, dict) else outputs
         if tuple(logits.shape[2:]) != tuple(whole.shape[1:]):
             logits = F.interpolate(logits, tuple(whole.shape[1:]), mode="bilinear")
-    model.train(before)
+    if before:
+        train_unfrozen(model)
     found: Array = logits[0].argmax(0).numpy()
     return found

@@ -40,8 +40,10 @@ class StopAt(Callback):
 def detected(**options: Any) -> Any:
     fovea.manual_seed(3)
     model = glance_n(num_classes=7, image_size=64, widths=(4, 8, 8, 8, 8))
-    recipe = DetectionRecipe(epochs=3, batch_size=4, workers=0, warmup=2)
-    fit_detector(model, Shapes(12, image_size=64), recipe, verbose=0, **options)
+    recipe = DetectionRecipe(epochs=3, batch_size=4, workers=0, warmup=2, optimizer="sgd")
+    options["validation"] = Shapes(2, image_size=64, seed=1)
+    history = fit_detector(model, Shapes(12, image_size=64), recipe, verbose=0, **options)
+    assert len(history.history["val_AP"]) == len(history.history["loss"]) == 3
     return model
 
 
@@ -63,9 +65,13 @@ def with_regions(**options: Any) -> Any:
 def segmented(**options: Any) -> Any:
     fovea.manual_seed(3)
     model = unet(num_classes=7, base_channels=4, depth=2)
-    recipe = SegmentationRecipe(image_size=32, epochs=3, batch_size=4, workers=0, warmup=2)
+    recipe = SegmentationRecipe(
+        image_size=32, epochs=3, batch_size=4, workers=0, warmup=2, average=0.8
+    )
     data = Shapes(12, "segmentation", image_size=32)
-    fit_segmenter(model, data, recipe, classes=7, verbose=0, **options)
+    options |= {"validation": data, "validate_every": 2}
+    history = fit_segmenter(model, data, recipe, classes=7, verbose=0, **options)
+    assert len(history.history["val_mean_iou"]) == 3  # after the first and the last, too
     return model
 
 
