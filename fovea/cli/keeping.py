@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import operator
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fovea.cli.classifier import save_classifier
+from fovea.cli.learned import save_learned
 from fovea.interop import load
 from fovea.training import Callback
 from fovea.training.best_files import BestFiles
@@ -16,14 +18,21 @@ from fovea.training.best_files import BestFiles
 if TYPE_CHECKING:
     from fovea.cli.classifier import Classifier
     from fovea.cli.fitting import Plan
+    from fovea.cli.learned import Learned
 
 __all__ = [
+    "JUDGED",
     "KeepBest",
+    "KeepScenes",
+    "Keeper",
     "begin_or_go_on",
     "said_if_interrupted",
     "said_on_interrupt",
     "state_path",
 ]
+
+# The number of validation that an epoch counts by.
+JUDGED = {"detection": "val_AP", "segmentation": "val_mean_iou"}
 
 
 def state_path(folder: Path) -> Path:
@@ -44,53 +53,124 @@ def begin_or_go_on(folder: Path, resume: bool) -> Path:
     return path
 
 
-class KeepBest(Callback):
-    """Writes the classifier after each epoch that did better than those before.
+class Keeper(Callback):
+    """Writes a model after each epoch that did better than those before.
 
-    Better is a higher accuracy on the validation images (on the training images if there are
-    none). Among equals the later one is taken: its learning rate was lower.
+    Among equals the later one is taken: its learning rate was lower. Before any epoch has been
+    measured the last one is.
 
     Args:
-        classifier: what is written, with the averages of its weights if the trainer keeps any.
+        kept: what is written, with the averages of its weights if the trainer keeps any.
         path: where.
-        plan: how it is trained.
-        keep: so many of the best are kept in a folder ``checkpoints`` beside it, and the last.
+        keep: ``"last"``: the last epoch is written, however good; a number: so many of the best
+            are kept in a folder ``checkpoints`` beside it, and the last; ``"best"`` or None:
+            neither.
+        beside: keep the last there in any case.
 
     Attributes:
-        best: the number of the best epoch so far, from 1; 0 if none has ended.
+        best: the number of the epoch that is written, from 1; 0 if none has ended.
     """
 
-    def __init__(self, classifier: Classifier, path: Path, plan: Plan, keep: int = 0) -> None:
+    def __init__(
+        self, kept: Any, path: Path, keep: int | str | None = None, beside: bool = False
+    ) -> None:
         super().__init__()
-        self.classifier, self.path, self.plan, self.keep = classifier, path, plan, keep
-        self.best = 0
-        self.accuracy = -1.0
-        self._files = BestFiles(keep, operator.gt)
+        self.kept, self.path, self.beside = kept, path, beside
+        self.count = keep if isinstance(keep, int) else 0
+        self.only_last = keep == "last"
+        self.best, self.value = 0, -math.inf
+        self._files = BestFiles(self.count, operator.gt)
+
+    def judged(self, numbers: dict[str, float]) -> float | None:
+        """What an epoch counts by, the more the better; None if it was not measured."""
+        raise NotImplementedError
+
+    def facts(self, epoch: int, numbers: dict[str, float]) -> dict[str, Any]:
+        """What is written of an epoch (from 0)."""
+        raise NotImplementedError
+
+    def write(self, path: Path) -> None:
+        """Write the model as it is."""
+        raise NotImplementedError
+
+    def wants_batch_logs(self) -> bool:
+        return False
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         numbers = {name: float(value) for name, value in (logs or {}).items()}
-        accuracy = numbers.get("val_accuracy", numbers["accuracy"])
-        facts = self.classifier.training
-        self.classifier.training = self._facts(epoch, numbers)
+        value = self.judged(numbers)
+        facts = self.kept.training
+        self.kept.training = self.facts(epoch, numbers)
         with self.model._averaging():
-            if self.keep:
-                self._keep(epoch, accuracy)
-            if accuracy >= self.accuracy:
-                self.accuracy, self.best = accuracy, epoch + 1
-                save_classifier(self.path, self.classifier)
+            if self.count or self.beside:
+                self._keep(epoch, value)
+            if self._takes(value):
+                self.best = epoch + 1
+                if value is not None and not math.isnan(value):
+                    self.value = value
+                self.write(self.path)
                 return
-        self.classifier.training = facts
+        self.kept.training = facts
 
-    def _keep(self, epoch: int, accuracy: float) -> None:
+    def _takes(self, value: float | None) -> bool:
+        if self.only_last or self.best == 0:
+            return True
+        return self.value == -math.inf if value is None else value >= self.value
+
+    def _keep(self, epoch: int, value: float | None) -> None:
         folder = self.path.parent / "checkpoints"
         folder.mkdir(exist_ok=True)
-        save_classifier(folder / "last.pt", self.classifier)
-        if self._files.wants(accuracy):
+        self.write(folder / "last.pt")
+        if value is not None and self.count and self._files.wants(value):
             path = folder / f"epoch-{epoch + 1:03d}.pt"
-            save_classifier(path, self.classifier)
-            self._files.add(str(path), accuracy)
+            self.write(path)
+            self._files.add(str(path), value)
 
-    def _facts(self, epoch: int, numbers: dict[str, float]) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
+        """For a run that goes on."""
+        return {
+            "best": self.best,
+            "value": self.value,
+            "training": self.kept.training,
+            "files": dict(self._files.files),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best, self.value = state["best"], state["value"]
+        self.kept.training = state["training"]
+        self._files.files = dict(state["files"])
+
+    def restore(self) -> None:
+        """Give the model the weights that were written."""
+        self.kept.model.load_state_dict(load(self.path)["state_dict"])
+
+    def said_on_interrupt(self) -> str:
+        """What is left after Ctrl-C."""
+        return said_on_interrupt(self.best, self.path)
+
+
+class KeepBest(Keeper):
+    """Keeps a classifier: better is a higher accuracy on the validation images (on the training
+    images if there are none).
+
+    Args:
+        classifier, path, keep: as of `Keeper`.
+        plan: how it is trained.
+    """
+
+    def __init__(
+        self, classifier: Classifier, path: Path, plan: Plan, keep: int | str | None = None
+    ) -> None:
+        super().__init__(classifier, path, keep)
+        self.plan = plan
+
+    def judged(self, numbers: dict[str, float]) -> float | None:
+        return numbers.get("val_accuracy", numbers["accuracy"])
+
+    def write(self, path: Path) -> None:
+        save_classifier(path, self.kept)
+
+    def facts(self, epoch: int, numbers: dict[str, float]) -> dict[str, Any]:
         return {
             "epoch": epoch + 1,
             "epochs": self.plan.epochs,
@@ -101,27 +181,30 @@ class KeepBest(Callback):
             **numbers,
         }
 
-    def state_dict(self) -> dict[str, Any]:
-        """For a run that goes on."""
-        return {
-            "best": self.best,
-            "accuracy": self.accuracy,
-            "training": self.classifier.training,
-            "files": dict(self._files.files),
-        }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.best, self.accuracy = state["best"], state["accuracy"]
-        self.classifier.training = state["training"]
-        self._files.files = dict(state["files"])
+class KeepScenes(Keeper):
+    """Keeps a detector or a segmenter: better is a higher average precision, or mean intersection
+    over union, on the validation images.
 
-    def restore(self) -> None:
-        """Give the model the weights of the best epoch, as they were written."""
-        self.classifier.model.load_state_dict(load(self.path)["state_dict"])
+    Args:
+        learned, path, keep, beside: as of `Keeper`.
+    """
 
-    def said_on_interrupt(self) -> str:
-        """What is left after Ctrl-C."""
-        return said_on_interrupt(self.best, self.path)
+    def __init__(
+        self, learned: Learned, path: Path, keep: int | str | None = None, beside: bool = False
+    ) -> None:
+        super().__init__(learned, path, keep, beside)
+        self.common = dict(learned.training)
+        self.name = JUDGED[learned.task]
+
+    def judged(self, numbers: dict[str, float]) -> float | None:
+        return numbers.get(self.name)
+
+    def write(self, path: Path) -> None:
+        save_learned(path, self.kept)
+
+    def facts(self, epoch: int, numbers: dict[str, float]) -> dict[str, Any]:
+        return {**self.common, "epoch": epoch + 1, **numbers}
 
 
 @contextlib.contextmanager

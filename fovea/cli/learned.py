@@ -4,12 +4,16 @@ in it.
 
 from __future__ import annotations
 
+import inspect
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fovea.cli.starting import begun, unet_of, unet_sizes
 from fovea.errors import ArgumentError, FileFormatError, FoveaError
 from fovea.interop import load, save
+from fovea.nn import BatchNorm2d
+from fovea.vision.ops.misc import FrozenBatchNorm2d
 
 if TYPE_CHECKING:
     from fovea.nn import Module
@@ -59,16 +63,26 @@ class Learned:
 
 
 def build_network(
-    task: str, name: str, classes: int, image_size: int, unet: dict[str, int] | None = None
+    task: str,
+    name: str,
+    classes: int,
+    image_size: int,
+    unet: dict[str, int] | None = None,
+    weights: str | None = None,
 ) -> Module:
     """A new network.
 
     Args:
         task, name, classes, image_size: as of `Learned`.
         unet: sizes of a U-Net, where they are not the usual ones.
+        weights: what it starts from (all but what counts classes, for other classes): published
+            ones of the network or of its backbone by their name, a path, or an address; None:
+            values drawn at random.
 
     Raises:
-        ArgumentError: there is no model of that name, or it is for another task.
+        ArgumentError: there is no model of that name, it is for another task, or there are no such
+            weights for it.
+        StateDictError: weights of another network.
     """
     from fovea.vision import models
     from fovea.vision.models import segmentation
@@ -92,8 +106,11 @@ def build_network(
         elif name.startswith(_RESIZING):
             options = {"min_size": image_size, "max_size": image_size}
     if name == "unet":
-        options = unet or dict(_UNET)
-    return models.get_model(name, num_classes=classes, **options)
+        options = unet or (dict(_UNET) if weights is None else unet_of(weights))
+    elif "aux_loss" in inspect.signature(models.get_model_builder(name)).parameters:
+        options = {"aux_loss": False}  # which training does not look at
+    options["num_classes"] = classes
+    return models.get_model(name, **options) if weights is None else begun(name, options, weights)
 
 
 def save_learned(path: str | os.PathLike[str], learned: Learned) -> None:
@@ -109,6 +126,9 @@ def save_learned(path: str | os.PathLike[str], learned: Learned) -> None:
         "training": learned.training,
         "state_dict": learned.model.state_dict(),
     }
+    frozen = [m for m in learned.model.modules() if isinstance(m, FrozenBatchNorm2d)]
+    if frozen:  # with published weights, some networks are made with other normalizations
+        content["frozen_eps"] = frozen[0].eps
     save(content, path)
 
 
@@ -126,10 +146,19 @@ def load_learned(path: str | os.PathLike[str]) -> Learned:
     return learned_of(load(path), os.fspath(path))
 
 
-def _unet_sizes(state: Any) -> dict[str, int]:
-    """The sizes of the U-Net that has these weights."""
-    levels = {key.split(".")[1] for key in state if key.startswith("down.")}
-    return {"base_channels": int(state["stem.0.weight"].shape[0]), "depth": len(levels)}
+def _freeze_norms(model: Module, state: Any, eps: Any) -> None:
+    """Make the batch normalizations frozen that were frozen when the state was kept."""
+    if isinstance(eps, bool) or not isinstance(eps, int | float) or not eps >= 0:
+        raise FileFormatError(f"{eps!r} cannot be added to a variance.")
+    found = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, BatchNorm2d) and f"{name}.num_batches_tracked" not in state
+    ]
+    for name in found:
+        place, _, own = name.rpartition(".")
+        channels = model.get_submodule(name).get_buffer("running_mean").shape[0]
+        setattr(model.get_submodule(place), own, FrozenBatchNorm2d(channels, float(eps)))
 
 
 def learned_of(content: Any, where: str) -> Learned:
@@ -154,8 +183,10 @@ def learned_of(content: Any, where: str) -> Learned:
         raise FileFormatError(f"{where}: its images of {size!r} pixels are none.")
     try:
         state = content["state_dict"]
-        unet = _unet_sizes(state) if name == "unet" else None
+        unet = unet_sizes(state) if name == "unet" else None
         model = build_network(task, name, len(classes), size, unet)
+        if "frozen_eps" in content:
+            _freeze_norms(model, state, content["frozen_eps"])
         model.load_state_dict(state)
     except (FoveaError, KeyError, TypeError, AttributeError) as error:
         text = error.summary if isinstance(error, FoveaError) else str(error)

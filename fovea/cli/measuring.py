@@ -55,14 +55,9 @@ def measure_scenes(learned: Learned, samples: Any) -> Measure:
 
 
 def _boxes(learned: Learned, samples: Any) -> Measure:
-    from fovea.metrics.detection import MeanAveragePrecision
-    from fovea.vision.training import detect
+    from fovea.vision.training.validating import average_precision
 
-    metric = MeanAveragePrecision(class_metrics=True)
-    found = detect(learned.model, samples)
-    truth = [samples[i][1] for i in range(len(samples))]
-    metric.update(found, [{k: t[k] for k in ("boxes", "labels")} for t in truth])
-    result = metric.compute()
+    result = average_precision(learned.model, samples, class_metrics=True)
     numbers = {"AP": float(result["map"]), "AP50": float(result["map_50"]),
                "AP75": float(result["map_75"])}  # fmt: skip
     classes = np.atleast_1d(np.asarray(result["classes"])).tolist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -125,7 +126,7 @@ def _parts(folder: Path, results: dict[str, Any]) -> Any:
         f"{escaped(results.get('ended', '?'))}, fovea {escaped(_version(results))}</p>"
     )
     yield cards(_numbers(results, measured, part))
-    yield section("Training", _training(results["history"]))
+    yield section("Training", _training(results["history"], results.get("validated")))
     yield section("Classes", _classes(measured, task, classes))
     counts = measured.get("confusion_matrix")
     if counts is not None and len(classes) <= _MOST_CELLS:
@@ -166,18 +167,34 @@ def _numbers(
     return shown
 
 
-def _training(history: Mapping[str, list[float]]) -> str:
-    """A picture for each number that training told, with validation's in it."""
+def _training(history: Mapping[str, list[float]], validated: list[int] | None = None) -> str:
+    """A picture for each number that training told, with validation's in it; of validation alone
+    where training has none.
+
+    Args:
+        history: values of each epoch.
+        validated: the epochs (from 1) that were; None: all.
+    """
     drawn = []
+    alone = [n.removeprefix("val_") for n in history if n.startswith("val_")]
+    names = {n: None for n in (*history, *alone) if not n.startswith("val_")}
     order = {"loss": 0, "learning_rate": 2}
-    for name in sorted(history, key=lambda n: order.get(n, 1)):
-        values = history[name]
-        if name.startswith("val_"):
-            continue
-        lines = {"training": values, "validation": history.get(f"val_{name}", [])}
+    for name in sorted(names, key=lambda n: order.get(n, 1)):
+        checked = _placed(history.get(f"val_{name}", []), validated)
+        lines = {"training": history.get(name, []), "validation": checked}
         shares = name in ("accuracy", "mean_iou") or name.endswith("accuracy")
         drawn.append(curves(name.replace("_", " "), lines, shares))
     return f'<div class="row">{"".join(drawn)}</div>' if any(drawn) else ""
+
+
+def _placed(values: list[float], epochs: list[int] | None) -> list[float]:
+    """Values at the places of their epochs, NaN in between."""
+    if not values or epochs is None:
+        return values
+    found = [math.nan] * max(epochs)
+    for epoch, value in zip(epochs, values, strict=True):
+        found[epoch - 1] = value
+    return found
 
 
 def _classes(measured: Mapping[str, Any], task: str, classes: list[str]) -> str:

@@ -27,9 +27,11 @@ from fovea.vision.datasets.outlines import MarkedDataset
 __all__ = ["Scenes", "scenes_of", "task_of_folder", "task_of_parts"]
 
 _HELD = 0.15  # of the training images, where no others are there to measure with
+_MOST_VALIDATED = 300  # images that are looked at between epochs: more of them take long
 # Drawn anew each time: it costs little, and nothing is learned by heart.
 _SHAPES = {"detection": 25_600, "segmentation": 31_200}
 _SHAPES_HELD = 300
+_SHAPES_VALIDATED = 100
 _MASKS = SegmentationFolder | VOCSegmentation | CityscapesSegmentation | SceneParse150
 
 
@@ -44,6 +46,7 @@ class Scenes:
         train, test: samples (image, target): a dictionary with boxes and labels, or a mask.
         origin: where they came from.
         notes: for people.
+        validation: the same, to measure between epochs with; None: there are none.
     """
 
     task: str
@@ -53,6 +56,7 @@ class Scenes:
     test: Any
     origin: dict[str, Any]
     notes: list[str] = field(default_factory=list)
+    validation: Any = None
 
 
 def task_of_folder(path: str) -> str:
@@ -76,6 +80,7 @@ def scenes_of(
     image_size: int,
     parts: dict[str, Any] | None = None,
     skip_bad: bool = False,
+    validate: bool = False,
 ) -> Scenes:
     """A folder of scenes, or without one the `Shapes` that fovea draws.
 
@@ -85,19 +90,15 @@ def scenes_of(
         image_size: pixels a side of drawn images.
         parts: of the folder, if they have been opened.
         skip_bad: leave out samples that cannot be read, and note which.
+        validate: have a part to measure between epochs with: the one called ``val``, else some of
+            the training images. (The images to test with are the same with and without.)
 
     Raises:
         ArgumentError: data for another task.
         DatasetNotFoundError: nothing is there.
     """
     if data is None:
-        kind = {"detection": "detection", "segmentation": "segmentation"}[task]
-        drawn, held_out = (Shapes(n, kind, image_size, seed=seed)
-                       for n, seed in ((_SHAPES[task], 0), (_SHAPES_HELD, 1)))  # fmt: skip
-        classes = list(Shapes.classes)
-        if task == "segmentation":
-            classes = ["background", *classes]
-        return Scenes(task, "Shapes", classes, drawn, held_out, {"kind": "shapes"})
+        return _drawn(task, image_size, validate)
     if parts is None:
         from fovea.vision.checking import open_parts
 
@@ -105,33 +106,92 @@ def scenes_of(
     found = task_of_parts(parts)
     if found != task:
         raise ArgumentError(f"{data} is laid out for {found}, not for {task}.")
-    names, notes = list(parts), list[str]()
-    test: Any
-    whole: Any
-    train_name = next((n for n in names if n.startswith("train") or "train" in n), names[0])
-    measured = [n for n in ("test", "val", "valid", "validation") if n in parts]
-    test_name = next(iter([*measured, *(n for n in names if n != train_name)]), None)
+    notes = list[str]()
+    train_name, val_name, test_name = _roles(list(parts))
     whole, classes = _samples(parts[train_name])
     whole = _good(whole, skip_bad, notes)
-    if test_name is not None:
-        test, known = _samples(parts[test_name])
+
+    def opened(name: str) -> Any:
+        samples, known = _samples(parts[name])
         if known != classes:
-            test = _Renamed(test, known, classes)
-        test = _good(test, skip_bad, notes)
+            samples = _Renamed(samples, known, classes)
+        return _good(samples, skip_bad, notes)
+
+    if test_name is None and val_name is None:
+        whole, test = _cut(whole)
+        notes.append(f"{len(test)} images are kept for testing")
     else:
-        count = max(round(_HELD * len(whole)), 1)
-        step = len(whole) / count
-        held = {int(i * step) for i in range(count)}
-        test = Subset(whole, sorted(held))
-        whole = Subset(whole, [i for i in range(len(whole)) if i not in held])
-        notes.append(f"{count} images are kept for testing")
+        test = opened(test_name or val_name or "")
     if task == "segmentation":
         classes = _classes_of_masks(parts[train_name], whole)
+    validation = None
+    if validate and val_name is None:
+        whole, validation = _cut(whole, _MOST_VALIDATED)
+        notes.append(f"{len(validation)} images are kept for validation")
+    elif validate and val_name is not None:
+        validation = _few(opened(val_name) if test_name is not None else test, notes)
+        if test_name is None:
+            notes.append(f"{val_name} picks the epoch and tests it: a part test would not flatter")
     origin: dict[str, Any] = {"kind": task, "path": os.path.abspath(data)}
     if skip_bad:
         origin["skip_bad"] = True  # who measures again cuts the same parts
     title = os.path.basename(os.path.abspath(data))
-    return Scenes(task, title, classes, whole, test, origin, notes)
+    return Scenes(task, title, classes, whole, test, origin, notes, validation)
+
+
+def _drawn(task: str, image_size: int, validate: bool) -> Scenes:
+    """Shapes, of which each part has its own."""
+    kind = {"detection": "detection", "segmentation": "segmentation"}[task]
+    counts = (_SHAPES[task], _SHAPES_HELD, _SHAPES_VALIDATED)
+    train, test, validation = (Shapes(n, kind, image_size, seed=i) for i, n in enumerate(counts))
+    classes = list(Shapes.classes)
+    if task == "segmentation":
+        classes = ["background", *classes]
+    origin = {"kind": "shapes"}
+    return Scenes(
+        task, "Shapes", classes, train, test, origin, validation=validation if validate else None
+    )
+
+
+def _roles(names: list[str]) -> tuple[str, str | None, str | None]:
+    """The parts to learn from, to validate and to test with, by their names: those that are called
+    so, else those whose names have it in them (``instances_val2017``); any other is for validation.
+    """
+    train = next((n for n in names if n.startswith("train") or "train" in n), names[0])
+    rest = [n for n in names if n != train and "train" not in n]
+    test = next((n for n in ("test", *rest) if n in rest and "test" in n), None)
+    rest = [n for n in rest if n != test]
+    named = [*("val", "valid", "validation"), *(n for n in rest if "val" in n)]
+    named = [n for n in named if n in rest]
+    return train, next(iter([*named, *(rest if test is None else [])]), None), test
+
+
+def _cut(whole: Any, most: int | None = None) -> tuple[Any, Any]:
+    """A data set in two, a share of it (but no more than so many) as the second part.
+
+    Raises:
+        ArgumentError: nothing would be left of it.
+    """
+    if len(whole) < 2:
+        raise ArgumentError(
+            f"{len(whole)} images are too few to keep some to measure with.",
+            fix="more images, or parts of their own: val, test; --validate-every 0 needs no val",
+        )
+    count = max(round(_HELD * len(whole)), 1)
+    count = count if most is None else min(count, most)
+    step = len(whole) / count
+    held = {int(i * step) for i in range(count)}
+    rest = [i for i in range(len(whole)) if i not in held]
+    return Subset(whole, rest), Subset(whole, sorted(held))
+
+
+def _few(dataset: Any, notes: list[str]) -> Any:
+    """No more images of a part than are looked at between epochs; notes tell of it."""
+    if len(dataset) <= _MOST_VALIDATED:
+        return dataset
+    notes.append(f"epochs are measured on {_MOST_VALIDATED} of {len(dataset):,} images")
+    step = len(dataset) / _MOST_VALIDATED
+    return Subset(dataset, [int(i * step) for i in range(_MOST_VALIDATED)])
 
 
 def _good(dataset: Any, skip_bad: bool, notes: list[str]) -> Any:

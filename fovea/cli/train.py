@@ -26,6 +26,7 @@ from fovea.cli.tuning import (
     add_tuning_options,
     logging_options,
     named_options,
+    refuse_of_scenes,
     trial_asked_for,
     tuning_options,
 )
@@ -88,17 +89,18 @@ def add_parser(commands: Any) -> None:
     )
     training.add_argument(
         "--freeze",
-        type=at_least(0),
+        type=_freeze,
         default=0,
-        metavar="N",
-        help="epochs at the start in which only the last layer is trained",
+        metavar="WHAT",
+        help="epochs at the start in which only the last layer is trained; of detectors and"
+        " segmenters parts that are not trained at all, such as backbone,neck",
     )
     training.add_argument("--epochs", type=at_least(1), metavar="N", help="passes over the images")
     training.add_argument("--batch-size", type=at_least(1), metavar="N", help="images a step")
     training.add_argument(
         "--lr", type=_rate, metavar="X", help="the highest learning rate; auto: find one"
     )
-    training.add_argument("--optimizer", choices=OPTIMIZERS)
+    training.add_argument("--optimizer", choices=(*OPTIMIZERS, "muon"))
     training.add_argument(
         "--precision",
         choices=PRECISIONS,
@@ -127,6 +129,11 @@ def _rate(text: str) -> float | str:
     return "auto" if text == "auto" else positive_number(text)
 
 
+def _freeze(text: str) -> int | str:
+    """A number of epochs, or names of parts."""
+    return at_least(0)(text) if text.strip("+-").isdecimal() else text
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     if args.data is not None and args.dataset is not None:
@@ -143,6 +150,7 @@ def run(args: argparse.Namespace) -> int:
         with _removed_if_empty(folder, args.output is None):
             state = begin_or_go_on(folder, args.resume is not None)
             return train_scenes(args, task, folder, state, parts)
+    refuse_of_scenes(args)
     from fovea.cli.keeping import begin_or_go_on
 
     name = "folder" if args.data is not None else args.dataset or "digits"
@@ -363,7 +371,7 @@ def _train(
     plan: Plan,
     folder: Path,
     state: Path,
-    keep: int | None,
+    keep: int | str | None,
     logs: list[Callback],
 ) -> int:
     from fovea.cli.fitting import Fitting, measure
@@ -373,7 +381,7 @@ def _train(
 
     began = time.monotonic()
     fitting = Fitting(classifier.model, source.train, source.validation, plan)
-    keeper = KeepBest(classifier, folder / "model.pt", plan, keep or 0)
+    keeper = KeepBest(classifier, folder / "model.pt", plan, keep)
     steps = len(fitting.batches)
     table = EpochTable(console, plan.epochs, steps, source.validation is not None)
     with said_if_interrupted(keeper.said_on_interrupt):

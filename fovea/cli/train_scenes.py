@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 from fovea.cli.config import write_config
 from fovea.cli.console import Console, UsageError
 from fovea.cli.fitting import STEPS_KEPT
-from fovea.cli.keeping import said_if_interrupted, said_on_interrupt
-from fovea.cli.learned import Learned, build_network, save_learned
+from fovea.cli.keeping import JUDGED, KeepScenes, said_if_interrupted
+from fovea.cli.learned import Learned, build_network
 from fovea.cli.measuring import Measure, measure_scenes
 from fovea.cli.report import write_report, write_results
 from fovea.cli.scenes import Scenes, scenes_of
 from fovea.cli.tuning import logging_options, named_options, refuse_others
-from fovea.training import Callback
+from fovea.nn.utils import freeze
+from fovea.vision.training.schedules import OPTIMIZERS, SCHEDULES
+from fovea.vision.training.validating import measured_epochs
 
 if TYPE_CHECKING:
     from fovea.training import History
@@ -33,6 +35,9 @@ _USUAL = {
     "segmentation": {"model": "unet", "image_size": 128, "batch_size": 8, "lr": 6e-3},
 }
 _SHAPES_SIZE = 128
+_SGD = {"lr": 0.02, "weight_decay": 5e-4}  # whose steps are smaller, and whose decay is a gradient
+_BEGUN = 0.2  # of the usual rate, for networks that have learned something before
+_MEASURED = 25  # times in a run
 
 
 def check_options(args: argparse.Namespace, task: str) -> None:
@@ -41,9 +46,20 @@ def check_options(args: argparse.Namespace, task: str) -> None:
     Raises:
         UsageError: one was given.
     """
-    refuse_others(args, task, ("optimizer", "weights", "freeze", "download"))
+    refuse_others(args, task, ("download",))
     if args.lr == "auto":
         raise UsageError(f"--lr auto is not there for {task}")
+    for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+        given = getattr(args, name)
+        if given is not None and given not in known:
+            raise UsageError(f"--{name} {given} is not there for {task}: {', '.join(known)}")
+    if isinstance(args.freeze, int) and args.freeze:
+        raise UsageError(
+            f"--freeze takes names of parts for {task}, such as backbone: they are not trained"
+        )
+    measured = args.validate_every if args.data is None else args.validate_every != 0
+    if not measured and args.keep not in (None, "last"):
+        raise UsageError(f"--keep {args.keep} needs epochs that are measured: --validate-every N")
 
 
 def train_scenes(
@@ -70,29 +86,48 @@ def train_scenes(
     size = args.image_size or (usual["image_size"] if args.data else _SHAPES_SIZE)
     if task == "detection":
         size = max(32, -(-size // 32) * 32)  # what its strides divide
-    scenes = scenes_of(args.data, task, size, parts, args.skip_bad)
-    name = (args.model or usual["model"]).lower()
-    batch = min(args.batch_size or usual["batch_size"], len(scenes.train))
-    steps = (_STEPS if args.data else _SHAPES_STEPS)[task]
-    epochs = args.epochs or max(1, round(steps * batch / len(scenes.train)))
-    network = build_network(task, name, len(scenes.classes), size)
-    learned = Learned(task, network, name, scenes.classes, size, scenes.origin)
-    learned.training = {"epochs": epochs, "batch_size": batch, "lr": args.lr or usual["lr"]}
+    # Shapes are drawn anew each time: what is learned of them is not learned by heart.
+    validate = bool(args.validate_every) if args.data is None else args.validate_every != 0
+    scenes = scenes_of(args.data, task, size, parts, args.skip_bad, validate)
+    learned = _network(args, task, scenes, size)
     options = _resolved(args, learned)
     write_config(folder, options)
     logs = logging_options(args, folder, options, state.exists())
     _introduce(console, learned, scenes)
     began = time.monotonic()
-    keeper = _Keep(learned, folder / "model.pt")
+    beside = scenes.validation is not None and args.keep != "last"
+    keeper = KeepScenes(learned, folder / "model.pt", args.keep, beside)
     verbose = 0 if args.quiet or args.json else 2
     shared = _asked_for(args, learned, scenes)
     with said_if_interrupted(keeper.said_on_interrupt):
         history = _fit(learned, scenes, [keeper, *logs], shared, state, verbose)
-        save_learned(keeper.path, learned)
+        keeper.restore()
         measured = measure_scenes(learned, scenes.test)
-        _report(console, learned, scenes, history, measured, keeper.path, time.monotonic() - began)
+        _report(console, learned, scenes, history, measured, keeper, time.monotonic() - began)
     state.unlink(missing_ok=True)
     return 0
+
+
+def _network(args: argparse.Namespace, task: str, scenes: Scenes, size: int) -> Learned:
+    """The network that is to learn, and with what."""
+    usual: dict[str, Any] = _USUAL[task]
+    name = (args.model or usual["model"]).lower()
+    batch = min(args.batch_size or usual["batch_size"], len(scenes.train))
+    steps = (_STEPS if args.data else _SHAPES_STEPS)[task]
+    epochs = args.epochs or max(1, round(steps * batch / len(scenes.train)))
+    fresh_unet = name == "unet" and args.weights is None
+    optimizer = args.optimizer or ("muon" if fresh_unet else "adamw")
+    rate = _SGD["lr"] if optimizer == "sgd" else usual["lr"]
+    rate = rate if args.weights is None else _BEGUN * rate
+    network = build_network(task, name, len(scenes.classes), size, weights=args.weights)
+    if args.freeze:
+        freeze(network, args.freeze.split(","))
+    facts: dict[str, Any] = {
+        "epochs": epochs, "batch_size": batch, "optimizer": optimizer, "lr": args.lr or rate,
+    }  # fmt: skip
+    if scenes.validation is not None:
+        facts["validate_every"] = args.validate_every or max(1, round(epochs / _MEASURED))
+    return Learned(task, network, name, scenes.classes, size, scenes.origin, facts)
 
 
 def _resolved(args: argparse.Namespace, learned: Learned) -> dict[str, Any]:
@@ -103,8 +138,11 @@ def _resolved(args: argparse.Namespace, learned: Learned) -> dict[str, Any]:
         "dataset": None if args.data else "shapes",
         "task": learned.task,
         "model": learned.name,
+        "weights": args.weights,
+        "freeze": args.freeze or None,
         "epochs": facts["epochs"],
         "batch-size": facts["batch_size"],
+        "optimizer": facts["optimizer"],
         "lr": facts["lr"],
         "image-size": learned.image_size,
         "skip-bad": args.skip_bad or None,
@@ -112,17 +150,22 @@ def _resolved(args: argparse.Namespace, learned: Learned) -> dict[str, Any]:
         "precision": args.precision,
         "seed": args.seed,
         **named_options(args),
+        "validate-every": facts.get("validate_every", 0 if args.data else None),
     }
 
 
 def _asked_for(args: argparse.Namespace, learned: Learned, scenes: Scenes) -> dict[str, Any]:
     """What options say of the recipe, by the names that both tasks' recipes have."""
     facts: dict[str, Any] = learned.training
-    found = {name: facts[name] for name in ("epochs", "batch_size", "lr")}
+    found = {name: facts[name] for name in ("epochs", "batch_size", "optimizer", "lr")}
     found |= {"workers": 1 if args.workers is None else args.workers, "precision": args.precision}
-    for name in ("weight_decay", "accumulate", "clip"):
+    if found["optimizer"] == "sgd":
+        found["weight_decay"] = _SGD["weight_decay"]
+    for name in ("weight_decay", "schedule", "accumulate", "clip"):
         if getattr(args, name) is not None:
             found[name] = getattr(args, name)
+    if args.ema is not None:
+        found["average"] = args.ema
     if args.warmup is not None:
         steps = found["epochs"] * (len(scenes.train) // found["batch_size"])
         found["warmup"] = round(args.warmup * steps)
@@ -138,71 +181,45 @@ def _fit(
     verbose: int,
 ) -> History:
     """Train by the task's recipe and what was asked for."""
+    how: dict[str, Any] = {
+        "validation": scenes.validation, "callbacks": callbacks, "verbose": verbose,
+        "validate_every": learned.training.get("validate_every", 1),
+        "checkpoint": state, "checkpoint_every": STEPS_KEPT,
+    }  # fmt: skip
+    drawn = learned.origin["kind"] == "shapes"  # in any number: nothing is to be varied
     if learned.task == "detection":
         from fovea.vision.training import DetectionRecipe, fit_detector
 
         recipe = DetectionRecipe(
             cache=len(scenes.train) <= 2000, image_size=learned.image_size, **shared
         )
-        if learned.origin["kind"] == "shapes":  # drawn in any number: nothing is to be varied
-            recipe = replace(recipe, augment=None)
-        return fit_detector(
-            learned.model, scenes.train, recipe, callbacks, verbose,
-            checkpoint=state, checkpoint_every=STEPS_KEPT,
-        )  # fmt: skip
+        recipe = replace(recipe, augment=None) if drawn else recipe
+        return fit_detector(learned.model, scenes.train, recipe, **how)
     from fovea.vision.training import SegmentationRecipe, fit_segmenter
 
     plan = SegmentationRecipe(image_size=learned.image_size, dice=1.0, **shared)
-    if learned.name == "unet":  # of the others there are published weights
-        plan = replace(plan, optimizer="muon")
-    if learned.origin["kind"] == "shapes":
-        plan = replace(plan, scale=None, flip=False, color=0.0)
-    return fit_segmenter(
-        learned.model, scenes.train, plan, classes=len(learned.classes), callbacks=callbacks,
-        verbose=verbose, checkpoint=state, checkpoint_every=STEPS_KEPT,
-    )  # fmt: skip
-
-
-class _Keep(Callback):
-    """Writes the checkpoint after each epoch, so that a run that is broken off leaves one."""
-
-    def __init__(self, learned: Learned, path: Path) -> None:
-        super().__init__()
-        self.learned, self.path, self.epoch = learned, path, 0
-
-    def wants_batch_logs(self) -> bool:
-        return False
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.epoch = epoch + 1
-        self.learned.training |= {"epoch": self.epoch, "loss": float((logs or {})["loss"])}
-        save_learned(self.path, self.learned)
-
-    def said_on_interrupt(self) -> str:
-        """What is left after Ctrl-C."""
-        return said_on_interrupt(self.epoch, self.path)
-
-    def state_dict(self) -> dict[str, Any]:
-        """For a run that goes on."""
-        return {"epoch": self.epoch}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.epoch = state["epoch"]
+    plan = replace(plan, scale=None, flip=False, color=0.0) if drawn else plan
+    return fit_segmenter(learned.model, scenes.train, plan, classes=len(learned.classes), **how)
 
 
 def _introduce(console: Console, learned: Learned, scenes: Scenes) -> None:
     facts = learned.training
     parameters = sum(p.numel() for p in learned.model.parameters())
+    frozen = sum(p.numel() for p in learned.model.parameters() if not p.requires_grad)
+    counts = [f"{len(scenes.train):,} to train on"]
+    if scenes.validation is not None:
+        counts.append(f"{len(scenes.validation):,} to validate with")
+    counts.append(f"{len(scenes.test):,} to test with")
     console.say(
         f"{scenes.title}: {learned.task}, {len(scenes.classes)} classes; images: "
-        f"{len(scenes.train):,} to train on, {len(scenes.test):,} to test with"
+        f"{', '.join(counts)}"
     )
     for note in scenes.notes:
         console.say(f"  {note}")
     console.say(
-        f"{learned.name}: {parameters:,} parameters, sees {learned.image_size} × "
-        f"{learned.image_size}; {facts['epochs']} epochs, batches of {facts['batch_size']}, "
-        f"learning rate up to {facts['lr']:g}\n"
+        f"{learned.name}: {parameters:,} parameters{f' ({frozen:,} frozen)' if frozen else ''}, "
+        f"sees {learned.image_size} × {learned.image_size}; {facts['epochs']} epochs, batches of "
+        f"{facts['batch_size']}, {facts['optimizer']}, learning rate up to {facts['lr']:g}\n"
     )
 
 
@@ -212,9 +229,10 @@ def _report(
     scenes: Scenes,
     history: History,
     measured: Measure,
-    path: Path,
+    keeper: KeepScenes,
     seconds: float,
 ) -> None:
+    path = keeper.path
     files = _draw(console, learned, scenes, path.parent)
     document = {
         "command": "train",
@@ -224,14 +242,20 @@ def _report(
         "classes": learned.classes,
         "seconds": round(seconds, 3),
         "history": {k: [float(v) for v in vs] for k, vs in history.history.items()},
+        "best_epoch": keeper.best,
         "test": measured.document(),
         "checkpoint": str(path),
     }
+    every = learned.training.get("validate_every")
+    if every is not None:
+        count = len(history.history.get(JUDGED[learned.task], []))
+        due = sorted(measured_epochs(learned.training["epochs"], every))
+        document["validated"] = due[:count]
     write_results(path.parent, document, sum(p.numel() for p in learned.model.parameters()))
     files["report"] = write_report(path.parent)
     console.show(f"\n{measured.summary()}, after {seconds:.0f} s")
     console.say(measured.table())
-    console.show(f"\ncheckpoint        {path}")
+    console.show(f"\ncheckpoint        {path}  (epoch {keeper.best})")
     for name, file in files.items():
         console.show(f"{name:<17} {file}")
     console.say(f"\nNext: fovea predict {path} IMAGE ... --output DIR")

@@ -20,6 +20,7 @@ __all__ = [
     "loggers",
     "logging_options",
     "named_options",
+    "refuse_of_scenes",
     "refuse_others",
     "trial_asked_for",
     "tuning_options",
@@ -35,7 +36,9 @@ _TUNING = (
 _LOGGING = ("keep", "log", "locate_nan")
 _TRIALS = ("plan_memory", "fast_dev_run", "overfit_batches", "folds")
 # Those of classification that detectors and segmenters take, too.
-_EVERYWHERE = ("warmup", "weight_decay", "accumulate", "clip", "log", "locate_nan")
+_EVERYWHERE = (
+    "schedule", "warmup", "weight_decay", "accumulate", "clip", "ema", "keep", "log", "locate_nan",
+)  # fmt: skip
 
 
 def between(low: float, high: float) -> Callable[[str], float]:
@@ -59,6 +62,11 @@ def _log_names(text: str) -> str:
     if unknown:
         raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(LOGS)}")
     return text
+
+
+def _kept(text: str) -> int | str:
+    """A checker of ``--keep`` for argparse."""
+    return text if text in ("best", "last") else at_least(1)(text)
 
 
 def add_tuning_options(parser: argparse.ArgumentParser) -> None:
@@ -103,9 +111,15 @@ def add_tuning_options(parser: argparse.ArgumentParser) -> None:
     logs = parser.add_argument_group("logs")
     logs.add_argument(
         "--keep",
-        type=at_least(1),
+        type=_kept,
+        metavar="WHAT",
+        help="checkpoints: the best epoch (as usual), the last, or N: N best ones and the last",
+    )
+    logs.add_argument(
+        "--validate-every",
+        type=at_least(0),
         metavar="N",
-        help="checkpoints: N best epochs, and the last",
+        help="measure a detector or segmenter after so many epochs; 0: never",
     )
     logs.add_argument("--log", type=_log_names, metavar="NAMES", help=f"some of {','.join(LOGS)}")
     logs.add_argument(
@@ -167,6 +181,22 @@ def refuse_others(args: argparse.Namespace, task: str, more: tuple[str, ...] = (
     found += [n for n in more if getattr(args, n)]
     if found:
         raise UsageError(f"--{found[0].replace('_', '-')} is not there for {task}")
+
+
+def refuse_of_scenes(args: argparse.Namespace) -> None:
+    """Refuse options that only detectors and segmenters have.
+
+    Raises:
+        UsageError: one was given.
+    """
+    if args.validate_every is not None:
+        raise UsageError(
+            "--validate-every is not there for classification: each epoch is validated"
+        )
+    if args.optimizer == "muon":
+        raise UsageError("--optimizer muon is not there for classification")
+    if isinstance(args.freeze, str):
+        raise UsageError("--freeze takes a number of epochs for classification")
 
 
 def loggers(names: str | None, folder: Path, config: dict[str, Any], go_on: bool) -> list[Callback]:

@@ -68,6 +68,38 @@ def test_kills_change_nothing(fovea: Fovea, tmp_path: Path) -> None:
     assert again.code == 2 and "has ended" in again.err
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_a_segmenter_that_was_killed(fovea: Fovea, tmp_path: Path) -> None:
+    """Averages, validation now and then, and the best epochs go on, too."""
+    image_module = pytest.importorskip("PIL.Image")
+    draw = np.random.default_rng(0)
+    for i in range(16):
+        for kind, shape in (("images", (32, 32, 3)), ("masks", (32, 32))):
+            path = tmp_path / "data" / kind / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            values = draw.integers(0, 2 if kind == "masks" else 256, shape).astype(np.uint8)
+            image_module.fromarray(values).save(path)
+    words = ("train", "data", "--image-size", "32", "--epochs", "5", "--batch-size", "4",
+             "--workers", "0", "--validate-every", "2", "--ema", "0.8", "--keep", "1",
+             "--log", "csv", "--quiet")  # fmt: skip
+    assert fovea(*words, "--output", "whole").code == 0
+    folder = tmp_path / "killed"
+    killed((*words, "--output", "killed"), tmp_path, folder / "state.pt", 0.1)
+    if not (folder / "results.json").exists():
+        ended = fovea("train", "--resume", "killed", "--quiet")
+        assert ended.code == 0, ended.err
+    whole, found = (load(tmp_path / n / "model.pt") for n in ("whole", "killed"))
+    for name, value in whole["state_dict"].items():
+        np.testing.assert_array_equal(found["state_dict"][name].numpy(), value.numpy(), name)
+    assert whole["training"] == found["training"]
+    ran, through = results(folder), results(tmp_path / "whole")
+    assert ran["history"] == through["history"] and ran["validated"] == [1, 2, 4, 5]
+    kept = [sorted(os.listdir(f / "checkpoints")) for f in (folder, tmp_path / "whole")]
+    assert kept[0] == kept[1] == [f"epoch-{ran['best_epoch']:03d}.pt", "last.pt"]
+    logs = [(f / "log.csv").read_text() for f in (folder, tmp_path / "whole")]
+    assert logs[0] == logs[1]
+
+
 def test_what_cannot_go_on(fovea: Fovea, tmp_path: Path) -> None:
     none = fovea("train", "--resume", "nothing")
     assert none.code == 1 and "nothing/config.yaml cannot be read" in none.err

@@ -89,10 +89,12 @@ def test_a_detector_is_trained_and_used(detector: Any, objects: Path) -> None:
         and told["history"]["loss"][1] < told["history"]["loss"][0]
     )
     assert 0 <= told["test"]["AP50"] <= 1 and told["test"]["images"] == 4
+    assert told["validated"] == [1, 2] and len(told["history"]["val_AP50"]) == 2
+    assert told["test"]["AP"] == max(told["history"]["val_AP"])  # val is all there is to test with
     assert (folder / told["predictions"]).stat().st_size > 1000
     checkpoint = folder / told["checkpoint"]
     learned = load_learned(checkpoint)
-    assert learned.classes == told["classes"] and learned.training["epoch"] == 2
+    assert learned.classes == told["classes"] and learned.training["epoch"] == told["best_epoch"]
     picture = objects / "JPEGImages" / "val-0.png"
     words = (picture, folder / "no.png", "--threshold", 0.0, "--output", "out", "--json")
     ran = run_in(folder, "predict", checkpoint, *words)
@@ -108,6 +110,8 @@ def test_a_segmenter_is_trained_and_used(segmenter: Any, masks: Path) -> None:
     folder, told = segmenter
     assert told["task"] == "segmentation" and told["classes"] == ["background", *Shapes.classes]
     assert told["test"]["images"] == 2 and 0 <= told["test"]["mean IoU"] <= 1
+    scores = told["history"]["val_mean_iou"]
+    assert len(scores) == 2 and scores[told["best_epoch"] - 1] == max(scores)
     ran = run_in(folder, "predict", told["checkpoint"], masks / "images" / "0.png", "--output", "o")
     assert ran.code == 0 and "%" in ran.out and (folder / "o" / "0-found.png").exists()
     ran = run_in(folder, "evaluate", told["checkpoint"], masks)

@@ -59,6 +59,12 @@ def test_all_of_them_and_again(fovea: Fovea, tmp_path: Path) -> None:
     assert again.json["test"] == ran.json["test"]
 
 
+def test_the_last_epoch_is_kept(fovea: Fovea, tmp_path: Path) -> None:
+    ran = fovea("train", "--epochs", 3, "--lr", 0.05, "--keep", "last", "--output", "o", "--json")
+    assert ran.json["best_epoch"] == 3 and not (tmp_path / "o" / "checkpoints").exists()
+    assert load_classifier(tmp_path / "o" / "model.pt").training["epoch"] == 3
+
+
 def test_trials_leave_nothing(fovea: Fovea, tmp_path: Path) -> None:
     ran = fovea("train", "--plan-memory", "--batch-size", 32, "--json")
     assert ran.code == 0, ran.err
@@ -87,9 +93,15 @@ def test_folds_of_a_folder(fovea: Fovea, photos: Path) -> None:
     [
         (["train", "--ema", "0.9", "--swa", "2"], "one of --ema and --swa"),
         (["train", "--dataset", "shapes", "--folds", "2"], "--folds is not there for detection"),
-        (["train", "--dataset", "shapes", "--optimizer", "sgd"], "--optimizer is not there"),
+        (["train", "--dataset", "shapes", "--optimizer", "adam"], "adamw, muon, sgd"),
+        (["train", "--dataset", "shapes", "--schedule", "one-cycle"], "cosine, step, constant"),
+        (["train", "--dataset", "shapes", "--freeze", "2"], "takes names of parts"),
+        (["train", "--dataset", "shapes", "--swa", "2"], "--swa is not there for detection"),
+        (["train", "--freeze", "fc"], "a number of epochs for classification"),
+        (["train", "--optimizer", "muon"], "muon is not there for classification"),
+        (["train", "--validate-every", "2"], "--validate-every is not there for classification"),
         (["train", "--dataset", "shapes", "--lr", "auto"], "--lr auto is not there"),
-        (["train", "--dataset", "shapes", "--keep", "2"], "--keep is not there"),
+        (["train", "--dataset", "shapes", "--keep", "2"], "--keep 2 needs epochs"),
     ],
 )
 def test_what_does_not_go_together(
@@ -107,6 +119,7 @@ def test_what_does_not_go_together(
         (["train", "--label-smoothing", "much"], "not a number"),
         (["train", "--schedule", "random"], "invalid choice"),
         (["train", "--folds", "1"], "at least 2"),
+        (["train", "--keep", "some"], "not a whole number"),
         (["evaluate", "x.pt", "--views", "same,zoom"], "'zoom' is none of same, hflip"),
     ],
 )
@@ -261,15 +274,19 @@ def test_options_of_other_tasks(tmp_path: Path) -> None:
     from fovea.cli.train_scenes import _asked_for
 
     args = Namespace(
-        workers=0, precision="bf16", weight_decay=0.1, accumulate=2, clip=None, warmup=0.5
-    )
+        workers=0, precision="bf16", weight_decay=0.1, accumulate=2, clip=None, warmup=0.5,
+        schedule="step", ema=0.9,
+    )  # fmt: skip
     learned: Any = Learned("detection", None, "glance_n", ["a"], 64)  # type: ignore[arg-type]
-    learned.training = {"epochs": 3, "batch_size": 4, "lr": 0.1}
+    learned.training = {"epochs": 3, "batch_size": 4, "optimizer": "sgd", "lr": 0.1}
     scenes = Scenes("detection", "", ["a"], range(9), None, {})
     assert _asked_for(args, learned, scenes) == {
-        "epochs": 3, "batch_size": 4, "lr": 0.1, "workers": 0, "precision": "bf16",
-        "weight_decay": 0.1, "accumulate": 2, "warmup": 3,
+        "epochs": 3, "batch_size": 4, "optimizer": "sgd", "lr": 0.1, "workers": 0,
+        "precision": "bf16", "weight_decay": 0.1, "schedule": "step", "accumulate": 2,
+        "average": 0.9, "warmup": 3,
     }  # fmt: skip
+    args.weight_decay = None
+    assert _asked_for(args, learned, scenes)["weight_decay"] == 5e-4  # that of SGD is a gradient
 
 
 def test_zeros_are_values() -> None:
