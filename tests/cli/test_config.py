@@ -55,7 +55,7 @@ def test_groups_and_underscores(
         ("epochs: 3\nbatchsize: 4\n", "line 2: there is no option 'batchsize'"),
         ("epochs: many\n", "line 1: epochs"),
         ("lr: -1\n", "line 1: lr"),
-        ("optimizer: adamm\n", "one of sgd, adam, adamw, rmsprop is wanted"),
+        ("optimizer: adamm\n", "one of sgd, adam, adamw, rmsprop, muon is wanted"),
         ("download: 1\n", "true or false is wanted"),
         ("epochs: true\n", "a value is wanted"),
         ("epochs: 1\nepochs: 2\n", "line 2: epochs stands there twice"),
