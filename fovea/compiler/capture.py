@@ -159,7 +159,7 @@ def capture(
     """
     tracer = Tracer(keeps=undoable)
     tracer.on_refusal = strict
-    guards = Guards(function)
+    guards = Guards(function, (*args, *kwargs.values()))
     tracer.on_module, tracer.on_optimizer = guards.on_module, guards.on_optimizer
     tracer.on_gradient, tracer.on_drop = guards.on_gradient, guards.on_drop
     entry_grads = {id(t): t.grad for t in known_leaves}

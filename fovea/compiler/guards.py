@@ -9,6 +9,7 @@ call.
 from __future__ import annotations
 
 import types
+from collections.abc import Iterable
 from typing import Any
 
 from fovea import watching
@@ -147,10 +148,11 @@ class Guards:
 
     Args:
         function: the captured function.
+        given: its arguments.
     """
 
-    def __init__(self, function: Any) -> None:
-        self.function = function
+    def __init__(self, function: Any, given: Iterable[Any] = ()) -> None:
+        self.function, self.given = function, [*given]
         self._called: dict[int, Any] = {}
         self._modules: dict[int, _ModuleGuard] = {}  # those and all within
         self._optimizers: dict[int, _OptimizerGuard] = {}
@@ -211,9 +213,9 @@ class Guards:
             parts: tensors that lie within states.
             entry_grads: ``.grad`` of leaves when the call began, where that is known.
         """
-        starts = [(self.function, self._owner)]
-        starts += [(_forward_of(m), m) for m in self._called.values()]
-        self._variables = Variables(r for f, owner in starts for _, r in reached(f, owner))
+        starts = [(self.function, (self._owner, *self.given))]
+        starts += [(_forward_of(m), (m,)) for m in self._called.values()]
+        self._variables = Variables(r for f, given in starts for _, r in reached(f, given))
         found = [*(s.tensor for s in states), *parts]
         self._states = [(t, _held_by(t)) for t in found]
         self._leaves = [(leaf, _hooks_of(leaf)) for leaf, _ in self._grads.values()]
@@ -232,6 +234,7 @@ class Guards:
         # What the call found false and made true decides differently the next time.
         turned = any(guard.turned for guard in self._modules.values())
         self._epoch = -1 if turned else watching.epoch
+        self.given = []
 
     def _look_at_owner(self) -> Any:
         owner = self._owner

@@ -6,12 +6,13 @@ identity where no list or dictionary is among them.
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Iterable
 from operator import is_
 from typing import Any, NamedTuple
 
-from fovea.errors import _PACKAGE
+from fovea.errors import _PACKAGE, is_users
 from fovea.nn.module import Module
 from fovea.tensorbase import is_tensor
 
@@ -67,11 +68,11 @@ class Reads(NamedTuple):
     """What one function reads.
 
     Args:
-        places: names, each with the dictionary in which it is looked up.
+        places: names, each with the dictionary (or what is like one) in which it is looked up.
         cells: names and cells of its closure.
     """
 
-    places: list[tuple[str, Any]]
+    places: list[tuple[Any, Any]]
     cells: list[tuple[str, types.CellType]]
 
     def held(self) -> list[Any]:
@@ -115,33 +116,46 @@ class Variables:
         return "a variable changed"
 
 
-def reached(function: Any, owner: Any = None) -> list[tuple[types.FunctionType, Reads]]:
-    """A function, which may be a method of ``owner``, and the user's functions that it can reach by
-    name, with what each reads.
+def reached(function: Any, given: Iterable[Any] = ()) -> list[tuple[types.FunctionType, Reads]]:
+    """A function and the user's functions that it can reach by name, with what each reads.
+
+    Args:
+        given: objects that it is called with, that of a method among them.
     """
     found: list[tuple[types.FunctionType, Reads]] = []
     seen: set[int] = set()
-    stack = [function]
+    stack, given = [function], [*given]
     while stack and len(found) < MOST_ITEMS:
         f = stack.pop()
+        while isinstance(f, functools.partial):
+            given += [*f.args, *f.keywords.values()]
+            f = f.func
         f = getattr(f, "__func__", f)
         f = getattr(f, "__wrapped__", f)
         if not isinstance(f, types.FunctionType) or id(f) in seen or not _is_users(f):
             continue
         seen.add(id(f))
-        reads = _reads_of(f, owner)
+        reads = _reads_of(f, given)
         found.append((f, reads))
-        stack.extend(reads.held())
+        held = reads.held()
+        stack += held
+        given += [v for v in held if _has_fields(v)]  # whose methods may come next
     return found
 
 
-def _reads_of(function: types.FunctionType, owner: Any) -> Reads:
+def _reads_of(function: types.FunctionType, given: list[Any]) -> Reads:
     code = function.__code__
     names = _names(code)
     cells = list(zip(code.co_freevars, function.__closure__ or (), strict=True))
-    variables = [(n, function.__globals__) for n in names if n in function.__globals__]
-    held = Reads(variables, cells).held()
-    return Reads([*variables, *_fields([*held, owner], names)], cells)
+    places: list[tuple[str, Any]] = [
+        (n, function.__globals__) for n in names if n in function.__globals__
+    ]
+    arguments = reversed(code.co_varnames[: code.co_argcount])
+    usual = dict(zip(arguments, reversed(function.__defaults__ or ()), strict=False))
+    usual |= function.__kwdefaults__ or {}
+    places += [(n, usual) for n in usual]
+    held = Reads(places, cells).held()
+    return Reads([*places, *_fields([*held, *given], names)], cells)
 
 
 def _fields(objects: list[Any], names: list[str]) -> list[tuple[str, Any]]:
@@ -155,14 +169,34 @@ def _fields(objects: list[Any], names: list[str]) -> list[tuple[str, Any]]:
         if id(held) in seen or not _has_fields(held):
             continue
         seen.add(id(held))
-        bases = () if isinstance(held, type) else type(held).__mro__
-        for own in (vars(held), *(vars(b) for b in bases if not _is_known(b))):
+        for own in _spaces(held):
             there = [n for n in names if n in own and n not in UNREAD]
-            objects += [own[n] for n in there]
-            if isinstance(held, Module) and own is vars(held):
+            objects += [own.get(n) for n in there]
+            if isinstance(held, Module) and own is held.__dict__:
                 there = [n for n in there if _can_change(own[n])]
             found += [(n, own) for n in there]
     return found
+
+
+def _spaces(held: Any) -> list[Any]:
+    """The dictionaries in which Python looks for an object's attributes."""
+    bases = () if isinstance(held, type) else type(held).__mro__
+    found = [vars(held)] if hasattr(held, "__dict__") else [_Slots(held)]
+    return [*found, *(vars(b) for b in bases if not _is_known(b))]
+
+
+class _Slots:
+    """The attributes of an object without a dictionary, as if it had one."""
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+        self.names = {n for b in type(held).__mro__ for n in getattr(b, "__slots__", ())}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.names and hasattr(self.held, name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return getattr(self.held, name, default)
 
 
 def _can_change(value: Any) -> bool:
@@ -170,11 +204,13 @@ def _can_change(value: Any) -> bool:
 
 
 def _has_fields(value: Any) -> bool:
-    """Whether something is an object or a class of the user's."""
+    """Whether something is an object, a class or a file of the user's."""
+    if isinstance(value, types.ModuleType):
+        file = getattr(value, "__file__", None)
+        return file is not None and is_users(file) and "site-packages" not in file
     kind = value if isinstance(value, type) else type(value)
-    if not hasattr(value, "__dict__") or isinstance(value, (*FUNCTIONS, types.ModuleType)):
-        return False
-    return not is_tensor(value) and not _is_known(kind)
+    plain = hasattr(value, "__dict__") or hasattr(kind, "__slots__")
+    return plain and not (isinstance(value, FUNCTIONS) or is_tensor(value) or _is_known(kind))
 
 
 def _is_known(kind: type) -> bool:

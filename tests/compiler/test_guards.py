@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import functools
+import importlib
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -198,6 +201,54 @@ def test_attributes_of_objects() -> None:
         change()
         same(g(X), f(X))
         assert len(g.programs) == programs + 1
+
+
+class Slots:
+    __slots__ = ("scale",)
+
+    def __init__(self) -> None:
+        self.scale = 2.0
+
+    def doubled(self) -> float:
+        return self.scale * 2
+
+
+def times(config: Any, x: Any) -> Any:
+    return x * config.scale
+
+
+def times_usual(x: Any, options: Any = {"scale": 2.0}, *, config: Any = Config()) -> Any:  # noqa: B006, B008
+    return x * options["scale"] * config.scale
+
+
+def test_objects_wherever_they_come_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arguments, those of a partial function, usual values, and the user's own files."""
+    (tmp_path / "settings_of_guards.py").write_text("scale = 2.0\ndef get(): return scale\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = importlib.import_module("settings_of_guards")
+    for config in (Config(), Slots()):
+        f, g = fovea.compile(times), fovea.compile(functools.partial(times, config))
+        for scale in (2.0, 2.0, 5.0):
+            config.scale = scale
+            same(f(config, X), X * scale)
+            same(g(X), X * scale)
+        assert len(f.programs) == len(g.programs) == 2
+    usual = fovea.compile(times_usual)
+    defaults, keywords = times_usual.__defaults__, times_usual.__kwdefaults__
+    assert defaults is not None and keywords is not None
+    for scale in (2.0, 3.0):
+        defaults[0]["scale"] = scale
+        same(usual(X), X * scale * 2)
+        keywords["config"].scale = scale
+        same(usual(X), X * scale * scale)
+        keywords["config"].scale = 2.0
+    file, slots = fovea.compile(lambda x: x * settings.scale + settings.get()), Slots()
+    method = fovea.compile(lambda x: x * slots.doubled())
+    for scale in (2.0, 2.0, 5.0):
+        settings.scale = slots.scale = scale  # type: ignore[attr-defined]
+        same(file(X), X * scale + scale)
+        same(method(X), X * scale * 2)
+    assert len(file.programs) == 2
 
 
 def test_what_nobody_reads_is_not_compared() -> None:
