@@ -96,7 +96,8 @@ def wrap_dataset_for_transforms_v2(
 
     Args:
         dataset: one with a ``standard_target``: `VOCDetection`, `VOCSegmentation`, `CocoDetection`,
-            `YOLODetection`.
+            `YOLODetection`, `LabelMeDetection`, `CVATDetection`, `SegmentationFolder`,
+            `CityscapesSegmentation`, `SceneParse150`.
         target_keys: the entries of dictionaries that are kept; default: ``image_id``, ``boxes``,
             ``labels``; ``"all"``: every one there is.
 

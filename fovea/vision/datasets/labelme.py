@@ -6,10 +6,11 @@ The format is that of github.com/wkentaro/labelme.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ class LabelMeDetection(MarkedDataset):
 
     Raises:
         DatasetNotFoundError: there is no such file in the folder.
-        FileFormatError: a file is damaged; the message names it.
+        FileFormatError: of a sample whose file is damaged; the message names it.
     """
 
     def __init__(
@@ -75,13 +76,7 @@ class LabelMeDetection(MarkedDataset):
         self.sources = [str(f) for f in sorted(folder.glob("*.json")) if is_labelme(f)]
         if not self.sources:
             raise DatasetNotFoundError(f"LabelMeDetection: no JSON files of LabelMe in {folder}.")
-        # Of all parts, so that train and test number their classes alike.
-        everywhere = [] if classes is not None else [
-            f for place in ("*.json", "*/*.json") for f in sorted(Path(self.root).glob(place))
-        ]  # fmt: skip
-        self.classes = numbered(
-            classes, (m.label for f in everywhere if is_labelme(f) for m in read_labelme(f)[1])
-        )
+        self.classes = numbered(classes, () if classes is not None else _labels(Path(self.root)))
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -112,6 +107,16 @@ class LabelMeDetection(MarkedDataset):
         return f"Split: {self.image_set}" if self.image_set is not None else ""
 
 
+def _labels(root: Path) -> Iterator[str]:
+    """The labels of all parts, so that train and test number their classes alike. Damaged files are
+    told of when their samples are read.
+    """
+    for path in (*sorted(root.glob("*.json")), *sorted(root.glob("*/*.json"))):
+        if is_labelme(path):
+            with contextlib.suppress(FileFormatError):
+                yield from [found.label for found in read_labelme(path)[1]]
+
+
 def is_labelme(path: str | os.PathLike[str]) -> bool:
     """Whether a JSON file looks like one of LabelMe's, damaged or not."""
     try:
@@ -119,7 +124,7 @@ def is_labelme(path: str | os.PathLike[str]) -> bool:
             content = file.read()
     except OSError:
         return False
-    return b'"shapes"' in content and b'"imagePath"' in content
+    return b'"shapes"' in content
 
 
 def read_labelme(

@@ -164,11 +164,29 @@ class TestLabelMe:
         shape("x", "mask", [1, 2, 3, 4], mask="aGVsbG8="), shape("x", "polygon", TRIANGLE, group_id=[]),
     ])  # fmt: skip
     def test_shapes_that_are_none(self, tmp_path: Path, wrong: Any) -> None:
+        picture(tmp_path / "a.png")
         note(tmp_path / "a.json", [shape("x", "polygon", TRIANGLE), wrong])
+        for name in "bcde":
+            picture(tmp_path / f"{name}.png")
+            note(tmp_path / f"{name}.json", [shape("y", "polygon", TRIANGLE)])
+        data = LabelMeDetection(tmp_path)
         with pytest.raises(FileFormatError, match=r"a\.json: shapes\[1\]"):
-            LabelMeDetection(tmp_path)
-        report = lint({"all": LabelMeDetection(tmp_path, classes=["x"])})
-        assert "unreadable annotation" in {f.kind for f in report.findings}
+            data[0]
+        assert data.classes == ["y"] and data[1][1]["labels"].tolist() == [1]
+        report = lint(open_parts(tmp_path))
+        (told,) = report.of("unreadable annotation")
+        assert "a.json: shapes[1]" in told.files[0] and not report.ok
+        scenes = scenes_of(str(tmp_path), "detection", 32, skip_bad=True)
+        assert len(scenes.train) + len(scenes.test) >= 1 and "a.json" in " ".join(scenes.notes)
+
+    def test_a_file_that_is_cut_short(self, tmp_path: Path) -> None:
+        for name in ("a", "b"):
+            picture(tmp_path / f"{name}.png")
+            note(tmp_path / f"{name}.json", [shape("y", "polygon", TRIANGLE)])
+        torn = tmp_path / "a.json"
+        torn.write_bytes(torn.read_bytes()[:80])
+        (told,) = lint(open_parts(tmp_path)).of("unreadable annotation")
+        assert str(torn) in told.files[0]
 
     def test_what_is_missing(self, tmp_path: Path) -> None:
         (tmp_path / "other.json").write_text('{"images": []}')
