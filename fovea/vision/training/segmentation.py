@@ -286,7 +286,8 @@ def fit_segmenter(
     held: DataLoader[Any] | None = None
     if validation is not None:
         plain = SegmentationSamples(validation, recipe.image_size)
-        held = DataLoader(plain, recipe.batch_size, num_workers=recipe.workers, worker_type=kind)
+        # Threads: little is done to these images, and processes take a second to start each time.
+        held = DataLoader(plain, recipe.batch_size, num_workers=recipe.workers)
     updates = -(-steps // recipe.accumulate) * recipe.epochs
     trainer = Trainer(
         model,
