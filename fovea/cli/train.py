@@ -93,7 +93,7 @@ def add_parser(commands: Any) -> None:
         default=0,
         metavar="WHAT",
         help="epochs at the start in which only the last layer is trained; of detectors and"
-        " segmenters parts that are not trained at all, such as backbone,neck",
+        " segmenters parts that are not trained at all: backbone, of Glance network.backbone",
     )
     training.add_argument("--epochs", type=at_least(1), metavar="N", help="passes over the images")
     training.add_argument("--batch-size", type=at_least(1), metavar="N", help="images a step")
