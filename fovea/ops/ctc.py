@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from fovea import dtypes
-from fovea.errors import ShapeError, describe
+from fovea.errors import DTypeError, ShapeError, describe
 from fovea.ops.op import Op, Shaped, Spec
 from fovea.ops.rules import require_dtype, require_floating, same_dtype
 
@@ -26,6 +26,8 @@ ctc_rows_grad = Op("ctc_rows_grad", ("grows", "seen", "rows", "skips", "lengths"
 
 def _check(name: str, seen: Shaped, skips: Shaped, lengths: Shaped) -> Spec:
     require_floating(name, seen=seen)
+    if seen.dtype.itemsize < 4:  # NEVER and sums of many logarithms are beyond half types
+        raise DTypeError(f"{name}: seen must be float32 or float64, got {seen.dtype.name}.")
     require_dtype(name, "skips", skips, dtypes.bool_)
     require_dtype(name, "lengths", lengths, dtypes.int64)
     shape = tuple(seen.shape)

@@ -39,10 +39,11 @@ def inputs(name: str, number: int, dtype: str) -> list[Any]:
 
 
 def floats(name: str) -> bool:
-    """Whether an op takes floats of half a word: linear algebra takes whole ones alone."""
-    return family_of(REGISTRY[name]) != "matrices" and any(
-        a is not None and a.dtype == np.float64 for a in CASES[name][0][0]
-    )
+    """Whether an op takes floats of half a word: linear algebra takes whole ones alone, and so do
+    logarithms of probabilities that are summed over many steps.
+    """
+    whole = family_of(REGISTRY[name]) == "matrices" or name.startswith("ctc_")
+    return not whole and any(a is not None and a.dtype == np.float64 for a in CASES[name][0][0])
 
 
 def run(name: str, number: int, tensors: list[Any]) -> list[Any]:

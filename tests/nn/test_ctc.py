@@ -108,3 +108,18 @@ def test_errors() -> None:
         F.ctc_loss(x, fovea.tensor([[1, 2], [1, 1]]), [5, 4], [2, 2])
     with pytest.raises(ShapeError, match="in a row"):
         F.ctc_loss(x, fovea.tensor([1, 2, 1]), [4, 4], [2, 2])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_types_are_computed_in_float32(dtype: str) -> None:
+    kind = getattr(fovea, dtype)
+    x = fovea.randn(30, 2, 5).log_softmax(2).to(kind)
+    targets = fovea.tensor([[1, 2, 2], [3, 4, 0]])
+    given = x.requires_grad_(True), x.detach().float().requires_grad_(True)
+    ours, wide = (F.ctc_loss(t, targets, [30, 20], [3, 2]) for t in given)
+    ours.backward()
+    wide.backward()
+    assert ours.dtype is kind and abs(float(ours) - float(wide)) < 0.02 * float(wide)
+    one, two = (t.grad for t in given)
+    assert one is not None and two is not None
+    assert fovea.allclose(one.float(), two, atol=5e-3)

@@ -71,11 +71,13 @@ def ctc_loss(
     labels = _rows(targets, target_lengths, counts, n, classes)
     # The gradient is that of probabilities that sum to 1: softmax's own part is taken in here.
     x = x - x.logsumexp(-1, keepdim=True) + x.detach().logsumexp(-1, keepdim=True)
-    losses = -_forward(x, labels, lengths, counts, blank)
+    wide = x if x.dtype.itemsize >= 4 else x.float()
+    losses = -_forward(wide, labels, lengths, counts, blank)
     impossible = losses > -0.5 * NEVER
     losses = losses.masked_fill(impossible, 0.0 if zero_infinity else float("inf"))
     if reduction == "mean":
         losses = losses / counts.clamp(min=1).to(losses.dtype)
+    losses = losses.to(x.dtype)
     return reduced("ctc_loss", losses.squeeze(0) if lone else losses, reduction)
 
 
