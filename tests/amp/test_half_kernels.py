@@ -73,6 +73,8 @@ def test_ops_round_what_float32_gives(name: str, number: int, dtype: str) -> Non
 
 def floor(name: str, eps: float) -> float:
     """What an error may be, in parts of the largest result."""
+    if name.removesuffix("_grad") in ("lstm", "gru", "rnn"):
+        return 2 * eps  # each step reads what the one before it rounded
     return eps if name == "conv2d_moments" else 1e-5
 
 
