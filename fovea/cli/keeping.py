@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import operator
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,7 @@ def begin_or_go_on(folder: Path, resume: bool) -> Path:
     return path
 
 
-class Keeper(Callback):
+class Keeper(Callback, ABC):
     """Writes a model after each epoch that did better than those before.
 
     Among equals the later one is taken: its learning rate was lower. Before any epoch has been
@@ -81,17 +82,17 @@ class Keeper(Callback):
         self.best, self.value = 0, -math.inf
         self._files = BestFiles(self.count, operator.gt)
 
+    @abstractmethod
     def judged(self, numbers: dict[str, float]) -> float | None:
         """What an epoch counts by, the more the better; None if it was not measured."""
-        raise NotImplementedError
 
+    @abstractmethod
     def facts(self, epoch: int, numbers: dict[str, float]) -> dict[str, Any]:
         """What is written of an epoch (from 0)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write(self, path: Path) -> None:
         """Write the model as it is."""
-        raise NotImplementedError
 
     def wants_batch_logs(self) -> bool:
         return False

@@ -46,21 +46,21 @@ def orthogonalized(
     turn = _steps_in_squares(y.shape[-2], y.shape[-1], coefficients[0], finfo(y.dtype).eps)
     while steps > 0:
         count = min(steps, turn)
-        y = _step(y, coefficients) if count < 2 else _several_steps(y, coefficients, count)
-        steps -= max(count, 1)
+        y = _step(y, coefficients) if count == 1 else _several_steps(y, coefficients, count)
+        steps -= count
     return y.transpose(-2, -1) if tall else y
 
 
 def _steps_in_squares(rows: int, columns: int, a: float, eps: float) -> int:
-    """How many steps `_several_steps` is to take at once: below 2 where it isn't worth it.
+    """How many steps `_several_steps` is to take at once: 1 where it isn't worth it.
 
     What rounding adds to the squares of small singular values grows by ``a * a`` a step: it has to
     stay small beside 1. K steps are 4 * rows**2 * columns operations and some 8 * K * rows**3, one
     by one K times 4 * rows**2 * columns and 2 * K * rows**3.
     """
     if columns < 2.5 * rows:
-        return 0
-    return int(math.log(0.05 / eps) / math.log(max(a * a, 2.0)))
+        return 1
+    return max(int(math.log(0.05 / eps) / math.log(max(a * a, 2.0))), 1)
 
 
 def _step(y: Tensor, coefficients: tuple[float, float, float]) -> Tensor:

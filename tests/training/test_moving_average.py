@@ -57,25 +57,36 @@ def test_averages_are_pytorchs(compile: bool, accumulate: int) -> None:
     np.testing.assert_allclose(trainer.predict(batches()).numpy(), out.detach().numpy(), 1e-4, 1e-5)
 
 
-@pytest.mark.parametrize("stops", [(1,), (3, 1, 2), (8, 4, 1)])
-def test_runs_go_on_to_the_same_bits(tmp_path: Path, stops: tuple[int, ...]) -> None:
-    whole = trainer_of(ema=0.9)
-    whole.fit(loader(), validation=loader(), epochs=3, verbose=0)
+@pytest.mark.parametrize(
+    ("options", "epochs", "stops"),
+    [
+        *(({"ema": 0.9}, 3, stops) for stops in ((1,), (3, 1, 2), (8, 4, 1))),
+        *(({"swa": 2}, 4, stops) for stops in ((1,), (7, 6), (13, 3))),
+    ],
+)
+def test_runs_go_on_to_the_same_bits(
+    tmp_path: Path, options: dict[str, Any], epochs: int, stops: tuple[int, ...]
+) -> None:
+    whole = trainer_of(**options)
+    whole.fit(loader(), validation=loader(), epochs=epochs, verbose=0)
     for steps in stops:
         with pytest.raises(Stop):
-            trainer_of(ema=0.9).fit(
-                loader(), validation=loader(), epochs=3, callbacks=[StopAt(steps)],
+            trainer_of(**options).fit(
+                loader(), validation=loader(), epochs=epochs, callbacks=[StopAt(steps)],
                 checkpoint=tmp_path / "run", checkpoint_every=1, verbose=0,
             )  # fmt: skip
-    last = trainer_of(ema=0.9)
-    last.fit(loader(), validation=loader(), epochs=3, checkpoint=tmp_path / "run", verbose=0)
+    last = trainer_of(**options)
+    last.fit(loader(), validation=loader(), epochs=epochs, checkpoint=tmp_path / "run", verbose=0)
     same(last, whole)
     for name, value in whole.averaged.state_dict().items():
         np.testing.assert_array_equal(value.numpy(), last.averaged.state_dict()[name].numpy())
+
+
+def test_a_state_without_an_average_does_not_go_on(tmp_path: Path) -> None:
+    trainer = trainer_of(ema=0.9)
+    trainer.fit(loader(), epochs=1, checkpoint=tmp_path / "run", verbose=0)
     with pytest.raises(ArgumentError, match="no average"):
-        fovea.manual_seed(1)
-        state = fovea.load(tmp_path / "run")
-        last.load_state_dict({**state, "ema": None})
+        trainer.load_state_dict({**fovea.load(tmp_path / "run"), "ema": None})
 
 
 def test_states_asked_for_within_an_evaluation(tmp_path: Path) -> None:
@@ -170,23 +181,6 @@ def test_means_of_epochs_are_pytorchs(validated: bool, accumulate: int) -> None:
     if validated:
         np.testing.assert_allclose(trainer.history.history["val_loss"], losses, 1e-4)
     assert trainer.evaluate(batches(), verbose=0)["loss"] == pytest.approx(losses[-1], rel=1e-4)
-
-
-@pytest.mark.parametrize("stops", [(1,), (7, 6), (13, 3)])
-def test_means_of_epochs_go_on(tmp_path: Path, stops: tuple[int, ...]) -> None:
-    whole = trainer_of(swa=2)
-    whole.fit(loader(), validation=loader(), epochs=4, verbose=0)
-    for steps in stops:
-        with pytest.raises(Stop):
-            trainer_of(swa=2).fit(
-                loader(), validation=loader(), epochs=4, callbacks=[StopAt(steps)],
-                checkpoint=tmp_path / "run", checkpoint_every=1, verbose=0,
-            )  # fmt: skip
-    last = trainer_of(swa=2)
-    last.fit(loader(), validation=loader(), epochs=4, checkpoint=tmp_path / "run", verbose=0)
-    same(last, whole)
-    for name, value in whole.averaged.state_dict().items():
-        np.testing.assert_array_equal(value.numpy(), last.averaged.state_dict()[name].numpy())
 
 
 def test_before_the_first_epoch_that_counts_there_is_no_mean() -> None:

@@ -126,13 +126,7 @@ class GRUCell(RecurrentCell):
         return (new + update * (h - new),)
 
     def is_plain(self, training: bool) -> bool:
-        return (
-            type(self).advance is GRUCell.advance
-            and self.reset_after
-            and self.recurrent_activation is activations.sigmoid
-            and self.activation is activations.tanh
-            and not (training and self.recurrent_dropout)
-        )
+        return self.reset_after and self._is_usual(GRUCell, training)
 
     def over_steps(
         self, z: Tensor, states: States, recurrence: Any, mask: Tensor | None, reverse: bool

@@ -105,12 +105,7 @@ class LSTMCell(RecurrentCell):
         return lstm_update(gates, states[1], self.recurrent_activation, self.activation)
 
     def is_plain(self, training: bool) -> bool:
-        return (
-            type(self).advance is LSTMCell.advance
-            and self.recurrent_activation is activations.sigmoid
-            and self.activation is activations.tanh
-            and not (training and self.recurrent_dropout)
-        )
+        return self._is_usual(LSTMCell, training)
 
     def over_steps(
         self, z: Tensor, states: States, recurrence: Any, mask: Tensor | None, reverse: bool

@@ -90,6 +90,7 @@ class RecurrentCell(Drops, Layer):
 
     gates = 1
     state_size: Any
+    recurrent_activation: Any  # of cells with gates
 
     def _configure(
         self,
@@ -202,6 +203,17 @@ class RecurrentCell(Drops, Layer):
     def is_plain(self, training: bool) -> bool:
         """Whether ``over_steps`` does what ``advance`` does."""
         return False
+
+    def _is_usual(self, kind: type[RecurrentCell], training: bool) -> bool:
+        """Whether a step is that of this class of cells with gates, with Keras's activations, and
+        no part of the states is dropped.
+        """
+        return (
+            type(self).advance is kind.advance
+            and self.recurrent_activation is activations.sigmoid
+            and self.activation is activations.tanh
+            and not (training and self.recurrent_dropout)
+        )
 
     def over_steps(
         self, z: Tensor, states: States, recurrence: Any, mask: Tensor | None, reverse: bool

@@ -48,7 +48,7 @@ __all__ = [
     "plan_conv2d",
     "plan_conv2d_input_grad",
     "plan_epilogue",
-    "plan_form",
+    "plan_forms",
     "plan_packed",
 ]
 
@@ -291,13 +291,25 @@ def plan_epilogue(
     return _plan([forward_correlation(x, weight, y, params)], weight, epilogue)
 
 
-def plan_form(form: DirectForm, weight: View, epilogue: Epilogue) -> KernelProgram:
-    """The program for a correlation in this form: inputs as of `plan_epilogue`."""
+def plan_forms(
+    forms: Sequence[DirectForm | WinogradForm],
+    weight: View,
+    epilogue: Epilogue,
+    first: Sequence[KernelCall] = (),
+) -> KernelProgram:
+    """The program for correlations in these forms: inputs and outputs as of `plan_epilogue`."""
     extras = range(2, 2 + len(epilogue.buffers))
-    draft = Draft(extras.stop + 1)
-    packed = draft.scratch(form.packed * form.compute.bytes)
-    draft.add(form.pack(weight, (1, packed)))
-    form.compute_into(draft, (0, packed, *extras), (extras.stop,), epilogue)
+    results = range(extras.stop, extras.stop + 1 + epilogue.moments)
+    draft = Draft(results.stop, first)
+    if len(forms) == 1 and isinstance(forms[0], WinogradForm) and forms[0].in_slabs:
+        operands = (0, 1, *extras)
+        forms[0].compute_by_slabs(draft, weight, operands, results, epilogue)
+        return draft.program()
+    packed = [draft.scratch(form.packed * form.compute.bytes) for form in forms]
+    for form, number in zip(forms, packed, strict=True):
+        draft.add(form.pack(weight, (1, number)))
+    for form, number in zip(forms, packed, strict=True):
+        form.compute_into(draft, (0, number, *extras), results, epilogue)
     return draft.program()
 
 
@@ -336,22 +348,10 @@ def _plan(
     first: Sequence[KernelCall] = (),
 ) -> KernelProgram:
     """Pack the weights of all correlations, then compute them."""
-    extras = range(2, 2 + len(epilogue.buffers))
-    results = range(extras.stop, extras.stop + 1 + epilogue.moments)
-    draft = Draft(results.stop, first)
     forms = [
         form_of(c) for c in correlations if c.x.shape[0] * c.grid[0] * c.grid[1] * c.y.shape[1]
     ]
-    if len(forms) == 1 and isinstance(forms[0], WinogradForm) and forms[0].in_slabs:
-        operands = (0, 1, *extras)
-        forms[0].compute_by_slabs(draft, weight, operands, results, epilogue)
-        return draft.program()
-    packed = [draft.scratch(form.packed * form.compute.bytes) for form in forms]
-    for form, number in zip(forms, packed, strict=True):
-        draft.add(form.pack(weight, (1, number)))
-    for form, number in zip(forms, packed, strict=True):
-        form.compute_into(draft, (0, number, *extras), results, epilogue)
-    return draft.program()
+    return plan_forms(forms, weight, epilogue, first)
 
 
 # -- lowerings -------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from fovea.targets.cpu.conv import (
     forward_correlation,
     params_of,
     plan_epilogue,
-    plan_form,
+    plan_forms,
 )
 from fovea.targets.cpu.correlation import Correlation, pooled
 from fovea.targets.cpu.elements import element
@@ -42,7 +42,7 @@ def _(op: Op, inputs: tuple[Any, ...], a: ops.ConvPoolAttrs, specs: Sequence[Spe
     operands = [stages.read(0), stages.read(1), *extras_of(stages, ())]
     form = _in_one_go(forward_correlation(x, weight, image, params), y, epilogue, a)
     if form is not None:
-        stages.embed(plan_form(form, weight, epilogue), [*operands, Operand("output", 0)])
+        stages.embed(plan_forms([form], weight, epilogue), [*operands, Operand("output", 0)])
         return stages.plan()
     between = stages.scratch(numel(shape) * element(x.dtype).bytes)
     stages.embed(plan_epilogue(x, weight, image, params, epilogue), [*operands, between])

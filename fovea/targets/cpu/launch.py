@@ -21,15 +21,15 @@ from fovea.targets.cpu import threads
 from fovea.targets.cpu.builder import checking
 from fovea.targets.cpu.direct import MOST_WORDS, available, direct_call
 from fovea.targets.cpu.loops import Ready
-from fovea.targets.cpu.program import KernelCall, KernelProgram
+from fovea.targets.cpu.program import KernelCall
 from fovea.targets.cpu.recipe import Recipe, exposed
 
 __all__ = [
     "address_of",
     "caller",
+    "calling",
     "launch",
     "launch_into",
-    "launch_program",
     "maker",
     "program_call",
     "ranges_of",
@@ -119,11 +119,19 @@ def _launch(ready: Ready | None, dtypes: Sequence[DType], make: Callable[[], Any
         return _unary(call, sizes[0], make)
     if len(sizes) == 2:
         return _binary(call, sizes[0], sizes[1], make)
+    return calling(call, make)
+
+
+def calling(call: Callable[..., None], make: Callable[[], Any]) -> Plan:
+    """A plan that makes an output, and calls with the addresses of the inputs that are there and of
+    it.
+    """
 
     def run(inputs: tuple[Any, ...]) -> Any:
         out = make()
         call(
-            *[t.storage.address + t.offset * t.dtype.itemsize for t in inputs], out.storage.address
+            *[t.storage.address + t.offset * t.dtype.itemsize for t in inputs if t is not None],
+            out.storage.address,
         )
         return out
 
@@ -191,20 +199,6 @@ def run_checked_at(ready: Ready, addresses: Sequence[int], tensors: Sequence[Any
 
     params = struct.pack(f"{len(addresses)}q", *addresses) + ready.words
     run(ready.address, params, ranges_of(tensors), 0 if ready.parallel else 1)
-
-
-def launch_program(program: KernelProgram, spec: Spec) -> Plan:
-    """A plan that makes an output and runs a program on the inputs and on it."""
-    make = maker(spec)
-    checked = checking()
-
-    def run(inputs: tuple[Any, ...]) -> Any:
-        out = make()
-        tensors = (*inputs, out)
-        program.run([address_of(t) for t in tensors], ranges_of(tensors) if checked else None)
-        return out
-
-    return exposed(run, lambda: Recipe.of_program(program, program.external - 1, [spec]))
 
 
 def program_call(ready: Ready, buffers: tuple[int, ...]) -> KernelCall:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from typing import Any
 
 from fovea.dtypes import DType
@@ -11,9 +10,9 @@ from fovea.ops.op import Spec
 from fovea.targets.base import Plan
 from fovea.targets.cpu.builder import checking
 from fovea.targets.cpu.copy import copied
-from fovea.targets.cpu.launch import caller, maker, ranges_of
+from fovea.targets.cpu.launch import caller, calling, maker, ranges_of
 from fovea.targets.cpu.loops import Ready, broadcast_strides
-from fovea.targets.cpu.program import KernelCall, KernelProgram
+from fovea.targets.cpu.program import KernelProgram
 from fovea.targets.cpu.recipe import Recipe, exposed
 from fovea.targets.cpu.views import View
 
@@ -29,27 +28,14 @@ def dense_copy(v: View, shape: tuple[int, ...], dtype: DType) -> Plan:
     return copied(seen, Spec(shape, dtype))
 
 
-def _run_single(kernel: KernelCall, buffers: int, make: Callable[[], Any]) -> Plan:
-    words = struct.pack(f"{len(kernel.words)}q", *kernel.words)
-    call = caller(Ready(kernel.address, words, kernel.parallel), buffers)
-
-    def run(inputs: tuple[Any, ...]) -> Any:
-        out = make()
-        call(
-            *[t.storage.address + t.offset * t.dtype.itemsize for t in inputs if t is not None],
-            out.storage.address,
-        )
-        return out
-
-    return run
-
-
 def run_program(program: KernelProgram, spec: Spec) -> Plan:
     """A plan that makes the output that `spec` asks for and runs a program on the inputs (None left
     out) and on it.
     """
     if (single := program.single) is not None:
-        plan = _run_single(single, program.external, maker(spec))
+        words = struct.pack(f"{len(single.words)}q", *single.words)
+        ready = Ready(single.address, words, single.parallel)
+        plan = calling(caller(ready, program.external), maker(spec))
         return exposed(plan, lambda: Recipe.of_program(program, program.external - 1, [spec]))
     make, call, checked = maker(spec), program.run, checking()
 

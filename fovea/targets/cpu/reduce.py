@@ -16,8 +16,9 @@ from fovea.targets.cpu import reduce_kernels as kernels
 from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.copy import filling, moving
 from fovea.targets.cpu.elements import Element, element
-from fovea.targets.cpu.launch import launch, launch_program, program_call
+from fovea.targets.cpu.launch import launch, program_call
 from fovea.targets.cpu.loops import Ready, collapse, prepare
+from fovea.targets.cpu.lowering import run_program
 from fovea.targets.cpu.pointwise import expression
 from fovea.targets.cpu.program import KernelProgram
 from fovea.targets.cpu.reduce_form import Form, Prologue, Reduction
@@ -259,7 +260,7 @@ def _(op: Op, inputs: tuple[Any, ...], attrs: Any, specs: Sequence[Spec]) -> Pla
     found = stages(reduction, e, element(spec.dtype.name), at, divisor)
     if len(found) == 1:
         return launch(found[0].ready, [x.dtype], spec)
-    return launch_program(_program(found), spec)
+    return run_program(_program(found), spec)
 
 
 def _program(found: Sequence[Stage]) -> KernelProgram:

@@ -24,6 +24,7 @@ from fovea.vision.datasets.outlines import (
     whole_number,
 )
 from fovea.vision.datasets.vision import PairTransform, Transform
+from fovea.vision.datasets.xml_files import read_xml
 
 __all__ = ["CVATDetection"]
 
@@ -101,21 +102,9 @@ def _read(path: str) -> ElementTree.Element:
     """The file's first element.
 
     Raises:
-        FileFormatError: missing, damaged, no file of CVAT's images, or with declarations of its own
-            (which can make a small file fill the memory).
+        FileFormatError: of `read_xml`, or no file of CVAT's images.
     """
-    try:
-        with open(path, "rb") as file:
-            text = file.read(_LARGEST + 1)
-        if len(text) > _LARGEST or b"<!DOCTYPE" in text or b"<!ENTITY" in text:
-            raise FileFormatError(f"{path} is no plain annotation: too large, or with a DOCTYPE.")
-        root = ElementTree.fromstring(text)
-    except FileNotFoundError as error:
-        raise MissingFileError(f"there is no file {path}.") from error
-    except FileFormatError:
-        raise
-    except (ElementTree.ParseError, UnicodeError, ValueError, LookupError, OSError) as error:
-        raise FileFormatError(f"{path} is no XML that can be read: {error}") from error
+    root = read_xml(path, _LARGEST)
     if root.tag != "annotations" or root.find("track") is not None:
         raise FileFormatError(
             f"{path} is no annotation of images by CVAT.",

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from fovea.errors import ArgumentError, FileFormatError, MissingFileError
+from fovea.errors import ArgumentError, FileFormatError
 from fovea.functions.creation import from_numpy
 from fovea.utils.download import download_and_extract_archive
 from fovea.vision.datasets.boxes import box_target, open_sized
@@ -24,6 +24,7 @@ from fovea.vision.datasets.vision import (
     Transform,
     VisionDataset,
 )
+from fovea.vision.datasets.xml_files import read_xml
 from fovea.vision.io import open_image
 
 __all__ = ["VOC_CLASSES", "VOCDetection", "VOCSegmentation", "parse_voc_xml"]
@@ -33,7 +34,6 @@ VOC_CLASSES = (
     "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
     "tvmonitor",
 )  # fmt: skip
-_LARGEST = 1 << 24  # bytes of an annotation
 
 
 _ADDRESS = "https://thor.robots.ox.ac.uk/pascal/VOC/voc{year}/{name}"
@@ -56,16 +56,7 @@ def parse_voc_xml(source: str | os.PathLike[str]) -> dict[str, Any]:
         FileFormatError: missing, damaged, or with declarations of its own (which can make a small
             file fill the memory).
     """
-    try:
-        with open(source, "rb") as file:
-            text = file.read(_LARGEST + 1)
-        if len(text) > _LARGEST or b"<!DOCTYPE" in text or b"<!ENTITY" in text:
-            raise FileFormatError(f"{source} is no plain annotation: too large, or with a DOCTYPE.")
-        root = ElementTree.fromstring(text)
-    except FileNotFoundError as error:
-        raise MissingFileError(f"there is no file {source}.") from error
-    except (ElementTree.ParseError, UnicodeError, ValueError, OSError) as error:
-        raise FileFormatError(f"{source} is no XML that can be read: {error}") from error
+    root = read_xml(source)
     if root.tag != "annotation":
         raise FileFormatError(f"{source}: the first element is {root.tag!r}, not 'annotation'.")
     parsed = _parsed(root)

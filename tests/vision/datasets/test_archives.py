@@ -17,26 +17,9 @@ import fovea
 from fovea.errors import ArgumentError, FileFormatError
 from fovea.vision.datasets import Caltech101, Caltech256, DatasetNotFoundError, ImageNet
 from fovea.vision.datasets import imagenet as module
+from tests.vision.datasets.photographs import RNG, photograph, same
 
-RNG = np.random.default_rng(0)
 scipy = pytest.importorskip("scipy.io")
-
-
-def photograph(path: Path, mode: str = "RGB") -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(RNG.integers(0, 256, (6, 8, 3), np.uint8)).convert(mode).save(path, "JPEG")
-
-
-def same(ours: Any, theirs: Any) -> None:
-    if isinstance(theirs, tuple):
-        assert isinstance(ours, tuple) and len(ours) == len(theirs)
-        for a, b in zip(ours, theirs, strict=True):
-            same(a, b)
-    elif isinstance(theirs, Image.Image):
-        assert ours.mode == theirs.mode
-        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
-    else:
-        np.testing.assert_array_equal(ours, theirs)
 
 
 def compare(ours: Any, theirs: Any) -> None:

@@ -182,6 +182,18 @@ class TestVOC:
         with pytest.raises(FileFormatError, match=r"a\.xml"):
             wrap_dataset_for_transforms_v2(VOCDetection(root))[0]
 
+    def test_encodings(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.xml"
+        path.write_bytes("<annotation><object>dog</object></annotation>".encode("utf-16"))
+        assert voc_module.parse_voc_xml(path)["annotation"]["object"] == ["dog"]
+        bomb = '<!DOCTYPE x [<!ENTITY a "aaaa">]><annotation>&a;</annotation>'
+        path.write_bytes(bomb.encode("utf-16"))
+        with pytest.raises(FileFormatError, match="DOCTYPE"):
+            voc_module.parse_voc_xml(path)
+        path.write_text('<?xml version="1.0" encoding="nonsense"?><annotation/>')
+        with pytest.raises(FileFormatError, match="no XML"):
+            voc_module.parse_voc_xml(path)
+
     def test_download(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         make_voc(tmp_path / "made" / "VOCdevkit" / "VOC2007")
         packed = tmp_path / "served" / "voc2007" / "x.tar"

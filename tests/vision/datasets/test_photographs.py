@@ -13,13 +13,7 @@ from PIL import Image
 
 from fovea.errors import ArgumentError, FileFormatError
 from fovea.vision.datasets import DatasetNotFoundError, Flowers102, Food101, OxfordIIITPet
-
-RNG = np.random.default_rng(0)
-
-
-def photograph(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(RNG.integers(0, 256, (6, 8, 3), np.uint8)).save(path)
+from tests.vision.datasets.photographs import RNG, photograph, same
 
 
 @pytest.fixture
@@ -63,18 +57,6 @@ def food(tmp_path: Path) -> Path:
         (folder / "meta").mkdir(exist_ok=True)
         (folder / "meta" / f"{part}.json").write_text(json.dumps(content))
     return tmp_path
-
-
-def same(ours: Any, theirs: Any) -> None:
-    if isinstance(theirs, tuple):
-        assert isinstance(ours, tuple) and len(ours) == len(theirs)
-        for a, b in zip(ours, theirs, strict=True):
-            same(a, b)
-    elif isinstance(theirs, Image.Image):
-        assert ours.mode == theirs.mode
-        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
-    else:
-        assert ours == theirs
 
 
 def compare(ours: Any, theirs: Any) -> None:
