@@ -39,6 +39,7 @@ NETWORKS: list[tuple[str, dict[str, Any]]] = [
     ("regnet_x_400mf", {}),
     ("resnet18", {}),
     ("resnet20", {}),
+    ("retinaface_mobilenet025", {}),
     ("retinanet_resnet50_fpn", {}),
     ("shufflenet_v2_x0_5", {}),
     ("simple_cnn", {}),
@@ -74,7 +75,7 @@ def test_a_new_head_makes_the_network_for_so_many_classes(
     other = models.get_model(name, num_classes=4, **config)
     before, after = shapes(net), shapes(other)
     layers = {key.rpartition(".")[0] for key in before if before[key] != after[key]}
-    points = {key for key in class_layers(net) if "kps_score" in key}
+    points = {key for key in class_layers(net) if "kps_score" in key or "Landmark" in key}
     assert set(class_layers(net)) == layers | points
     kept = {k: v for k, v in net.named_parameters() if k.rpartition(".")[0] not in layers}
     assert models.replace_head(net, 4) is net

@@ -17,7 +17,7 @@ _OF_REGIONS = (
     "box_predictor.bbox_pred",
     "mask_predictor.mask_fcn_logits",
 )
-_POINTS = "keypoint_predictor.kps_score_lowres"
+_POINTS = ("keypoint_predictor.kps_score_lowres", "LandmarkHead.")
 _RARE = 0.01  # the share of boxes that one-stage detectors first take for an object
 
 
@@ -30,9 +30,15 @@ def class_layers(model: nn.Module) -> dict[str, nn.Module]:
     ['classifier']
     """
     if hasattr(model, "roi_heads"):
-        names = [f"roi_heads.{name}" for name in (*_OF_REGIONS, _POINTS)]
+        names = [f"roi_heads.{name}" for name in (*_OF_REGIONS, _POINTS[0])]
         modules = dict(model.named_modules())
         return {name: modules[name] for name in names if name in modules}
+    if _finds_faces(model):
+        return {
+            name: module
+            for name, module in model.named_modules()
+            if name.startswith(("ClassHead.", "LandmarkHead.")) and name.endswith(".conv1x1")
+        }
     network = _glance(model)
     if network is not None:
         last: dict[str, nn.Module] = {}
@@ -105,7 +111,11 @@ def replace_head(model: nn.Module, num_classes: int) -> nn.Module:
     """
     if num_classes < 1:
         raise ArgumentError(f"replace_head: num_classes must be at least 1, got {num_classes}.")
-    layers = {name: each for name, each in class_layers(model).items() if _POINTS not in name}
+    layers = {
+        name: each
+        for name, each in class_layers(model).items()
+        if not any(points in name for points in _POINTS)
+    }
     if not layers:
         raise ArgumentError(
             f"replace_head: {type(model).__name__} has no layer that counts classes under a usual "
@@ -129,6 +139,11 @@ def replace_head(model: nn.Module, num_classes: int) -> nn.Module:
     return model
 
 
+def _finds_faces(model: nn.Module) -> bool:
+    """Whether a network is a ``RetinaFace``."""
+    return isinstance(getattr(model, "ClassHead", None), nn.ModuleList)
+
+
 def _glance(model: nn.Module) -> nn.Module | None:
     """The network of a ``Glance``, whose heads class places."""
     network = getattr(model, "network", None)
@@ -142,7 +157,7 @@ def _box_head(model: nn.Module) -> nn.Module | None:
 
 def _classes(model: nn.Module, layers: dict[str, nn.Module]) -> int:
     """How many classes a network tells apart."""
-    head = _box_head(model)
+    head = model if _finds_faces(model) else _box_head(model)
     for count in ("num_classes", "num_columns"):
         if hasattr(head, count):
             return int(getattr(head, count))

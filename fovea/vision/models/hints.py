@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["of_cifar_resnet", "of_resnet", "of_side_branches"]
+__all__ = ["of_cifar_resnet", "of_mtcnn", "of_resnet", "of_retinaface", "of_side_branches"]
 
 _SIZES: dict[tuple[bool, tuple[int, ...]], str] = {
     (False, (2, 2, 2, 2)): "resnet18",
@@ -82,3 +82,43 @@ def of_side_branches(
         return None
     there = any(name in state for name in differing)
     return f"aux_logits={there} makes the network that these weights are of"
+
+
+_BODIES = {  # RetinaFace by a layer that only one has
+    "stage1.0.0.weight": "retinaface_mobilenet025",
+    "layer1.0.conv1.weight": "retinaface_resnet50",
+}
+
+
+def of_retinaface(own: Mapping[str, Any], state: Mapping[str, Any]) -> str | None:
+    """What ``RetinaFace`` needs to be for these weights.
+
+    >>> from fovea.vision import models
+    >>> weights = models.get_model("retinaface_mobilenet025", num_classes=3).state_dict()
+    >>> own = models.get_model("retinaface_mobilenet025").state_dict()
+    >>> of_retinaface(own, weights)
+    'num_classes=3 makes the heads that these weights are of'
+    """
+    for layer, name in _BODIES.items():
+        ours = f"body.{layer}" in own
+        if f"body.{layer}" in state and not ours:
+            return f"these are the weights of a {name}"
+        if layer in state and ours:
+            return "these are the weights of its backbone alone: weights_backbone= takes them"
+    for head, argument, columns in (("Class", "num_classes", 2), ("Landmark", "num_keypoints", 4)):
+        theirs, mine = (_shape(m, f"{head}Head.0.conv1x1.weight")[:1] for m in (state, own))
+        if theirs and theirs != mine:
+            return f"{argument}={theirs[0] // columns} makes the heads that these weights are of"
+    return None
+
+
+def of_mtcnn(state: Mapping[str, Any]) -> str | None:
+    """Which of its networks weights are of that are not the whole ``MTCNN``'s."""
+    signs = {"conv4_1.weight": "pnet", "dense5_1.weight": "rnet", "dense6_1.weight": "onet"}
+    part = next((part for sign, part in signs.items() if sign in state), None)
+    if part is None:
+        return None
+    return (
+        f"these are the weights of {part} alone: give the folder that has pnet.pt, rnet.pt and "
+        f"onet.pt, or load them into model.{part}"
+    )

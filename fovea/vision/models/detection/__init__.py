@@ -1,6 +1,6 @@
 """Networks that find objects in images: torchvision's, with its names and parameters, and fovea's
 own `Glance` (``glance_n``, ``glance_s``, ``glance_m``), the one to begin with: small, without
-anchors, quick to train on a processor.
+anchors, quick to train on a processor. `RetinaFace` and `MTCNN` find faces.
 
 In training they take images (C, H, W), values from 0 to 1, of any sizes, and for each a dictionary
 of ``boxes`` (K, 4) and ``labels`` (K,), and return a dictionary of losses. In evaluation they take
@@ -23,6 +23,12 @@ from fovea.vision.models.detection.mask_rcnn import (
     maskrcnn_resnet50_fpn,
     maskrcnn_resnet50_fpn_v2,
 )
+from fovea.vision.models.detection.mtcnn import MTCNN, mtcnn
+from fovea.vision.models.detection.retinaface import (
+    RetinaFace,
+    retinaface_mobilenet025,
+    retinaface_resnet50,
+)
 from fovea.vision.models.detection.retinanet import (
     RetinaNet,
     retinanet_resnet50_fpn,
@@ -34,11 +40,13 @@ from fovea.vision.models.enumerations import WeightsEnum, attribute_of, names_of
 
 __all__ = [
     "FCOS",
+    "MTCNN",
     "SSD",
     "FasterRCNN",
     "Glance",
     "KeypointRCNN",
     "MaskRCNN",
+    "RetinaFace",
     "RetinaNet",
     "fasterrcnn_mobilenet_v3_large_320_fpn",
     "fasterrcnn_mobilenet_v3_large_fpn",
@@ -51,6 +59,9 @@ __all__ = [
     "keypointrcnn_resnet50_fpn",
     "maskrcnn_resnet50_fpn",
     "maskrcnn_resnet50_fpn_v2",
+    "mtcnn",
+    "retinaface_mobilenet025",
+    "retinaface_resnet50",
     "retinanet_resnet50_fpn",
     "retinanet_resnet50_fpn_v2",
     "ssd300_vgg16",

@@ -1,0 +1,339 @@
+"""RetinaFace and MTCNN against the same written in PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fovea
+from fovea.errors import ArgumentError, DTypeError, FileFormatError, ShapeError
+from fovea.nn.state import StateDictError
+from fovea.vision import models
+from fovea.vision.models.detection.retinaface_losses import match_faces
+from fovea.vision.models.detection.retinaface_network import MobileNetV1, prior_boxes
+from tests.vision.detection import faces
+from tests.vision.detection.nets import train_alike
+from tests.vision.zoo import agree, facts
+
+torch = pytest.importorskip("torch")
+PARAMETERS = {"retinaface_mobilenet025": 426_608, "retinaface_resnet50": 27_293_600}
+
+
+def retinaface(seed: int = 0, **config: Any) -> tuple[Any, Any]:
+    """PyTorch's network and ours in float64, with the same weights."""
+    theirs = faces.trained(faces.RetinaFace(), seed).train()
+    for module in theirs.modules():
+        module.momentum = 1.0  # statistics of one batch
+    theirs(torch.cat([faces.prepared(torch.tensor(picture(96, 128, i))) for i in range(2)]))
+    theirs.eval()
+    ours = models.get_model("retinaface_mobilenet025", **config).double().eval()
+    ours.load_state_dict({k: fovea.tensor(v.numpy()) for k, v in theirs.state_dict().items()})
+    return theirs, ours
+
+
+@fovea.no_grad()
+def seen(model: Any, *images: Any) -> Any:
+    """What a model finds in images."""
+    return model([fovea.tensor(image) for image in images])
+
+
+def picture(height: int, width: int, seed: int = 0) -> Any:
+    """Smooth colors and noise."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width] / 9
+    waves = [np.sin(a * x + b * y + c) for a, b, c in rng.uniform(0.2, 2, (3, 3))]
+    return np.clip(0.5 + 0.3 * np.stack(waves) + rng.normal(0, 0.1, (3, height, width)), 0, 1)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_names_and_shapes(name: str, torchvision: Any, undrawn: None) -> None:
+    resnet = torchvision.models.resnet50() if "resnet" in name else None
+    theirs, ours = faces.RetinaFace(resnet), models.get_model(name)
+    assert facts(ours.state_dict()) == facts(theirs.state_dict())
+    assert sum(p.numel() for p in ours.parameters()) == PARAMETERS[name]
+    assert name in models.list_models(models.detection)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (75, 101)])
+def test_predictions(size: tuple[int, int]) -> None:
+    theirs, ours = retinaface()
+    x = faces.prepared(torch.tensor(picture(*size)))
+    with torch.no_grad(), fovea.no_grad():
+        expected, found = theirs(x), ours.predictions(fovea.tensor(x.numpy()))
+    assert found[0].shape[1] == len(prior_boxes(*size)) == len(faces.priors(*size))
+    for a, b in zip(found, expected, strict=True):
+        agree(a, b, "predictions")
+
+
+def test_those_of_the_large_one_and_compiled(torchvision: Any) -> None:
+    theirs = faces.trained(faces.RetinaFace(torchvision.models.resnet50())).float()
+    state = {k: fovea.tensor(v.numpy()) for k, v in theirs.state_dict().items()}
+    ours = models.detection.retinaface_resnet50().eval()
+    ours.load_state_dict(state)
+    x = faces.prepared(torch.tensor(picture(50, 70), dtype=torch.float32))
+    with torch.no_grad(), fovea.no_grad():
+        expected, given = theirs(x), fovea.tensor(x.numpy())
+        found = ours.predictions(given)
+        compiled = fovea.compile(ours.predictions, strict=True)(given)
+    for a, b, c in zip(found, compiled, expected, strict=True):
+        agree(a, c, "eager", 1e-4)
+        agree(b, c, "compiled", 1e-4)
+
+
+def test_priors_are_squares_around_places() -> None:
+    wanted = faces.corners(faces.priors(40, 75), 40, 75)
+    np.testing.assert_array_equal(prior_boxes(40, 75), wanted)
+
+
+@pytest.mark.parametrize("size", [(96, 128), (77, 101)])
+def test_what_is_found(size: tuple[int, int]) -> None:
+    theirs, ours = retinaface(score_thresh=0.6)
+    image = picture(*size)
+    boxes, scores, points = (x.numpy() for x in faces.found(theirs, torch.tensor(image), 0.6))
+    low, high = np.zeros(4), np.tile(size[::-1], 2)
+    inside = ((boxes[:, 2:] > 0) & (boxes[:, :2] < size[::-1])).all(1)
+    assert 5 < inside.sum() < 500
+    (found,) = seen(ours, image)
+    np.testing.assert_allclose(found["boxes"], boxes[inside].clip(low, high), atol=1e-3)
+    np.testing.assert_allclose(found["scores"], scores[inside], atol=1e-9)
+    np.testing.assert_allclose(found["keypoints"][..., :2], points[inside], atol=1e-3)
+    assert (found["keypoints"][..., 2] == 1).all() and (found["labels"] == 1).all()
+    ours.detections_per_img = 4
+    assert fovea.equal(seen(ours, image)[0]["scores"], found["scores"][:4])
+
+
+def test_images_of_several_sizes() -> None:
+    _, ours = retinaface(score_thresh=0.6)
+    images = [picture(64, 96), picture(80, 50)]
+    for image, found in zip(images, seen(ours, *images), strict=True):
+        height, width = image.shape[1:]
+        boxes = found["boxes"].numpy()
+        assert len(boxes) and (boxes[:, 2:] > boxes[:, :2]).all() and boxes.min() >= 0
+        assert (boxes <= [width, height, width, height]).all()
+    alone = seen(ours, images[0])[0]
+    for found in seen(ours, images[0], images[0]):
+        agree(found["boxes"], alone["boxes"], "boxes")
+    ours.score_thresh = 1.0
+    assert seen(ours, *images)[1]["keypoints"].shape == (0, 5, 3)
+
+
+def test_images_at_another_size() -> None:
+    _, ours = retinaface(score_thresh=0.6)
+    small = picture(48, 64)
+    large = np.repeat(np.repeat(small, 2, 1), 2, 2)
+    expected = seen(ours, small)[0]
+    ours.transform.min_size = (48,)
+    (found,) = seen(ours, large)  # bilinear halves are means of equal pixels
+    for key in ("boxes", "keypoints"):
+        factor = np.array([2, 2, 1]) if key == "keypoints" else 2
+        np.testing.assert_allclose(found[key], expected[key].numpy() * factor, atol=1e-4)
+
+
+def targets(seed: int, *counts: int) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(seed)
+    all_targets = []
+    for n in counts:
+        corner = rng.uniform(0, 40, (n, 2))
+        boxes = np.concatenate([corner, corner + rng.uniform(6, 50, (n, 2))], 1)
+        points = np.ones((n, 5, 3))
+        points[..., :2] = corner[:, None] + rng.uniform(0, 30, (n, 5, 2))
+        points[: n // 2, 1:3, 2] = 0
+        points[:1, :, 2] = n % 2
+        all_targets.append({"boxes": boxes, "labels": np.ones(n, np.int64), "keypoints": points})
+    return all_targets
+
+
+def test_losses_and_their_gradients() -> None:
+    theirs, ours = retinaface(1)
+
+    class Learning(torch.nn.Module):  # type: ignore[name-defined, misc]
+        def __init__(self) -> None:
+            super().__init__()
+            for name, part in theirs.named_children():
+                self.add_module(name, part)
+
+        def forward(self, images: Any, given: Any) -> Any:
+            batch = torch.cat([faces.prepared(image) for image in images])
+            return faces.losses(theirs(batch), tuple(batch.shape[2:]), given)
+
+    learning = Learning().train()
+    theirs.train()
+    images = [picture(64, 96, seed) for seed in range(3)]
+    train_alike(learning, ours.train(), images, targets(0, 4, 3, 0))
+
+
+def test_boxes_stand_for_faces_as_defined() -> None:
+    where, seen = faces.corners(faces.priors(64, 96), 64, 96), set()
+    for seed in range(12):
+        boxes = torch.tensor(targets(seed, 5)[0]["boxes"])
+        quality = np.array([[faces.iou(box, prior) for prior in where] for box in boxes])
+        expected = faces.stands_for(boxes, where)
+        assert match_faces(quality).tolist() == expected
+        seen.update(expected)
+    assert len(seen) == 6
+    assert match_faces(np.full((1, 3), 0.1)).tolist() == [-1, -1, -1]  # too hard
+
+
+def test_faces_without_landmarks_teach_boxes() -> None:
+    _, ours = retinaface()
+    target = {"boxes": fovea.tensor([[4.0, 8, 30, 40]]).double(), "labels": fovea.tensor([1])}
+    losses = ours.train()([fovea.tensor(picture(50, 60))], [target])
+    assert losses["landmark_regression"].item() == 0 < losses["bbox_regression"].item()
+    sum(losses.values()).backward()
+    assert all(p.grad is not None for p in ours.parameters())
+
+
+def test_files_and_what_does_not_fit(tmp_path: Path) -> None:
+    theirs = faces.trained(faces.RetinaFace()).float()
+    state = {f"module.{name}": value for name, value in theirs.state_dict().items()}
+    torch.save(state, tmp_path / "mobilenet0.25_Final.pth")
+    path = str(tmp_path / "mobilenet0.25_Final.pth")
+    ours = models.detection.retinaface_mobilenet025(weights=path)
+    for name, value in ours.state_dict().items():
+        np.testing.assert_array_equal(value, theirs.state_dict()[name])
+    with pytest.raises(StateDictError, match="are the weights of a retinaface_mobilenet025"):
+        models.detection.retinaface_resnet50(weights=path)
+    with pytest.raises(StateDictError, match="num_classes=2 makes the heads"):
+        models.detection.retinaface_mobilenet025(weights=path, num_classes=3)
+    with pytest.raises(StateDictError, match="num_keypoints=5 makes the heads"):
+        models.detection.retinaface_mobilenet025(weights=path, num_keypoints=4)
+    with pytest.warns(UserWarning, match=r"loaded but for ClassHead\.0\.conv1x1"):
+        other = models.get_model("retinaface_mobilenet025", weights=path, num_classes=3)
+    assert other.ClassHead[2].conv1x1.out_channels == 6
+    np.testing.assert_array_equal(
+        other.LandmarkHead[1].conv1x1.weight.detach(), ours.LandmarkHead[1].conv1x1.weight.detach()
+    )
+    net = faces.MobileNet()
+    state = {f"module.{name}": value for name, value in net.state_dict().items()}
+    backbone = tmp_path / "mobilenetV1X0.25_pretrain.tar"
+    torch.save({"state_dict": state, "best_prec1": 46.6}, backbone)
+    started = models.detection.retinaface_mobilenet025(weights_backbone=backbone)
+    assert fovea.equal(
+        started.body["stage1"][0][0].weight, fovea.tensor(net.stage1[0][0].weight.detach().numpy())
+    )
+    with pytest.raises(StateDictError, match="backbone alone: weights_backbone="):
+        models.detection.retinaface_mobilenet025(weights=backbone)
+    x = torch.rand(2, 3, 64, 64)
+    own = MobileNetV1().eval()
+    own.load_state_dict({k: fovea.tensor(v.numpy()) for k, v in net.state_dict().items()})
+    with torch.no_grad(), fovea.no_grad():
+        agree(own(fovea.tensor(x.numpy())), net.eval()(x), "classes", 1e-4)
+
+
+def test_mistakes_are_told() -> None:
+    _, ours = retinaface()
+    image = fovea.tensor(picture(40, 50))
+    (target,) = ({k: fovea.tensor(v) for k, v in t.items()} for t in targets(0, 2))
+    with pytest.raises(ShapeError, match=r"keypoints must be \(N, 5, 3\)"):
+        ours.train()([image], [target | {"keypoints": fovea.zeros(2, 4, 3)}])
+    with pytest.raises(ArgumentError, match="needs targets"):
+        ours([image])
+    with pytest.raises(DTypeError, match="floating point"):
+        ours.eval()([fovea.zeros(3, 40, 50, dtype=fovea.uint8)])
+    with pytest.raises(ArgumentError, match="three maps are needed"):
+        models.detection.RetinaFace(MobileNetV1(), {"stage1": "1"}, [64], 64)
+    with pytest.raises(ArgumentError, match="multiple of 4, got 6"):
+        maps = {"stage1": "1", "stage2": "2", "stage3": "3"}
+        models.detection.RetinaFace(MobileNetV1(), maps, [64, 128, 256], 6)
+
+
+# -- MTCNN ----------------------------------------------------------------------------------------
+
+
+def cascade(thresholds: tuple[float, ...] = (0.53, 0.48, 0.3)) -> tuple[Any, Any]:
+    """PyTorch's networks and ours in float64, with the same weights."""
+    theirs = faces.trained(faces.MTCNN(thresholds), 2)
+    for layer in (theirs.pnet.conv4_2, theirs.rnet.dense5_2, theirs.onet.dense6_2):
+        layer.weight.data *= 0.2  # else boxes grow until one covers all
+    ours = models.get_model("mtcnn", thresholds=thresholds).double()
+    ours.load_state_dict({k: fovea.tensor(v.numpy()) for k, v in theirs.state_dict().items()})
+    return theirs, ours
+
+
+def test_three_networks() -> None:
+    theirs, ours = cascade()
+    assert sorted(facts(ours.state_dict())) == sorted(facts(theirs.state_dict()))
+    counts = [sum(p.numel() for p in net.parameters()) for net in (ours.pnet, ours.rnet, ours.onet)]
+    assert counts == [6_632, 100_178, 389_040]
+    for part, size in (("pnet", (31, 44)), ("rnet", (24, 24)), ("onet", (48, 48))):
+        x = np.random.default_rng(0).uniform(-1, 1, (3, 3, *size))
+        net, given = getattr(ours, part), fovea.tensor(x)
+        with torch.no_grad(), fovea.no_grad():
+            expected, found = getattr(theirs, part)(torch.tensor(x)), net(given)
+            compiled = fovea.compile(net, strict=True)(given)
+        for a, b, c in zip(found, compiled, expected, strict=True):
+            agree(a, c, part)
+            agree(b, c, part)
+
+
+@pytest.mark.parametrize("smallest", [20, 26.5])
+def test_the_cascade(smallest: float) -> None:
+    theirs, ours = cascade()
+    ours.min_face_size = smallest
+    images = [picture(90, 110), picture(120, 80, 1)]
+    for image, found in zip(images, ours([fovea.tensor(x) for x in images]), strict=True):
+        with torch.no_grad():
+            boxes, points = theirs(torch.tensor(image), smallest)
+        assert len(boxes) > (9 if smallest == 20 else 1)
+        agree(found["boxes"], boxes[:, :4], "boxes")
+        agree(found["scores"], boxes[:, 4], "scores")
+        agree(found["keypoints"][..., :2], points, "points")
+        assert found["labels"].tolist() == [1] * len(boxes)
+
+
+@pytest.mark.parametrize("thresholds", [(1.1, 0.5, 0.4), (0.5, 1.1, 0.4), (0.5, 0.5, 1.1)])
+def test_nothing_is_found(thresholds: tuple[float, ...]) -> None:
+    _, ours = cascade(thresholds)
+    for size in ((60, 85), (8, 90)):
+        (found,) = ours([fovea.tensor(picture(*size))])
+        assert found["boxes"].shape == (0, 4) and found["keypoints"].shape == (0, 5, 3)
+        assert found["labels"].dtype is fovea.int64 and found["scores"].shape == (0,)
+
+
+def test_a_folder_of_three_files(tmp_path: Path) -> None:
+    theirs, _ = cascade()
+    theirs.float()
+    for name in ("pnet", "rnet", "onet"):
+        with pytest.raises(FileFormatError, match=f"no file {name}.pt"):
+            models.detection.mtcnn(weights=tmp_path)
+        torch.save(getattr(theirs, name).state_dict(), tmp_path / f"{name}.pt")
+    torch.save(theirs.state_dict(), tmp_path / "all.pth")
+    for place in (tmp_path, str(tmp_path), tmp_path / "all.pth"):
+        ours = models.get_model("mtcnn", weights=place)
+        for name, value in ours.state_dict().items():
+            np.testing.assert_array_equal(value, theirs.state_dict()[name])
+    with pytest.raises(StateDictError, match="weights of rnet alone: give the folder"):
+        models.detection.mtcnn(weights=tmp_path / "rnet.pt")
+
+
+def test_mistakes_with_mtcnn_are_told() -> None:
+    ours = models.detection.MTCNN()
+    with pytest.raises(ArgumentError, match="takes no targets"):
+        ours([fovea.rand(3, 40, 40)], [{}])
+    with pytest.raises(ShapeError, match=r"tensors \(3, H, W\)"):
+        ours([fovea.rand(40, 40, 3)])
+    with pytest.raises(DTypeError, match="floating point"):
+        ours([fovea.zeros(3, 40, 40, dtype=fovea.uint8)])
+    for wrong in ({"factor": 1.0}, {"min_face_size": 0}, {"thresholds": (0.5,)}):
+        with pytest.raises(ArgumentError, match="must be above 0, factor between 0 and 1"):
+            models.detection.MTCNN(**wrong)
+
+
+def test_published_weights_find_a_face(detection: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With facenet-pytorch's own files, beside its own code, on a photograph."""
+    theirs = pytest.importorskip("facenet_pytorch")
+    photograph = pytest.importorskip("skimage.data").astronaut()
+    import facenet_pytorch.models.utils.detect_face as steps
+    from torchvision.ops import boxes as those
+
+    monkeypatch.setattr(steps, "batched_nms", those.batched_nms)
+    ours = models.detection.mtcnn(weights=Path(theirs.__file__).parent / "data")
+    (found,) = ours([fovea.tensor(photograph).permute(2, 0, 1).float() / 255])
+    boxes, chances, points = theirs.MTCNN(keep_all=True).detect(photograph, landmarks=True)
+    assert len(boxes) == 1 and chances[0] > 0.99
+    np.testing.assert_allclose(found["boxes"], boxes, atol=1e-3)
+    np.testing.assert_allclose(found["scores"], chances, atol=1e-5)
+    np.testing.assert_allclose(found["keypoints"][..., :2], points, atol=1e-3)
