@@ -29,7 +29,7 @@ __all__ = ["Scenes", "scenes_of", "task_of_folder", "task_of_parts"]
 _HELD = 0.15  # of the training images, where no others are there to measure with
 _MOST_VALIDATED = 300  # images that are looked at between epochs: more of them take long
 # Drawn anew each time: it costs little, and nothing is learned by heart.
-_SHAPES = {"detection": 25_600, "segmentation": 32_800}
+_SHAPES = {"detection": 38_400, "segmentation": 32_800}
 _SHAPES_HELD = 300
 _SHAPES_VALIDATED = 100
 _MASKS = SegmentationFolder | VOCSegmentation | CityscapesSegmentation | SceneParse150

@@ -29,7 +29,7 @@ __all__ = ["check_options", "train_scenes"]
 
 # Steps of training, where nobody says how many epochs.
 _STEPS = {"detection": 1000, "segmentation": 3000}
-_SHAPES_STEPS = {"detection": 3200, "segmentation": 7400}
+_SHAPES_EPOCHS = 2
 _USUAL = {
     "detection": {"model": "glance_n", "image_size": 320, "batch_size": 16, "lr": 2e-3},
     "segmentation": {"model": "unet", "image_size": 128, "batch_size": 8, "lr": 6e-3},
@@ -113,8 +113,8 @@ def _network(args: argparse.Namespace, task: str, scenes: Scenes, size: int) -> 
     usual: dict[str, Any] = _USUAL[task]
     name = (args.model or usual["model"]).lower()
     batch = min(args.batch_size or usual["batch_size"], len(scenes.train))
-    steps = (_STEPS if args.data else _SHAPES_STEPS)[task]
-    epochs = args.epochs or max(1, round(steps * batch / len(scenes.train)))
+    enough = max(1, round(_STEPS[task] * batch / len(scenes.train)))
+    epochs = args.epochs or (enough if args.data else _SHAPES_EPOCHS)
     fresh_unet = name == "unet" and args.weights is None
     optimizer = args.optimizer or ("muon" if fresh_unet else "adamw")
     rate = _SGD["lr"] if optimizer == "sgd" else usual["lr"]

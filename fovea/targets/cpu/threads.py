@@ -15,6 +15,7 @@ The state is a block of 64-bit words, each on a cache line of its own:
     stop      1 when workers are to return
     awake     1 while a list of kernels runs: workers wait longer for the next before they sleep
     home      the core that the caller runs on
+    joining   1 while the caller sleeps until no worker is inside
     cores     a bit for each core that this process may run on
 
 The system likes to wake a worker on the core of whoever wakes it, and programs of less than a
@@ -39,15 +40,15 @@ from fovea.targets.cpu.routine import Routine
 from fovea.targets.cpu.values import Value
 
 _GATE, _GENERATION, _COUNTER, _JOB, _SLEEPERS, _BUSY, _STOP = 0, 4, 64, 128, 192, 256, 320
-AWAKE, _HOME, _CORES = 384, 448, 512
+AWAKE, _HOME, _JOINING, _CORES = 384, 448, 512, 576
 _MASK_WORDS = 16  # bits for 1024 cores
 _STATE_BYTES = _CORES + 8 * _MASK_WORDS
 _OPEN = 1 << 16
 _INSIDE = _OPEN - 1
 _WORKER_SPINS = 3000  # about 50 us awake after the last job
 _LIST_SPINS = 60000  # about 1 ms, while a list runs
-_JOIN_SPINS = 2000  # then the caller offers its core to a worker that the system has paused
-_SYSCALLS = {"x86_64": (202, 24), "aarch64": (98, 124)}  # futex, sched_yield
+_JOIN_SPINS = 2000  # then the caller sleeps until the last worker leaves
+_FUTEX = {"x86_64": 202, "aarch64": 98}
 _SET_AFFINITY = {"x86_64": 203, "aarch64": 122}
 _FUTEX_WAIT, _FUTEX_WAKE = 128, 129  # private
 _MAX_THREADS = 1024
@@ -57,15 +58,27 @@ def _syscall(k: Routine, number: int, *arguments: Value) -> None:
     k.call_libc("syscall", [k.const(number, i64), *arguments])
 
 
+def _sleep(k: Routine, word: Value, expected: Value) -> None:
+    """Until someone wakes who sleeps on a word of 32 bits; not at all where it is another one."""
+    low = k.cast(k.cast(expected, i32), i64)
+    number = _FUTEX[platform.machine()]
+    _syscall(k, number, word, k.const(_FUTEX_WAIT, i64), low, k.const(0, i64))
+
+
+def _wake(k: Routine, word: Value, count: int) -> None:
+    """At most so many of those who sleep on a word."""
+    number = _FUTEX[platform.machine()]
+    _syscall(k, number, word, k.const(_FUTEX_WAKE, i64), k.const(count, i64))
+
+
 def _worker() -> Routine:
     """`worker(state)`: wait for a new generation, join it while its gate is open, and so on."""
     k = Routine("worker", ("state",))
     (state,) = k.parameters
     gate = k.pointer(state, _GATE)
-    futex, _ = _SYSCALLS[platform.machine()]
     last, seen = k.var(0), k.var(0)
     with k.repeat() as turn:
-        _await_generation(k, state, last, seen, futex)
+        _await_generation(k, state, last, seen)
         last.set(_generation(k, seen.get()))
         turn.leave_if(k.atomic_load(k.pointer(state, _STOP)).ne(0))
         _leave_home(k, state)
@@ -77,7 +90,9 @@ def _worker() -> Routine:
             seen.set(old)
             with k.if_(joined):
                 _work(k, state, (now & _INSIDE) + 1)
-                k.atomic_add(gate, -1, "release")
+                is_last = (k.atomic_add(gate, -1, "seq_cst") & _INSIDE).eq(1)
+                with k.if_(is_last & k.atomic_load(k.pointer(state, _JOINING), "seq_cst").ne(0)):
+                    _wake(k, state + _GATE, 1)
             attempt.leave_if(joined)
     return k
 
@@ -109,7 +124,7 @@ def _generation(k: Routine, gate: Value) -> Value:
     return k.cast(k.cast(gate, u64) >> 32, i64)
 
 
-def _await_generation(k: Routine, state: Value, last, seen, futex: int) -> None:  # type: ignore[no-untyped-def]
+def _await_generation(k: Routine, state: Value, last: Var, seen: Var) -> None:
     """Spin until the gate's generation differs from `last`; asleep after a while."""
     spins = k.var(0)
     sleepers = k.pointer(state, _SLEEPERS)
@@ -122,10 +137,7 @@ def _await_generation(k: Routine, state: Value, last, seen, futex: int) -> None:
         listed = k.atomic_load(k.pointer(state, AWAKE), "monotonic").ne(0)
         with k.if_(spins.get() > k.select(listed, k.const(_LIST_SPINS, i64), _WORKER_SPINS)):
             k.atomic_add(sleepers, 1, "seq_cst")
-            expected = k.cast(k.cast(last.get(), i32), i64)
-            _syscall(
-                k, futex, state + _GENERATION, k.const(_FUTEX_WAIT, i64), expected, k.const(0, i64)
-            )
+            _sleep(k, state + _GENERATION, last.get())
             k.atomic_add(sleepers, -1, "seq_cst")
             spins.set(0)
 
@@ -193,22 +205,26 @@ def _publish(k: Routine, state: Value, kernel: Value, params: Value, count: Valu
     gate = k.pointer(state, _GATE)
     generation = _generation(k, k.atomic_load(gate)) + 1
     k.atomic_store((generation << 32) | _OPEN, gate, "seq_cst")
-    futex, _ = _SYSCALLS[platform.machine()]
     with k.if_(k.atomic_load(k.pointer(state, _SLEEPERS), "seq_cst").ne(0)):
-        everyone = k.const(0x7FFFFFFF, i64)
-        _syscall(k, futex, state + _GENERATION, k.const(_FUTEX_WAKE, i64), everyone)
+        _wake(k, state + _GENERATION, 0x7FFFFFFF)
 
 
 def _join(k: Routine, state: Value) -> None:
-    """Wait until no worker is inside."""
+    """Wait until no worker is inside; asleep after a while, so that the system has a core for a
+    worker that it has paused.
+    """
     spins = k.var(0)
-    _, sched_yield = _SYSCALLS[platform.machine()]
+    gate, joining = k.pointer(state, _GATE), k.pointer(state, _JOINING)
     with k.repeat() as wait:
-        wait.leave_if((k.atomic_load(k.pointer(state, _GATE)) & _INSIDE).eq(0))
+        wait.leave_if((k.atomic_load(gate) & _INSIDE).eq(0))
         k.pause()
         spins.set(spins.get() + 1)
         with k.if_(spins.get() > _JOIN_SPINS):
-            _syscall(k, sched_yield)
+            k.atomic_store(1, joining, "seq_cst")
+            now = k.atomic_load(gate, "seq_cst")
+            with k.if_((now & _INSIDE).ne(0)):
+                _sleep(k, state + _GATE, now)
+            k.atomic_store(0, joining, "seq_cst")
 
 
 class _Pool:
@@ -294,7 +310,7 @@ def _checked_count(count: int) -> int:
     return count
 
 
-NATIVE = sys.platform.startswith("linux") and platform.machine() in _SYSCALLS
+NATIVE = sys.platform.startswith("linux") and platform.machine() in _FUTEX
 _pool = _Pool()
 _count = _available()
 

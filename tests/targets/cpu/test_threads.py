@@ -52,6 +52,26 @@ def test_many_jobs_in_a_row() -> None:
     np.testing.assert_array_equal(y, 3000 * 45)
 
 
+def test_a_caller_that_fell_asleep_is_woken_by_the_last_worker() -> None:
+    """One piece in eight takes a millisecond: callers sleep until it is done."""
+
+    def uneven() -> Kernel:
+        k = Kernel("uneven", (("y", i64),), ())
+        (y,) = k.buffers
+        with k.parallel(PIECES) as piece:
+            total = k.var(0)
+            with k.loop(0, k.select((piece & 7).eq(7), k.const(1_000_002, i64), 10)) as i:
+                total.set(total.get() ^ i)  # 1 in the end
+            k.store(k.load(y, piece) + total.get(), y, piece)
+        return k
+
+    address = load_cached("test/threads/uneven_pieces", uneven)
+    y = np.zeros(PIECES, np.int64)
+    for _ in range(100):
+        threads.run(address, struct.pack("q", y.ctypes.data), 0)
+    np.testing.assert_array_equal(y, 100)
+
+
 def test_python_threads_call_at_once() -> None:
     results = [np.zeros(PIECES, np.int64) for _ in range(6)]
 
