@@ -188,7 +188,7 @@ def test_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["versions"]["fovea"] == package.__version__
-    assert facts["machine"]["vector_unit"] in ("avx512", "avx2", "neon", "generic")
+    assert facts["machine"]["vector_unit"] in ("amx", "avx512", "avx2", "neon", "generic")
     assert facts["machine"]["threads"] >= 1
     assert "fovea[vision]" in facts["extras"]["pillow"]["install"]
 

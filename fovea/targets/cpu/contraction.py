@@ -10,7 +10,7 @@ of bytes, whose products are added at once; sums of bytes are integers.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 from fovea.targets.cpu.builder import Kernel
 from fovea.targets.cpu.elements import Element, bf16_pair, byte_quad, f32, i64
@@ -36,6 +36,10 @@ class Core:
         self.k, self.tile, self.element = k, tile, element
         self.lanes = tile.lanes(k.isa, element)
         self.width = tile.vectors * self.lanes
+
+    def running(self) -> AbstractContextManager[None]:
+        """Where tiles may be used: around what each thread does."""
+        return nullcontext()
 
     def accumulators(self, finish: Finish | None = None, count: Index = 0) -> list[list[Var]]:
         """A variable for each row and vector: zero, or what results start from (of which `count`
@@ -218,15 +222,15 @@ class Core:
                     self._store_row([value], target, place, finishing[v : v + 1], finish)
 
     def _vectors(
-        self, count: Index | None, finish: Finish
+        self, count: Index | None, finish: Finish, started: bool = True
     ) -> list[tuple[int, Index | None, Affine]]:
         """Of each vector of a row: where it begins, how many of its columns exist if not all, what
-        they are scaled with and shifted by.
+        they are scaled with and shifted by (`started`: sums started from what `Finish.start` gave).
         """
         k, found = self.k, []
         for at in range(0, self.width, self.lanes):
             left = None if count is None else k.smaller(k.larger(count - at, 0), self.lanes)
-            found.append((at, left, finish.affine(at, self.lanes, left, started=True)))
+            found.append((at, left, finish.affine(at, self.lanes, left, started)))
         return found
 
     def _store_row(

@@ -30,7 +30,7 @@ from fovea.targets.cpu.isa import active
 from fovea.targets.cpu.lowering import dense_copy, run_program, view_of
 from fovea.targets.cpu.moments import Parts
 from fovea.targets.cpu.packing import Order, panel_builder
-from fovea.targets.cpu.pair_packing import in_pairs, pair_panel_builder, pairs_suit
+from fovea.targets.cpu.pair_packing import in_pairs, pair_panel_builder, pairs_suit, tile_of_several
 from fovea.targets.cpu.program import Draft, KernelCall, KernelProgram
 from fovea.targets.cpu.recipe import prepared
 from fovea.targets.cpu.schedule import Tile
@@ -85,10 +85,8 @@ class DirectForm:
     def of(c: Correlation) -> DirectForm:
         c, compute = c.widened(), f64 if c.x.element is f64 else f32
         if pairs_suit(c):
-            rows = c.x.shape[0] * c.grid[0] * c.grid[1]
-            return DirectForm(
-                in_pairs(c), compute, schedule.tile(active(), compute, rows, c.outputs), bf16_pair
-            )
+            c = in_pairs(c)
+            return DirectForm(c, compute, tile_of_several(c, compute), bf16_pair)
         pixels = c.x.shape[0] * c.grid[0] * c.grid[1]
         c = c.interleaved(active().lanes(compute.bytes))
         if c.mixed > 1:
@@ -114,7 +112,21 @@ class DirectForm:
     def blocked(self) -> bool:
         """Whether a panel is so large that the contracted index is gone through in blocks."""
         large = self.panel_size * self.compute.bytes > schedule.panel_limit(active())
-        return large and not self.c.depthwise
+        return large and not self.c.depthwise and not self.tile.amx
+
+    @property
+    def gathers(self) -> bool:
+        """Whether what pixels see is gathered for tile registers: those of one tap that is where
+        its pixel is, in images without gaps, lie as they should.
+        """
+        c = self.c
+        of_image, _, of_row, of_column = c.x.strides
+        images, _, high, wide = c.x.shape
+        dense = high == 1 or of_row == wide * of_column
+        dense = dense and (images == 1 or of_image == high * wide * of_column)
+        one = c.taps == (1, 1) and c.grid == (high, wide) and c.inside
+        direct = source_of(c, self.operand) == "direct"
+        return self.tile.amx and not (direct and dense and one)
 
     @property
     def packed(self) -> int:
@@ -174,15 +186,17 @@ class DirectForm:
         v = Variant(
             c.x.element, c.y.element, self.compute, self.tile, source_of(c, self.operand), epilogue,
             c.depthwise, self.blocked, self.several, self.border, *self._written_out(),
-            mixed=c.mixed,
+            mixed=c.mixed, gathers=self.gathers,
         )  # fmt: skip
         blocks, sizes, band = self._cut(v.source == "direct")
         entries = blocks.images * blocks.rows * c.grid[1] + TABLE_SLACK
         waiting = -(-(band + 16 * entries) // 64) * 64
         sums = entries * self.width * self.compute.bytes if self.blocked else 0
-        own = draft.thread_scratch(waiting + sums)
+        line = schedule.spread(c.taps[0] * c.taps[1] * c.contracted) * self.operand.bytes
+        gathered = schedule.gathered_rows(entries, line) if self.gathers else 0
+        own = draft.thread_scratch(waiting + sums + gathered * line)
         run_block = schedule.RUN_BLOCK_BYTES // (self.width * self.compute.bytes)
-        words = (*sizes, run_block, band, waiting, own.stride, *epilogue.words)
+        words = (*sizes, run_block, gathered, band, waiting, own.stride, *epilogue.words)
         buffers = (*operands, *results, own.number)
         address = load_cached(v.key, partial(conv_kernel, v))
         draft.add(KernelCall(address, buffers, words, blocks.worth_sharing))
@@ -234,8 +248,8 @@ class DirectForm:
         line = (of_row if not direct else pixels * c.channels) * self.compute.bytes
         halo = max(c.reach[0] + 1 - c.stride[0], 0) * line
         blocks = schedule.image_blocks(
-            c.x.shape[0], *c.grid, c.groups, self.panels, c.flops, c.stride[0] * line, halo,
-            self.blocked,
+            c.x.shape[0], *c.grid, c.groups, self.panels, c.flops // self.tile.speed,
+            c.stride[0] * line, halo, self.blocked,
         )  # fmt: skip
         band = 0
         if not direct:
@@ -255,9 +269,10 @@ class DirectForm:
 
 def form_of(c: Correlation) -> DirectForm | WinogradForm:
     """The form that suits a correlation; it depends on shapes, element types and the vector unit,
-    and on strides only for pairs of bfloat16.
+    and on strides only for pairs of bfloat16. Tile registers are faster than Winograd's form.
     """
-    return WinogradForm.of(c) if winograd.suits(c) else DirectForm.of(c)
+    direct = DirectForm.of(c)
+    return WinogradForm.of(c) if winograd.suits(c) and not direct.tile.amx else direct
 
 
 # -- planning --------------------------------------------------------------------------------------

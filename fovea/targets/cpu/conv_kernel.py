@@ -10,10 +10,16 @@ where each one starts: tiles of pixels waste nothing at row ends, however narrow
 All pixels of a piece meet one panel after the other, which keeps a panel in the first-level cache.
 With a residual it is one tile of pixels after the other: lines of the residual that are neighbors
 in memory are then read together. Read one here, one there, they took ten times as long.
+
+Tile registers take rows that are evenly spaced: where neighboring pixels do not see neighbors (a
+layer of more than one tap, or of images with borders), a piece gathers what some pixels see, tap
+after tap, which then meets all panels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -27,6 +33,7 @@ from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.moments import WAYS, Moments
 from fovea.targets.cpu.packing import Order, copy_line, copy_rows, fill_line
 from fovea.targets.cpu.schedule import Tile
+from fovea.targets.cpu.tiles import TileCore, core_of
 from fovea.targets.cpu.values import Index, Value
 
 SIZES = (
@@ -36,12 +43,13 @@ SIZES = (
     "stride_h", "stride_w", "origin_h", "origin_w",
     "taps_h", "taps_w", "run", "tap_h", "tap_w", "reach_h", "band_columns",
     "groups", "image_block", "image_blocks", "row_block", "row_blocks",
-    "panels", "panel_block", "panel_blocks", "panel_size", "run_block",
+    "panels", "panel_block", "panel_blocks", "panel_size", "run_block", "gathered",
     "table", "waiting", "scratch_stride",
 )  # fmt: skip
 
 PANELS_AHEAD = 2
 TABLE_SLACK = 16  # entries behind a table's last, for whole vectors and tiles
+LINE = 16  # elements of four bytes in a cache line
 
 
 class Taps(NamedTuple):
@@ -66,7 +74,8 @@ class Variant:
     large beside a cache. `several`: channels come as elements of several numbers; `border`: what
     such an element is outside the image. `window`: a pixel of y is the largest of several results,
     the first elements of whose input pixels lie that far behind the first one's. `taps`: those of
-    which all steps are written out.
+    which all steps are written out. `gathers`: what pixels see is copied into lines first, for tile
+    registers.
     """
 
     x: Element
@@ -82,6 +91,7 @@ class Variant:
     window: tuple[int, ...] = (0,)
     taps: Taps | None = None
     mixed: int = 1
+    gathers: bool = False
 
     @property
     def operand(self) -> Element:
@@ -100,6 +110,7 @@ class Variant:
         name += f"-max{self.window}" if len(self.window) > 1 else ""
         name += f"-{self.taps}" if self.taps else ""
         name += f"-{self.mixed}" if self.mixed > 1 else ""
+        name += "-gathers" if self.gathers else ""
         return (
             f"{name}/{self.x}/{self.y}/{self.compute}/{self.tile.name}/"
             f"{self.source}/{self.epilogue.key}"
@@ -127,8 +138,9 @@ def conv_kernel(v: Variant) -> Kernel:
     x, weights, y, scratch = (named[n] for n in ("x", "weights", "y", "scratch"))
     finish = Finish(k, v.epilogue, v.finished)
     s = SimpleNamespace(**dict(zip(SIZES, k.sizes, strict=True)))
-    core = Core(k, v.tile, v.compute)
-    with k.parallel(s.groups * s.image_blocks * s.row_blocks * s.panel_blocks) as number:
+    core = core_of(k, v.tile, v.compute)
+    pieces = s.groups * s.image_blocks * s.row_blocks * s.panel_blocks
+    with core.running(), k.parallel(pieces) as number:
         panel_block = number % s.panel_blocks
         piece = _locate(k, s, number // s.panel_blocks)
         own = scratch.at(k.tid * s.scratch_stride)
@@ -141,30 +153,86 @@ def conv_kernel(v: Variant) -> Kernel:
         targets = _tables(k, v, s, piece, starts)
         low = panel_block * s.panel_block
         high = k.smaller(low + s.panel_block, s.panels)
-        by_tiles = v.epilogue.residual is not None and not v.blocked
-        step = v.tile.rows if by_tiles else piece.pixels
-        with k.loop(0, piece.pixels, step) as first, k.loop(low, high) as panel:
+        spans = _spans(core, v, s, piece, (images, starts), own)
+        with spans as (span, lines), k.loop(low, high) as panel:
             channel = panel * core.width
             weight = weights.at((piece.group * s.panels + panel) * s.panel_size)
             place = s.y_offset + piece.group * s.y_group + channel
             seen = images.at(channel) if v.depthwise else images
             finishing = finish.at(piece.group * s.outputs + channel, place)
-            operands, target = (seen, starts, weight), (y.at(place), targets)
-            if v.blocked:
+            operands, target, left = (
+                (seen, starts, weight),
+                (y.at(place), targets),
+                s.outputs - channel,
+            )
+            if isinstance(core, TileCore):
+                _lines_by_panel(core, s, span, (lines, weight), target, left, finishing)
+            elif v.blocked:
                 waiting = own.at(s.waiting).view(v.compute)
-                left = s.outputs - channel
                 _blocks(core, s, piece.pixels, operands, target, left, finishing, waiting)
             else:
-                span = (first, k.smaller(first + step, piece.pixels))
-                _pixel_tiles(core, v, s, span, operands, target, s.outputs - channel, finishing)
+                _pixel_tiles(core, v, s, span, operands, target, left, finishing)
             if v.epilogue.moments:
                 part = number // s.panel_blocks % (s.image_blocks * s.row_blocks)
                 at = part * 2 * s.groups * s.outputs + piece.group * s.outputs + channel
-                _gather_moments(
-                    core, s, piece.pixels, (y.at(place), targets), named["partials"].at(at),
-                    s.outputs - channel,
-                )  # fmt: skip
+                partials = named["partials"].at(at)
+                with k.if_(span[1] >= piece.pixels) if v.gathers else nullcontext():
+                    _gather_moments(core, s, piece.pixels, target, partials, left)
     return k
+
+
+@contextmanager
+def _spans(
+    core: Core, v: Variant, s: SimpleNamespace, piece: Piece, seen: tuple[Buffer, Buffer],
+    own: Buffer,
+) -> Iterator[tuple[tuple[Value, Index], tuple[Buffer, Index]]]:  # fmt: skip
+    """The pixels of a piece that meet all panels, one after the other: from the first on, to the
+    last. For tile registers also what they see, in lines, and how far apart those are.
+    """
+    k, step = core.k, piece.pixels
+    if v.gathers:
+        step = s.gathered
+    elif v.epilogue.residual is not None and not v.blocked and not v.tile.amx:
+        step = k.index(v.tile.rows)
+    with k.loop(0, piece.pixels, step) as first:
+        last = k.smaller(first + step, piece.pixels)
+        lines = (seen[0], s.x_column)
+        if v.gathers:
+            lines = _gather_lines(k, s, (first, last), seen, own.at(s.waiting).view(v.operand))
+        elif v.tile.amx:
+            lines = (seen[0].at(k.load(seen[1], first)), s.x_column)
+        yield (first, last), lines
+
+
+def _gather_lines(
+    k: Kernel, s: SimpleNamespace, span: tuple[Value, Index], seen: tuple[Buffer, Buffer],
+    lines: Buffer,
+) -> tuple[Buffer, Index]:  # fmt: skip
+    """Copy what some pixels see into a line for each, tap after tap."""
+    (images, starts), lanes = seen, k.lanes(lines.element)
+    distance = s.taps_h * s.taps_w * s.run
+    distance = ((distance + (LINE - 1)) // LINE | 1) * LINE  # as `schedule.spread`
+    with k.loop(span[0], span[1]) as pixel:
+        start, into = images.at(k.load(starts, pixel)), lines.at((pixel - span[0]) * distance)
+        with k.loop(0, s.taps_h) as r, k.loop(0, s.taps_w) as t, k.loop(0, s.run, lanes) as at:
+            left = k.smaller(s.run - at, lanes)
+            found = k.load(start, r * s.tap_h + t * s.tap_w + at, lanes, count=left)
+            k.store(found, into, (r * s.taps_w + t) * s.run + at, count=left)
+    return lines, distance
+
+
+def _lines_by_panel(
+    core: TileCore, s: SimpleNamespace, span: tuple[Value, Index],
+    operands: tuple[tuple[Buffer, Index], Buffer], target: tuple[Buffer, Buffer],
+    channels_left: Value, finish: Finish,
+) -> None:  # fmt: skip
+    """What a span of pixels sees against one panel, in tile registers."""
+    k, ((lines, distance), weight), (out, targets) = core.k, operands, target
+    rows = (lines, distance, span[1] - span[0])
+    core.blocks(
+        (rows, weight, s.taps_h * s.taps_w * s.run),
+        lambda row: k.load(targets, span[0] + row), out, channels_left, finish,
+    )  # fmt: skip
 
 
 def _locate(k: Kernel, s: SimpleNamespace, number: Value) -> Piece:
@@ -235,7 +303,7 @@ def _tables(k: Kernel, v: Variant, s: SimpleNamespace, piece: Piece, starts: Buf
             k.store(to_y + w * s.y_column, targets, at + w)
     for table in (starts, targets):
         last = k.load(table, piece.pixels - 1)
-        for i in range(v.tile.rows - 1):
+        for i in range(0 if v.tile.amx else v.tile.rows - 1):
             k.store(last, table, piece.pixels + i)
     return targets
 

@@ -54,9 +54,10 @@ def _in_one_go(
     c: Correlation, y: View, epilogue: Epilogue, a: ops.ConvPoolAttrs
 ) -> DirectForm | None:
     """The form that keeps a convolution's results in registers until they are pooled; None where
-    Winograd's is faster, or where their activation takes many instructions.
+    Winograd's or tile registers are faster, or where their activation takes many instructions.
     """
     costly = epilogue.function is not None and epilogue.function.costly
-    if costly or not isinstance(form_of(c), DirectForm):
+    form = form_of(c)
+    if costly or not isinstance(form, DirectForm) or form.tile.amx:
         return None
     return DirectForm.pooled(pooled(c, y, a.pool_kernel, a.pool_stride))

@@ -1,10 +1,10 @@
 """Batched matrix products.
 
 Five kernels: the register-tiled one of matmul_kernel.py (the right operand packed into panels, or
-read in place where its rows are dense), the one of matmul_dot.py for operands that are both dense
-along the contracted index (no packing at all), the one of matmul_long.py for long contracted
-indices, the one of matmul_row.py for a single row, and a plain loop for integers. `plan_matmul`
-chooses by sizes and strides.
+read in place where its rows are dense; tile registers hold the sums of pairs of bfloat16 where
+there are any), the one of matmul_dot.py for operands that are both dense along the contracted index
+(no packing at all), the one of matmul_long.py for long contracted indices, the one of matmul_row.py
+for a single row, and a plain loop for integers. `plan_matmul` chooses by sizes and strides.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class PackedForm:
 
     @property
     def tile(self) -> Tile:
-        return schedule.tile(active(), self.compute, max(self.rows, 1), self.columns)
+        return _tile_of(max(self.rows, 1), self.run, self.columns, self.compute, self.pairs)
 
     @property
     def width(self) -> int:
@@ -251,6 +251,8 @@ def _batch_words(batch: Batch) -> tuple[int, ...]:
 
 
 def _as_dots(p: Problem) -> bool:
+    if p.a.dtype == bf16.name and _fills_tiles(p.rows, p.run, p.columns):
+        return False
     sizes = (p.rows, p.run, p.columns, p.a_item, p.b_strides[0])
     return prefers_dot(*sizes) or (prefers_long_dot(*sizes) and is_long(p) and not _paired(p))
 
@@ -265,8 +267,8 @@ def _plan_float(p: Problem) -> KernelProgram:
         return plan_dot(p, compute, _batch_words(p.batch))
     if prefers_row(p):
         return plan_row(p)
-    tile = schedule.tile(active(), compute, p.rows, p.columns)
     pairs = _paired(p)
+    tile = _tile_of(p.rows, p.run, p.columns, compute, pairs)
     if is_long(p):
         return plan_long(p, tile, compute, pairs)
     return _plan_panels(p, tile, compute, pairs=pairs)
@@ -275,7 +277,19 @@ def _plan_float(p: Problem) -> KernelProgram:
 def pairs_suit(dtype: str, rows: int, run: int, columns: int) -> bool:
     """Whether a product of so many rows contracts pairs of bfloat16."""
     wide = rows > 16 and columns >= 16
-    return dtype == bf16.name and run % 2 == 0 and wide and active().has_bf16_dot
+    fast = (wide and active().has_bf16_dot) or _fills_tiles(rows, run, columns)
+    return dtype == bf16.name and run % 2 == 0 and fast
+
+
+def _fills_tiles(rows: int, run: int, columns: int) -> bool:
+    """Whether a product of bfloat16 belongs into tile registers."""
+    return run % 2 == 0 and schedule.amx_suits(active(), rows, run // 2, columns)
+
+
+def _tile_of(rows: int, run: int, columns: int, compute: Element, pairs: bool) -> Tile:
+    if pairs:
+        return schedule.tile_of_several(active(), compute, rows, run // 2, columns)
+    return schedule.tile(active(), compute, rows, columns)
 
 
 def _in_pairs(p: Problem) -> tuple[Problem, str]:
@@ -305,8 +319,8 @@ def _plan_panels(
     left_kind = bf16_pair if pairs and left_mode == "direct" else p.a.element
     in_place, copies = right_mode != "packed", left_mode not in ("direct", "strided")
     blocks = schedule.blocks(
-        p.batches, p.rows, panels, p.run * compute.bytes, p.run * width * 2, tile.rows, copies,
-        left_mode == Order.ROWS.value,
+        p.batches, p.rows, panels, p.run * compute.bytes, p.run * width * 2 // tile.speed,
+        tile.rows, copies, left_mode == Order.ROWS.value,
     )  # fmt: skip
     v = Variant(left_kind, p.a.element, compute, tile, left_mode, right_mode, p.epilogue, pairs)
     address = load_cached(v.key, partial(panels_kernel, v))

@@ -12,6 +12,7 @@ from fovea.targets.cpu.epilogue import Epilogue, Finish
 from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.packing import Order, copy_rows
 from fovea.targets.cpu.schedule import Tile
+from fovea.targets.cpu.tiles import TileCore, core_of
 from fovea.targets.cpu.values import Index, Value
 
 SIZES = (
@@ -47,7 +48,7 @@ class Variant:
     @property
     def key(self) -> str:
         return (
-            f"matmul/{self.a}/{self.c}/{self.compute}/{self.tile.rows}x{self.tile.vectors}/"
+            f"matmul/{self.a}/{self.c}/{self.compute}/{self.tile.name}/"
             f"{self.left}/{self.right}{'-pairs' if self.pairs else ''}/{self.epilogue.key}"
         )
 
@@ -68,8 +69,8 @@ def panels_kernel(v: Variant) -> Kernel:
     finish = Finish(k, v.epilogue, v.compute)
     a, b, c = named["a"], named["b"], named["c"]
     s = SimpleNamespace(**dict(zip(SIZES, k.sizes, strict=True)))
-    core = Core(k, v.tile, v.compute)
-    with k.parallel(s.batch * s.row_blocks * s.panel_blocks) as piece:
+    core = core_of(k, v.tile, v.compute)
+    with core.running(), k.parallel(s.batch * s.row_blocks * s.panel_blocks) as piece:
         panel_block = piece % s.panel_blocks
         row_block = piece // s.panel_blocks % s.row_blocks
         batch = piece // s.panel_blocks // s.row_blocks
@@ -112,6 +113,10 @@ def _row_tiles(
     """
     k = core.k
     rows, row_stride = block
+    if isinstance(core, TileCore):
+        operands = (rows, row_stride, count), panel, s.run
+        core.blocks(operands, lambda row: row * s.columns, target, columns_left, finish)
+        return
     with k.loop(0, count, v.tile.rows) as row:
         at = [k.smaller(row + i, count - 1) for i in range(v.tile.rows)]
         sums = core.accumulators(finish, columns_left)

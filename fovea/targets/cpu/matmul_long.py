@@ -24,6 +24,7 @@ from fovea.targets.cpu.packing import Order, copy_rows, fill_line
 from fovea.targets.cpu.pair_packing import LINES, copy_pairs
 from fovea.targets.cpu.program import KernelCall, KernelProgram
 from fovea.targets.cpu.schedule import Tile
+from fovea.targets.cpu.tiles import TileCore, core_of
 from fovea.targets.cpu.values import Index, Value
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ SIZES = (
 )  # fmt: skip
 
 LEAST = 4096  # contracted elements
-BLOCK = 192  # of them at a time
+BLOCK = 192  # of them at a time,
+AMX_BLOCK = 384  # more in tile registers: to bring sums there and back takes as long as 48
 ROWS, PANELS = 96, 6  # of a piece, at most
 
 
@@ -63,7 +65,7 @@ class Variant:
     @property
     def key(self) -> str:
         return (
-            f"matmul_long/{self.kind}/{self.compute}/{self.tile.rows}x{self.tile.vectors}/"
+            f"matmul_long/{self.kind}/{self.compute}/{self.tile.name}/"
             f"{self.a_order.value}/{self.b_order.value}{'-pairs' if self.pairs else ''}/"
             f"{self.epilogue.key}"
         )
@@ -79,7 +81,10 @@ def plan_long(p: Problem, tile: Tile, compute: Element, pairs: bool) -> KernelPr
     width = tile.columns(active(), compute)
     panels = -(-p.columns // width)
     row_blocks = -(-p.rows // ROWS)
-    rows = -(-p.rows // row_blocks)
+    rows, block = -(-p.rows // row_blocks), BLOCK
+    if tile.amx:
+        rows, block = -(-rows // tile.rows) * tile.rows, AMX_BLOCK
+        row_blocks = -(-p.rows // rows)
     panel_blocks = -(-panels // PANELS)
     some = -(-panels // panel_blocks)
     v = Variant(
@@ -87,12 +92,12 @@ def plan_long(p: Problem, tile: Tile, compute: Element, pairs: bool) -> KernelPr
         Order.of(*p.b_strides, p.run, p.columns), p.epilogue, pairs,
     )  # fmt: skip
     item = 2 if pairs else compute.bytes
-    b_start = -(-rows * BLOCK * item // 64) * 64
-    sums_start = b_start + some * BLOCK * width * item
+    b_start = -(-rows * block * item // 64) * 64
+    sums_start = b_start + some * block * width * item
     stride = sums_start + some * (rows + tile.rows) * width * compute.bytes
     words = (
         p.rows, p.run, p.columns, p.a_row, p.a_item, *p.b_strides, rows, row_blocks,
-        panels, some, panel_blocks, BLOCK, b_start, sums_start, stride, *p.epilogue.words,
+        panels, some, panel_blocks, block, b_start, sums_start, stride, *p.epilogue.words,
     )  # fmt: skip
     address = load_cached(v.key, partial(long_kernel, v))
     buffers = (0, 1, *p.extras, p.output, p.external)
@@ -107,8 +112,8 @@ def long_kernel(v: Variant) -> Kernel:
     named = {b.name: b for b in k.buffers}
     finish = Finish(k, v.epilogue, v.compute)
     s = SimpleNamespace(**dict(zip(SIZES, k.sizes, strict=True)))
-    core = Core(k, v.tile, v.compute)
-    with k.parallel(s.row_blocks * s.panel_blocks) as piece:
+    core = core_of(k, v.tile, v.compute)
+    with core.running(), k.parallel(s.row_blocks * s.panel_blocks) as piece:
         lines = k.scratch(f32, LINES * core.width) if v.pairs else None
         if lines is not None:
             fill_line(k, lines, LINES * core.width)
@@ -179,6 +184,16 @@ def _tiles(
     be the first and may be the last.
     """
     k, (rows, panel), (count, steps), (is_first, is_last) = core.k, packed, size, place
+    stride = s.block // _share(v)
+    if isinstance(core, TileCore):
+        with k.loop(0, count, v.tile.rows) as row:
+            left, waiting = k.smaller(count - row, v.tile.rows), sums.at(row * core.width)
+            core.multiply((rows.at(row * stride), stride, left), panel, steps, waiting, is_first)
+            with k.if_(is_last):
+                core.finish_rows(
+                    waiting, left, lambda n: (row + n) * s.columns, target, columns_left, finish
+                )
+        return
     with k.loop(0, count, v.tile.rows) as row:
         at = [k.smaller(row + i, count - 1) for i in range(v.tile.rows)]
         totals, waiting = core.accumulators(finish, columns_left), sums.at(row * core.width)
@@ -186,7 +201,7 @@ def _tiles(
         with k.if_(~is_first):
             for i, total in enumerate(flat):
                 total.set(k.load(waiting, i * core.lanes, core.lanes))
-        lefts = [rows.at(r * (s.block // _share(v))) for r in at]
+        lefts = [rows.at(r * stride) for r in at]
         core.accumulate(totals, lefts, panel, steps, core.width)
         with k.if_else(is_last) as (last, more):
             with last:

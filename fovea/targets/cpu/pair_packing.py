@@ -6,16 +6,25 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from fovea.targets.cpu import schedule
 from fovea.targets.cpu.builder import Kernel
 from fovea.targets.cpu.correlation import Correlation
 from fovea.targets.cpu.elements import Element, bf16, bf16_pair, f32, u32
 from fovea.targets.cpu.isa import active
 from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.packing import PANEL_SIZES, Order, copy_rows, fill_line
+from fovea.targets.cpu.schedule import Tile
 from fovea.targets.cpu.values import Index, Value
 from fovea.targets.cpu.views import View
 
-__all__ = ["LINES", "copy_pairs", "in_pairs", "pair_panel_builder", "pairs_suit"]
+__all__ = [
+    "LINES",
+    "copy_pairs",
+    "in_pairs",
+    "pair_panel_builder",
+    "pairs_suit",
+    "tile_of_several",
+]
 
 LINES = 16  # contracted elements that are packed at a time, two by two
 
@@ -24,8 +33,10 @@ def pairs_suit(c: Correlation) -> bool:
     """Whether a correlation of bfloat16 images can multiply pairs of channels: the machine has such
     an instruction, and neighboring channels are neighbors in memory.
     """
+    isa, items = active(), c.taps[0] * c.taps[1] * c.channels // 2
+    fast = isa.has_bf16_dot or schedule.amx_suits(isa, _pixels(c), items, c.outputs)
     return (
-        c.x.element is bf16 and active().has_bf16_dot and not c.depthwise and c.channels % 2 == 0
+        c.x.element is bf16 and fast and not c.depthwise and c.channels % 2 == 0
         and c.x.strides[1] == 1
         and all(n == 1 or s % 2 == 0 for n, s in zip(c.x.shape, c.x.strides, strict=True)
                 if s != 1)
@@ -39,6 +50,16 @@ def in_pairs(c: Correlation) -> Correlation:
     strides = (of_image // 2, 1, of_row // 2, of_column // 2)
     x = View((images, channels // 2, *size), strides, bf16_pair.name)
     return replace(c, x=x, channels=c.channels // 2)
+
+
+def tile_of_several(c: Correlation, compute: Element) -> Tile:
+    """The register tile for a correlation of images whose elements are pairs or quads."""
+    items = c.taps[0] * c.taps[1] * c.channels
+    return schedule.tile_of_several(active(), compute, _pixels(c), items, c.outputs)
+
+
+def _pixels(c: Correlation) -> int:
+    return c.x.shape[0] * c.grid[0] * c.grid[1]
 
 
 def joined(k: Kernel, low: Value, high: Value) -> Value:

@@ -1,8 +1,9 @@
 """Lowering of convolutions of bytes: correlations whose channels come four at a time.
 
 An instruction of AVX-512 VNNI adds the products of four unsigned with four signed bytes to an
-int32; elsewhere shifts do the same. Images are seen as a quarter of the channels, elements of four
-bytes, and weights are packed likewise; tiles, bands and epilogues are those of other convolutions.
+int32, one of AMX does so for whole tiles; elsewhere shifts do the same. Images are seen as a
+quarter of the channels, elements of four bytes, and weights are packed likewise; tiles, bands and
+epilogues are those of other convolutions.
 """
 
 from __future__ import annotations
@@ -15,16 +16,15 @@ from typing import Any
 from fovea.ops import quantized as ops
 from fovea.ops.rules import channels_last_strides
 from fovea.targets.base import Plan
-from fovea.targets.cpu import schedule
 from fovea.targets.cpu.builder import Kernel
 from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.conv import DirectForm, forward_correlation, params_of
 from fovea.targets.cpu.correlation import Correlation
 from fovea.targets.cpu.elements import byte_quad, f32, i8, i32, u8, u32
 from fovea.targets.cpu.epilogue import Epilogue
-from fovea.targets.cpu.isa import active
 from fovea.targets.cpu.lowering import view_of
 from fovea.targets.cpu.packing import PANEL_SIZES, fill_line
+from fovea.targets.cpu.pair_packing import tile_of_several
 from fovea.targets.cpu.program import Draft, KernelCall
 from fovea.targets.cpu.stages import Operand, Stages
 from fovea.targets.cpu.target import CPU
@@ -43,9 +43,9 @@ def byte_form(c: Correlation, border: int) -> DirectForm:
     strides = (of_image // GROUP, 1, of_row // GROUP, of_column // GROUP)
     x = View((images, channels // GROUP, *size), strides, byte_quad.name)
     c = replace(c, x=x, channels=c.channels // GROUP)
-    tile = schedule.tile(active(), i32, images * c.grid[0] * c.grid[1], c.outputs)
     pattern = border * 0x01010101
-    return DirectForm(c, i32, tile, byte_quad, pattern - (1 << 32) * (pattern >> 31))
+    border = pattern - (1 << 32) * (pattern >> 31)
+    return DirectForm(c, i32, tile_of_several(c, i32), byte_quad, border)
 
 
 def quad_panel_kernel(width: int) -> Kernel:

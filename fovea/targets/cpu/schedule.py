@@ -18,6 +18,9 @@ L2_BYTES = (
 PANEL_BYTES = 48 * 1024  # a larger panel of a convolution's weights is gone through in blocks,
 WIDE_PANELS = 7  # times as large a one with AVX-512, whose machines have caches of 1 MB and more
 RUN_BLOCK_BYTES = 16 * 1024  # of such a panel at a time
+TILE_ROWS = 16  # of a tile register
+GATHERED_BYTES = 1 << 20  # half the second-level cache of machines that have those
+AMX_SPEED = 8  # how many times as fast as multiply-adds of float32 products in those are, at least
 PIECES = 16  # enough for a few threads to share out evenly
 PIECE_FLOPS = 400_000  # a smaller piece is not worth handing out
 
@@ -30,12 +33,14 @@ def panel_limit(isa: Isa) -> int:
 @dataclass(frozen=True)
 class Tile:
     """A register tile: `rows` broadcast scalars against `vectors` vectors, one accumulator for each
-    pair. `halves`: vectors are half as long as the vector unit's.
+    pair. `halves`: vectors are half as long as the vector unit's. `amx`: the accumulators are tile
+    registers (see `tiles.py`).
     """
 
     rows: int
     vectors: int
     halves: bool = False
+    amx: bool = False
 
     def lanes(self, isa: Isa, element: Element) -> int:
         return isa.lanes(element.bytes) // (2 if self.halves else 1)
@@ -46,7 +51,13 @@ class Tile:
     @property
     def name(self) -> str:
         """Tells it from others in a kernel's key."""
-        return f"{self.rows}x{self.vectors}{'h' if self.halves else ''}"
+        kind = "h" if self.halves else "amx" if self.amx else ""
+        return f"{self.rows}x{self.vectors}{kind}"
+
+    @property
+    def speed(self) -> int:
+        """How many times as much is done in the time that float32 takes."""
+        return AMX_SPEED if self.amx else 1
 
 
 def tile(isa: Isa, element: Element, rows: int, columns: int, halves: bool = False) -> Tile:
@@ -71,6 +82,32 @@ def tile(isa: Isa, element: Element, rows: int, columns: int, halves: bool = Fal
     # Of 4, 3 and 2 vectors those that waste least of the last panel.
     wide = min((4, 3, 2), key=lambda v: (_ceil_div(columns, v * lanes) * v, -v))
     return Tile(_fit(rows, 24 // wide), wide)
+
+
+def amx_suits(isa: Isa, rows: int, items: int, columns: int) -> bool:
+    """Whether a product that contracts so many pairs of bfloat16 or quads of bytes belongs into
+    tile registers: it fills two of them with rows, one with columns.
+    """
+    return isa.has_tiles and rows >= 2 * TILE_ROWS and columns >= 16 and items >= 16
+
+
+def tile_of_several(isa: Isa, element: Element, rows: int, items: int, columns: int) -> Tile:
+    """The register tile for a product that contracts pairs or quads."""
+    if amx_suits(isa, rows, items, columns):
+        return Tile(2 * TILE_ROWS, 1 if columns <= 16 else 2, amx=True)
+    return tile(isa, element, rows, columns)
+
+
+def gathered_rows(rows: int, row_bytes: int) -> int:
+    """How many rows (of those that there are) are gathered for tile registers at a time: whole
+    blocks, which stay in a second-level cache.
+
+    >>> gathered_rows(500, 4672), gathered_rows(40, 4672), gathered_rows(500, 40_000)
+    (224, 64, 32)
+    """
+    block = 2 * TILE_ROWS
+    most = max(1, GATHERED_BYTES // (row_bytes * block))
+    return min(_ceil_div(rows, block), most) * block
 
 
 def window_tile(isa: Isa, element: Element, window: int, columns: int) -> Tile | None:
