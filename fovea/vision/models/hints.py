@@ -114,8 +114,8 @@ def of_retinaface(own: Mapping[str, Any], state: Mapping[str, Any]) -> str | Non
 
 def of_mtcnn(state: Mapping[str, Any]) -> str | None:
     """Which of its networks weights are of that are not the whole ``MTCNN``'s."""
-    signs = {"conv4_1.weight": "pnet", "dense5_1.weight": "rnet", "dense6_1.weight": "onet"}
-    part = next((part for sign, part in signs.items() if sign in state), None)
+    signs = {"pnet": ("conv4_1",), "rnet": ("dense5_1", "conv5_1"), "onet": ("dense6_1", "conv6_1")}
+    part = next((p for p, own in signs.items() if any(f"{n}.weight" in state for n in own)), None)
     if part is None:
         return None
     return (

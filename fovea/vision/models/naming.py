@@ -20,10 +20,13 @@ class Naming:
         rules: patterns that names begin with, and what stands there instead; the first that fits
             is taken. Parts of one tensor, which lie below each other in it, are called
             ``name#query``, ``name#key`` and ``name#value``; what is called ``""`` is left out.
+        flattened: weights of linear layers that read maps channel by channel there, place by place
+            here, and the number of places.
     """
 
     sign: str
     rules: tuple[Rule, ...]
+    flattened: tuple[tuple[str, int], ...] = ()
 
 
 def stage(after: str, odd: bool = False, shift: int = 0) -> Callable[[re.Match[str]], str]:

@@ -15,7 +15,7 @@ from fovea.functions.creation import zeros_like
 from fovea.functions.parts import cat
 from fovea.nn import BatchNorm2d, Module
 from fovea.nn.state import StateDictError
-from fovea.vision.models import names_of_cifar, names_of_transformers
+from fovea.vision.models import names_of_cifar, names_of_mtcnn, names_of_transformers
 from fovea.vision.models.naming import Naming, Rule, stage
 
 __all__ = ["ALIASES", "renamed"]
@@ -124,6 +124,7 @@ RENAMINGS: dict[str, tuple[Naming, ...]] = {
     "VisionTransformer": (Naming("cls_token", _VIT),),
     "SwinTransformer": _SWIN,
     **names_of_cifar.NAMINGS,
+    **names_of_mtcnn.NAMINGS,
     "RegNet": (
         Naming(
             "s1.b1.conv1.conv.weight",
@@ -170,6 +171,9 @@ def renamed(model: Module, state: State) -> State:
         if naming.sign in state:
             new = {_translate(name, naming.rules): value for name, value in state.items()}
             new.pop("", None)
+            for name, places in naming.flattened:
+                if name in new:
+                    new[name] = _place_by_place(new[name], places)
             return _shaped(model, _completed(model, _joined(new)))
     return state
 
@@ -195,6 +199,15 @@ def _joined(state: State) -> State:
         if all(part in state for part in parts):
             done[name] = cat([state[part] for part in parts])
     return done
+
+
+def _place_by_place(weight: Any, places: int) -> Any:
+    """A linear layer's weight (outputs, channels · places) as (outputs, places · channels)."""
+    outputs, columns = weight.shape
+    if columns % places:
+        return weight
+    parts = weight.reshape(outputs, columns // places, places)
+    return parts.permute(0, 2, 1).reshape(outputs, columns)
 
 
 def _completed(model: Module, state: State) -> State:

@@ -309,6 +309,29 @@ def test_a_folder_of_three_files(tmp_path: Path) -> None:
         models.detection.mtcnn(weights=tmp_path / "rnet.pt")
 
 
+def test_the_same_under_other_names(tmp_path: Path) -> None:
+    """Linear layers that are called convolutions and read maps channel by channel."""
+    theirs, ours = cascade()
+    for name, first, last in (("pnet", 4, ""), ("rnet", 5, "dense4"), ("onet", 6, "dense5")):
+        state = {}
+        for key, value in getattr(theirs, name).state_dict().items():
+            layer, _, kind = key.partition(".")
+            if layer == last and kind == "weight":
+                rows = value.view(len(value), 3, 3, -1)
+                value = rows.permute(0, 3, 1, 2).reshape(value.shape)
+            new = f"{layer.replace('dense', 'conv')}.{kind}"
+            state[new if layer[-2:-1] == "_" else f"features.{new}"] = value
+        assert f"conv{first}_1.weight" in state and "features.prelu1.weight" in state
+        torch.save(state, tmp_path / f"mtcnn_{name}.pth")
+        (tmp_path / f"notes_on_{name}.txt").write_text("none")
+    other = models.detection.mtcnn(weights=tmp_path)
+    for name, value in ours.float().state_dict().items():
+        np.testing.assert_array_equal(other.state_dict()[name], value, name)
+    for part in ("pnet", "rnet", "onet"):
+        with pytest.raises(StateDictError, match=f"weights of {part} alone"):
+            models.detection.mtcnn(weights=tmp_path / f"mtcnn_{part}.pth")
+
+
 def test_mistakes_with_mtcnn_are_told() -> None:
     ours = models.detection.MTCNN()
     with pytest.raises(ArgumentError, match="takes no targets"):
@@ -332,7 +355,8 @@ def test_published_weights_find_a_face(detection: Any, monkeypatch: pytest.Monke
     monkeypatch.setattr(steps, "batched_nms", those.batched_nms)
     ours = models.detection.mtcnn(weights=Path(theirs.__file__).parent / "data")
     (found,) = ours([fovea.tensor(photograph).permute(2, 0, 1).float() / 255])
-    boxes, chances, points = theirs.MTCNN(keep_all=True).detect(photograph, landmarks=True)
+    detected = theirs.MTCNN(keep_all=True).detect(photograph, landmarks=True)
+    boxes, chances, points = (np.asarray(each, np.float64) for each in detected)
     assert len(boxes) == 1 and chances[0] > 0.99
     np.testing.assert_allclose(found["boxes"], boxes, atol=1e-3)
     np.testing.assert_allclose(found["scores"], chances, atol=1e-5)

@@ -2,7 +2,8 @@
 
 Source: K. Zhang, Z. Zhang, Z. Li and Y. Qiao, "Joint Face Detection and Alignment using Multi-task
 Cascaded Convolutional Networks", 2016. Names, layers and the rounding of boxes are those of the
-widely used facenet-pytorch, whose weights (``pnet.pt``, ``rnet.pt``, ``onet.pt``) fit.
+widely used facenet-pytorch, whose weights (``pnet.pt``, ``rnet.pt``, ``onet.pt``) fit; so do those
+under the names of TropComplique/mtcnn-pytorch.
 """
 
 from __future__ import annotations
@@ -343,8 +344,9 @@ def mtcnn(*, weights: WeightsLike = None, progress: bool = True, **config: Any) 
     """MTCNN (0.5 million parameters), for images of any size.
 
     Args:
-        weights: a folder with files ``pnet.pt``, ``rnet.pt`` and ``onet.pt`` (facenet-pytorch's
-            ``data``), or the path or address of a file that has the weights of all three.
+        weights: a folder with files ``pnet.pt``, ``rnet.pt`` and ``onet.pt``, or names that end so
+            (facenet-pytorch's ``data``), or the path or address of a file that has the weights of
+            all three.
         progress: show progress on a terminal if they must be fetched.
         **config: arguments of ``MTCNN``.
 
@@ -359,12 +361,16 @@ def mtcnn(*, weights: WeightsLike = None, progress: bool = True, **config: Any) 
         return model
     folder = Path(str(source))
     for name in _PARTS:
-        files = [folder / f"{name}{ending}" for ending in _ENDINGS]
-        file = next((path for path in files if path.is_file()), None)
-        if file is None:
-            raise FileFormatError(
-                f"{folder}: there is no file {name}.pt.",
-                fix="a folder with pnet.pt, rnet.pt and onet.pt",
-            )
-        load_weights(getattr(model, name), replace(source, place=file))
+        load_weights(getattr(model, name), replace(source, place=_file(folder, name)))
     return model
+
+
+def _file(folder: Path, name: str) -> Path:
+    """The file of a network's weights in a folder: ``pnet.pt``, or a name that ends so."""
+    files = [p for p in folder.iterdir() if p.suffix in _ENDINGS and p.stem.lower().endswith(name)]
+    if not files:
+        raise FileFormatError(
+            f"{folder}: there is no file {name}.pt.",
+            fix="a folder with pnet.pt, rnet.pt and onet.pt",
+        )
+    return min(files, key=lambda path: (len(path.stem), path.name))
