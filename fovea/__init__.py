@@ -105,6 +105,7 @@ from fovea.functions.creation import (
 )
 from fovea.functions.deprecated import cholesky, lu, lu_solve, qr, svd, triangular_solve
 from fovea.functions.deprecated import range_ as range
+from fovea.functions.draws import binomial
 from fovea.functions.exchange import from_dlpack, frombuffer, to_dlpack
 from fovea.functions.indexing import (
     gather,

@@ -1,7 +1,6 @@
 """``fovea.distributions``: distributions to draw from, with probabilities and divergences.
 
-Draws of the gamma distribution and its kin have no gradients; the others' that have them in
-PyTorch have them here.
+Draws that have gradients in PyTorch have them here.
 
 >>> import fovea
 >>> from fovea.distributions import Independent, Normal, kl_divergence
@@ -15,6 +14,7 @@ PyTorch have them here.
 from __future__ import annotations
 
 from fovea.distributions import constraints, kl, transforms
+from fovea.distributions.circular import VonMises
 from fovea.distributions.compound import (
     Independent,
     LogNormal,
@@ -23,6 +23,7 @@ from fovea.distributions.compound import (
     RelaxedOneHotCategorical,
     TransformedDistribution,
 )
+from fovea.distributions.constraint_registry import ConstraintRegistry, biject_to, transform_to
 from fovea.distributions.continuous import (
     Cauchy,
     Exponential,
@@ -32,6 +33,8 @@ from fovea.distributions.continuous import (
     Normal,
     Uniform,
 )
+from fovea.distributions.continuous_bernoulli import ContinuousBernoulli
+from fovea.distributions.counts import Binomial, Multinomial, NegativeBinomial
 from fovea.distributions.discrete import (
     Bernoulli,
     Categorical,
@@ -41,55 +44,116 @@ from fovea.distributions.discrete import (
     Poisson,
 )
 from fovea.distributions.distribution import Distribution
+from fovea.distributions.exponential_family import ExponentialFamily
 from fovea.distributions.gamma import Beta, Chi2, Dirichlet, Gamma
 from fovea.distributions.kl import kl_divergence, register_kl
+from fovea.distributions.low_rank import LowRankMultivariateNormal
+from fovea.distributions.matrices import LKJCholesky, Wishart
 from fovea.distributions.multivariate import MultivariateNormal
+from fovea.distributions.ratios import FisherSnedecor, StudentT
+from fovea.distributions.transformed import (
+    GeneralizedPareto,
+    HalfCauchy,
+    InverseGamma,
+    Kumaraswamy,
+    LogisticNormal,
+    Pareto,
+    Weibull,
+)
 from fovea.distributions.transforms import (
+    AbsTransform,
     AffineTransform,
+    CatTransform,
     ComposeTransform,
+    CorrCholeskyTransform,
+    CumulativeDistributionTransform,
     ExpTransform,
+    IndependentTransform,
+    LowerCholeskyTransform,
+    PositiveDefiniteTransform,
+    PowerTransform,
+    ReshapeTransform,
     SigmoidTransform,
+    SoftmaxTransform,
+    SoftplusTransform,
+    StackTransform,
+    StickBreakingTransform,
     TanhTransform,
     Transform,
     identity_transform,
 )
 
 __all__ = [
+    "AbsTransform",
     "AffineTransform",
     "Bernoulli",
     "Beta",
+    "Binomial",
+    "CatTransform",
     "Categorical",
     "Cauchy",
     "Chi2",
     "ComposeTransform",
+    "ConstraintRegistry",
+    "ContinuousBernoulli",
+    "CorrCholeskyTransform",
+    "CumulativeDistributionTransform",
     "Dirichlet",
     "Distribution",
     "ExpTransform",
     "Exponential",
+    "ExponentialFamily",
+    "FisherSnedecor",
     "Gamma",
+    "GeneralizedPareto",
     "Geometric",
     "Gumbel",
+    "HalfCauchy",
     "HalfNormal",
     "Independent",
+    "IndependentTransform",
+    "InverseGamma",
+    "Kumaraswamy",
+    "LKJCholesky",
     "Laplace",
     "LogNormal",
+    "LogisticNormal",
+    "LowRankMultivariateNormal",
+    "LowerCholeskyTransform",
     "MixtureSameFamily",
+    "Multinomial",
     "MultivariateNormal",
+    "NegativeBinomial",
     "Normal",
     "OneHotCategorical",
     "OneHotCategoricalStraightThrough",
+    "Pareto",
     "Poisson",
+    "PositiveDefiniteTransform",
+    "PowerTransform",
     "RelaxedBernoulli",
     "RelaxedOneHotCategorical",
+    "ReshapeTransform",
     "SigmoidTransform",
+    "SoftmaxTransform",
+    "SoftplusTransform",
+    "StackTransform",
+    "StickBreakingTransform",
+    "StudentT",
     "TanhTransform",
     "Transform",
     "TransformedDistribution",
     "Uniform",
+    "VonMises",
+    "Weibull",
+    "Wishart",
+    "biject_to",
     "constraints",
+    "fovea",
     "identity_transform",
     "kl",
     "kl_divergence",
     "register_kl",
+    "transform_to",
     "transforms",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from fovea.autograd import no_grad
 from fovea.distributions import constraints
 from fovea.distributions.continuous import Normal
 from fovea.distributions.discrete import Categorical
@@ -57,6 +58,12 @@ class Independent(Distribution):
         """As of the base."""
         return self.base_dist.has_rsample
 
+    @property
+    def support(self) -> Any:
+        """The base's, for each part of the event."""
+        found, n = self.base_dist.support, self.reinterpreted_batch_ndims
+        return constraints.independent(found, n) if n and found is not None else found
+
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Any:
         n = self.reinterpreted_batch_ndims
         shape = (*batch_shape, *self._event_shape[:n])
@@ -96,29 +103,60 @@ class TransformedDistribution(Distribution):
     Args:
         base_distribution: the distribution.
         transforms: one, or several one after another.
+
+    Raises:
+        ArgumentError: something else than transforms, or a base with too few dimensions.
     """
 
     def __init__(
         self, base_distribution: Distribution, transforms: Any, validate_args: bool | None = None
     ) -> None:
-        self.base_dist = base_distribution
         self.transforms = [transforms] if isinstance(transforms, Transform) else list(transforms)
-        base = base_distribution
-        shape = (*base.batch_shape, *base.event_shape)
-        events = max(len(base.event_shape), ComposeTransform(self.transforms).event_dim)
-        cut = len(shape) - events
-        super().__init__(shape[:cut], shape[cut:], validate_args)
+        if not all(isinstance(t, Transform) for t in self.transforms):
+            raise ArgumentError(f"{type(self).__name__}: transforms are needed, got {transforms}.")
+        base, all_of = base_distribution, ComposeTransform(self.transforms)
+        shape, dims = (*base.batch_shape, *base.event_shape), len(base.event_shape)
+        taken, given = all_of.domain.event_dim, all_of.codomain.event_dim
+        if len(shape) < taken:
+            raise ArgumentError(
+                f"{type(self).__name__}: the base has shape {shape}, the transforms take events of "
+                f"{taken} dimensions."
+            )
+        after = tuple(all_of.forward_shape(shape))
+        before = tuple(all_of.inverse_shape(after))
+        if before != shape:
+            base = base.expand(before[: len(before) - dims])
+        self.base_dist = Independent(base, taken - dims) if taken > dims else base
+        cut = len(after) - max(given, dims + given - taken)
+        super().__init__(after[:cut], after[cut:], validate_args)
 
     @property
     def has_rsample(self) -> bool:  # type: ignore[override]
         """As of the base."""
         return self.base_dist.has_rsample
 
+    @property
+    def support(self) -> Any:
+        """What the last transform gives."""
+        if not self.transforms:
+            return self.base_dist.support
+        found = self.transforms[-1].codomain
+        extra = len(self._event_shape) - found.event_dim
+        return constraints.independent(found, extra) if extra > 0 else found
+
+    def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Any:
+        shape: Any = (*batch_shape, *self._event_shape)
+        for t in reversed(self.transforms):
+            shape = t.inverse_shape(shape)
+        base = self.base_dist.expand(shape[: len(shape) - len(self.base_dist.event_shape)])
+        return TransformedDistribution(base, self.transforms, validate_args=False)
+
     def sample(self, sample_shape: Sequence[int] = ()) -> Any:
-        x = self.base_dist.sample(sample_shape)
-        for transform in self.transforms:
-            x = transform(x)
-        return x.detach()
+        with no_grad():
+            x = self.base_dist.sample(sample_shape)
+            for transform in self.transforms:
+                x = transform(x)
+            return x
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Any:
         x = self.base_dist.rsample(sample_shape)
@@ -127,22 +165,34 @@ class TransformedDistribution(Distribution):
         return x
 
     def log_prob(self, value: Any) -> Any:
-        value, events, total = self._checked(value), len(self._event_shape), 0.0
+        y, total = self._checked(value), 0.0
+        dims = len(self._event_shape)
         for transform in reversed(self.transforms):
-            before = transform.undo(value)
-            stretched = transform.log_abs_det_jacobian(before, value)
-            total = total - _summed(stretched, events - transform.event_dim)
-            value = before
-        rest = events - len(self.base_dist.event_shape)
-        return total + _summed(self.base_dist.log_prob(value), rest)
+            x = transform.undo(y)
+            dims += transform.domain.event_dim - transform.codomain.event_dim
+            stretched = transform.log_abs_det_jacobian(x, y)
+            total = total - _summed(stretched, dims - transform.domain.event_dim)
+            y = x
+        rest = dims - len(self.base_dist.event_shape)
+        return total + _summed(self.base_dist.log_prob(y), rest)
+
+    def _turned(self, probability: Any) -> Any:
+        """1 - probability, where the transforms fall."""
+        sign: Any = 1
+        for transform in self.transforms:
+            sign = sign * transform.sign
+        return (
+            probability if isinstance(sign, int) and sign == 1 else sign * (probability - 0.5) + 0.5
+        )
 
     def cdf(self, value: Any) -> Any:
+        value = self._checked(value)
         for transform in reversed(self.transforms):
             value = transform.undo(value)
-        return self.base_dist.cdf(value)
+        return self._turned(self.base_dist.cdf(value))
 
     def icdf(self, value: Any) -> Any:
-        value = self.base_dist.icdf(value)
+        value = self.base_dist.icdf(self._turned(value))
         for transform in self.transforms:
             value = transform(value)
         return value

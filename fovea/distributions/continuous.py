@@ -71,7 +71,7 @@ class Normal(_Placed):
 
     def cdf(self, value: Any) -> Any:
         value = self._checked(value)
-        return 0.5 * (1 + ((value - self.loc) / (self.scale * math.sqrt(2))).erf())
+        return 0.5 * (1 + ((value - self.loc) / self.scale / math.sqrt(2)).erf())
 
     def icdf(self, value: Any) -> Any:
         return self.loc + self.scale * (2 * value - 1).erfinv() * math.sqrt(2)
@@ -150,7 +150,7 @@ class Uniform(Located):
     @property
     def support(self) -> Check:
         """From ``low`` to ``high``."""
-        return "from low to high", lambda x: (x >= self.low) & (x <= self.high)
+        return constraints.interval(self.low, self.high)
 
     @property
     def mean(self) -> Any:

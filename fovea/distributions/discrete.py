@@ -207,8 +207,7 @@ class Categorical(Distribution):
     @property
     def support(self) -> Check:
         """The classes' numbers."""
-        last = self._num_events - 1
-        return f"a class from 0 to {last}", lambda x: (x % 1 == 0) & (x >= 0) & (x <= last)
+        return constraints.integer_interval(0, self._num_events - 1)
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Any:
         shape = (*batch_shape, self._num_events)

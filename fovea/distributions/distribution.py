@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from fovea.autograd import no_grad
+from fovea.distributions.constraints import Constraint
 from fovea.errors import ArgumentError
 from fovea.functions.creation import tensor
 from fovea.functions.shaping import broadcast_tensors
@@ -14,8 +15,7 @@ from fovea.tensorbase import is_tensor
 
 __all__ = ["Check", "Distribution", "together"]
 
-# What an argument must satisfy: in words, and as a function of its tensor.
-Check = tuple[str, Callable[[Any], Any]]
+Check = Constraint  # what an argument must satisfy
 
 
 def together(*values: Any) -> tuple[Any, ...]:

@@ -1,40 +1,20 @@
-"""The gamma distribution and what is made of its draws; these have no gradients."""
+"""The gamma distribution and what is made of its draws."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from fovea.autograd import no_grad
 from fovea.distributions import constraints
 from fovea.distributions.distribution import Check, Distribution, Located, together
 from fovea.errors import ArgumentError
-from fovea.functions.creation import ones
+from fovea.functions.draws import standard_gamma
 from fovea.functions.parts import stack
 from fovea.functions.pointwise import where
-from fovea.functions.random import rand, randn
 from fovea.functions.special import digamma, lgamma
+from fovea.nn import functional as F
 
 __all__ = ["Beta", "Chi2", "Dirichlet", "Gamma"]
-
-
-def _standard_gamma(shape: Any) -> Any:
-    """Draws from Gamma(shape, 1).
-
-    Source: Marsaglia and Tsang, "A simple method for generating gamma variables", 2000.
-    """
-    small = shape < 1
-    d = where(small, shape + 1, shape) - 1 / 3
-    c = 1 / (3 * d.sqrt())
-    drawn, missing = shape * 0, ones(shape.shape).bool()
-    while bool(missing.any()):
-        x, u = randn(shape.shape, dtype=shape.dtype), rand(shape.shape, dtype=shape.dtype)
-        v = (1 + c * x) ** 3
-        fits = (v > 0) & (u.log() < 0.5 * x**2 + d - d * v + d * v.clamp(min=1e-30).log())
-        drawn = where(missing & fits, d * v, drawn)
-        missing = missing & ~fits
-    boost = rand(shape.shape, dtype=shape.dtype) ** (1 / shape)
-    return where(small, drawn * boost, drawn)
 
 
 class Gamma(Located):
@@ -50,6 +30,7 @@ class Gamma(Located):
         "rate": constraints.positive,
     }
     support = constraints.nonnegative
+    has_rsample = True
     _names = ("concentration", "rate")
 
     def __init__(self, concentration: Any, rate: Any, validate_args: bool | None = None) -> None:
@@ -69,10 +50,10 @@ class Gamma(Located):
     def variance(self) -> Any:
         return self.concentration / self.rate.pow(2)
 
-    def sample(self, sample_shape: Sequence[int] = ()) -> Any:
-        with no_grad():
-            shape = self._extended_shape(sample_shape)
-            return _standard_gamma(self.concentration.detach().expand(shape)) / self.rate
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Any:
+        return standard_gamma(self.concentration.expand(self._extended_shape(sample_shape))) / (
+            self.rate
+        )
 
     def log_prob(self, value: Any) -> Any:
         value, c = self._checked(value), self.concentration
@@ -104,6 +85,11 @@ class Chi2(Gamma):
         return self.concentration * 2
 
 
+def _at_largest(like: Any, scores: Any) -> Any:
+    """1 where the score is largest along the last dimension, else 0."""
+    return F.one_hot(scores.argmax(-1), scores.shape[-1]).to(like.dtype)
+
+
 class Dirichlet(Distribution):
     """Numbers that sum to 1, with density proportional to the product of x_i^(c_i - 1).
 
@@ -113,6 +99,7 @@ class Dirichlet(Distribution):
 
     arg_constraints: ClassVar[dict[str, Check]] = {"concentration": constraints.positive}
     support = constraints.simplex
+    has_rsample = True
 
     def __init__(self, concentration: Any, validate_args: bool | None = None) -> None:
         if concentration.ndim < 1:
@@ -134,11 +121,16 @@ class Dirichlet(Distribution):
         c, total = self.concentration, self.concentration.sum(-1, True)
         return c * (total - c) / (total.pow(2) * (total + 1))
 
-    def sample(self, sample_shape: Sequence[int] = ()) -> Any:
-        with no_grad():
-            shape = self._extended_shape(sample_shape)
-            drawn = _standard_gamma(self.concentration.detach().expand(shape))
-            return drawn / drawn.sum(-1, True)
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Any:
+        drawn = standard_gamma(self.concentration.expand(self._extended_shape(sample_shape)))
+        return drawn / drawn.sum(-1, True)
+
+    @property
+    def mode(self) -> Any:
+        above = (self.concentration - 1).clamp(min=0.0)
+        inner = above / above.sum(-1, True)
+        ends = (self.concentration < 1).all(-1, True)
+        return where(ends, _at_largest(inner, self.concentration), inner)
 
     def log_prob(self, value: Any) -> Any:
         value, c = self._checked(value), self.concentration
@@ -164,6 +156,7 @@ class Beta(Located):
         "concentration0": constraints.positive,
     }
     support = constraints.unit_interval
+    has_rsample = True
     _names = ("concentration1", "concentration0")
 
     def __init__(
@@ -186,8 +179,12 @@ class Beta(Located):
         total = self.concentration1 + self.concentration0
         return self.concentration1 * self.concentration0 / (total.pow(2) * (total + 1))
 
-    def sample(self, sample_shape: Sequence[int] = ()) -> Any:
-        return self._pair().sample(sample_shape).select(-1, 0)
+    @property
+    def mode(self) -> Any:
+        return self._pair().mode.select(-1, 0)
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Any:
+        return self._pair().rsample(sample_shape).select(-1, 0)
 
     def log_prob(self, value: Any) -> Any:
         value = self._checked(value)

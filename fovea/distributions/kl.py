@@ -7,17 +7,36 @@ from collections.abc import Callable
 from typing import Any
 
 from fovea import linalg
-from fovea.distributions.compound import Independent, LogNormal, _summed
-from fovea.distributions.continuous import Exponential, Laplace, Normal, Uniform
-from fovea.distributions.discrete import Bernoulli, Categorical, OneHotCategorical, Poisson
+from fovea.distributions.compound import Independent, LogNormal, TransformedDistribution, _summed
+from fovea.distributions.continuous import (
+    Cauchy,
+    Exponential,
+    Gumbel,
+    HalfNormal,
+    Laplace,
+    Normal,
+    Uniform,
+)
+from fovea.distributions.continuous_bernoulli import ContinuousBernoulli
+from fovea.distributions.counts import Binomial
+from fovea.distributions.discrete import (
+    Bernoulli,
+    Categorical,
+    Geometric,
+    OneHotCategorical,
+    Poisson,
+)
 from fovea.distributions.distribution import Distribution
+from fovea.distributions.exponential_family import ExponentialFamily
 from fovea.distributions.gamma import Beta, Dirichlet, Gamma
 from fovea.distributions.multivariate import MultivariateNormal
+from fovea.distributions.transformed import Pareto
 from fovea.functions.pointwise import where
 from fovea.functions.special import digamma, lgamma, xlogy
 
 __all__ = ["kl_divergence", "register_kl"]
 
+_EULER = 0.57721566490153286060
 _RULES: dict[tuple[type, type], Callable[[Any, Any], Any]] = {}
 
 
@@ -41,6 +60,8 @@ def kl_divergence(p: Distribution, q: Distribution) -> Any:
     >>> kl_divergence(Normal(1.0, 1.0), Normal(0.0, 1.0))
     tensor(0.5000)
     """
+    from fovea.distributions import kl_others  # noqa: F401 - whose rules are needed now
+
     for a in type(p).__mro__:
         for b in type(q).__mro__:
             if (a, b) in _RULES:
@@ -78,6 +99,69 @@ def _(p: Independent, q: Independent) -> Any:
     return _summed(kl_divergence(p.base_dist, q.base_dist), p.reinterpreted_batch_ndims)
 
 
+@register_kl(TransformedDistribution, TransformedDistribution)
+def _(p: TransformedDistribution, q: TransformedDistribution) -> Any:
+    if p.transforms != q.transforms or p.event_shape != q.event_shape:
+        raise NotImplementedError("kl_divergence: two transforms, or events of two shapes.")
+    return kl_divergence(p.base_dist, q.base_dist)
+
+
+@register_kl(ExponentialFamily, ExponentialFamily)
+def _(p: ExponentialFamily, q: ExponentialFamily) -> Any:
+    if type(p) is not type(q):
+        raise NotImplementedError("kl_divergence: exponential families of two kinds.")
+    params, value, means = p._normalizer_and_means()
+    found = q._log_normalizer(*q._natural_params) - value
+    for a, b, m in zip(params, q._natural_params, means, strict=True):
+        found = found - _summed((b - a) * m, len(q.event_shape) if a.ndim > value.ndim else 0)
+    return found
+
+
+@register_kl(Binomial, Binomial)
+def _(p: Binomial, q: Binomial) -> Any:
+    if bool((p.total_count < q.total_count).any()):
+        raise NotImplementedError("kl_divergence: q has more trials than p.")
+    each = p.probs * (p.logits - q.logits) + (-p.probs).log1p() - (-q.probs).log1p()
+    return where(p.total_count > q.total_count, math.inf, p.total_count * each)
+
+
+@register_kl(ContinuousBernoulli, ContinuousBernoulli)
+def _(p: ContinuousBernoulli, q: ContinuousBernoulli) -> Any:
+    own = p._cont_bern_log_norm() + (-p.probs).log1p()
+    return p.mean * (p.logits - q.logits) + own - q._cont_bern_log_norm() - (-q.probs).log1p()
+
+
+@register_kl(Gumbel, Gumbel)
+def _(p: Gumbel, q: Gumbel) -> Any:
+    ratio, apart = p.scale / q.scale, (p.loc - q.loc) / q.scale
+    tail = (lgamma(1 + ratio) - apart).exp()
+    return -ratio.log() + apart + ratio * _EULER + tail - (1 + _EULER)
+
+
+@register_kl(Geometric, Geometric)
+def _(p: Geometric, q: Geometric) -> Any:
+    return -p.entropy() - (-q.probs).log1p() / p.probs - q.logits
+
+
+@register_kl(HalfNormal, HalfNormal)
+def _(p: HalfNormal, q: HalfNormal) -> Any:
+    ratio = (p.scale / q.scale).pow(2)
+    return 0.5 * (ratio - 1 - ratio.log())
+
+
+@register_kl(Cauchy, Cauchy)
+def _(p: Cauchy, q: Cauchy) -> Any:
+    both = (p.scale + q.scale).pow(2) + (p.loc - q.loc).pow(2)
+    return both.log() - (4 * p.scale * q.scale).log()
+
+
+@register_kl(Pareto, Pareto)
+def _(p: Pareto, q: Pareto) -> Any:
+    ratio = q.alpha / p.alpha
+    found = q.alpha * (p.scale / q.scale).log() - ratio.log() + ratio - 1
+    return where(p.scale < q.scale, math.inf, found)
+
+
 @register_kl(Bernoulli, Bernoulli)
 def _(p: Bernoulli, q: Bernoulli) -> Any:
     a, b = p.probs, q.probs
@@ -112,14 +196,6 @@ def _(p: Exponential, q: Exponential) -> Any:
 def _(p: Uniform, q: Uniform) -> Any:
     result = ((q.high - q.low) / (p.high - p.low)).log()
     return where((q.low > p.low) | (q.high < p.high), math.inf, result)
-
-
-@register_kl(Uniform, Normal)
-def _(p: Uniform, q: Normal) -> Any:
-    width = p.high - p.low
-    t = ((p.high + p.low - 2 * q.loc) / 2).pow(2)
-    spread = (width.pow(2) / 12 + t) / (2 * q.scale.pow(2))
-    return spread + (math.sqrt(math.pi * 2) * q.scale / width).log()
 
 
 @register_kl(Poisson, Poisson)

@@ -14,7 +14,27 @@ from fovea.functions.random import randn
 from fovea.functions.ranges import eye
 from fovea.ops.rules import broadcast_shapes
 
-__all__ = ["MultivariateNormal"]
+__all__ = ["MultivariateNormal", "lower_factor"]
+
+
+def lower_factor(name: str, covariance_matrix: Any, precision_matrix: Any, scale_tril: Any) -> Any:
+    """The Cholesky factor of a covariance that is given in one of three forms.
+
+    Raises:
+        ArgumentError: none or several are given, or no matrix.
+    """
+    given = [m for m in (covariance_matrix, precision_matrix, scale_tril) if m is not None]
+    if len(given) != 1 or given[0].ndim < 2:
+        raise ArgumentError(
+            f"{name}: one matrix of covariance_matrix, precision_matrix and scale_tril is needed."
+        )
+    if scale_tril is not None:
+        return scale_tril
+    if covariance_matrix is not None:
+        return linalg.cholesky(covariance_matrix)
+    flipped = linalg.cholesky(precision_matrix.flip((-2, -1))).flip((-2, -1))
+    one = eye(precision_matrix.shape[-1], dtype=precision_matrix.dtype)
+    return linalg.solve_triangular(flipped.transpose(-2, -1), one, upper=False)
 
 
 class MultivariateNormal(Distribution):
@@ -31,7 +51,7 @@ class MultivariateNormal(Distribution):
     tensor(-1.8379)
     """
 
-    support = constraints.real
+    support = constraints.real_vector
     has_rsample = True
 
     def __init__(
@@ -42,23 +62,12 @@ class MultivariateNormal(Distribution):
         scale_tril: Any = None,
         validate_args: bool | None = None,
     ) -> None:
-        given = [m for m in (covariance_matrix, precision_matrix, scale_tril) if m is not None]
-        if len(given) != 1 or loc.ndim < 1 or given[0].ndim < 2:
-            raise ArgumentError(
-                "MultivariateNormal: a vector loc and one of covariance_matrix, precision_matrix "
-                "and scale_tril are needed."
-            )
+        if loc.ndim < 1:
+            raise ArgumentError("MultivariateNormal: loc must have a dimension.")
+        lower = lower_factor("MultivariateNormal", covariance_matrix, precision_matrix, scale_tril)
         k = loc.shape[-1]
-        batch = broadcast_shapes("MultivariateNormal", given[0].shape[:-2], loc.shape[:-1])
+        batch = broadcast_shapes("MultivariateNormal", lower.shape[:-2], loc.shape[:-1])
         self.loc = loc.expand(*batch, k)
-        if scale_tril is not None:
-            lower = scale_tril
-        elif covariance_matrix is not None:
-            lower = linalg.cholesky(covariance_matrix)
-        else:
-            flipped = linalg.cholesky(precision_matrix.flip((-2, -1))).flip((-2, -1))
-            one = eye(k, dtype=loc.dtype)
-            lower = linalg.solve_triangular(flipped.transpose(-2, -1), one, upper=False)
         self.scale_tril = lower.expand(*batch, k, k)
         super().__init__(batch, (k,), validate_args)
 

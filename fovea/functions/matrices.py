@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from fovea import dtypes
-from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
+from fovea.errors import ArgumentError, DTypeError, LinAlgError, ShapeError, describe
 from fovea.functions.complex_numbers import conj
+from fovea.functions.creation import from_array
 from fovea.functions.joining import vander
 from fovea.functions.linalg import matmul
-from fovea.functions.pointwise import abs_, log, to_dtype
+from fovea.functions.pointwise import abs_, log, to_dtype, where
 from fovea.functions.products import cross as any_cross
+from fovea.functions.ranges import eye
 from fovea.functions.reductions import Dims, amax, amin, norm, sum_
 from fovea.functions.shaping import (
     broadcast_tensors,
@@ -177,8 +181,37 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:  # noqa: N803
 
 
 def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False) -> WithInfo:  # noqa: N803
-    """``cholesky``, and zeros."""
-    return WithInfo(cholesky(A, upper=upper), _no_error(A))
+    """``cholesky``, and for each matrix 0, or the size of its first leading part that is not
+    positive definite: such a matrix has the identity as its factor.
+
+    Args:
+        check_errors: raise LinAlgError for such a matrix.
+
+    >>> import fovea
+    >>> fovea.linalg.cholesky_ex(fovea.tensor([[1.0, 2.0], [2.0, 1.0]])).info
+    tensor(2, dtype=fovea.int32)
+    """
+    try:
+        return WithInfo(cholesky(A, upper=upper), _no_error(A))
+    except LinAlgError:
+        if check_errors:
+            raise
+    values = A.detach()._array()
+    flat = [_first_bad_minor(m) for m in values.reshape(-1, *values.shape[-2:])]
+    info = from_array(np.array(flat, np.int32).reshape(values.shape[:-2]))
+    one = eye(A.shape[-1], dtype=A.dtype)
+    safe = where((info > 0)[..., None, None], one, A)
+    return WithInfo(cholesky(safe, upper=upper), info)
+
+
+def _first_bad_minor(matrix: np.ndarray[Any, Any]) -> int:
+    """The size of the first leading part of a matrix without a Cholesky factor, or 0."""
+    for size in range(1, len(matrix) + 1):
+        try:
+            np.linalg.cholesky(matrix[:size, :size])
+        except np.linalg.LinAlgError:
+            return size
+    return 0
 
 
 def _no_error(a: Tensor) -> Tensor:

@@ -50,6 +50,7 @@ from fovea.keras.naming import name_scope
 from fovea.keras.optimizers import Optimizer
 from fovea.keras.recomputing import RematScope, remat
 from fovea.keras.regularizers import Regularizer
+from fovea.keras.stateless import StatelessScope
 from fovea.keras.variables import Variable
 
 __version__ = version()
@@ -71,6 +72,7 @@ __all__ = [
     "Regularizer",
     "RematScope",
     "Sequential",
+    "StatelessScope",
     "Variable",
     "activations",
     "applications",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from fovea.autograd import no_grad
 from fovea.errors import ShapeError
 from fovea.functions import creation
-from fovea.keras import config
+from fovea.keras import config, standins
 from fovea.keras.naming import auto_name
 from fovea.nn.parameter import Parameter
 from fovea.tensorbase import is_tensor
@@ -17,7 +18,7 @@ from fovea.tensorbase import is_tensor
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["Variable", "assign", "store_as"]
+__all__ = ["Linked", "Variable", "assign", "store_as"]
 
 
 class Variable(Parameter):
@@ -92,12 +93,14 @@ class Variable(Parameter):
     def assign_add(self, value: Any) -> Variable:
         """Add to the values."""
         with no_grad():
-            return self.assign(self + self._operand(value))
+            changed = self + self._operand(value)
+        return self.assign(changed)
 
     def assign_sub(self, value: Any) -> Variable:
         """Subtract from the values."""
         with no_grad():
-            return self.assign(self - self._operand(value))
+            changed = self - self._operand(value)
+        return self.assign(changed)
 
     def _operand(self, value: Any) -> Any:
         """A number or a tensor; arrays and lists in the variable's dtype."""
@@ -124,6 +127,30 @@ class Variable(Parameter):
         return f"<Variable path={self.path}, shape={shape}, dtype={dtype}, value={self._array()}>"
 
 
+class Linked(Variable):
+    """A variable over the memory of a state that its owner keeps otherwise.
+
+    Args:
+        state: the state.
+        name: what it is called.
+        follow: called after other values were assigned.
+    """
+
+    def __init__(self, state: Tensor, name: str, follow: Callable[[], None] | None = None) -> None:
+        super().__init__(state, trainable=False, name=name)
+        self.follow = follow
+
+    def assign(self, value: Any) -> Variable:
+        super().assign(value)
+        if self.follow is not None:
+            self.follow()
+        return self
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return _restored, (self.numpy(), self.dtype.name, False, tuple(range(self.ndim)),
+                           (self.name, self.path, None, None))  # fmt: skip
+
+
 def _restored(values: Any, dtype: str, trainable: bool, order: Any, described: Any) -> Variable:
     """A weight from a pickle, laid out as it was."""
     made = Variable(values, dtype=dtype, trainable=trainable, name="variable")
@@ -145,6 +172,9 @@ def assign(weight: Tensor, value: Any) -> None:
         raise ShapeError(
             f"{name} has shape {tuple(weight.shape)}, the value has {tuple(values.shape)}."
         )
+    scope = standins.current()
+    if scope is not None:
+        scope.writes(weight)
     with no_grad():
         weight.copy_(values.to(weight.dtype))
 

@@ -2,64 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 import fovea
+from tests.distributions.cases import KINDS, KL, MADE, P
 
 torch = pytest.importorskip("torch")
-
-A, B = np.array([0.3, 1.2, -0.7]), np.array([0.5, 1.5, 2.0])
-P = np.array([[0.2, 0.3, 0.5], [0.1, 0.1, 0.8]])
-L = np.array([[1.0, 0.0], [0.5, 0.7]])
-Make = Callable[[Any, Callable[[Any], Any]], Any]
-MADE: dict[str, Make] = {
-    "Normal": lambda d, t: d.Normal(t(A), t(B)),
-    "Normal of numbers": lambda d, t: d.Normal(0.5, t(B)),
-    "HalfNormal": lambda d, t: d.HalfNormal(t(B)),
-    "Uniform": lambda d, t: d.Uniform(t(A), t(A + B)),
-    "Laplace": lambda d, t: d.Laplace(t(A), t(B)),
-    "Exponential": lambda d, t: d.Exponential(t(B)),
-    "Gumbel": lambda d, t: d.Gumbel(t(A), t(B)),
-    "Cauchy": lambda d, t: d.Cauchy(t(A), t(B)),
-    "LogNormal": lambda d, t: d.LogNormal(t(A), t(B / 3)),
-    "Gamma": lambda d, t: d.Gamma(t(B), t(B + 1)),
-    "Chi2": lambda d, t: d.Chi2(t(B)),
-    "Beta": lambda d, t: d.Beta(t(B), t(B + 1)),
-    "Dirichlet": lambda d, t: d.Dirichlet(t(P * 5)),
-    "Bernoulli": lambda d, t: d.Bernoulli(t(P[0])),
-    "Bernoulli by logits": lambda d, t: d.Bernoulli(logits=t(A)),
-    "Geometric": lambda d, t: d.Geometric(t(P[0])),
-    "Poisson": lambda d, t: d.Poisson(t(B)),
-    "Categorical": lambda d, t: d.Categorical(t(P)),
-    "Categorical by logits": lambda d, t: d.Categorical(logits=t(np.log(P) + 1)),
-    "OneHotCategorical": lambda d, t: d.OneHotCategorical(t(P)),
-    "OneHotCategoricalStraightThrough": lambda d, t: d.OneHotCategoricalStraightThrough(t(P)),
-    "MultivariateNormal": lambda d, t: d.MultivariateNormal(t(A[:2]), t(L @ L.T)),
-    "of a factor": lambda d, t: d.MultivariateNormal(t(A[:2]), scale_tril=t(L)),
-    "of a precision": lambda d, t: d.MultivariateNormal(t(P[:, :2]), precision_matrix=t(L @ L.T)),
-    "Independent": lambda d, t: d.Independent(d.Normal(t(P), t(P + 1)), 1),
-    "MixtureSameFamily": lambda d, t: d.MixtureSameFamily(
-        d.Categorical(t(P)), d.Normal(t(P), t(P + 1))
-    ),
-    "mixture of vectors": lambda d, t: d.MixtureSameFamily(
-        d.Categorical(t(P[0])), d.Independent(d.Normal(t(P.T * 3), t(P.T)), 1)
-    ),
-    "Transformed": lambda d, t: d.TransformedDistribution(
-        d.Normal(t(A), t(B)), [d.AffineTransform(1.0, t(B)), d.TanhTransform(cache_size=1)]
-    ),
-    "Sigmoid": lambda d, t: d.TransformedDistribution(d.Normal(t(A), t(B)), d.SigmoidTransform()),
-    "of vectors": lambda d, t: d.TransformedDistribution(
-        d.MultivariateNormal(t(A[:2]), t(L @ L.T)), [d.AffineTransform(t(A[:2]), 2.0, event_dim=1)]
-    ),
-    "RelaxedBernoulli": lambda d, t: d.RelaxedBernoulli(t(np.array(0.7)), t(P[0])),
-    "RelaxedOneHotCategorical": lambda d, t: d.RelaxedOneHotCategorical(
-        t(np.array(0.7)), logits=t(np.log(P))
-    ),
-}
 
 
 def pair(case: str, grad: bool = False) -> tuple[Any, Any, list[Any], list[Any]]:
@@ -78,11 +29,9 @@ def pair(case: str, grad: bool = False) -> tuple[Any, Any, list[Any], list[Any]]
     return made[0], made[1], given[fovea], given[torch]
 
 
-def same(ours: Any, theirs: Any, **options: Any) -> None:
+def same(ours: Any, theirs: Any, rtol: float = 1e-7) -> None:
     assert tuple(ours.shape) == tuple(theirs.shape)
-    np.testing.assert_allclose(
-        ours.detach().numpy(), theirs.detach().numpy(), rtol=1e-7, atol=1e-9, **options
-    )
+    np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=rtol, atol=1e-9)
 
 
 @pytest.mark.parametrize("case", MADE)
@@ -95,7 +44,7 @@ def test_facts(case: str) -> None:
             expected = getattr(theirs, name)
         except (NotImplementedError, AttributeError):
             continue
-        if name == "mode" and case in ("Uniform", "Beta", "Dirichlet"):
+        if name == "mode" and case in ("Uniform",):
             continue
         same(getattr(ours, name), expected)
     try:
@@ -113,12 +62,16 @@ def test_probabilities_of_draws_and_their_gradients(case: str) -> None:
     value = theirs.sample((5,))
     copied = fovea.tensor(value.tolist(), dtype=getattr(fovea, str(value.dtype)[6:]))
     got, expected = ours.log_prob(copied), theirs.log_prob(value)
-    same(got, expected)
+    same(got, expected, 1e-6 if case == "VonMises" else 1e-7)  # PyTorch's Bessel function is rough
     got.sum().backward()
     expected.sum().backward()
     for a, b in zip(mine, others, strict=True):
-        if b.grad is not None and "precision" not in case:
-            same(a.grad, b.grad)
+        if b.grad is None or "precision" in case:
+            continue
+        if "factor" in case and a.ndim == 2:  # PyTorch's has numbers above the diagonal, too
+            same(a.grad.tril(), b.grad.tril())
+        else:
+            same(a.grad, b.grad, 1e-4 if case == "VonMises" else 1e-7)
     for name in ("cdf",):
         try:
             wanted = getattr(theirs, name)(value)
@@ -127,8 +80,8 @@ def test_probabilities_of_draws_and_their_gradients(case: str) -> None:
         try:
             same(getattr(ours, name)(copied), wanted)
         except NotImplementedError:
-            assert case in ("Gamma", "Chi2", "MixtureSameFamily", "mixture of vectors",
-                            "RelaxedBernoulli")  # fmt: skip
+            assert case in ("Gamma", "Chi2", "InverseGamma", "MixtureSameFamily",
+                            "mixture of vectors", "RelaxedBernoulli")  # fmt: skip
     try:
         part = torch.full(theirs.batch_shape, 0.3, dtype=torch.float64)
         wanted = theirs.icdf(part)
@@ -146,7 +99,9 @@ def test_draws(case: str) -> None:
     assert not drawn.requires_grad and drawn.dtype is getattr(fovea, str(theirs.sample().dtype)[6:])
     log_prob = ours.log_prob(drawn)
     assert bool(fovea.isfinite(log_prob).all())
-    if case not in ("Cauchy", "Categorical", "Categorical by logits"):
+    if case not in (
+        "Cauchy", "HalfCauchy", "Categorical", "Categorical by logits", "StudentT with heavy tails",
+    ):  # fmt: skip
         torch.manual_seed(1)
         others = theirs.sample((4000,)).numpy()
         spread = 5 * others.std(0) / 4000**0.5
@@ -155,7 +110,7 @@ def test_draws(case: str) -> None:
         assert np.allclose(drawn.numpy().std(0), others.std(0), rtol=0.25, atol=1e-6)
     if ours.has_rsample:
         assert theirs.has_rsample
-        ours.rsample((3,)).sum().backward()
+        ours.rsample((3,)).pow(2).sum().backward()
         assert any(t.grad is not None and bool((t.grad != 0).any()) for t in mine)
 
 
@@ -167,37 +122,6 @@ def test_classes_come_as_often_as_they_should() -> None:
     assert abs(float((rows[:, 1] == 2).float().mean()) - 0.8) < 0.02
 
 
-KL = [
-    ("Normal", lambda d, t: (d.Normal(t(A), t(B)), d.Normal(t(B), t(B + 1)))),
-    ("LogNormal", lambda d, t: (d.LogNormal(t(A), t(B)), d.LogNormal(t(B), t(B + 1)))),
-    ("Bernoulli", lambda d, t: (d.Bernoulli(t(P[0])), d.Bernoulli(t(P[1])))),
-    ("Categorical", lambda d, t: (d.Categorical(t(P)), d.Categorical(logits=t(P)))),
-    ("one hot", lambda d, t: (d.OneHotCategorical(t(P)), d.OneHotCategorical(logits=t(P)))),
-    ("Laplace", lambda d, t: (d.Laplace(t(A), t(B)), d.Laplace(t(B), t(B + 1)))),
-    ("Exponential", lambda d, t: (d.Exponential(t(B)), d.Exponential(t(B + 1)))),
-    ("Uniform", lambda d, t: (d.Uniform(t(A), t(A + B)), d.Uniform(t(A - 1), t(A + B - 0.9)))),
-    ("Uniform, Normal", lambda d, t: (d.Uniform(t(A), t(A + B)), d.Normal(t(A), t(B)))),
-    ("Poisson", lambda d, t: (d.Poisson(t(B)), d.Poisson(t(B + 1)))),
-    ("Gamma", lambda d, t: (d.Gamma(t(B), t(B)), d.Gamma(t(B + 1), t(B + 2)))),
-    ("Beta", lambda d, t: (d.Beta(t(B), t(B)), d.Beta(t(B + 1), t(B + 2)))),
-    ("Dirichlet", lambda d, t: (d.Dirichlet(t(P)), d.Dirichlet(t(P + 1)))),
-    (
-        "MultivariateNormal",
-        lambda d, t: (
-            d.MultivariateNormal(t(A[:2]), t(L @ L.T)),
-            d.MultivariateNormal(t(B[:2]), t(np.eye(2) * 2)),
-        ),
-    ),
-    (
-        "Independent",
-        lambda d, t: (
-            d.Independent(d.Normal(t(P), t(P + 1)), 1),
-            d.Independent(d.Normal(t(P * 0), t(P * 0 + 1)), 1),
-        ),
-    ),
-]
-
-
 @pytest.mark.parametrize(("name", "make"), KL, ids=[name for name, _ in KL])
 def test_divergences(name: str, make: Any) -> None:
     found = []
@@ -205,6 +129,64 @@ def test_divergences(name: str, make: Any) -> None:
         made = make(lib.distributions, lambda a, lib=lib: lib.tensor(a.tolist(), dtype=lib.float64))
         found.append(lib.distributions.kl_divergence(*made))
     same(*found)
+
+
+@pytest.mark.parametrize("first", KINDS)
+def test_divergences_of_two_kinds(first: str) -> None:
+    count = 0
+    for second in KINDS:
+        found = []
+        for lib in (torch, fovea):
+
+            def tensor(array: Any, lib: Any = lib) -> Any:
+                return lib.tensor(array.tolist(), dtype=lib.float64)
+
+            p, q = (KINDS[name](lib.distributions, tensor) for name in (first, second))
+            try:
+                found.append(lib.distributions.kl_divergence(p, q))
+            except NotImplementedError:
+                break
+        if not found:
+            continue
+        assert len(found) == 2, f"no rule for {first} and {second}"
+        theirs, ours = found
+        if (first, second) in DIFFERENT:
+            continue
+        same(ours, theirs)
+        count += 1
+    assert count
+
+
+# PyTorch says that a uniform distribution over exactly [0, 1] excludes some of [0, 1], and that
+# (-1, 2) holds all of it only if both ends say so.
+DIFFERENT = {("ContinuousBernoulli", "Uniform"), ("Uniform", "ContinuousBernoulli")}
+
+
+def test_a_uniform_distribution_beside_a_continuous_bernoulli() -> None:
+    d = fovea.distributions
+    inner, outer = d.Uniform(0.1, 0.9), d.Uniform(-1.0, 2.0)
+    p = d.ContinuousBernoulli(fovea.tensor(0.3))
+    found = d.kl_divergence(inner, p)
+    expected = torch.distributions.kl_divergence(
+        torch.distributions.Uniform(0.1, 0.9),
+        torch.distributions.ContinuousBernoulli(torch.tensor(0.3)),
+    )
+    np.testing.assert_allclose(found.item(), expected.item(), rtol=1e-5)
+    assert d.kl_divergence(outer, p).item() == float("inf")
+    assert d.kl_divergence(p, inner).item() == float("inf")
+    np.testing.assert_allclose(
+        d.kl_divergence(p, outer).item(), np.log(3.0) - p.entropy().item(), rtol=1e-5
+    )
+
+
+def test_divergences_of_several_wishart_distributions() -> None:
+    """PyTorch sums over them."""
+    d, scale = fovea.distributions, fovea.eye(2, dtype=fovea.float64)
+    df, others = fovea.tensor([3.0, 4.5]).double(), fovea.tensor([5.0, 2.5]).double()
+    both = d.kl_divergence(d.Wishart(df, scale), d.Wishart(others, 2 * scale))
+    for i in range(2):
+        one = d.kl_divergence(d.Wishart(df[i], scale), d.Wishart(others[i], 2 * scale))
+        assert one.item() == pytest.approx(both[i].item())
 
 
 def test_a_rule_of_one_s_own() -> None:
@@ -231,7 +213,7 @@ def test_expanding(case: str) -> None:
     try:
         ours = ours.expand(shape)
     except NotImplementedError:
-        assert case in ("Transformed", "Sigmoid", "of vectors") or case.startswith("Relaxed")
+        assert case.startswith("Relaxed")
         return
     theirs = theirs.expand(shape)
     assert ours.batch_shape == shape
@@ -264,18 +246,3 @@ def test_what_is_printed() -> None:
     for lib in (fovea, torch):
         text = repr(lib.distributions.Normal(lib.zeros(3), lib.ones(3))).replace("torch.", "fovea.")
         assert text == "Normal(loc: fovea.Size([3]), scale: fovea.Size([3]))"
-
-
-def test_transforms_are_undone() -> None:
-    d = fovea.distributions
-    x = fovea.tensor([0.3, -0.2], dtype=fovea.float64)
-    for t in (
-        d.AffineTransform(1.0, -2.0),
-        d.ExpTransform(),
-        d.SigmoidTransform(),
-        d.TanhTransform(),
-    ):
-        y = t(x)
-        assert fovea.allclose(t.inv(y), x) and t.inv.inv is t
-        assert fovea.allclose(t.inv.log_abs_det_jacobian(y, x), -t.log_abs_det_jacobian(x, y))
-    assert d.identity_transform(x) is x

@@ -12,7 +12,7 @@ import numpy as np
 from fovea import dispatch, dtypes, watching
 from fovea.errors import ArgumentError, FoveaError, GradientError
 from fovea.functions import creation
-from fovea.keras import config, dtype_policies, masking, recomputing, regularizers
+from fovea.keras import config, dtype_policies, masking, recomputing, regularizers, standins
 from fovea.keras.dtype_policies import DTypePolicy
 from fovea.keras.keras_tensor import KerasTensor, Node, any_symbolic, is_shape
 from fovea.keras.layers.arguments import constructor_config, unknown_arguments
@@ -308,6 +308,44 @@ class Layer(Building):
             note_path(error, self)
             raise
 
+    def stateless_call(
+        self,
+        trainable_variables: Any,
+        non_trainable_variables: Any,
+        *args: Any,
+        return_losses: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Any, ...]:
+        """Call the layer with other values in its variables, which stay as they are.
+
+        Args:
+            trainable_variables, non_trainable_variables: tensors, one for each of the layer's
+                variables in these lists.
+            args, kwargs: of the call.
+            return_losses: whether the losses of the call are returned, too.
+
+        Returns:
+            ``(outputs, non_trainable_variables)``, the variables as the call leaves them (moving
+            averages, for example); with ``return_losses`` also the list of losses. Random draws
+            go on from the layers' generators, which are not among the variables.
+
+        Raises:
+            ArgumentError: the layer is not built, or another number of tensors.
+            ShapeError: a tensor of another shape.
+
+        >>> import fovea
+        >>> from fovea.keras.layers import Dense
+        >>> dense = Dense(2)
+        >>> dense.build((None, 3))
+        >>> values = [fovea.ones(3, 2), fovea.zeros(2)]
+        >>> dense.stateless_call(values, [], fovea.ones(1, 3))
+        (tensor([[3., 3.]]), [])
+        """
+        from fovea.keras.stateless import stateless_call
+
+        given = list(trainable_variables), list(non_trainable_variables)
+        return stateless_call(self, *given, args, kwargs, return_losses)
+
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The rest of a call, once arguments are tensors and weights are made."""
         if masking.seen or self._makes_masks or "mask" in kwargs:
@@ -317,7 +355,7 @@ class Layer(Building):
     def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """``call`` with hooks, within the context that tells inner layers of ``training``."""
         outer = context.training
-        if outer is None and _with_losses:
+        if outer is None and _with_losses and standins.current() is None:
             self._clear_losses()
         training = kwargs.pop("training", None) if kwargs else None
         if training is None:
@@ -435,8 +473,12 @@ class Layer(Building):
         for part in flatten(loss):
             if is_tensor(part) and part.numel() != 1:
                 raise GradientError(f"add_loss: one number is needed, got shape {part.shape}.")
-            self._losses.append(part)
-            _with_losses.add(self)
+            scope = standins.current()
+            if scope is None:
+                self._losses.append(part)
+                _with_losses.add(self)
+            elif scope.collect_losses:
+                scope.add_loss(part)
 
     def _penalize(self, outputs: Any) -> None:
         for output in flatten(outputs):
@@ -449,10 +491,18 @@ class Layer(Building):
     @property
     def losses(self) -> list[Any]:
         """The losses of the last call, then the penalties on weights."""
+        return self.losses_of(self.trainable_weights)
+
+    def losses_of(self, weights: list[Any]) -> list[Any]:
+        """The losses of the last call, then the penalties on these weights."""
+        scope = standins.current()
         found: list[Any] = []
-        for module in self.modules():
-            found.extend(getattr(module, "_losses", ()))
-        for w in self.trainable_weights:
+        if scope is not None and scope.collect_losses:
+            found.extend(scope.losses)
+        else:
+            for module in self.modules():
+                found.extend(getattr(module, "_losses", ()))
+        for w in weights:
             regularizer = getattr(w, "regularizer", None)
             if regularizer is not None:
                 found.append(regularizer(w))

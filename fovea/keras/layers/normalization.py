@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from fovea.errors import ArgumentError, ShapeError
-from fovea.keras import constraints, initializers, regularizers
+from fovea.keras import constraints, initializers, regularizers, standins
 from fovea.keras.keras_tensor import need_size
 from fovea.keras.layers.activation import _SameShape
 from fovea.keras.layers.images import from_channels_first, to_channels_first
@@ -177,8 +177,16 @@ class BatchNormalization(_Affine):
             return batch_norm_infer.bind((x, mean, variance, gamma, beta), attrs)
         y, batch_mean, _, batch_variance = batch_norm_train.bind((x, gamma, beta), attrs)
         moving = (mean, variance, batch_mean, batch_variance)
-        batch_norm_update.bind(moving, _running_attrs(1.0 - self.momentum))
+        self._move(moving)
         return y
+
+    def _move(self, moving: tuple[Tensor, ...]) -> None:
+        """Move the moving averages, the first two, towards the batch's moments."""
+        scope = standins.current()
+        if scope is not None:
+            scope.writes(moving[0])
+            scope.writes(moving[1])
+        batch_norm_update.bind(moving, _running_attrs(1.0 - self.momentum))
 
     def _normalize_masked(self, inputs: Tensor, axis: int, mask: Tensor) -> Tensor:
         """In training, by the moments of what the mask keeps."""
@@ -197,7 +205,7 @@ class BatchNormalization(_Affine):
         variance = (centered.square() * kept).sum(dims, keepdim=True) / count
         batch = (mean.detach().flatten(), variance.detach().flatten())
         moving = (state["moving_mean"], state["moving_variance"], *batch)
-        batch_norm_update.bind(moving, _running_attrs(1.0 - self.momentum))
+        self._move(moving)
         y = centered * (variance + self.epsilon).rsqrt()
         gamma, beta = weights.get("gamma"), weights.get("beta")
         y = y if gamma is None else y * gamma.reshape(mean.shape)

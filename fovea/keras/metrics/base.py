@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fovea import dispatch
+from fovea.autograd.grad_mode import no_grad
 from fovea.errors import ArgumentError
 from fovea.functions import creation
+from fovea.functions.pointwise import where
 from fovea.keras import config, initializers
 from fovea.keras.dtype_policies import computed
 from fovea.keras.losses.classes import masked_weight
@@ -17,7 +20,8 @@ from fovea.keras.losses.functions import default_name, same_rank, to_tensor
 from fovea.keras.masking import mask_of
 from fovea.keras.naming import auto_name
 from fovea.keras.objects import deserialize_keras_object, serialize_keras_object
-from fovea.keras.variables import Variable
+from fovea.keras.standins import StandIns, check_count
+from fovea.keras.variables import Linked, Variable
 from fovea.tensorbase import is_tensor
 from fovea.training import metrics as streaming
 
@@ -25,6 +29,9 @@ if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
 __all__ = ["Mean", "MeanMetricWrapper", "Metric", "Sum"]
+
+
+_STATE = (np.ndarray, float, int, type(None))
 
 
 class Metric(streaming.Metric):
@@ -51,6 +58,8 @@ class Metric(streaming.Metric):
 
     keras_module = "keras.metrics"
     _direction: str | None = None
+    # Attributes with numbers or arrays that are the state, in the order of Keras's variables.
+    _pieces: tuple[str, ...] = ()
 
     def __init__(self, dtype: Any = None, name: str | None = None) -> None:
         super().__init__(name=name or auto_name(type(self).__name__))
@@ -90,13 +99,67 @@ class Metric(streaming.Metric):
 
     @property
     def variables(self) -> list[Variable]:
-        """The state."""
-        return list(self._variables)
+        """The state. What is assigned to these is what the metric goes on from."""
+        return [*(self._piece(name) for name in self._pieces), *self._variables]
+
+    def _piece(self, name: str) -> Variable:
+        """A piece of the state that is kept as a number or an array, as a variable."""
+        state = creation.tensor(np.asarray(getattr(self, name)), dtype=config.as_dtype(self._dtype))
+        linked = Linked(state, name)
+        linked.follow = lambda: setattr(self, name, _kept(linked))
+        return linked
 
     def reset_state(self) -> None:
         """Set the state to zero."""
         for v in self._variables:
             v.assign(np.zeros(v.shape))
+
+    def stateless_update_state(self, metric_variables: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        """The variables after ``update_state(*args, **kwargs)``, if they were these before; the
+        metric stays as it is.
+
+        Args:
+            metric_variables: tensors, one for each of ``variables``.
+
+        >>> mean = Mean()
+        >>> mean.stateless_update_state(mean.stateless_reset_state(), [2.0, 4.0])
+        [tensor(6.), tensor(2.)]
+        """
+        given = list(metric_variables)
+        with self._holding(given) as scope:
+            self.update_state(*args, **kwargs)
+            return self._held_in(scope)
+
+    def stateless_result(self, metric_variables: Any) -> Any:
+        """``result()``, if the variables were these."""
+        with self._holding(list(metric_variables)):
+            return self.result()
+
+    def stateless_reset_state(self) -> list[Any]:
+        """The variables as ``reset_state`` makes them; the metric stays as it is."""
+        with self._holding(self.variables) as scope:
+            self.reset_state()
+            return self._held_in(scope)
+
+    @contextlib.contextmanager
+    def _holding(self, given: list[Any]) -> Iterator[StandIns]:
+        """Within the block, these are the values of the variables."""
+        check_count("metric_variables", self, given, self.variables)
+        count = len(self._pieces)
+        kept = {name: _copied(v) for name, v in vars(self).items() if isinstance(v, _STATE)}
+        with no_grad(), StandIns() as scope:
+            for v, value in zip(self._variables, given[count:], strict=True):
+                scope.lend(v, value)
+            try:
+                for name, value in zip(self._pieces, given[:count], strict=True):
+                    setattr(self, name, _kept(value))
+                yield scope
+            finally:
+                vars(self).update(kept)
+
+    def _held_in(self, scope: StandIns) -> list[Any]:
+        pieces = [self._piece(name)._alias() for name in self._pieces]
+        return [*pieces, *scope.values(self._variables)]
 
     def value(self) -> Any:
         result = self.result()
@@ -124,6 +187,7 @@ class Mean(streaming.Mean, Metric):
     """
 
     direction = Metric.direction
+    _pieces = ("_total", "_count")
 
     def __init__(self, name: str = "mean", dtype: Any = None) -> None:
         Metric.__init__(self, dtype=dtype, name=name)
@@ -138,8 +202,57 @@ class Mean(streaming.Mean, Metric):
 
     @property
     def variables(self) -> list[Any]:
-        """Total and count, as tensors."""
-        return [creation.tensor(self.total), creation.tensor(self.count)]
+        """Total and count."""
+        self._settle()
+        return super().variables
+
+    def stateless_update_state(self, metric_variables: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        """As of ``Metric``; in tensors throughout, so that it can be part of a compiled function
+        (unless there is a ``sample_weight``).
+        """
+        given = list(metric_variables)
+        check_count("metric_variables", self, given, self._pieces)
+        total, count = (_tensor(value, self._dtype) for value in given)
+        with no_grad():
+            with streaming.deferred() as updates:
+                self.update_state(*args, **kwargs)
+            for _, added, number, scale in updates:
+                if hasattr(added, "storage"):
+                    added = added.detach().sum().to(total.dtype)
+                total = total + (added if scale is None else added * scale)
+                count = count + (1.0 if number is None else number)
+        return [total, count]
+
+    def stateless_result(self, metric_variables: Any) -> Any:
+        """As of ``Metric``; in tensors throughout."""
+        given = list(metric_variables)
+        check_count("metric_variables", self, given, self._pieces)
+        total, count = (_tensor(value, self._dtype) for value in given)
+        mean = total / where(count == 0, 1.0, count)
+        return self._finished(where(count == 0, mean * 0, mean))
+
+    def stateless_reset_state(self) -> list[Any]:
+        """Zeros."""
+        return [creation.zeros((), dtype=config.as_dtype(self._dtype)) for _ in self._pieces]
+
+    def _finished(self, mean: Tensor) -> Tensor:
+        """The result from the mean."""
+        return mean
+
+
+def _tensor(value: Any, dtype: Any) -> Tensor:
+    found: Any = value.detach() if is_tensor(value) else creation.tensor(value)
+    return found.to(config.as_dtype(dtype))
+
+
+def _kept(value: Any) -> Any:
+    """A variable's value as a number, or as an array of float64."""
+    array = np.array(value.detach()._array() if is_tensor(value) else value, dtype=np.float64)
+    return float(array) if array.ndim == 0 else array
+
+
+def _copied(state: Any) -> Any:
+    return state.copy() if isinstance(state, np.ndarray) else state
 
 
 def _weights(sample_weight: Any) -> Any:
@@ -151,6 +264,8 @@ def _weights(sample_weight: Any) -> Any:
 
 class Sum(Metric):
     """The weighted sum of values."""
+
+    _pieces = ("_total",)
 
     def __init__(self, name: str = "sum", dtype: Any = None) -> None:
         super().__init__(dtype=dtype, name=name)

@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 Array = np.ndarray[Any, Any]
+ALL_COUNTS = ("true_positives", "false_positives", "true_negatives", "false_negatives")
 _EXCLUDED = -1e10  # the score of what is not among the top k
 
 
@@ -73,10 +74,18 @@ class _Counts(Metric):
         """Positives that were missed, at each threshold."""
         return self.positives - self.true_positives
 
+    @false_negatives.setter
+    def false_negatives(self, value: Array) -> None:
+        self.positives = np.asarray(self.true_positives + value)
+
     @property
     def true_negatives(self) -> Array:
         """Negatives that were seen as such, at each threshold."""
         return self.negatives - self.false_positives
+
+    @true_negatives.setter
+    def true_negatives(self, value: Array) -> None:
+        self.negatives = np.asarray(self.false_positives + value)
 
     def _shown(self, values: Array) -> Any:
         return float(values[0]) if len(values) == 1 else values.astype(np.float32)
@@ -122,6 +131,10 @@ class _Condition(_Counts):
     """One of the four counts."""
 
     attribute: str
+
+    @property
+    def _pieces(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (self.attribute,)
 
     def __init__(self, thresholds: Any = None, name: str | None = None, dtype: Any = None) -> None:
         super().__init__(thresholds, name, dtype)
@@ -194,12 +207,16 @@ class Precision(_Ratio):
     0.6667
     """
 
+    _pieces = ("true_positives", "false_positives")
+
     def value(self) -> Any:
         return self._shown(over(self.true_positives, self.true_positives + self.false_positives))
 
 
 class Recall(_Ratio):
     """The share of positives that were found; arguments as of ``Precision``."""
+
+    _pieces = ("true_positives", "false_negatives")
 
     def value(self) -> Any:
         return self._shown(over(self.true_positives, self.true_positives + self.false_negatives))
@@ -225,6 +242,7 @@ class AUC(_Counts):
     """
 
     _direction = "up"
+    _pieces = ALL_COUNTS
 
     def __init__(
         self,
@@ -279,6 +297,10 @@ class AUC(_Counts):
         truth = to_tensor(y_true)
         for i, one in enumerate(self._labels):
             one.count(*flat_inputs(truth[:, i], scores[:, i], sample_weight, None, None))
+
+    def _holding(self, given: list[Any]) -> Any:
+        need(not self.multi_label, "AUC: with multi_label, there are no stateless methods.")
+        return super()._holding(given)
 
     def value(self) -> float:
         if not self.multi_label:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fovea.keras.metrics.base import need
-from fovea.keras.metrics.confusion import Array, _Counts, flat_inputs, over
+from fovea.keras.metrics.confusion import ALL_COUNTS, Array, _Counts, flat_inputs, over
 
 __all__ = [
     "PrecisionAtRecall",
@@ -21,6 +21,7 @@ class _Constrained(_Counts):
     """Over evenly spaced thresholds, the best of one rate where another is at least ``value``."""
 
     _direction = "up"
+    _pieces = ALL_COUNTS
     bound: str  # the argument that names the least value
 
     def __init__(

@@ -82,6 +82,7 @@ class R2Score(Metric):
     """
 
     _direction = "up"
+    _pieces = ("num_samples", "squared_sum", "sum", "total_mse", "count")
 
     def __init__(
         self,

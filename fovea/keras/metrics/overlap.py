@@ -31,6 +31,7 @@ class IoU(Metric):
     """
 
     _direction = "up"
+    _pieces = ("total_cm",)
 
     def __init__(
         self,
@@ -204,6 +205,7 @@ class FBetaScore(Metric):
     """
 
     _direction = "up"
+    _pieces = ("_held",)
 
     def __init__(
         self,
@@ -218,6 +220,15 @@ class FBetaScore(Metric):
         need(beta > 0, f"beta must be positive, got {beta}.")
         self.average, self.beta, self.threshold = average, beta, threshold
         self._counts: np.ndarray[Any, Any] | None = None
+
+    @property
+    def _held(self) -> np.ndarray[Any, Any]:
+        """Right, wrong and missed positives of each class."""
+        return np.zeros((3, 1)) if self._counts is None else self._counts
+
+    @_held.setter
+    def _held(self, value: np.ndarray[Any, Any]) -> None:
+        self._counts = value
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         truth, scores = arrays(y_true, y_pred)

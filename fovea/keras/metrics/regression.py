@@ -64,6 +64,9 @@ class RootMeanSquaredError(Mean):
     def value(self) -> float:
         return math.sqrt(super().value())
 
+    def _finished(self, mean: Tensor) -> Tensor:
+        return mean.sqrt()
+
 
 class MeanAbsoluteError(MeanMetricWrapper):
     """The mean of absolute errors."""

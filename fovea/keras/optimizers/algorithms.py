@@ -7,7 +7,7 @@ from typing import Any
 from fovea.errors import ArgumentError
 from fovea.keras.optimizers.arguments import attributes_of, common
 from fovea.keras.optimizers.base import Optimizer
-from fovea.keras.variables import assign
+from fovea.keras.variables import Linked, Variable, assign
 from fovea.ops.optim import (
     AdagradAttrs,
     AdamAttrs,
@@ -364,8 +364,20 @@ class Nadam(Optimizer):
 
     def _restore_steps(self) -> None:
         super()._restore_steps()
+        self._share_product()
+
+    def _share_product(self) -> None:
         for product in self._products()[1:]:
             assign(product, self._products()[0])
+
+    def _linked(self, state: Any) -> Variable:
+        follow = self._share_product if state is self._products()[0] else None
+        return Linked(state, "state", follow)
+
+    def _lend_counts(self, scope: Any, done: Any) -> None:
+        super()._lend_counts(scope, done)
+        for product in self._products()[1:]:
+            scope.lend(product, self._products()[0].detach())
 
     def get_config(self) -> dict[str, Any]:
         numbers = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}

@@ -17,8 +17,9 @@ from fovea.keras.naming import auto_name, nearest
 from fovea.keras.objects import deserialize_keras_object, serialize_keras_object
 from fovea.keras.optimizers.engine import StepEngine, UpdateEngine
 from fovea.keras.optimizers.schedules import LearningRateSchedule
+from fovea.keras.optimizers.stateless import applied, as_rate
 from fovea.keras.optimizers.stepwise import Stepwise
-from fovea.keras.variables import Variable, assign
+from fovea.keras.variables import Linked, Variable, assign
 from fovea.ops.op import Op
 from fovea.ops.update import UpdateAttrs
 
@@ -292,6 +293,72 @@ class Optimizer(Stepwise):
             for p, g in zip(self._parameters, kept, strict=True):
                 p.grad = g
 
+    def stateless_apply(
+        self, optimizer_variables: Any, grads: Any, trainable_variables: Any
+    ) -> tuple[list[Any], list[Any]]:
+        """What ``apply`` would make of weights and of the optimizer's variables, which all stay as
+        they are.
+
+        Args:
+            optimizer_variables: tensors, one for each of ``variables``.
+            grads: gradients; None leaves a weight as it is.
+            trainable_variables: the weights' values, one for each that it was built with.
+
+        Returns:
+            ``(trainable_variables, optimizer_variables)``: lists of tensors. Within
+            ``fovea.compile``, gradient accumulation and moving averages are done eagerly.
+
+        Raises:
+            ArgumentError: the optimizer is not built, or another number of tensors.
+            ShapeError: a tensor of another shape.
+
+        >>> import fovea
+        >>> from fovea.keras.optimizers import SGD
+        >>> w, optimizer = Variable([1.0]), SGD(0.5)
+        >>> optimizer.build([w])
+        >>> new, _ = optimizer.stateless_apply(optimizer.variables, [fovea.ones(1)], [w])
+        >>> new, w.numpy()
+        ([tensor([0.5000])], array([1.], dtype=float32))
+        """
+        return self._applied(*(list(v) for v in (optimizer_variables, grads, trainable_variables)))
+
+    def _applied(self, variables: Any, grads: Any, weights: Any) -> tuple[list[Any], list[Any]]:
+        return applied(self, variables, grads, weights)
+
+    def _update_with(self, scope: Any, grads: list[Any], rate: Any, iterations: Any) -> None:
+        """``_update`` of variables that hold other values.
+
+        Args:
+            scope: the `StandIns` that lent them.
+            grads: gradients.
+            rate, iterations: learning rate and number of steps, which may be tensors.
+        """
+        every = self.gradient_accumulation_steps or 1
+        done = iterations if every == 1 else iterations // every
+        self._lend_counts(scope, done)
+        kept, before = [p.grad for p in self._parameters], self._iterations
+        engine: Any = self._engine
+        engine.given = as_rate(rate), done
+        try:
+            for p, g in zip(self._parameters, grads, strict=True):
+                p.grad = None if g is None else g.detach()
+            if not self._capturable:
+                self._iterations = int(iterations.item())
+            self._update()
+        finally:
+            engine.given = None
+            self._iterations = before
+            for p, g in zip(self._parameters, kept, strict=True):
+                p.grad = g
+
+    def _lend_counts(self, scope: Any, done: Any) -> None:
+        """Let each weight's own count of steps be this number."""
+        if isinstance(self._engine, UpdateEngine):
+            for p in self._parameters:
+                held = self._engine.state[p]
+                if "step" in held:
+                    scope.lend(held["step"], done.reshape(held["step"].shape))
+
     def step(self) -> None:
         """Update the weights by the gradients that backward left in them."""
         self._update()
@@ -414,11 +481,24 @@ class Optimizer(Stepwise):
 
     @property
     def variables(self) -> list[Any]:
-        """Steps done, learning rate, and the states of all weights."""
-        found: list[Any] = [creation.tensor(self._iterations, dtype="int32")]
+        """Steps done, learning rate, and the states of all weights. What is assigned to them is
+        what the next step goes on from.
+        """
+        steps = Linked(creation.tensor(self._iterations, dtype="int32"), "iteration")
+        steps.follow = lambda: self._count_from(int(steps.item()))
+        found: list[Any] = [steps]
         if isinstance(self._learning_rate, Variable):
             found.append(self._learning_rate)
-        return found + (self._states() if self.built else [])
+        states = self._states() if self.built else []
+        return found + [v if isinstance(v, Variable) else self._linked(v) for v in states]
+
+    def _linked(self, state: Tensor) -> Variable:
+        return Linked(state, "state")
+
+    def _count_from(self, iterations: int) -> None:
+        self._iterations = iterations
+        if self.built:
+            self._restore_steps()
 
     def get_weights(self) -> list[np.ndarray[Any, Any]]:
         """Copies of ``variables`` as arrays."""

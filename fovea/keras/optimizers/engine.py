@@ -8,6 +8,7 @@ import numpy as np
 
 from fovea import watching
 from fovea.functions import creation
+from fovea.functions.indexing import copy_
 from fovea.functions.pointwise import where
 from fovea.keras.variables import assign
 from fovea.ops.update import UpdateAttrs
@@ -22,10 +23,15 @@ __all__ = ["StepEngine", "UpdateEngine"]
 
 
 class UpdateEngine(UpdateOptimizer):
-    """Runs a Keras optimizer's update op; a group with weight decay, and one without."""
+    """Runs a Keras optimizer's update op; a group with weight decay, and one without.
+
+    Attributes:
+        given: the learning rate and the number of steps of a stateless step, as tensors.
+    """
 
     def __init__(self, owner: Optimizer, params: list[Tensor]) -> None:
         self.owner = owner
+        self.given: tuple[Any, Any] | None = None
         assert owner.update is not None
         self.update = owner.update  # type: ignore[misc]
         decayed = [p for p in params if owner.weight_decay and owner._decays(p)]
@@ -39,8 +45,26 @@ class UpdateEngine(UpdateOptimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        self.given = None
         if "owner" in state:
             self.update = type(self.owner).update  # type: ignore[misc,assignment]
+
+    def step_unless(self, skip: Tensor | None) -> None:
+        if self.given is None:
+            super().step_unless(skip)
+            return
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            if not params:
+                continue
+            with watching.unwatched():
+                updates = self._prepared(group, params)
+            decay = self.owner.weight_decay if group["decays"] else 0.0
+            values = (0.0, float(decay or 0.0), *self.owner._numbers())
+            for update in updates:
+                update.sync(values)
+                copy_(update.scalars[0], self.given[0])
+                update.run(values, skip)
 
     def make_states(self) -> None:
         """Give every weight its state."""
@@ -68,11 +92,15 @@ class StepEngine:
 
     The learning rate and the number of updates are tensors, so that a program that was captured
     from a step follows them.
+
+    Attributes:
+        given: as of `UpdateEngine`.
     """
 
     def __init__(self, owner: Optimizer, params: list[Tensor]) -> None:
         self.owner = owner
         self.param_groups: list[Group] = [{"params": params}]
+        self.given: tuple[Any, Any] | None = None
         self.rate = creation.from_array(np.zeros((), np.float32))
         self.iterations = creation.from_array(np.zeros((), np.int64))
         self._look()
@@ -103,6 +131,8 @@ class StepEngine:
 
     def sync(self) -> None:
         """Write the learning rate and the number of updates into the tensors."""
+        if self.given is not None:
+            return
         values = self.owner._rate(), self.owner._done()
         for held, array, value in zip(
             (self.rate, self.iterations), self._numbers, values, strict=True
@@ -113,9 +143,21 @@ class StepEngine:
 
     def step_unless(self, skip: Tensor | None) -> None:
         """Update the weights that have a gradient; nothing changes where ``skip`` is 1."""
+        if self.given is not None:
+            own = self.rate, self.iterations
+            self.rate, done = self.given
+            self.iterations = done.to(own[1].dtype)
+            try:
+                self._step(skip)
+            finally:
+                self.rate, self.iterations = own
+            return
         self.sync()
         if watching.watcher is not None:
             watching.watcher.optimizer(self)
+        self._step(skip)
+
+    def _step(self, skip: Tensor | None) -> None:
         weights = [p for p in self.param_groups[0]["params"] if p.grad is not None]
         changed = [*weights, *self.owner._added] if skip is not None else []
         before = [t.detach().clone() for t in changed]

@@ -14,7 +14,8 @@ from fovea.functions.indexing import copy_
 from fovea.functions.pointwise import where
 from fovea.keras.objects import deserialize_keras_object, serialize_keras_object
 from fovea.keras.optimizers.base import Optimizer
-from fovea.keras.variables import Variable, assign
+from fovea.keras.optimizers.stateless import applied_by_values
+from fovea.keras.variables import Linked, Variable, assign
 from fovea.ops.nonfinite import nonfinite
 
 if TYPE_CHECKING:
@@ -173,11 +174,15 @@ class LossScaleOptimizer(Optimizer):
         if not self._overflowed.item():
             self.inner_optimizer._count()
 
+    def _applied(self, variables: Any, grads: Any, weights: Any) -> tuple[list[Any], list[Any]]:
+        return applied_by_values(self, variables, grads, weights)
+
     # -- state --------------------------------------------------------------------------------
 
     def _own_variables(self) -> list[Any]:
         """Steps and learning rate of its own, which files hold but nothing uses; then the scale."""
-        found: list[Any] = [creation.tensor(0, dtype="int32"), creation.tensor(0.0)]
+        zero, rate = creation.tensor(0, dtype="int32"), creation.tensor(0.0)
+        found: list[Any] = [Linked(zero, "iteration"), Linked(rate, "learning_rate")]
         return [*found, self.step_counter, self.dynamic_scale] if self.built else found
 
     @property

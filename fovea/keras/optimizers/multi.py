@@ -13,6 +13,8 @@ from fovea.functions import creation
 from fovea.keras.objects import deserialize_keras_object, serialize_keras_object
 from fovea.keras.optimizers.base import Optimizer
 from fovea.keras.optimizers.loss_scale import LossScaleOptimizer
+from fovea.keras.optimizers.stateless import applied_by_values
+from fovea.keras.variables import Linked
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -208,12 +210,17 @@ class MultiOptimizer(Optimizer):
         for optimizer in self._working:
             optimizer.finalize_variable_values()
 
+    def _applied(self, variables: Any, grads: Any, weights: Any) -> tuple[list[Any], list[Any]]:
+        return applied_by_values(self, variables, grads, weights)
+
     # -- state --------------------------------------------------------------------------------
 
     @property
     def variables(self) -> list[Any]:
         """Steps done and a learning rate that nothing uses, then what each optimizer has."""
-        own = [creation.tensor(self._iterations, dtype="int32"), creation.tensor(0.0)]
+        steps = Linked(creation.tensor(self._iterations, dtype="int32"), "iteration")
+        steps.follow = lambda: setattr(self, "_iterations", int(steps.item()))
+        own: list[Any] = [steps, Linked(creation.tensor(0.0), "learning_rate")]
         return own + [v for optimizer in self.optimizers for v in optimizer.variables]
 
     def set_weights(self, weights: Any) -> None:

@@ -6,8 +6,11 @@ import bisect
 import math
 from typing import Any
 
+from fovea import dtypes, watching
 from fovea.errors import ArgumentError
+from fovea.functions.pointwise import where
 from fovea.keras.objects import deserialize_keras_object, serialize_keras_object
+from fovea.tensorbase import is_tensor
 
 __all__ = [
     "CosineDecay",
@@ -46,6 +49,30 @@ def _positive(name: str, what: str, value: float) -> None:
         raise ArgumentError(f"{name}: {what} must be positive, got {value}.")
 
 
+# Formulas below are of numbers; in a step that is captured, of tensors.
+
+
+def _number(step: Any) -> Any:
+    """A step as a float; while a call is captured, a tensor stays one."""
+    if is_tensor(step) and watching.watcher is not None:
+        return step.to(dtypes.float32)
+    return float(step)
+
+
+def _floor(x: Any) -> Any:
+    return x.floor() if is_tensor(x) else math.floor(x)
+
+
+def _at_most(x: Any, limit: float) -> Any:
+    return x.clamp(max=limit) if is_tensor(x) else min(x, limit)
+
+
+def _half_cosine(share: Any) -> Any:
+    """From 1 to 0 for shares from 0 to 1."""
+    angle = math.pi * share
+    return 0.5 * (1.0 + (angle.cos() if is_tensor(angle) else math.cos(angle)))
+
+
 class ExponentialDecay(LearningRateSchedule):
     """``initial * decay_rate ** (step / decay_steps)``.
 
@@ -69,10 +96,8 @@ class ExponentialDecay(LearningRateSchedule):
         self.decay_rate, self.staircase, self.name = decay_rate, staircase, name
 
     def __call__(self, step: Any) -> float:
-        p = float(step) / self.decay_steps
-        return self.initial_learning_rate * self.decay_rate ** (
-            math.floor(p) if self.staircase else p
-        )
+        p = _number(step) / self.decay_steps
+        return self.initial_learning_rate * self.decay_rate ** (_floor(p) if self.staircase else p)
 
 
 class InverseTimeDecay(LearningRateSchedule):
@@ -95,8 +120,8 @@ class InverseTimeDecay(LearningRateSchedule):
         self.decay_rate, self.staircase, self.name = decay_rate, staircase, name
 
     def __call__(self, step: Any) -> float:
-        p = float(step) / self.decay_steps
-        p = math.floor(p) if self.staircase else p
+        p = _number(step) / self.decay_steps
+        p = _floor(p) if self.staircase else p
         return self.initial_learning_rate / (1 + self.decay_rate * p)
 
 
@@ -120,7 +145,13 @@ class PiecewiseConstantDecay(LearningRateSchedule):
         self.boundaries, self.values, self.name = list(boundaries), list(values), name
 
     def __call__(self, step: Any) -> float:
-        return float(self.values[bisect.bisect_left(self.boundaries, float(step))])
+        done = _number(step)
+        if not is_tensor(done):
+            return float(self.values[bisect.bisect_left(self.boundaries, done)])
+        rate: Any = done * 0 + float(self.values[-1])
+        for boundary, value in reversed(list(zip(self.boundaries, self.values, strict=False))):
+            rate = where(done <= boundary, float(value), rate)
+        return rate
 
 
 class PolynomialDecay(LearningRateSchedule):
@@ -145,11 +176,12 @@ class PolynomialDecay(LearningRateSchedule):
         self.cycle, self.name = cycle, name
 
     def __call__(self, step: Any) -> float:
-        done, steps = float(step), float(self.decay_steps)
+        done, steps = _number(step), float(self.decay_steps)
         if self.cycle:
-            steps *= max(1.0, math.ceil(done / steps)) if done else 1.0
+            rounds = -_floor(-done / steps)
+            steps = steps * (rounds.clamp(min=1.0) if is_tensor(rounds) else max(1.0, rounds))
         else:
-            done = min(done, steps)
+            done = _at_most(done, steps)
         left = (1 - done / steps) ** self.power
         span = self.initial_learning_rate - self.end_learning_rate
         return span * left + self.end_learning_rate
@@ -182,15 +214,22 @@ class CosineDecay(LearningRateSchedule):
         self.warmup_target, self.warmup_steps = warmup_target, warmup_steps
 
     def __call__(self, step: Any) -> float:
-        done, highest = float(step), self.initial_learning_rate
-        if self.warmup_target is not None:
-            if done < self.warmup_steps:
-                span = self.warmup_target - self.initial_learning_rate
-                return span * (done / self.warmup_steps) + self.initial_learning_rate
-            done, highest = done - self.warmup_steps, self.warmup_target
-        p = min(done, self.decay_steps) / self.decay_steps
-        cosine = 0.5 * (1.0 + math.cos(math.pi * p))
-        return highest * ((1 - self.alpha) * cosine + self.alpha)
+        done = _number(step)
+        if self.warmup_target is None:
+            return self._decayed(done, self.initial_learning_rate)
+        after = self._decayed(done - self.warmup_steps, self.warmup_target)
+        if not self.warmup_steps:
+            return after
+        span = self.warmup_target - self.initial_learning_rate
+        before = span * (done / self.warmup_steps) + self.initial_learning_rate
+        if is_tensor(done):
+            return where(done < self.warmup_steps, before, after)
+        return before if done < self.warmup_steps else after
+
+    def _decayed(self, done: Any, highest: float) -> Any:
+        """The rate so many steps after the warm-up."""
+        share = _at_most(done, self.decay_steps) / self.decay_steps
+        return highest * ((1 - self.alpha) * _half_cosine(share) + self.alpha)
 
 
 class CosineDecayRestarts(LearningRateSchedule):
@@ -220,14 +259,27 @@ class CosineDecayRestarts(LearningRateSchedule):
         self.t_mul, self.m_mul, self.alpha, self.name = t_mul, m_mul, alpha, name
 
     def __call__(self, step: Any) -> float:
-        p, restart = float(step) / self.first_decay_steps, 0
-        length = 1.0
-        while p >= length:
-            p -= length
-            length *= self.t_mul
-            restart += 1
-        cosine = 0.5 * self.m_mul**restart * (1.0 + math.cos(math.pi * p / length))
+        p = _number(step) / self.first_decay_steps
+        share, height = self._inside(p) if is_tensor(p) else self._place(p)
+        cosine = height * _half_cosine(share)
         return self.initial_learning_rate * ((1 - self.alpha) * cosine + self.alpha)
+
+    def _place(self, p: float) -> tuple[float, float]:
+        """How far into a cosine a step is, and how high that is; in lengths of the first."""
+        length, height = 1.0, 1.0
+        while p >= length:
+            p, length, height = p - length, length * self.t_mul, height * self.m_mul
+        return p / length, height
+
+    def _inside(self, p: Any) -> tuple[Any, Any]:
+        """`_place` for a tensor."""
+        if self.t_mul == 1.0:
+            restart = p.floor()
+            return p - restart, self.m_mul**restart
+        restart = ((1 + p * (self.t_mul - 1)).log() / math.log(self.t_mul) + 1e-6).floor()
+        length = self.t_mul**restart
+        begun = (length - 1) / (self.t_mul - 1)
+        return (p - begun) / length, self.m_mul**restart
 
 
 def serialize(learning_rate_schedule: Any) -> Any:
