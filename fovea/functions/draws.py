@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fovea.autograd.function import Function
-from fovea.autograd.grad_mode import no_grad
+from fovea import dispatch
 from fovea.errors import DTypeError, describe
 from fovea.functions.creation import from_array, ones
 from fovea.functions.pointwise import where
@@ -61,27 +60,13 @@ def standard_gamma(shape: Any, generator: Generator | None = None) -> Any:
     >>> bool((shape.grad > 0).all())
     True
     """
-    return _StandardGamma.apply(shape, generator)
-
-
-class _StandardGamma(Function):
-    """`standard_gamma`."""
-
-    @staticmethod
-    def forward(ctx: Any, shape: Any, generator: Any) -> Any:
-        with no_grad():
-            drawn = _gamma(shape.detach(), generator)
-            drawn = drawn.clamp(min=float(np.finfo(drawn.dtype.numpy).tiny))
-        ctx.save_for_backward(shape, drawn)
+    drawn = _gamma(shape.detach(), generator)
+    drawn = drawn.clamp(min=float(np.finfo(drawn.dtype.numpy).tiny))
+    if not (shape.requires_grad and dispatch.grad_enabled()):
         return drawn
-
-    @staticmethod
-    def backward(ctx: Any, gy: Any) -> Any:
-        shape, drawn = ctx.saved_tensors
-        slope = gamma_slope(
-            shape.detach()._array().astype(np.float64), drawn.detach()._array().astype(np.float64)
-        )
-        return gy * from_array(slope.astype(shape.dtype.numpy)), None
+    values = (t.detach()._array().astype(np.float64) for t in (shape, drawn))
+    slope = from_array(gamma_slope(*values).astype(shape.dtype.numpy))
+    return drawn + slope * (shape - shape.detach())
 
 
 _LARGE = 1e4  # shapes from which on the normal distribution's cube is close enough
@@ -158,20 +143,19 @@ def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) ->
         if not t.dtype.is_floating_point:
             raise DTypeError(f"binomial: {name} must be of floats, got {describe(t)}.")
     kind = count.dtype
-    with no_grad():
-        n, p = broadcast_tensors(count.detach().double(), prob.detach().double())
-        found = n * 0
-        while bool((n > _FEW).any()):
-            many = n > _FEW
-            middle = (n / 2).floor() + 1
-            low = _gamma(where(many, middle, 1.0), generator)
-            median = low / (low + _gamma(where(many, n + 1 - middle, 1.0), generator))
-            below = median <= p
-            found = where(many & below, found + middle, found)
-            rest = where(below, (p - median) / (1 - median), p / median)
-            p = where(many, rest.clamp(0, 1), p)
-            n = where(many, where(below, n - middle, middle - 1), n)
-        for trial in range(_FEW):
-            hit = rand(n.shape, dtype=n.dtype, generator=generator) < p
-            found = found + (hit & (n > trial)).to(found.dtype)
-        return found.to(kind)
+    n, p = broadcast_tensors(count.detach().double(), prob.detach().double())
+    found = n * 0
+    while bool((n > _FEW).any()):
+        many = n > _FEW
+        middle = (n / 2).floor() + 1
+        low = _gamma(where(many, middle, 1.0), generator)
+        median = low / (low + _gamma(where(many, n + 1 - middle, 1.0), generator))
+        below = median <= p
+        found = where(many & below, found + middle, found)
+        rest = where(below, (p - median) / (1 - median), p / median)
+        p = where(many, rest.clamp(0, 1), p)
+        n = where(many, where(below, n - middle, middle - 1), n)
+    for trial in range(_FEW):
+        hit = rand(n.shape, dtype=n.dtype, generator=generator) < p
+        found = found + (hit & (n > trial)).to(found.dtype)
+    return found.to(kind)
