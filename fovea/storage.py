@@ -8,7 +8,9 @@ the process grows.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Callable
 from sys import getrefcount
 from typing import Any
@@ -78,6 +80,9 @@ class Shelf:
 
 _shelves: dict[int, Shelf] = {}
 _limit = int(os.environ.get("FOVEA_CACHE_LIMIT_MB", "4096")) << 20
+# glibc keeps what is freed between blocks in use, hundreds of megabytes after a large model's first
+# step, until it is told not to.
+_trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
 
 
 def _size_class(nbytes: int) -> int:
@@ -222,3 +227,5 @@ def empty_cache() -> None:
     for shelf in tuple(_shelves.values()):
         shelf.made -= len(shelf.free)
         shelf.free.clear()
+    if _trim is not None:
+        _trim(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -84,3 +86,28 @@ def test_a_program_takes_the_memory_of_the_call_that_was_captured() -> None:
     # the arena is no block of the shelves, and nothing of the eager call waits beside it
     assert memory_reserved() - start < 4 * MB
     assert run.programs[0].forward.memory.peak > 8 * MB
+
+
+@pytest.mark.skipif(storage._trim is None, reason="glibc's memory only")
+def test_free_memory_between_blocks_in_use_goes_back_to_the_system() -> None:
+    """In a process of its own: whether such memory is there depends on all that came before."""
+    script = """
+import numpy as np
+from fovea.storage import empty_cache
+
+def resident():
+    with open("/proc/self/statm") as f:
+        return int(f.read().split()[1]) * 4096
+
+freed = np.empty(24 << 20, np.uint8)  # from now on glibc keeps blocks of up to that size
+del freed
+blocks = [np.ones(1 << 20, np.uint8) for _ in range(200)]
+del blocks[::2]
+before = resident()
+empty_cache()
+print(before - resident())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert int(done.stdout) > 80 * MB
