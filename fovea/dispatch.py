@@ -108,7 +108,7 @@ def _plan(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None, key: tuple[Any, 
     if planner is not None:
         plan = planner.plan(op, attrs, inputs)
     elif op.view:
-        plan = targets.view_plan(op, inputs, attrs)
+        plan = targets.active().view_plan(op, inputs, attrs)
     else:
         plan = targets.active().plan(op, inputs, attrs, _sized(op, op.specs(inputs, attrs)))
     if len(op.plans) >= PLAN_CACHE_LIMIT:

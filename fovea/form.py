@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from fovea.dtypes import DType
+from fovea.size import Size
 
 __all__ = ["Form", "form_of", "interned"]
 
@@ -43,7 +44,7 @@ def interned(shape: tuple[int, ...], strides: tuple[int, ...], dtype: DType) -> 
     if form is None:
         if len(_forms) >= _LIMIT:
             _forms.clear()
-        form = _forms.setdefault(key, Form(shape, strides, dtype))
+        form = _forms.setdefault(key, Form(Size(shape), strides, dtype))
     return form
 
 

@@ -14,6 +14,7 @@ from fovea import dispatch
 from fovea.errors import GradientError, InplaceError, describe
 from fovea.form import form_of
 from fovea.ops.op import INPUT, OUTPUT, Attrs, Keep, Op
+from fovea.targets.base import blank
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -212,6 +213,24 @@ def node_of(
     return node
 
 
+def place_of(
+    op: Op, attrs: Attrs | None, x: Tensor, in_forms: tuple[Any, ...], out_forms: tuple[Any, ...]
+) -> OpNode:
+    """The node of a call on one tensor with a gradient, of which nothing is saved."""
+    node = _new(OpNode)
+    node.sequence = next(_sequence)
+    node.op = op
+    node.attrs = attrs
+    node.needed = ()
+    node.hooks = None
+    source = x._node
+    node.edges = ((x, -1) if source is None else (source, x._output_nr),)
+    node.in_forms = in_forms
+    node.out_forms = out_forms
+    node.saved = _NOTHING
+    return node
+
+
 def _save(
     kept: tuple[Keep, ...], inputs: tuple[Any, ...], outputs: Sequence[Tensor]
 ) -> dict[str, Saved | list[Saved | None] | None]:
@@ -227,7 +246,7 @@ def _save(
             if t._level:  # of `vmap`: more than these fields
                 saved[name] = (t._alias(), t.storage.version)
                 continue
-            alias = _new(t.__class__)
+            alias = blank(t.__class__)
             alias.storage = t.storage
             alias.shape = t.shape
             alias.strides = t.strides

@@ -15,7 +15,7 @@ from fovea.functions.sizes import parse_size
 from fovea.methods import Methods
 from fovea.printing import format_tensor
 from fovea.size import Size
-from fovea.targets.base import register_tensor_class
+from fovea.targets.base import blank, register_tensor_class
 from fovea.tensorbase import TensorBase
 
 __all__ = ["Tensor"]
@@ -46,7 +46,7 @@ class Tensor(Methods, TensorBase):
 
     def __new__(cls, *data: Any, **kwargs: Any) -> Tensor:
         if not data:
-            return object.__new__(cls)
+            return blank(cls)
         if len(data) == 1 and not isinstance(data[0], int | Size):
             made = creation.tensor(data[0], dtype=dtypes.get_default_dtype())
         else:
@@ -245,7 +245,7 @@ class Tensor(Methods, TensorBase):
 
     def item(self) -> Any:
         """The one element as a Python number."""
-        if self.numel() != 1:
+        if self.shape and self.shape.numel() != 1:
             raise ArgumentError(
                 f"item: the tensor must have one element, got {describe(self)}.",
                 fix="reduce it first, as .mean() does; or .tolist() gives all",

@@ -13,15 +13,12 @@ from fovea.errors import DTypeError, GradientError, InplaceError
 from fovea.form import Form
 from fovea.size import Size
 from fovea.storage import Storage
-from fovea.targets.base import make_tensor
+from fovea.targets.base import SLOTS, blank, make_tensor
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
 __all__ = ["TensorBase", "is_tensor"]
-
-
-_new = object.__new__
 
 
 class TensorBase:
@@ -35,18 +32,21 @@ class TensorBase:
         grad: the gradient that backward summed up, or None.
     """
 
+    # What every op looks at lies in slots, which `blank` sets; the rest are defaults of the class.
+    __slots__ = (*SLOTS, "__dict__", "__weakref__")
+
     storage: Storage
     shape: Size
     strides: tuple[int, ...]
     offset: int
     dtype: DType
     device = devices.CPU
-    _form: Form | None = None  # shape, strides and dtype as one object, once somebody asked for it
+    _form: Form | None  # shape, strides and dtype as one object, once somebody asked for it
 
     grad: Tensor | None = None
-    _requires_grad: bool = False
-    _node: Any = None
-    _output_nr: int = 0
+    _requires_grad: bool
+    _node: Any
+    _output_nr: int
     _hooks: list[Callable[..., Any]] | None = None
     _post_hooks: list[Callable[..., Any]] | None = None
     _retains_grad: bool = False
@@ -54,11 +54,11 @@ class TensorBase:
     _grad_owned: bool = False  # as a gradient: a sum that only the walk holds
     # Views: the tensor whose memory this is, how to derive this view from it, and the base's state
     # when that was last done.
-    _base: Tensor | None = None
-    _replay: tuple[Any, ...] = ()
-    _view_stamp: int = 0
-    _graph_version: int = 0
-    _level: int = 0  # of the `vmap` whose samples this stands for, if any
+    _base: Tensor | None
+    _replay: tuple[Any, ...]
+    _view_stamp: int
+    _graph_version: int
+    _level: int  # of the `vmap` whose samples this stands for, if any
 
     # -- making -------------------------------------------------------------------------------
 
@@ -72,9 +72,9 @@ class TensorBase:
         dtype: DType,
     ) -> Self:
         """A tensor over existing bytes."""
-        t = _new(cls)
+        t = blank(cls)
         t.storage = storage
-        t.shape = shape  # type: ignore[assignment]
+        t.shape = shape
         t.strides = strides
         t.offset = offset
         t.dtype = dtype

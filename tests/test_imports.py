@@ -20,7 +20,7 @@ ROOMS: list[tuple[str, ...]] = [
     ("ops",),
     ("graph",),
     ("targets.cpu",),  # lowerings name the ops that they run; ``targets`` loads them when needed
-    ("tensorbase", "tape", "backward", "printing"),
+    ("tensorbase", "tape", "views", "backward", "printing"),
     ("functions", "random", "gradcheck"),
     ("methods", "autograd"),
     ("tensor", "typed_tensors"),

@@ -5,18 +5,18 @@ PyTorch's.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from ctypes import memmove, memset
+from collections.abc import Callable, Sequence
+from ctypes import memmove
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fovea import devices, dtypes, watching
+from fovea import devices, dtypes, targets, watching
 from fovea.dtypes import DType
 from fovea.errors import ArgumentError, ShapeError
 from fovea.functions.sizes import parse_size
-from fovea.ops.op import Spec
+from fovea.ops.op import Spec, numel
 from fovea.ops.rules import like_layout
 from fovea.size import Size
 from fovea.storage import Storage
@@ -245,21 +245,44 @@ def full(
     return _into(out, filled) if out is not None else finish(filled, requires_grad)
 
 
-def _filled(spec: Spec, value: bool | int | float) -> Tensor:
+_makers: dict[Any, Callable[[], Tensor]] = {}  # by spec and value
+
+
+def _filled(spec: Spec, value: bool | int | float | None) -> Tensor:
+    """A tensor with every element ``value``; None: unset."""
+    kind = value.__class__
+    if watching.watcher is None:  # who watches hears of memory and writes
+        if value is None or (kind is int and 0 <= value <= 1):
+            make = _makers.get((spec, value)) or _maker(spec, value)
+            if make is not None:
+                return make()
+        elif kind is int or kind is float or kind is bool:
+            # Bytes that are known cost a tenth of NumPy's view and fill.
+            sign = math.copysign(1.0, value) if kind is float else 1.0
+            if not value and sign > 0:
+                return _filled(spec, 0)
+            if numel(spec.shape) * spec.dtype.itemsize <= _SMALL:
+                t = _filled(spec, None)
+                memmove(t.storage.address, _bytes_of(value, sign, spec.dtype), t.storage.nbytes)
+                return t
     t = _allocate(spec)
-    if watching.watcher is None and value.__class__ in (int, float, bool):
-        # Bytes that are known cost a tenth of NumPy's view and fill.
-        nbytes, address = t.storage.nbytes, t.storage.address
-        sign = math.copysign(1.0, value) if value.__class__ is float else 1.0
-        if not value and sign > 0:
-            memset(address, 0, nbytes)
-            return t
-        if nbytes <= _SMALL:
-            memmove(address, _bytes_of(value, sign, spec.dtype), nbytes)
-            return t
-    with np.errstate(all="ignore"):
-        t._array()[...] = value
+    if value is not None:
+        with np.errstate(all="ignore"):
+            t._array()[...] = value
     return t
+
+
+def _maker(spec: Spec, value: Any) -> Callable[[], Tensor] | None:
+    """What makes tensors of zeros or ones, or unset ones; None for many ones."""
+    pattern = None if value is None else b""
+    if value:
+        if numel(spec.shape) * spec.dtype.itemsize > _SMALL:
+            return None
+        pattern = _bytes_of(value, 1.0, spec.dtype)
+    if len(_makers) >= 4096:
+        _makers.clear()
+    make = _makers[spec, value] = targets.active().maker(spec, pattern)
+    return make
 
 
 @lru_cache(maxsize=256)
@@ -297,7 +320,7 @@ def empty(
     """
     devices.as_device(device)
     return finish(
-        _allocate(Spec(parse_size(*(shape if size is None else (size,))), float_or(dtype))),
+        _filled(Spec(parse_size(*(shape if size is None else (size,))), float_or(dtype)), None),
         requires_grad,
     )
 
@@ -315,14 +338,9 @@ def zeros(
     >>> zeros(2)
     tensor([0., 0.])
     """
-    return full(
-        parse_size(*(shape if size is None else (size,))),
-        0,
-        out=out,
-        dtype=float_or(dtype),
-        device=device,
-        requires_grad=requires_grad,
-    )
+    devices.as_device(device)
+    made = _filled(Spec(parse_size(*(shape if size is None else (size,))), float_or(dtype)), 0)
+    return _into(out, made) if out is not None else finish(made, requires_grad)
 
 
 def ones(
@@ -338,14 +356,9 @@ def ones(
     >>> ones(2)
     tensor([1., 1.])
     """
-    return full(
-        parse_size(*(shape if size is None else (size,))),
-        1,
-        out=out,
-        dtype=float_or(dtype),
-        device=device,
-        requires_grad=requires_grad,
-    )
+    devices.as_device(device)
+    made = _filled(Spec(parse_size(*(shape if size is None else (size,))), float_or(dtype)), 1)
+    return _into(out, made) if out is not None else finish(made, requires_grad)
 
 
 def _like_spec(t: Tensor, dtype: Any) -> Spec:
@@ -414,7 +427,7 @@ def empty_like(
     devices.as_device(device)
     if input._level:  # under vmap: one for each sample
         return input.new_empty(input.shape, dtype=dtype, requires_grad=requires_grad)
-    return finish(_allocate(_like_spec(input, dtype)), requires_grad)
+    return finish(_filled(_like_spec(input, dtype), None), requires_grad)
 
 
 def full_like(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fovea import dispatch, dtypes, watching
 from fovea.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError, describe
+from fovea.form import Form, form_of
 from fovea.functions.creation import constant, from_array
 from fovea.functions.numpy_names import numpy_names
 from fovea.functions.pointwise import to_dtype
@@ -20,6 +22,7 @@ from fovea.ops.reduce import DimAttrs
 from fovea.ops.rules import normalize_dim
 from fovea.size import Size
 from fovea.tensorbase import is_tensor
+from fovea.views import Viewer, viewer
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -51,24 +54,43 @@ def _rows(input: Tensor, start: int, length: int) -> Tensor:
         offset = input.offset + start * input.strides[0] * (length > 0)
         place = slice(start, start + length)
         return input._make_view(input, shape, input.strides, offset, _AGAIN, (place,))
-    rest = input.ndim - 1
+    rows: Tensor = _cut(input._form or form_of(input), start, length)(input)
+    return rows
+
+
+@lru_cache(maxsize=4096)
+def _cut(form: Form, start: int, length: int) -> Viewer:
+    rest = len(form.shape) - 1
     attrs = shape_ops.SliceAttrs.of(
-        (start if length else 0, *(0,) * rest), (length, *input.shape[1:]), (1,) * (rest + 1)
+        (start if length else 0, *(0,) * rest), (length, *form.shape[1:]), (1,) * (rest + 1)
     )
-    return shape_ops.slice_.bind((input,), attrs)
+    return viewer(shape_ops.slice_, attrs, form)
 
 
 def _row(input: Tensor, i: int) -> Tensor:
-    size = input.shape[0]
+    shape = input.shape
+    size = shape[0]
     if not -size <= i < size:
         raise _outside(size, i, 0)
     if not (input.requires_grad or input._level):
         strides = input.strides
         offset = input.offset + i % size * strides[0]
-        return input._make_view(input, input.shape[1:], strides[1:], offset, _AGAIN, (i,))
-    rest = tuple(input.shape[1:])
-    start, ones = (i % size, *(0,) * len(rest)), (1,) * len(input.shape)
+        return input._make_view(input, shape[1:], strides[1:], offset, _AGAIN, (i,))
+    if watching.watcher is None:
+        row: Tensor = _picked(input._form or form_of(input), i)(input)
+        return row
+    rest = tuple(shape[1:])
+    start, ones = (i % size, *(0,) * len(rest)), (1,) * len(shape)
     return sliced(input, start, (1, *rest), ones, rest)
+
+
+@lru_cache(maxsize=4096)
+def _picked(form: Form, i: int) -> Viewer:
+    rest = tuple(form.shape[1:])
+    start, ones = (i % form.shape[0], *(0,) * len(rest)), (1,) * len(form.shape)
+    if form.planner is not None:  # of `vmap`, which knows slices and views
+        return lambda x: sliced(x, start, (1, *rest), ones, rest)
+    return viewer(shape_ops.pick, shape_ops.PickAttrs.of(start, (1, *rest), ones, rest), form)
 
 
 def setitem(input: Tensor, key: Any, value: Any) -> None:

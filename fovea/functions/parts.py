@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from fovea.ops import shape as ops
 from fovea.ops.reduce import DimAttrs
 from fovea.ops.rules import normalize_dim
 from fovea.size import Size
-from fovea.tensorbase import is_tensor
+from fovea.tensorbase import TensorBase, is_tensor
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -53,18 +54,30 @@ def cat(
     parts = tuple(tensors)
     if not parts:
         raise TypeError("cat: expected a non-empty sequence of tensors.")
-    _check_tensors("cat", parts)
-    kind = parts[0].dtype
-    if any(p.dtype is not kind for p in parts):
-        kind = result_type(*parts)
-        parts = tuple(to_dtype(p, kind) for p in parts)
-    if any(p.shape == (0,) for p in parts):  # joined to whatever there is
-        parts = tuple(p for p in parts if p.shape != (0,)) or parts[:1]
+    first = parts[0]
+    for p in parts:
+        if not isinstance(p, TensorBase) or p.dtype is not first.dtype or p.shape == (0,):
+            _check_tensors("cat", parts)
+            parts = _alike(parts)
+            break
     rank = len(parts[0].shape)
     if rank == 0:
         raise ShapeError("cat: 0-d tensors cannot be joined.", fix="use stack")
-    result = ops.cat.bind(parts, DimAttrs.of(normalize_dim("cat", dim, rank)))
+    result = ops.cat.bind(parts, _along(rank, dim))
     return result if out is None else out.copy_(result)
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _along(rank: int, dim: int) -> DimAttrs:
+    attrs: DimAttrs = DimAttrs.of(normalize_dim("cat", dim, rank))
+    return attrs
+
+
+def _alike(parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Tensors of one type, without those that are joined to whatever there is."""
+    kind = result_type(*parts)
+    parts = tuple(to_dtype(p, kind) for p in parts)
+    return tuple(p for p in parts if p.shape != (0,)) or parts[:1]
 
 
 def stack(

@@ -5,6 +5,7 @@ As there, ``axis`` and ``keepdims`` are the same under NumPy's names.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from fovea import dtypes, return_types
@@ -26,10 +27,18 @@ Dims = int | tuple[int, ...] | list[int] | None
 
 
 def _reduce(op: Op, input: Tensor, dim: Dims, keepdim: bool) -> Tensor:
-    dims = normalize_dims(
-        op.name, None if isinstance(dim, tuple | list) and not dim else dim, input.ndim
-    )
-    return op.bind((input,), ops.ReduceAttrs.of(dims, keepdim))
+    if dim is None or dim.__class__ is int:
+        attrs = _along(op.name, len(input.shape), dim, keepdim)
+    else:
+        given = None if isinstance(dim, tuple | list) and not dim else dim
+        attrs = ops.ReduceAttrs.of(normalize_dims(op.name, given, input.ndim), keepdim)
+    return op.bind((input,), attrs)
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _along(name: str, rank: int, dim: int | None, keepdim: bool) -> ops.ReduceAttrs:
+    attrs: ops.ReduceAttrs = ops.ReduceAttrs.of(normalize_dims(name, dim, rank), keepdim)
+    return attrs
 
 
 def sum_(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fovea import watching
 from fovea.errors import ArgumentError, OutOfRangeError, ShapeError, describe
+from fovea.form import Form, form_of
 from fovea.functions.creation import strided_over
 from fovea.functions.numpy_names import numpy_names
 from fovea.functions.regions import Again, is_plain
@@ -17,6 +18,7 @@ from fovea.ops import shape as ops
 from fovea.ops.op import contiguous_strides
 from fovea.ops.rules import broadcast_shapes, channels_last_strides, normalize_dim
 from fovea.size import Size
+from fovea.views import Viewer, viewer
 
 if TYPE_CHECKING:
     from fovea.dtypes import DType
@@ -74,31 +76,31 @@ def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
             [3, 4, 5]])
     """
     given = sizes if shape is None else (shape,)
-    target = given[0] if len(given) == 1 and given[0].__class__ in (tuple, Size) else as_ints(given)
-    how = _reshaping(input.shape, input.strides, target)
-    if how is None:
-        how = _plan_reshape(input, target)
-    if how is False:
-        return ops.view.bind((contiguous(input),), ops.ShapeAttrs.of(_resolve(input, target)))
-    return ops.view.bind((input,), how)
+    try:
+        found = _reshapings.get((input._form or form_of(input), given))
+    except (AttributeError, TypeError):  # no tensor, or sizes in a list
+        found = None
+    reshaped: Tensor = (found or _reshaping(input, given))(input)
+    return reshaped
 
 
-_reshapings: dict[Any, Any] = {}
+_reshapings: dict[Any, Viewer] = {}  # by form and sizes as given, where those are ints
 
 
-def _reshaping(shape: Size, strides: tuple[int, ...], target: tuple[int, ...]) -> Any:
-    """What was found before: the attributes of a view, False for a copy, None if it is new."""
-    return _reshapings.get((shape, strides, target))
-
-
-def _plan_reshape(input: Tensor, target: tuple[int, ...]) -> Any:
-    wanted = _resolve(input, target)
-    aliases = ops.view_strides(input.shape, input.strides, wanted) is not None
-    if len(_reshapings) > 4096:
-        _reshapings.clear()
-    how = ops.ShapeAttrs.of(wanted) if aliases else False
-    _reshapings[input.shape, input.strides, target] = how
-    return how
+def _reshaping(input: Tensor, given: tuple[Any, ...]) -> Viewer:
+    """What gives tensors like this one other sizes."""
+    sizes = as_ints(given)
+    wanted = _resolve(input, sizes)
+    attrs = ops.ShapeAttrs.of(wanted)
+    if ops.view_strides(input.shape, input.strides, wanted) is None:
+        return lambda x: ops.view.bind((contiguous(x),), attrs)
+    found = viewer(ops.view, attrs, form_of(input))
+    listed = given[0] if len(given) == 1 and isinstance(given[0], tuple) else given
+    if all(n.__class__ is int for n in listed):
+        if len(_reshapings) > 4096:
+            _reshapings.clear()
+        _reshapings[form_of(input), given] = found
+    return found
 
 
 def view(input: Tensor, *shape: Any) -> Tensor:
@@ -178,19 +180,19 @@ def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """A view with two dimensions exchanged."""
-    rank = len(input.shape)
-    if rank == 0:
+    if not input.shape:
         return input
-    return ops.permute.bind((input,), _exchange(rank, dim0, dim1))
+    exchanged: Tensor = _exchange(input._form or form_of(input), dim0, dim1)(input)
+    return exchanged
 
 
-@lru_cache(maxsize=1024, typed=True)
-def _exchange(rank: int, dim0: int, dim1: int) -> ops.PermuteAttrs:
+@lru_cache(maxsize=4096, typed=True)
+def _exchange(form: Form, dim0: int, dim1: int) -> Viewer:
+    rank = len(form.shape)
     a, b = normalize_dim("transpose", dim0, rank), normalize_dim("transpose", dim1, rank)
     order = list(range(rank))
     order[a], order[b] = order[b], order[a]
-    attrs: ops.PermuteAttrs = ops.PermuteAttrs.of(tuple(order))
-    return attrs
+    return viewer(ops.permute, ops.PermuteAttrs.of(tuple(order)), form)
 
 
 def t(input: Tensor) -> Tensor:
@@ -261,8 +263,14 @@ def squeeze(input: Tensor, dim: Any = None, *, axis: Any = None) -> Tensor:
 @numpy_names
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """A view with a dimension of size 1 inserted at ``dim``."""
-    d = normalize_dim("unsqueeze", dim, input.ndim + 1)
-    return _viewed(input, (*input.shape[:d], 1, *input.shape[d:]))
+    longer: Tensor = _longer(input._form or form_of(input), dim)(input)
+    return longer
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _longer(form: Form, dim: int) -> Viewer:
+    d = normalize_dim("unsqueeze", dim, len(form.shape) + 1)
+    return viewer(ops.view, ops.ShapeAttrs.of((*form.shape[:d], 1, *form.shape[d:])), form)
 
 
 def _viewed(input: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fovea.functions.creation import empty
+from fovea.targets.base import blank
 from fovea.tensor import Tensor
 
 __all__ = ["Buffer", "Parameter"]
@@ -24,7 +25,7 @@ class Parameter(Tensor):
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Parameter:
-        return object.__new__(cls)
+        return blank(cls)
 
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
         self.data = empty(0) if data is None else data
@@ -46,7 +47,7 @@ class Buffer(Tensor):
     persistent: bool = True
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Buffer:
-        return object.__new__(cls)
+        return blank(cls)
 
     def __init__(self, data: Tensor | None = None, *, persistent: bool = True) -> None:
         self.data = empty(0) if data is None else data

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from ctypes import memmove, memset
 from typing import TYPE_CHECKING, Any
 
 from fovea.errors import LoweringError
-from fovea.form import interned
+from fovea.form import Form, interned
 from fovea.size import Size, check_size, contiguous_strides, numel
 from fovea.storage import Storage
 
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
 __all__ = [
+    "SLOTS",
     "Plan",
     "Target",
+    "blank",
     "empty",
     "make_tensor",
     "register_tensor_class",
     "tensor_class",
+    "view_form",
     "view_plan",
 ]
 
@@ -28,6 +32,23 @@ Plan = Callable[[tuple[Any, ...]], Any]
 PlanInto = Callable[[tuple[Any, ...], Any], None]
 
 _tensor_class: Any = None
+
+# What every tensor has, whoever makes it: `blank` sets all but the first five.
+SLOTS = (
+    "storage", "shape", "strides", "offset", "dtype", "_form", "_requires_grad", "_node",
+    "_output_nr", "_base", "_replay", "_view_stamp", "_graph_version", "_level",
+)  # fmt: skip
+_new = object.__new__
+
+
+def blank(cls: Any) -> Any:
+    """A tensor of a class, without memory and on no tape."""
+    t = _new(cls)
+    t._form = t._node = t._base = None
+    t._requires_grad = False
+    t._output_nr = t._view_stamp = t._graph_version = t._level = 0
+    t._replay = ()
+    return t
 
 
 def register_tensor_class(cls: Any) -> None:
@@ -101,6 +122,27 @@ class Target:
             return decomposition_plan(op, attrs)
         return self.missing(op, inputs, attrs, specs)
 
+    def maker(self, spec: Spec, pattern: bytes | None) -> Callable[[], Any]:
+        """A function that makes tensors laid out as ``spec`` asks.
+
+        Args:
+            pattern: as many bytes as they have, or more, to begin with; none: zeros; None: unset.
+        """
+
+        def make() -> Tensor:
+            t = empty(spec)
+            if pattern:
+                memmove(t.storage.address, pattern, t.storage.nbytes)
+            elif pattern is not None:
+                memset(t.storage.address, 0, t.storage.nbytes)
+            return t
+
+        return make
+
+    def view_plan(self, op: Op, inputs: tuple[Any, ...], attrs: Attrs | None) -> Plan:
+        """A callable that makes the view that ``op`` is on inputs like these."""
+        return view_plan(op, inputs, attrs)
+
     def plan_into(
         self,
         op: Op,
@@ -162,20 +204,27 @@ def decomposition_plan(op: Op, attrs: Attrs | None) -> Plan:
     return run
 
 
-def view_plan(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None) -> Plan:
-    """Views need no kernel: new shape, strides and offset over the same storage, on any target."""
+def view_form(op: Op, x: Any, attrs: Attrs | None) -> tuple[Form, int]:
+    """The form of the view that ``op`` is on a tensor like ``x``, and how many elements behind its
+    start it starts.
+    """
     rule = op.strided_rule
     assert rule is not None, f"{op!r} is a view without a strided rule"
-    shape, strides, offset = rule(inputs[0], attrs) if op.attrs_class else rule(inputs[0])
+    shape, strides, offset = rule(x, attrs) if op.attrs_class else rule(x)
     check_size(op.name, shape)
-    new, cls, shape, dtype = object.__new__, _tensor_class, Size(shape), inputs[0].dtype
-    form = interned(shape, strides, dtype)
-    step = (op, attrs)
+    return interned(Size(shape), tuple(strides), x.dtype), offset
+
+
+def view_plan(op: Op, inputs: tuple[Any, ...], attrs: Attrs | None) -> Plan:
+    """Views need no kernel: new shape, strides and offset over the same storage, on any target."""
+    form, offset = view_form(op, inputs[0], attrs)
+    shape, strides, dtype = form.shape, form.strides, form.dtype
+    cls, step = _tensor_class, (op, attrs)
 
     def run(tensors: tuple[Any, ...]) -> Any:
         # `TensorBase._make_view`, written out: a view is as quick as Python allows.
         x = tensors[0]
-        view = new(cls)
+        view = blank(cls)
         view.storage = x.storage
         view.shape = shape
         view.strides = strides

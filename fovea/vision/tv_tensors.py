@@ -19,6 +19,7 @@ from typing import Any, Self, TypeVar
 
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.functions.creation import as_tensor
+from fovea.targets.base import blank
 from fovea.tensor import Tensor
 from fovea.vision.pillow import is_pil_image
 
@@ -57,7 +58,7 @@ class TVTensor(Tensor):
     fields: tuple[str, ...] = ()  # what is known besides the values
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        return object.__new__(cls)
+        return blank(cls)
 
     def __init__(
         self,
@@ -80,7 +81,7 @@ class TVTensor(Tensor):
         """Other values of the same kind."""
         if type(values) is type(self):
             return values
-        made = object.__new__(type(self))
+        made = blank(type(self))
         TVTensor._fill(made, values)
         for name in self.fields:
             setattr(made, name, getattr(self, name))
@@ -124,7 +125,7 @@ def _shown(value: Any) -> str:
 def _restored(
     kind: type[TVTensor], values: Tensor, known: dict[str, Any], requires_grad: bool
 ) -> TVTensor:
-    made: TVTensor = object.__new__(kind)
+    made: TVTensor = blank(kind)
     TVTensor._fill(made, values, requires_grad)
     for name, value in known.items():
         setattr(made, name, value)

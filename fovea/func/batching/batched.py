@@ -12,6 +12,7 @@ from fovea.errors import ArgumentError, InplaceError, describe
 from fovea.form import Form, form_of
 from fovea.functions.shaping import expand, unsqueeze
 from fovea.size import Size
+from fovea.targets.base import blank
 from fovea.tensor import Tensor
 
 __all__ = [
@@ -105,7 +106,7 @@ class Batched(Tensor):
     @classmethod
     def of(cls, physical: Any, level: int) -> Batched:
         """The samples of ``physical``, at the `vmap` with this number."""
-        t = _new(cls)
+        t = blank(cls)
         t._hold(physical)
         t._level = level
         return t
@@ -182,7 +183,6 @@ class Batched(Tensor):
 
 
 _STATE = _BatchedForm(Size((2,)), (1,), int64)
-_new = object.__new__
 
 
 class Draws(Batched):

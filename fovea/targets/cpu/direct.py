@@ -22,7 +22,7 @@ from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.routine import Routine
 from fovea.targets.cpu.values import Value
 
-__all__ = ["MOST_WORDS", "Builtin", "available", "direct_call", "function"]
+__all__ = ["MOST_WORDS", "Builtin", "available", "direct_call", "function", "run_kernel"]
 
 MOST_WORDS = 64  # addresses and words of a call
 _FASTCALL = 0x80  # METH_FASTCALL
@@ -68,15 +68,20 @@ def _builtin() -> Builtin:
         k.store(k.call("PyLong_AsLongLong", k.load(given, i)), params, i)
     with k.loop(0, k.load(prepared, 2), unroll=1) as i:
         k.store(k.load(prepared, i + 3), params, count + i)
-    counter = k.scratch(i64, 1)
-    k.store(k.const(0, i64), counter)
     kernel, none = k.load(prepared, 0), k.load(prepared, 1)
-    addresses = [k.assign(i64, 1, f"ptrtoint ptr {b.pointer} to i64") for b in (params, counter)]
-    zero, one = k.const(0, i64), k.const(1, i64)
-    k.call_address(kernel, (addresses[0], zero, one, addresses[1]))
+    run_kernel(k, kernel, params)
     k.call("Py_IncRef", none)
     k.result = none
     return k
+
+
+def run_kernel(k: Builtin, kernel: Value, params: Buffer) -> None:
+    """Run a kernel on the calling thread alone."""
+    counter = k.scratch(i64, 1)
+    k.store(k.const(0, i64), counter)
+    addresses = [k.assign(i64, 1, f"ptrtoint ptr {b.pointer} to i64") for b in (params, counter)]
+    zero, one = k.const(0, i64), k.const(1, i64)
+    k.call_address(kernel, (addresses[0], zero, one, addresses[1]))
 
 
 class _Method(ctypes.Structure):
@@ -97,7 +102,9 @@ def available() -> bool:
 
 _C_FUNCTIONS = (
     "PyBytes_AsString", "PyLong_AsLongLong", "PyLong_FromLongLong", "Py_IncRef",
-    "PyEval_SaveThread", "PyEval_RestoreThread",
+    "PyEval_SaveThread", "PyEval_RestoreThread", "Py_DecRef", "PyType_GenericAlloc",
+    "PyType_IsSubtype", "PyList_Size", "PyList_GetItem", "PyList_SetSlice", "PyTuple_Size",
+    "PyTuple_GetItem", "PyObject_CallObject", "PyErr_SetObject", "PySequence_Concat",
 )  # fmt: skip
 
 
@@ -120,9 +127,9 @@ def _maker() -> Callable[..., Any]:
     return make
 
 
-def function(key: str, build: Callable[[], Builtin], words: bytes) -> Callable[..., Any]:
-    """A built-in function with a bytes object of these words as ``self``."""
-    return _maker()(ctypes.addressof(_method(key, build)), words, None)
+def function(key: str, build: Callable[[], Builtin], owner: object) -> Callable[..., Any]:
+    """A built-in function with this ``self``: bytes of words, or a tuple with them first."""
+    return _maker()(ctypes.addressof(_method(key, build)), owner, None)
 
 
 def direct_call(address: int, words: bytes) -> Callable[..., None]:

@@ -12,15 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fovea.dtypes import DType
-from fovea.form import interned
-from fovea.ops.op import Spec, contiguous_strides, numel
-from fovea.size import Size
-from fovea.storage import Storage, shelf_of
-from fovea.targets.base import Plan, PlanInto, tensor_class
+from fovea.ops.op import Spec
+from fovea.targets.base import Plan, PlanInto
 from fovea.targets.cpu import threads
 from fovea.targets.cpu.builder import checking
 from fovea.targets.cpu.direct import MOST_WORDS, available, direct_call
 from fovea.targets.cpu.loops import Ready
+from fovea.targets.cpu.objects import launcher, maker
 from fovea.targets.cpu.program import KernelCall
 from fovea.targets.cpu.recipe import Recipe, exposed
 
@@ -30,44 +28,13 @@ __all__ = [
     "calling",
     "launch",
     "launch_into",
+    "launched",
     "maker",
     "program_call",
     "ranges_of",
     "run_checked",
     "run_checked_at",
 ]
-
-
-def maker(spec: Spec) -> Callable[[], Any]:
-    """A function that makes Tensors with unwritten memory, laid out as ``spec`` asks."""
-    shape = spec.shape if isinstance(spec.shape, Size) else Size(spec.shape)
-    strides = spec.strides if spec.strides is not None else contiguous_strides(shape)
-    dtype = spec.dtype
-    nbytes = numel(shape) * dtype.itemsize
-    shelf = shelf_of(nbytes)
-    form = interned(shape, tuple(strides), dtype)
-    pop, fresh, cls, new = shelf.free.pop, shelf.make, tensor_class(), object.__new__
-
-    def make() -> Any:
-        storage = new(Storage)
-        storage.shelf = shelf
-        storage.nbytes = nbytes
-        storage.version = 0
-        try:
-            storage.block = block = pop()
-        except IndexError:
-            storage.block = block = fresh()
-        storage.address = block[1]
-        t = new(cls)
-        t.storage = storage
-        t.shape = shape
-        t.strides = strides
-        t.offset = 0
-        t.dtype = dtype
-        t._form = form
-        return t
-
-    return make
 
 
 def address_of(t: Any) -> int:
@@ -104,22 +71,22 @@ def launch(
     Without a kernel (``ready`` is None) there is nothing to compute: the output has no elements.
     ``in_place``: inputs whose memory the output may take where both are laid out alike.
     """
-    plan = _launch(ready, dtypes, maker(spec))
+    if ready is None:
+        make = maker(spec)
+        plan: Plan = lambda inputs: make()  # noqa: E731
+    elif checking():
+        plan = _checked(ready, maker(spec))
+    else:
+        plan = launched(ready, len(dtypes), spec)
     return exposed(plan, lambda: Recipe.of_ready(ready, len(dtypes), spec, in_place))
 
 
-def _launch(ready: Ready | None, dtypes: Sequence[DType], make: Callable[[], Any]) -> Plan:
-    if ready is None:
-        return lambda inputs: make()
-    if checking():
-        return _checked(ready, make)
-    call = caller(ready, len(dtypes) + 1)
-    sizes = [d.itemsize for d in dtypes]
-    if len(sizes) == 1:
-        return _unary(call, sizes[0], make)
-    if len(sizes) == 2:
-        return _binary(call, sizes[0], sizes[1], make)
-    return calling(call, make)
+def launched(ready: Ready, inputs: int, spec: Spec) -> Plan:
+    """A plan that makes an output, and calls a kernel on the inputs that are there (so many) and on
+    it.
+    """
+    plan = launcher(ready, spec, inputs)
+    return plan or calling(caller(ready, inputs + 1), maker(spec))
 
 
 def calling(call: Callable[..., None], make: Callable[[], Any]) -> Plan:
@@ -131,30 +98,6 @@ def calling(call: Callable[..., None], make: Callable[[], Any]) -> Plan:
         out = make()
         call(
             *[t.storage.address + t.offset * t.dtype.itemsize for t in inputs if t is not None],
-            out.storage.address,
-        )
-        return out
-
-    return run
-
-
-def _unary(call: Callable[..., None], size: int, make: Callable[[], Any]) -> Plan:
-    def run(inputs: tuple[Any, ...]) -> Any:
-        x = inputs[0]
-        out = make()
-        call(x.storage.address + x.offset * size, out.storage.address)
-        return out
-
-    return run
-
-
-def _binary(call: Callable[..., None], size_a: int, size_b: int, make: Callable[[], Any]) -> Plan:
-    def run(inputs: tuple[Any, ...]) -> Any:
-        a, b = inputs
-        out = make()
-        call(
-            a.storage.address + a.offset * size_a,
-            b.storage.address + b.offset * size_b,
             out.storage.address,
         )
         return out

@@ -10,7 +10,7 @@ from fovea.ops.op import Spec
 from fovea.targets.base import Plan
 from fovea.targets.cpu.builder import checking
 from fovea.targets.cpu.copy import copied
-from fovea.targets.cpu.launch import caller, calling, maker, ranges_of
+from fovea.targets.cpu.launch import launched, maker, ranges_of
 from fovea.targets.cpu.loops import Ready, broadcast_strides
 from fovea.targets.cpu.program import KernelProgram
 from fovea.targets.cpu.recipe import Recipe, exposed
@@ -35,7 +35,7 @@ def run_program(program: KernelProgram, spec: Spec) -> Plan:
     if (single := program.single) is not None:
         words = struct.pack(f"{len(single.words)}q", *single.words)
         ready = Ready(single.address, words, single.parallel)
-        plan = calling(caller(ready, program.external), maker(spec))
+        plan = launched(ready, program.external - 1, spec)
         return exposed(plan, lambda: Recipe.of_program(program, program.external - 1, [spec]))
     make, call, checked = maker(spec), program.run, checking()
 

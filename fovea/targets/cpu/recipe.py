@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import struct
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -119,15 +120,19 @@ def call_of(ready: Ready, operands: Sequence[Operand]) -> Call:
     return Call(ready.address, tuple(operands), words, ready.parallel)
 
 
+# Not attributes: built-in functions have none.
+_recipes: weakref.WeakKeyDictionary[Plan, Callable[[], Recipe | None]] = weakref.WeakKeyDictionary()
+
+
 def exposed(plan: Plan, recipe: Callable[[], Recipe | None]) -> Plan:
     """The plan, a function, with the recipe that it offers (None: on second thoughts, none)."""
-    plan.__dict__["recipe"] = recipe
+    _recipes[plan] = recipe
     return plan
 
 
 def recipe_of(plan: Plan) -> Recipe | None:
     """What a plan does, or None if it can only be called."""
-    make = getattr(plan, "recipe", None)
+    make = _recipes.get(plan)
     recipe: Recipe | None = make() if make is not None else None
     return recipe
 

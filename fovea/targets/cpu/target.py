@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from fovea.errors import LoweringError
-from fovea.targets.base import Plan, PlanInto
+from fovea.targets.base import Plan, PlanInto, view_form, view_plan
 from fovea.targets.reference import ReferenceTarget, reference_plan
 
 if TYPE_CHECKING:
@@ -69,6 +69,20 @@ class CpuTarget(ReferenceTarget):
             for module in modules_of(family):
                 importlib.import_module(module)
             self._loaded.add(family)
+
+    def maker(self, spec: Spec, pattern: bytes | None) -> Callable[[], Any]:
+        """Tensors are made by compiled code."""
+        from fovea.targets.cpu.objects import maker, pattern_maker
+
+        make = maker(spec) if pattern is None else pattern_maker(spec, pattern)
+        return make or super().maker(spec, pattern)
+
+    def view_plan(self, op: Op, inputs: tuple[Any, ...], attrs: Attrs | None) -> Plan:
+        """Views are made by compiled code, too."""
+        from fovea.targets.cpu.objects import view_maker
+
+        plan = view_maker((op, attrs), *view_form(op, inputs[0], attrs))
+        return plan or view_plan(op, inputs, attrs)
 
     def load_lowerings(self) -> None:
         """Import the lowerings of every op that is declared."""
