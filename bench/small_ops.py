@@ -15,7 +15,7 @@ from bench.tables import Report
 
 __all__ = ["CALLS", "time_small_ops"]
 
-NUMBER, REPETITIONS = 2000, 40
+NUMBER, REPETITIONS = 200, 400  # short, so that some run undisturbed on a busy machine
 
 # Expressions in lib, F, x and w (4 x 4 with gradients), y (4 x 4 without).
 CALLS = {
