@@ -13,17 +13,30 @@ from typing import TYPE_CHECKING, Any
 
 from fovea import tape, targets, watching
 from fovea.dispatch import state
-from fovea.form import Form
+from fovea.errors import DTypeError
+from fovea.form import Form, form_of
 from fovea.ops.op import Attrs, Op
 from fovea.targets.base import view_form
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["Viewer", "viewer"]
+__all__ = ["Viewer", "form_seen", "viewer"]
 
 Viewer = Callable[[Any], Any]
 _node_of, _place_of = tape.node_of, tape.place_of
+
+
+def form_seen(x: Any) -> Form:
+    """The form of a tensor of which there is to be a view; DTypeError if it is none."""
+    try:
+        form: Form = x._form or form_of(x)
+    except AttributeError:
+        kind = f"{type(x).__module__}.{type(x).__name__}".removeprefix("builtins.")
+        raise DTypeError(
+            f"a view is of a tensor, got {kind}.", fix="make a tensor of it: fovea.as_tensor(x)"
+        ) from None
+    return form
 
 
 def viewer(op: Op, attrs: Attrs | None, form: Form) -> Viewer:

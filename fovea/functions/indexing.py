@@ -9,12 +9,12 @@ import numpy as np
 
 from fovea import dispatch, dtypes, watching
 from fovea.errors import ArgumentError, DTypeError, OutOfRangeError, ShapeError, describe
-from fovea.form import Form, form_of
+from fovea.form import Form
 from fovea.functions.creation import constant, from_array
 from fovea.functions.numpy_names import numpy_names
 from fovea.functions.pointwise import to_dtype
 from fovea.functions.regions import Again, is_plain, region_of
-from fovea.functions.shaping import expand, narrow, reshape, sliced
+from fovea.functions.shaping import expand, narrow, picker, reshape, sliced
 from fovea.ops import elementwise as elementwise_ops
 from fovea.ops import index as ops
 from fovea.ops import shape as shape_ops
@@ -22,7 +22,7 @@ from fovea.ops.reduce import DimAttrs
 from fovea.ops.rules import normalize_dim
 from fovea.size import Size
 from fovea.tensorbase import is_tensor
-from fovea.views import Viewer, viewer
+from fovea.views import Viewer, form_seen, viewer
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -54,7 +54,7 @@ def _rows(input: Tensor, start: int, length: int) -> Tensor:
         offset = input.offset + start * input.strides[0] * (length > 0)
         place = slice(start, start + length)
         return input._make_view(input, shape, input.strides, offset, _AGAIN, (place,))
-    rows: Tensor = _cut(input._form or form_of(input), start, length)(input)
+    rows: Tensor = _cut(form_seen(input), start, length)(input)
     return rows
 
 
@@ -76,21 +76,15 @@ def _row(input: Tensor, i: int) -> Tensor:
         strides = input.strides
         offset = input.offset + i % size * strides[0]
         return input._make_view(input, shape[1:], strides[1:], offset, _AGAIN, (i,))
-    if watching.watcher is None:
-        row: Tensor = _picked(input._form or form_of(input), i)(input)
-        return row
-    rest = tuple(shape[1:])
-    start, ones = (i % size, *(0,) * len(rest)), (1,) * len(shape)
-    return sliced(input, start, (1, *rest), ones, rest)
+    row: Tensor = _picked(form_seen(input), i)(input)
+    return row
 
 
 @lru_cache(maxsize=4096)
 def _picked(form: Form, i: int) -> Viewer:
     rest = tuple(form.shape[1:])
     start, ones = (i % form.shape[0], *(0,) * len(rest)), (1,) * len(form.shape)
-    if form.planner is not None:  # of `vmap`, which knows slices and views
-        return lambda x: sliced(x, start, (1, *rest), ones, rest)
-    return viewer(shape_ops.pick, shape_ops.PickAttrs.of(start, (1, *rest), ones, rest), form)
+    return picker(form, start, (1, *rest), ones, rest)
 
 
 def setitem(input: Tensor, key: Any, value: Any) -> None:

@@ -18,7 +18,7 @@ from fovea.ops import shape as ops
 from fovea.ops.op import contiguous_strides
 from fovea.ops.rules import broadcast_shapes, channels_last_strides, normalize_dim
 from fovea.size import Size
-from fovea.views import Viewer, viewer
+from fovea.views import Viewer, form_seen, viewer
 
 if TYPE_CHECKING:
     from fovea.dtypes import DType
@@ -29,7 +29,9 @@ channels_last, channels_last_3d = "channels_last", "channels_last_3d"
 
 
 def as_ints(values: tuple[Any, ...]) -> tuple[int, ...]:
-    if len(values) == 1 and isinstance(values[0], list | tuple):
+    if len(values) == 1 and isinstance(
+        values[0], (list, tuple)
+    ):  # a union would be made in each call
         values = tuple(values[0])
     return tuple([int(v) for v in values])
 
@@ -169,20 +171,24 @@ def clone(input: Tensor, *, memory_format: str = preserve_format) -> Tensor:
 def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
     """A view with the dimensions in another order (ints, or one sequence of them)."""
     order = as_ints(order if dims is None else (dims,))
-    if len(order) != input.ndim:
-        raise ShapeError(
-            f"permute: {describe(input)} has {input.ndim} dimensions, got the order {order}."
-        )
-    return ops.permute.bind(
-        (input,), ops.PermuteAttrs.of(tuple(normalize_dim("permute", d, input.ndim) for d in order))
-    )
+    permuted: Tensor = _order(form_seen(input), order)(input)
+    return permuted
+
+
+@lru_cache(maxsize=4096)
+def _order(form: Form, order: tuple[int, ...]) -> Viewer:
+    rank = len(form.shape)
+    if len(order) != rank:
+        raise ShapeError(f"permute: {describe(form)} has {rank} dimensions, got the order {order}.")
+    dims = tuple(normalize_dim("permute", d, rank) for d in order)
+    return viewer(ops.permute, ops.PermuteAttrs.of(dims), form)
 
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """A view with two dimensions exchanged."""
     if not input.shape:
         return input
-    exchanged: Tensor = _exchange(input._form or form_of(input), dim0, dim1)(input)
+    exchanged: Tensor = _exchange(form_seen(input), dim0, dim1)(input)
     return exchanged
 
 
@@ -223,13 +229,18 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
 
 def expand(input: Tensor, *sizes: Any) -> Tensor:
     """A view in which dimensions of size 1 repeat; -1 keeps a size."""
-    shape = as_ints(sizes)
-    lead = len(shape) - input.ndim
+    expanded: Tensor = _expansion(form_seen(input), as_ints(sizes))(input)
+    return expanded
+
+
+@lru_cache(maxsize=4096)
+def _expansion(form: Form, shape: tuple[int, ...]) -> Viewer:
+    lead = len(shape) - len(form.shape)
     if lead < 0 or -1 in shape[:lead]:
-        raise ShapeError(f"expand: {describe(input)} cannot expand to {shape}.")
+        raise ShapeError(f"expand: {describe(form)} cannot expand to {shape}.")
     if -1 in shape:
-        shape = tuple([input.shape[i - lead] if n == -1 else n for i, n in enumerate(shape)])
-    return ops.expand.bind((input,), ops.ShapeAttrs.of(shape))
+        shape = tuple([form.shape[i - lead] if n == -1 else n for i, n in enumerate(shape)])
+    return viewer(ops.expand, ops.ShapeAttrs.of(shape), form)
 
 
 def expand_as(input: Tensor, other: Tensor) -> Tensor:
@@ -263,7 +274,7 @@ def squeeze(input: Tensor, dim: Any = None, *, axis: Any = None) -> Tensor:
 @numpy_names
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """A view with a dimension of size 1 inserted at ``dim``."""
-    longer: Tensor = _longer(input._form or form_of(input), dim)(input)
+    longer: Tensor = _longer(form_seen(input), dim)(input)
     return longer
 
 
@@ -274,7 +285,13 @@ def _longer(form: Form, dim: int) -> Viewer:
 
 
 def _viewed(input: Tensor, shape: tuple[int, ...]) -> Tensor:
-    return ops.view.bind((input,), ops.ShapeAttrs.of(shape))
+    viewed: Tensor = _sight(form_seen(input), shape)(input)
+    return viewed
+
+
+@lru_cache(maxsize=4096)
+def _sight(form: Form, shape: tuple[int, ...]) -> Viewer:
+    return viewer(ops.view, ops.ShapeAttrs.of(shape), form)
 
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
@@ -326,9 +343,16 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
         shape = Size((*input.shape[:d], length, *input.shape[d + 1 :]))
         offset = input.offset + first * input.strides[d] * (length > 0)
         return input._make_view(input, shape, input.strides, offset, _NARROW, (d, first, length))
-    begin = tuple(first if i == d else 0 for i in range(input.ndim))
-    lengths = tuple(length if i == d else n for i, n in enumerate(input.shape))
-    return ops.slice_.bind((input,), ops.SliceAttrs.of(begin, lengths, (1,) * input.ndim))
+    part: Tensor = _part(form_seen(input), d, first, length)(input)
+    return part
+
+
+@lru_cache(maxsize=4096)
+def _part(form: Form, d: int, first: int, length: int) -> Viewer:
+    rank = len(form.shape)
+    begin = tuple(first if i == d else 0 for i in range(rank))
+    lengths = tuple(length if i == d else n for i, n in enumerate(form.shape))
+    return viewer(ops.slice_, ops.SliceAttrs.of(begin, lengths, (1,) * rank), form)
 
 
 _NARROW = Again(narrow)
@@ -357,6 +381,24 @@ def sliced(
     return _viewed(part, shape)
 
 
+def picker(
+    form: Form,
+    start: tuple[int, ...],
+    length: tuple[int, ...],
+    step: tuple[int, ...],
+    shape: tuple[int, ...],
+) -> Viewer:
+    """What gives `sliced` of tensors of a form."""
+
+    def in_two(x: Tensor) -> Tensor:
+        return sliced(x, start, length, step, shape)
+
+    if form.planner is not None:  # of `vmap`, which knows slices and views
+        return in_two
+    at_once = viewer(ops.pick, ops.PickAttrs.of(start, length, step, shape), form)
+    return lambda x: at_once(x) if watching.watcher is None else in_two(x)
+
+
 @numpy_names
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """A view of one index of a dimension, without that dimension."""
@@ -372,9 +414,16 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
         offset = input.offset + index * strides[d]
         rest = Size((*shape[:d], *shape[d + 1 :])), (*strides[:d], *strides[d + 1 :])
         return input._make_view(input, *rest, offset, SELECT, (d, index))
-    before, after = tuple(input.shape[:d]), tuple(input.shape[d + 1 :])
+    selected: Tensor = _selection(form_seen(input), d, index)(input)
+    return selected
+
+
+@lru_cache(maxsize=4096)
+def _selection(form: Form, d: int, index: int) -> Viewer:
+    before, after = tuple(form.shape[:d]), tuple(form.shape[d + 1 :])
     start = (*(0,) * d, index, *(0,) * len(after))
-    return sliced(input, start, (*before, 1, *after), (1,) * input.ndim, (*before, *after))
+    part = start, (*before, 1, *after), (1,) * len(form.shape), (*before, *after)
+    return picker(form, *part)
 
 
 SELECT = Again(select)

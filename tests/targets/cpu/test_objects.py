@@ -90,6 +90,39 @@ def test_sizes_given_otherwise() -> None:
         x.view(2, 3).transpose(0.0, 1)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "call",
+    ["permute(x, (1, 0))", "transpose(x, 0, 1)", "unsqueeze(x, 0)", "t(x)"],
+)
+def test_views_of_arrays_are_refused(call: str) -> None:
+    with pytest.raises(fovea.errors.DTypeError, match="of a tensor, got numpy.ndarray|must be a"):
+        eval(f"fovea.{call}", {"fovea": fovea, "x": np.ones((2, 3))})
+
+
+def test_views_with_gradients_are_as_op_views() -> None:
+    x = fovea.arange(24, dtype=fovea.float32).reshape(2, 3, 4).clone().requires_grad_()
+    z = fovea.ones(2, 1, 4, requires_grad=True)
+    for _ in range(2):  # the second time from what is kept
+        for view, same in (
+            (x.permute(2, 0, 1), np.s_[:, :, :]),
+            (x.narrow(1, 1, 2), np.s_[:, 1:3]),
+            (x.select(1, -1), np.s_[:, -1]),
+            (x[1], np.s_[1]),
+            (x[0:1], np.s_[0:1]),
+        ):
+            expected = x.detach().numpy()[same]
+            expected = expected.transpose(2, 0, 1) if view.shape == (4, 2, 3) else expected
+            np.testing.assert_array_equal(view.detach().numpy(), expected)
+            assert view._base is x
+            (g,) = fovea.autograd.grad((view * view).sum(), x)
+            mask = np.zeros(x.shape, np.float32)
+            mask[same] = 1
+            np.testing.assert_array_equal(g.numpy(), 2 * mask * x.detach().numpy())
+        assert z.expand(2, 3, -1).shape == (2, 3, 4) and z.squeeze(1).shape == (2, 4)
+        (g,) = fovea.autograd.grad(z.expand(2, 3, -1).sum(), z)
+        np.testing.assert_array_equal(g.numpy(), np.full((2, 1, 4), 3, np.float32))
+
+
 @pytest.mark.parametrize("value", [0, 1, 0.0, -0.0, True, 2.5])
 @pytest.mark.parametrize("dtype", [fovea.float32, fovea.int8, fovea.bool, fovea.bfloat16])
 @pytest.mark.parametrize("size", [(), (0, 3), (3, 5), (2000,)])
