@@ -77,6 +77,10 @@ def region_of(input: Tensor, key: Any) -> tuple[Size, tuple[int, ...], int] | No
                 return None
             offset += (item + size if item < 0 else item) * step
             continue
+        if item.start is None and item.stop is None and item.step is None:
+            shape.append(size)
+            strides.append(step)
+            continue
         if item.step is not None and not item.step > 0:
             return None
         start, stop, by = item.indices(size)

@@ -262,13 +262,22 @@ def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
 def squeeze(input: Tensor, dim: Any = None, *, axis: Any = None) -> Tensor:
     """A view without dimensions of size 1 (all of them, or those in ``dim`` that are)."""
     dim = dim if axis is None else axis
+    given = tuple(dim) if isinstance(dim, (list, tuple)) else dim
+    squeezed: Tensor = _without(form_seen(input), given)(input)
+    return squeezed
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _without(form: Form, dim: Any) -> Viewer:
+    shape = form.shape
     if dim is None:
-        drop = {i for i, n in enumerate(input.shape) if n == 1}
+        drop = {i for i, n in enumerate(shape) if n == 1}
     else:
         chosen = [dim] if isinstance(dim, int) else list(dim)
-        drop = {normalize_dim("squeeze", d, input.ndim) for d in chosen}
-        drop = {d for d in drop if input.ndim and input.shape[d] == 1}
-    return _viewed(input, tuple(n for i, n in enumerate(input.shape) if i not in drop))
+        drop = {normalize_dim("squeeze", d, len(shape)) for d in chosen}
+        drop = {d for d in drop if shape and shape[d] == 1}
+    left = tuple(n for i, n in enumerate(shape) if i not in drop)
+    return viewer(ops.view, ops.ShapeAttrs.of(left), form)
 
 
 @numpy_names

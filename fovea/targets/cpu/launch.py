@@ -19,7 +19,7 @@ from fovea.targets.cpu.builder import checking
 from fovea.targets.cpu.direct import MOST_WORDS, available, direct_call
 from fovea.targets.cpu.loops import Ready
 from fovea.targets.cpu.objects import launcher, maker
-from fovea.targets.cpu.program import KernelCall
+from fovea.targets.cpu.program import KernelCall, KernelProgram
 from fovea.targets.cpu.recipe import Recipe, exposed
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "launch",
     "launch_into",
     "launched",
+    "launched_alone",
     "maker",
     "program_call",
     "ranges_of",
@@ -87,6 +88,17 @@ def launched(ready: Ready, inputs: int, spec: Spec) -> Plan:
     """
     plan = launcher(ready, spec, inputs)
     return plan or calling(caller(ready, inputs + 1), maker(spec))
+
+
+def launched_alone(program: KernelProgram, spec: Spec) -> Plan | None:
+    """The plan for a program of nothing but one kernel, whose last buffer is the output; None for
+    others.
+    """
+    if (single := program.single) is None:
+        return None
+    words = struct.pack(f"{len(single.words)}q", *single.words)
+    ready = Ready(single.address, words, single.parallel)
+    return launched(ready, program.external - 1, spec)
 
 
 def calling(call: Callable[..., None], make: Callable[[], Any]) -> Plan:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from typing import Any
 
 from fovea.dtypes import DType
@@ -10,8 +9,8 @@ from fovea.ops.op import Spec
 from fovea.targets.base import Plan
 from fovea.targets.cpu.builder import checking
 from fovea.targets.cpu.copy import copied
-from fovea.targets.cpu.launch import launched, maker, ranges_of
-from fovea.targets.cpu.loops import Ready, broadcast_strides
+from fovea.targets.cpu.launch import launched_alone, maker, ranges_of
+from fovea.targets.cpu.loops import broadcast_strides
 from fovea.targets.cpu.program import KernelProgram
 from fovea.targets.cpu.recipe import Recipe, exposed
 from fovea.targets.cpu.views import View
@@ -32,10 +31,7 @@ def run_program(program: KernelProgram, spec: Spec) -> Plan:
     """A plan that makes the output that `spec` asks for and runs a program on the inputs (None left
     out) and on it.
     """
-    if (single := program.single) is not None:
-        words = struct.pack(f"{len(single.words)}q", *single.words)
-        ready = Ready(single.address, words, single.parallel)
-        plan = launched(ready, program.external - 1, spec)
+    if (plan := launched_alone(program, spec)) is not None:
         return exposed(plan, lambda: Recipe.of_program(program, program.external - 1, [spec]))
     make, call, checked = maker(spec), program.run, checking()
 

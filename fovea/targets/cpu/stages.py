@@ -19,7 +19,7 @@ from fovea.targets.cpu.builder import Kernel, checking
 from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.copy import copy_ready
 from fovea.targets.cpu.elements import Element, element
-from fovea.targets.cpu.launch import maker, ranges_of
+from fovea.targets.cpu.launch import launched_alone, maker, ranges_of
 from fovea.targets.cpu.loops import Ready, broadcast_strides
 from fovea.targets.cpu.program import KernelCall, KernelProgram
 from fovea.targets.cpu.recipe import Call, Operand, Recipe, call_of, exposed
@@ -175,7 +175,9 @@ class Stages:
             for c in self._calls + self._last
         ]
         program = KernelProgram(calls, external, self._scratch, self._thread_scratch)
-        plan = _runner(program, [maker(s) for s in self.specs], self._tables)
+        alone = len(self.specs) == 1 and not self._tables
+        plan = launched_alone(program, self.specs[0]) if alone else None
+        plan = plan or _runner(program, [maker(s) for s in self.specs], self._tables)
         made = (*self._calls, *self._last)
         tables, outputs, in_place = tuple(self._tables), tuple(self.specs), self.in_place
         scratch, per_thread = program.scratch, program.thread_scratch
