@@ -180,11 +180,27 @@ def node_of(
     node.attrs = attrs
     node.needed = ()
     node.hooks = None
-    t = inputs[0]
-    if len(inputs) == 1 and t is not None and t._base is None and t._requires_grad:
+    t, count = inputs[0], len(inputs)
+    if count == 1 and t is not None and t._base is None and t._requires_grad:
         source = t._node  # most ops: without lists and a loop
         node.edges = ((t, -1) if source is None else (source, t._output_nr),)
         node.in_forms = (t._form or form_of(t),)
+    elif (
+        count == 2
+        and t is not None
+        and (u := inputs[1]) is not None
+        and t._base is None
+        and u._base is None
+    ):
+        left = right = None
+        if t._requires_grad:
+            source = t._node
+            left = (t, -1) if source is None else (source, t._output_nr)
+        if u._requires_grad:
+            source = u._node
+            right = (u, -1) if source is None else (source, u._output_nr)
+        node.edges = (left, right)
+        node.in_forms = (t._form or form_of(t), u._form or form_of(u))
     else:
         edges: list[Edge | None] = []
         forms: list[Any] = []

@@ -173,9 +173,10 @@ SECTIONS: list[dict[str, Any]] = [
             "real": "a copy, not a view",
             "view": "copies where PyTorch's would refuse the strides",
             "layout": 'the string `"strided"`',
+            "storage": "an attribute, fovea's own block of memory",
         },
         "absent": {
-            "an attribute that only instances have in fovea": "dtype shape grad_dtype name volatile",
+            "an attribute that only instances have in fovea": "grad_dtype name volatile",
             "half-precision complex numbers": "chalf",
             _QUANTIZED: "q_* qscheme dequantize int_repr",
             _SPARSE: "*_indices indices values coalesce is_coalesced dense_dim sparse_* to_sparse* to_mkldnn smm "
@@ -184,7 +185,6 @@ SECTIONS: list[dict[str, Any]] = [
             "new reinforce storage_type",
             _UNUSED: "igamma igamma_ igammac igammac_",
             "views of a tensor do not change in place": "as_strided_ as_strided_scatter set_",
-            "storages are fovea's own": "storage",
             _INSIDE: "is_ipu is_maia is_mkldnn is_mtia is_vulkan ipu mtia xpu record_stream unsafe_* slice_inverse "
             "hash_tensor map2_ module_load is_distributed const_data_ptr index as_subclass to_padded_tensor",
         },

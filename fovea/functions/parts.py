@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
+from fovea.form import Form
+from fovea.functions import shaping
 from fovea.functions.creation import from_array
 from fovea.functions.pointwise import result_type, to_dtype
 from fovea.functions.regions import is_plain
@@ -27,6 +30,7 @@ from fovea.ops.reduce import DimAttrs
 from fovea.ops.rules import normalize_dim
 from fovea.size import Size
 from fovea.tensorbase import TensorBase, is_tensor
+from fovea.views import Viewer, form_seen
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -109,6 +113,9 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
         sections = list(split_size_or_sections)
         if sum(sections) != size:
             raise ShapeError(f"split: sections {sections} do not add up to {size}.")
+    if len(sections) <= _FEW and min(sections, default=0) >= 0:
+        pieces = _pieces(form_seen(tensor), d, tuple(sections))
+        return tuple([piece(tensor) for piece in pieces])
     out, start = [], 0
     for n in sections:
         out.append(narrow(tensor, d, start, n))
@@ -125,13 +132,29 @@ def chunk(input: Tensor, chunks: int, dim: int = 0, *, axis: Any = None) -> tupl
     return split(input, max(1, -(-size // chunks)), dim)
 
 
+_FEW = 64  # views whose plans are kept
+
+
+@lru_cache(maxsize=256)
+def _each(form: Form, d: int) -> list[Viewer]:
+    return [shaping.selection(form, d, i) for i in range(form.shape[d])]
+
+
+@lru_cache(maxsize=256)
+def _pieces(form: Form, d: int, sections: tuple[int, ...]) -> list[Viewer]:
+    starts = accumulate((0, *sections[:-1]))
+    return [shaping.part(form, d, start, n) for start, n in zip(starts, sections, strict=True)]
+
+
 def unbind(input: Tensor, dim: int = 0, *, axis: Any = None) -> tuple[Tensor, ...]:
     """Views of each index of a dimension."""
     dim = dim if axis is None else axis
     d = normalize_dim("unbind", dim, input.ndim)
-    if not is_plain(input):
-        return tuple(select(input, d, i) for i in range(input.shape[d]))
     shape, strides, offset = input.shape, input.strides, input.offset
+    if shape[d] <= _FEW:
+        return tuple([one(input) for one in _each(form_seen(input), d)])
+    if not is_plain(input):
+        return tuple(select(input, d, i) for i in range(shape[d]))
     rest = Size((*shape[:d], *shape[d + 1 :])), (*strides[:d], *strides[d + 1 :])
     places = [(offset + i * strides[d], (d, i)) for i in range(shape[d])]
     return tuple([input._make_view(input, *rest, at, SELECT, place) for at, place in places])

@@ -352,12 +352,13 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
         shape = Size((*input.shape[:d], length, *input.shape[d + 1 :]))
         offset = input.offset + first * input.strides[d] * (length > 0)
         return input._make_view(input, shape, input.strides, offset, _NARROW, (d, first, length))
-    part: Tensor = _part(form_seen(input), d, first, length)(input)
-    return part
+    piece: Tensor = part(form_seen(input), d, first, length)(input)
+    return piece
 
 
 @lru_cache(maxsize=4096)
-def _part(form: Form, d: int, first: int, length: int) -> Viewer:
+def part(form: Form, d: int, first: int, length: int) -> Viewer:
+    """What gives `narrow` of tensors of a form."""
     rank = len(form.shape)
     begin = tuple(first if i == d else 0 for i in range(rank))
     lengths = tuple(length if i == d else n for i, n in enumerate(form.shape))
@@ -423,16 +424,16 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
         offset = input.offset + index * strides[d]
         rest = Size((*shape[:d], *shape[d + 1 :])), (*strides[:d], *strides[d + 1 :])
         return input._make_view(input, *rest, offset, SELECT, (d, index))
-    selected: Tensor = _selection(form_seen(input), d, index)(input)
+    selected: Tensor = selection(form_seen(input), d, index)(input)
     return selected
 
 
 @lru_cache(maxsize=4096)
-def _selection(form: Form, d: int, index: int) -> Viewer:
+def selection(form: Form, d: int, index: int) -> Viewer:
+    """What gives `select` of tensors of a form."""
     before, after = tuple(form.shape[:d]), tuple(form.shape[d + 1 :])
     start = (*(0,) * d, index, *(0,) * len(after))
-    part = start, (*before, 1, *after), (1,) * len(form.shape), (*before, *after)
-    return picker(form, *part)
+    return picker(form, start, (*before, 1, *after), (1,) * len(form.shape), (*before, *after))
 
 
 SELECT = Again(select)
