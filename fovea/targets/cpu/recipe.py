@@ -120,7 +120,7 @@ def call_of(ready: Ready, operands: Sequence[Operand]) -> Call:
     return Call(ready.address, tuple(operands), words, ready.parallel)
 
 
-# Not attributes: built-in functions have none.
+# Of functions. Not attributes: built-in ones have none.
 _recipes: weakref.WeakKeyDictionary[Plan, Callable[[], Recipe | None]] = weakref.WeakKeyDictionary()
 
 
@@ -132,7 +132,7 @@ def exposed(plan: Plan, recipe: Callable[[], Recipe | None]) -> Plan:
 
 def recipe_of(plan: Plan) -> Recipe | None:
     """What a plan does, or None if it can only be called."""
-    make = _recipes.get(plan)
+    make = getattr(plan, "recipe", None) or _recipes.get(plan)  # an object's own, or a function's
     recipe: Recipe | None = make() if make is not None else None
     return recipe
 
