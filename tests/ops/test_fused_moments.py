@@ -22,6 +22,7 @@ MANY = {  # cut into many parts, the last of which are smaller
     "tiles": Form((9, 32, 21, 22), (24, 32, 3, 3)),
     "slabs": Form((3, 272, 13, 13), (288, 272, 3, 3)),  # of outputs, in Winograd form
     "channels": Form((5, 130, 12, 12), (130, 1, 3, 3), groups=130),
+    "planes": Form((5, 40, 21, 20), (40, 8, 3, 3), groups=5),
 }
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
+from dataclasses import replace
 
 from fovea.targets.cpu.builder import Kernel
 from fovea.targets.cpu.elements import Element, bf16_pair, byte_quad, f32, i64
@@ -40,6 +42,19 @@ class Core:
     def running(self) -> AbstractContextManager[None]:
         """Where tiles may be used: around what each thread does."""
         return nullcontext()
+
+    def narrowed(self, vectors: int) -> Core:
+        """The core for a panel of which only the first `vectors` hold columns; it lies in memory as
+        others do.
+        """
+        narrow = copy(self)
+        narrow.tile = replace(self.tile, vectors=vectors)
+        return narrow
+
+    @property
+    def columns(self) -> int:
+        """How many are computed."""
+        return self.tile.vectors * self.lanes
 
     def accumulators(self, finish: Finish | None = None, count: Index = 0) -> list[list[Var]]:
         """A variable for each row and vector: zero, or what results start from (of which `count`
@@ -167,7 +182,7 @@ class Core:
         where these are fewer, the largest of as many rows as there are for each.
         """
         k = self.k
-        whole, narrow = k.index(count) >= self.width, target.element.bytes < 4
+        whole, narrow = k.index(count) >= self.columns, target.element.bytes < 4
         with k.if_else(whole) as (then, otherwise):
             for arm, left, rolled in ((then, None, False), (otherwise, count, narrow)):
                 store = self._store_rolled if rolled or finish.costly else self._store
@@ -228,7 +243,7 @@ class Core:
         they are scaled with and shifted by (`started`: sums started from what `Finish.start` gave).
         """
         k, found = self.k, []
-        for at in range(0, self.width, self.lanes):
+        for at in range(0, self.columns, self.lanes):
             left = None if count is None else k.smaller(k.larger(count - at, 0), self.lanes)
             found.append((at, left, finish.affine(at, self.lanes, left, started)))
         return found

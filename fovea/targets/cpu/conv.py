@@ -1,22 +1,24 @@
 """Planning and lowering of convolution and of its gradient to the data.
 
-A correlation has one of two forms: direct (conv_kernel.py) or Winograd's (winograd.py). A form says
-how weights are packed, and makes the calls that read them packed.
+A correlation has one of three forms: direct (conv_kernel.py), Winograd's (winograd.py), or in
+planes of a channel each (conv_planes.py). A form says how weights are packed, and makes the calls
+that read them packed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from fovea.ops import conv as ops
 from fovea.ops.epilogue import NONE, Activation
 from fovea.targets.base import Plan
-from fovea.targets.cpu import schedule, winograd
+from fovea.targets.cpu import conv_planes, schedule, winograd
 from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.conv_kernel import TABLE_SLACK, Taps, Variant, conv_kernel, zero_kernel
+from fovea.targets.cpu.conv_planes import PlanesForm
 from fovea.targets.cpu.correlation import (
     ConvParams,
     Correlation,
@@ -41,6 +43,7 @@ from fovea.targets.cpu.winograd import WinogradForm
 __all__ = [
     "ConvParams",
     "DirectForm",
+    "Form",
     "form_of",
     "forward_correlation",
     "input_grad_correlations",
@@ -91,9 +94,21 @@ class DirectForm:
         c = c.interleaved(active().lanes(compute.bytes))
         if c.mixed > 1:
             return DirectForm(c, compute, schedule.group_tile(active(), pixels))
-        return DirectForm(
-            c, compute, schedule.tile(active(), compute, pixels, c.outputs, halves=True)
-        )
+        tile = schedule.tile(active(), compute, pixels, c.outputs, halves=True, tails=True)
+        return DirectForm(c, compute, tile)._fitted()
+
+    def _fitted(self) -> DirectForm:
+        """The same with a tile that wastes few rows of pieces."""
+        if self.c.depthwise or not self.c.y.size:
+            return self
+        blocks, _, _ = self._cut(source_of(self.c, self.operand) == "direct")
+        images, rows = self.c.x.shape[0], self.c.grid[0]
+        pieces = [
+            (n * m, image * row * self.c.grid[1])
+            for n, image in _parts(images, blocks.images)
+            for m, row in _parts(rows, blocks.rows)
+        ]
+        return replace(self, tile=schedule.fitted(self.tile, pieces))
 
     @property
     def width(self) -> int:
@@ -103,6 +118,14 @@ class DirectForm:
     def panels(self) -> int:
         """Of one group."""
         return -(-self.c.outputs // self.width)
+
+    @property
+    def tail(self) -> int:
+        """How many vectors of a group's last panel hold columns; 0 if all of them do."""
+        lanes = self.tile.lanes(active(), self.compute)
+        vectors = -(-(self.c.outputs - (self.panels - 1) * self.width) // lanes)
+        plain = self.c.window == (1, 1) and not self.c.depthwise and not self.tile.amx
+        return vectors if plain and vectors < self.tile.vectors else 0
 
     @property
     def panel_size(self) -> int:
@@ -186,7 +209,7 @@ class DirectForm:
         v = Variant(
             c.x.element, c.y.element, self.compute, self.tile, source_of(c, self.operand), epilogue,
             c.depthwise, self.blocked, self.several, self.border, *self._written_out(),
-            mixed=c.mixed, gathers=self.gathers,
+            mixed=c.mixed, gathers=self.gathers, tail=self.tail,
         )  # fmt: skip
         blocks, sizes, band = self._cut(v.source == "direct")
         entries = blocks.images * blocks.rows * c.grid[1] + TABLE_SLACK
@@ -267,12 +290,22 @@ class DirectForm:
         return blocks, sizes, band
 
 
-def form_of(c: Correlation) -> DirectForm | WinogradForm:
+def _parts(total: int, block: int) -> list[Pair]:
+    """How many blocks there are, of which sizes."""
+    return [(total // block, block), *([(1, total % block)] if total % block else [])]
+
+
+Form = DirectForm | PlanesForm | WinogradForm
+
+
+def form_of(c: Correlation) -> Form:
     """The form that suits a correlation; it depends on shapes, element types and the vector unit,
     and on strides only for pairs of bfloat16. Tile registers are faster than Winograd's form.
     """
     direct = DirectForm.of(c)
-    return WinogradForm.of(c) if winograd.suits(c) and not direct.tile.amx else direct
+    if winograd.suits(c) and not direct.tile.amx:
+        return WinogradForm.of(c)
+    return PlanesForm.of(c) if conv_planes.suits(c) else direct
 
 
 # -- planning --------------------------------------------------------------------------------------
@@ -307,7 +340,7 @@ def plan_epilogue(
 
 
 def plan_forms(
-    forms: Sequence[DirectForm | WinogradForm],
+    forms: Sequence[Form],
     weight: View,
     epilogue: Epilogue,
     first: Sequence[KernelCall] = (),
@@ -328,7 +361,7 @@ def plan_forms(
     return draft.program()
 
 
-def plan_packed(form: DirectForm | WinogradForm, epilogue: Epilogue) -> KernelProgram:
+def plan_packed(form: Form, epilogue: Epilogue) -> KernelProgram:
     """The program for a convolution with packed weights: inputs x, the weights and what the
     epilogue reads, output y.
     """

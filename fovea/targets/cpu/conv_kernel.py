@@ -92,6 +92,7 @@ class Variant:
     taps: Taps | None = None
     mixed: int = 1
     gathers: bool = False
+    tail: int = 0
 
     @property
     def operand(self) -> Element:
@@ -111,6 +112,7 @@ class Variant:
         name += f"-{self.taps}" if self.taps else ""
         name += f"-{self.mixed}" if self.mixed > 1 else ""
         name += "-gathers" if self.gathers else ""
+        name += f"-tail{self.tail}" if self.tail else ""
         return (
             f"{name}/{self.x}/{self.y}/{self.compute}/{self.tile.name}/"
             f"{self.source}/{self.epilogue.key}"
@@ -142,7 +144,7 @@ def conv_kernel(v: Variant) -> Kernel:
     pieces = s.groups * s.image_blocks * s.row_blocks * s.panel_blocks
     with core.running(), k.parallel(pieces) as number:
         panel_block = number % s.panel_blocks
-        piece = _locate(k, s, number // s.panel_blocks)
+        piece = locate(k, s, number // s.panel_blocks)
         own = scratch.at(k.tid * s.scratch_stride)
         images = x.at(piece.group * s.x_group)
         if v.source != "direct":
@@ -165,19 +167,31 @@ def conv_kernel(v: Variant) -> Kernel:
                 (y.at(place), targets),
                 s.outputs - channel,
             )
-            if isinstance(core, TileCore):
-                _lines_by_panel(core, s, span, (lines, weight), target, left, finishing)
-            elif v.blocked:
-                waiting = own.at(s.waiting).view(v.compute)
-                _blocks(core, s, piece.pixels, operands, target, left, finishing, waiting)
+            waiting = own.at(s.waiting).view(v.compute)
+
+            def products(core: Core, left: Index) -> None:
+                if isinstance(core, TileCore):
+                    _lines_by_panel(core, s, span, (lines, weight), target, left, finishing)
+                elif v.blocked:
+                    _blocks(core, s, piece.pixels, operands, target, left, finishing, waiting)
+                else:
+                    _pixel_tiles(core, v, s, span, operands, target, left, finishing)
+
+            if v.tail:
+                with k.if_else(panel + 1 < s.panels) as (before, last):
+                    with before:
+                        products(core, core.width)
+                    with last:
+                        products(core.narrowed(v.tail), left)
             else:
-                _pixel_tiles(core, v, s, span, operands, target, left, finishing)
+                products(core, left)
             if v.epilogue.moments:
                 part = number // s.panel_blocks % (s.image_blocks * s.row_blocks)
                 at = part * 2 * s.groups * s.outputs + piece.group * s.outputs + channel
                 partials = named["partials"].at(at)
                 with k.if_(span[1] >= piece.pixels) if v.gathers else nullcontext():
-                    _gather_moments(core, s, piece.pixels, target, partials, left)
+                    total = s.groups * s.outputs
+                    gather_moments(core, total, piece.pixels, target, partials, left)
     return k
 
 
@@ -224,7 +238,7 @@ def _gather_lines(
 def _lines_by_panel(
     core: TileCore, s: SimpleNamespace, span: tuple[Value, Index],
     operands: tuple[tuple[Buffer, Index], Buffer], target: tuple[Buffer, Buffer],
-    channels_left: Value, finish: Finish,
+    channels_left: Index, finish: Finish,
 ) -> None:  # fmt: skip
     """What a span of pixels sees against one panel, in tile registers."""
     k, ((lines, distance), weight), (out, targets) = core.k, operands, target
@@ -235,7 +249,8 @@ def _lines_by_panel(
     )  # fmt: skip
 
 
-def _locate(k: Kernel, s: SimpleNamespace, number: Value) -> Piece:
+def locate(k: Kernel, s: SimpleNamespace, number: Value) -> Piece:
+    """Where a piece lies, from its number: blocks of rows first, then of images, then groups."""
     row_block, rest = number % s.row_blocks, number // s.row_blocks
     image_block, group = rest % s.image_blocks, rest // s.image_blocks
     image, row = image_block * s.image_block, row_block * s.row_block
@@ -311,7 +326,7 @@ def _tables(k: Kernel, v: Variant, s: SimpleNamespace, piece: Piece, starts: Buf
 def _pixel_tiles(
     core: Core, v: Variant, s: SimpleNamespace, span: tuple[Value, Index],
     operands: tuple[Buffer, Buffer, Buffer], target: tuple[Buffer, Buffer],
-    channels_left: Value, finish: Finish,
+    channels_left: Index, finish: Finish,
 ) -> None:  # fmt: skip
     """A span of pixels against one panel. The last tile repeats the last pixel to be whole.
 
@@ -349,18 +364,19 @@ def _written_taps(
 
 def _looped_taps(
     core: Core, v: Variant, s: SimpleNamespace, sums: list[list[Var]], rows: list[Buffer],
-    weight: Buffer, channels_left: Value,
+    weight: Buffer, channels_left: Index,
 ) -> None:  # fmt: skip
     k = core.k
     with k.loop(0, s.taps_h) as r, k.loop(0, s.taps_w) as t:
         seen = [row.at(r * s.tap_h + t * s.tap_w) for row in rows]
         taps = weight.at((r * s.taps_w + t) * s.run * core.width)
         if v.depthwise:
-            with k.if_else(channels_left >= core.width) as (whole, partly):
+            left = k.index(channels_left)
+            with k.if_else(left >= core.width) as (whole, partly):
                 with whole:
                     _add_tap(core, v, sums, seen, taps)
                 with partly:
-                    _add_tap(core, v, sums, seen, taps, channels_left)
+                    _add_tap(core, v, sums, seen, taps, left)
         else:
             core.accumulate(sums, seen, taps, s.run, core.width)
 
@@ -376,11 +392,13 @@ def _add_tap(
         core.accumulate_lanes(sums, seen, taps, 1, 0, 0, channels)
 
 
-def _gather_moments(
-    core: Core, s: SimpleNamespace, pixels: Value, written: tuple[Buffer, Buffer],
+def gather_moments(
+    core: Core, channels: Index, pixels: Value, written: tuple[Buffer, Buffer],
     partials: Buffer, channels_left: Value,
 ) -> None:  # fmt: skip
-    """The moments of a panel of channels that has been written for all pixels of a piece."""
+    """The moments of a panel of channels, of so many in all, that has been written for all pixels
+    of a piece.
+    """
     k, (out, targets) = core.k, written
 
     def gather(count: Value | None) -> None:
@@ -392,7 +410,7 @@ def _gather_moments(
                 moments.add(out.at(k.load(targets, pixel + way)), way)
         with k.loop(full, pixels, unroll=1) as pixel:
             moments.add(out.at(k.load(targets, pixel)))
-        moments.store(pixels, partials, partials.at(s.groups * s.outputs))
+        moments.store(pixels, partials, partials.at(channels))
 
     with k.if_else(channels_left >= core.width) as (whole, partly):
         with whole:
@@ -403,7 +421,7 @@ def _gather_moments(
 
 def _blocks(
     core: Core, s: SimpleNamespace, pixels: Value, operands: tuple[Buffer, Buffer, Buffer],
-    target: tuple[Buffer, Buffer], channels_left: Value, finish: Finish, waiting: Buffer,
+    target: tuple[Buffer, Buffer], channels_left: Index, finish: Finish, waiting: Buffer,
 ) -> None:  # fmt: skip
     """All pixels of a piece against one panel, a block of the contracted index at a time: the block
     stays in the first-level cache, while sums wait in memory. The next block is asked for.

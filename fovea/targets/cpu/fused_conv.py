@@ -14,6 +14,7 @@ from fovea.ops.rules import channels_last_strides
 from fovea.targets.base import Plan
 from fovea.targets.cpu.conv import (
     DirectForm,
+    Form,
     form_of,
     forward_correlation,
     params_of,
@@ -28,7 +29,6 @@ from fovea.targets.cpu.program import KernelProgram, double_bits
 from fovea.targets.cpu.stages import Operand, Stages, worth_sharing
 from fovea.targets.cpu.target import CPU
 from fovea.targets.cpu.views import View
-from fovea.targets.cpu.winograd import WinogradForm
 
 __all__ = ["conv2d_packing", "epilogue_of", "extras_of"]
 
@@ -104,7 +104,7 @@ def _form(
     a: ConvAttrs,
     w: View | None = None,
     x: View | None = None,
-) -> DirectForm | WinogradForm:
+) -> Form:
     """The form of a convolution of these shapes; of these views, where they matter."""
     x = x or View(image, channels_last_strides(image), dtype)
     w = w or View.dense(weight, dtype)
@@ -115,7 +115,7 @@ def _form(
     return form_of(forward_correlation(x, w, y, params))
 
 
-def _check_packing(op: Op, form: DirectForm | WinogradForm, packing: str, count: int) -> None:
+def _check_packing(op: Op, form: Form, packing: str, count: int) -> None:
     """ArgumentError unless that is how the form wants its weights (on this machine's vectors)."""
     if (packing, count) != (form.packing, form.numbers):
         raise ArgumentError(

@@ -6,7 +6,8 @@ bits of the results.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import gcd
 
 from fovea.targets.cpu.elements import Element
@@ -60,12 +61,15 @@ class Tile:
         return AMX_SPEED if self.amx else 1
 
 
-def tile(isa: Isa, element: Element, rows: int, columns: int, halves: bool = False) -> Tile:
+def tile(
+    isa: Isa, element: Element, rows: int, columns: int, halves: bool = False, tails: bool = False
+) -> Tile:
     """The register tile for a product with that many rows and columns.
 
     12 accumulators and 2 vectors fill 16 registers, 24 and up to 4 suit 32. Few columns take one
     vector (more rows), a single row or two take more vectors. Where `halves` are taken, very few
-    columns get them: units that pass long vectors in two halves then do half the work.
+    columns get them: units that pass long vectors in two halves then do half the work. `tails`:
+    vectors of the last panel that hold no columns are left out.
     """
     lanes = isa.lanes(element.bytes)
     many = isa.registers >= 32
@@ -80,7 +84,11 @@ def tile(isa: Isa, element: Element, rows: int, columns: int, halves: bool = Fal
     if not many or columns <= 2 * lanes:
         return Tile(_fit(rows, 6), 2)
     # Of 4, 3 and 2 vectors those that waste least of the last panel.
-    wide = min((4, 3, 2), key=lambda v: (_ceil_div(columns, v * lanes) * v, -v))
+    vectors = _ceil_div(columns, lanes)
+    if tails:
+        wide = 4 if vectors >= 24 else min((4, 3, 2), key=lambda v: (vectors % v > 0, -v))
+    else:
+        wide = min((4, 3, 2), key=lambda v: (_ceil_div(vectors, v) * v, -v))
     return Tile(_fit(rows, 24 // wide), wide)
 
 
@@ -110,6 +118,22 @@ def gathered_rows(rows: int, row_bytes: int) -> int:
     return min(_ceil_div(rows, block), most) * block
 
 
+def fitted(tile: Tile, sizes: Sequence[tuple[int, int]]) -> Tile:
+    """The tile with the number of rows, up to a quarter less, that wastes least where so many
+    pieces of so many rows each, (number, rows), are cut into tiles.
+
+    >>> fitted(Tile(8, 3), [(2, 49)]).name, fitted(Tile(6, 4), [(16, 56), (1, 28)]).name
+    ('7x3', '4x4')
+    """
+
+    def work(height: int) -> int:
+        tiles = sum(number * _ceil_div(rows, height) for number, rows in sizes)
+        return tiles * (4 * height + 1)
+
+    heights = range(tile.rows, tile.rows * 3 // 4 - 1, -1)
+    return replace(tile, rows=min(heights, key=work))
+
+
 def window_tile(isa: Isa, element: Element, window: int, columns: int) -> Tile | None:
     """The register tile for windows of so many pixels, of which whole ones go into a tile; None for
     windows that are too large.
@@ -128,6 +152,16 @@ def group_tile(isa: Isa, rows: int) -> Tile:
     accumulator each row has what it sees in a register.
     """
     return Tile(min(rows, 12 if isa.registers >= 32 else 6), 1)
+
+
+def planes_tile(isa: Isa, outputs: int, vectors: int) -> Tile:
+    """The register tile for planes of so many vectors of pixels: outputs, whose weights are
+    broadcast, by vectors of pixels, as many as waste least.
+    """
+    rows = min(outputs, 8 if isa.registers >= 32 else 4)
+    most = min((isa.registers - 1) // (rows + 1), 6)
+    width = min(range(most, 1, -1), key=lambda v: (_ceil_div(vectors, v) * (v * rows + 4), -v))
+    return Tile(rows, width)
 
 
 def _fit(rows: int, most: int) -> int:
