@@ -279,9 +279,12 @@ def _maker(spec: Spec, value: Any) -> Callable[[], Tensor] | None:
         if numel(spec.shape) * spec.dtype.itemsize > _SMALL:
             return None
         pattern = _bytes_of(value, 1.0, spec.dtype)
-    if len(_makers) >= 4096:
-        _makers.clear()
-    make = _makers[spec, value] = targets.active().maker(spec, pattern)
+    target = targets.active()
+    make = target.maker(spec, pattern)
+    if target.warm:
+        if len(_makers) >= 4096:
+            _makers.clear()
+        _makers[spec, value] = make
     return make
 
 

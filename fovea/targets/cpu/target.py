@@ -70,8 +70,15 @@ class CpuTarget(ReferenceTarget):
                 importlib.import_module(module)
             self._loaded.add(family)
 
+    @property
+    def warm(self) -> bool:
+        """Whether lowerings are there: who only makes tensors does not wait for LLVM."""
+        return bool(self._loaded)
+
     def maker(self, spec: Spec, pattern: bytes | None) -> Callable[[], Any]:
-        """Tensors are made by compiled code."""
+        """Tensors are made by compiled code, once that is there."""
+        if not self.warm:
+            return super().maker(spec, pattern)
         from fovea.targets.cpu.objects import maker, pattern_maker
 
         make = maker(spec) if pattern is None else pattern_maker(spec, pattern)
