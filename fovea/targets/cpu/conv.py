@@ -15,7 +15,7 @@ from typing import Any
 from fovea.ops import conv as ops
 from fovea.ops.epilogue import NONE, Activation
 from fovea.targets.base import Plan
-from fovea.targets.cpu import conv_planes, schedule, winograd
+from fovea.targets.cpu import conv_planes, depthwise, schedule, winograd
 from fovea.targets.cpu.compile import load_cached
 from fovea.targets.cpu.conv_kernel import TABLE_SLACK, Taps, Variant, conv_kernel, zero_kernel
 from fovea.targets.cpu.conv_planes import PlanesForm
@@ -94,6 +94,8 @@ class DirectForm:
         c = c.interleaved(active().lanes(compute.bytes))
         if c.mixed > 1:
             return DirectForm(c, compute, schedule.group_tile(active(), pixels))
+        if depthwise.suits(c):
+            return DirectForm(c, compute, depthwise.tile(active(), compute, c.grid[1], c.outputs))
         tile = schedule.tile(active(), compute, pixels, c.outputs, halves=True, tails=True)
         return DirectForm(c, compute, tile)._fitted()
 
@@ -174,7 +176,8 @@ class DirectForm:
     @property
     def parts(self) -> Parts:
         """How moments are gathered: a piece of work at a time."""
-        blocks, _, _ = self._cut(source_of(self.c, self.operand) == "direct")
+        direct = self._by_channels or source_of(self.c, self.operand) == "direct"
+        blocks, _, _ = self._cut(direct)
         return Parts((self.c.x.shape[0], *self.c.grid), blocks.images, blocks.rows)
 
     @property
@@ -206,6 +209,9 @@ class DirectForm:
         packed weights and what the epilogue reads.
         """
         c = self.c
+        if self._by_channels:
+            draft.add(self._depthwise_call((*operands, *results), epilogue))
+            return
         v = Variant(
             c.x.element, c.y.element, self.compute, self.tile, source_of(c, self.operand), epilogue,
             c.depthwise, self.blocked, self.several, self.border, *self._written_out(),
@@ -223,6 +229,17 @@ class DirectForm:
         buffers = (*operands, *results, own.number)
         address = load_cached(v.key, partial(conv_kernel, v))
         draft.add(KernelCall(address, buffers, words, blocks.worth_sharing))
+
+    @property
+    def _by_channels(self) -> bool:
+        """Whether the kernel of depthwise convolutions computes it."""
+        return depthwise.suits(self.c) and depthwise.readable(self.c)
+
+    def _depthwise_call(self, buffers: Sequence[int], epilogue: Epilogue) -> KernelCall:
+        blocks, _, _ = self._cut(direct=True)
+        return depthwise.call(
+            self.c, self.compute, self.tile, self.width, self.panel_size, blocks, buffers, epilogue
+        )
 
     @property
     def _band_columns(self) -> int:

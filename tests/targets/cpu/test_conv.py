@@ -69,9 +69,14 @@ CASES = [
     Case((1, 2, 5, 40), 3, (2, 4), ConvParams(dilation=(1, 3))),
     Case((2, 16, 4, 4), 130, (3, 3), ConvParams(padding=same(1))),
     Case((2, 8, 12, 11), 8, (3, 3), ConvParams(padding=same(1))),
+    Case((2, 72, 15, 14), 72, (5, 5), ConvParams((2, 2), same(2), groups=72)),
+    Case((1, 40, 9, 23), 40, (3, 3), ConvParams(padding=same(1), groups=40)),
+    Case((2, 33, 2, 3), 33, (7, 7), ConvParams(padding=same(3), groups=33)),
+    Case((1, 16, 20, 12), 16, (3, 3), ConvParams((1, 1), same(2), (2, 2), 16)),
+    Case((2, 18, 6, 17), 18, (3, 9), ConvParams(padding=(1, 1, 4, 4), groups=18)),
     Case((0, 3, 5, 5), 4, (3, 3), ConvParams(padding=same(1))),
 ]  # fmt: skip
-FEW = [CASES[i] for i in (3, 5, 8, 14, 18, 12, 23)]
+FEW = [CASES[i] for i in (3, 5, 8, 14, 18, 12, 23, 24, 25, 26)]
 
 
 def laid_out(a: Array, layout: str) -> Array:
@@ -176,7 +181,7 @@ def test_the_contracted_index_in_blocks(case: Case, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("unit", NAMES)
-@pytest.mark.parametrize("case", FEW[:3], ids=str)
+@pytest.mark.parametrize("case", [*FEW[:3], *FEW[-3:]], ids=str)
 def test_every_vector_unit(unit: str, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOVEA_CPU_ISA", unit)
     for dtype in ("float32", "float64"):
