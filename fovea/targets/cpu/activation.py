@@ -46,7 +46,7 @@ def _(k: Kernel, gy: Value, x: Value, variant: str) -> Value:
 
 @scalar(ops.silu, cost=_COSTLY)
 def _(k: Kernel, x: Value) -> Value:
-    return x * vmath.sigmoid(k, x)
+    return x / (vmath.exp(k, -x) + 1.0)  # half the steps of x * sigmoid(x)
 
 
 @scalar(ops.silu_grad, cost=_COSTLY)
@@ -126,7 +126,8 @@ def _(k: Kernel, gy: Value, x: Value, low: Value, high: Value) -> Value:
 
 @scalar(ops.hardsigmoid)
 def _(k: Kernel, x: Value) -> Value:
-    return _clipped(k, x + 3.0, 0.0, 6.0) / 6.0
+    # 6 times the rounded sixth is 1 in all float types.
+    return _clipped(k, x + 3.0, 0.0, 6.0) * (1 / 6)
 
 
 @scalar(ops.hardsigmoid_grad)
@@ -136,7 +137,7 @@ def _(k: Kernel, gy: Value, x: Value) -> Value:
 
 @scalar(ops.hardswish)
 def _(k: Kernel, x: Value) -> Value:
-    return x * _clipped(k, x + 3.0, 0.0, 6.0) / 6.0
+    return x * (_clipped(k, x + 3.0, 0.0, 6.0) * (1 / 6))  # as it stands: x where that is above 3
 
 
 @scalar(ops.hardswish_grad)

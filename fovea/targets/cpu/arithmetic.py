@@ -72,6 +72,18 @@ class Arithmetic(Code):
             c = c + ((a >> (8 * i)) & 255) * ((b << (24 - 8 * i)) >> 24)
         return c
 
+    def has_scale(self, x: Value) -> bool:
+        """Whether `scale` takes such a vector: of float32, as long as AVX-512's."""
+        return x.element is f32 and x.lanes == 16 and "+avx512f" in self.isa.features.split(",")
+
+    def scale(self, x: Value, whole: Value) -> Value:
+        """x * 2^whole, rounded once."""
+        name = "llvm.x86.avx512.mask.scalef.ps.512"
+        self.declare(name, f"declare {x.ir} {{name}}({x.ir}, {x.ir}, {x.ir}, i16, i32)")
+        return self.assign(
+            f32, x.lanes, f"call {x.ir} @{name}({x.typed}, {whole.typed}, {x.typed}, i16 -1, i32 4)"
+        )
+
     def sqrt(self, x: Value) -> Value:
         return self.intrinsic("llvm.sqrt", x)
 

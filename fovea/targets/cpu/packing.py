@@ -14,6 +14,9 @@ from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.values import Index, Value
 
 
+COLORS = 3  # channels of the images that networks see first
+
+
 class Order(Enum):
     """Which index of a strided matrix runs through neighboring elements."""
 
@@ -94,8 +97,54 @@ def _copy_transposed(
     target_stride: Index,
 ) -> None:
     """The source's rows are neighbors: square blocks are loaded along rows and transposed in
-    registers. The last ones overlap those before.
+    registers. The last ones overlap those before. Planes of three colors are interleaved.
     """
+    rows, items = shape
+    colors = k.index(items).eq(COLORS) & k.index(target_stride).eq(COLORS)
+    with k.if_(colors):
+        _copy_colors(k, source, item_stride, rows, target)
+    with k.if_(~colors):
+        _copy_blocks(k, source, item_stride, shape, target, target_stride)
+
+
+def _copy_colors(
+    k: Kernel, source: Buffer, plane: Index, rows: Index, target: Buffer
+) -> None:
+    lanes, element = k.lanes(target.element), target.element.compute
+    full = k.larger(rows // lanes * lanes, 0)
+    with k.loop(0, full, lanes, unroll=1) as row:
+        planes = [k.cast(k.load(source, i * plane + row, lanes), element) for i in range(COLORS)]
+        for i, line in enumerate(interleave(k, planes)):
+            k.store(line, target, row * COLORS + i * lanes)
+    with k.loop(full, rows, unroll=1) as row:
+        for i in range(COLORS):
+            _move(k, source, i * plane + row, target, row * COLORS + i)
+
+
+def interleave(k: Kernel, planes: list[Value]) -> list[Value]:
+    """As many vectors, with the first element of each plane, then the second of each, and so on."""
+    lanes, count = planes[0].lanes, len(planes)
+    lines = []
+    for first in range(0, lanes * count, lanes):
+        places = [divmod(first + lane, count) for lane in range(lanes)]
+        line = planes[0]
+        for number, plane in enumerate(planes[1:], 1):
+            kept = [at if number == 1 else lane for lane, (at, _) in enumerate(places)]
+            picks = [lanes + at if of == number else kept[lane]
+                     for lane, (at, of) in enumerate(places)]  # fmt: skip
+            line = k.shuffle(line, plane, picks)
+        lines.append(line)
+    return lines
+
+
+def _copy_blocks(
+    k: Kernel,
+    source: Buffer,
+    item_stride: Index,
+    shape: tuple[Index, Index],
+    target: Buffer,
+    target_stride: Index,
+) -> None:
     rows, items = shape
     n = min(k.lanes(target.element), 16)
     with k.if_else((k.index(rows) >= n) & (k.index(items) >= n)) as (then, otherwise):

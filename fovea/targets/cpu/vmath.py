@@ -120,16 +120,20 @@ def _power_of_two(k: Kernel, n: Value) -> Value:
     return k.bitcast((n + 127) << 23, f32)
 
 
-def _reduced_exp(k: Kernel, x: Value) -> tuple[Value, Value]:
-    """(e^r - 1, n) with x = n log(2) + r."""
+def _reduced_exp(k: Kernel, x: Value) -> tuple[Value, Value, Value]:
+    """(e^r - 1, n, n) with x = n log(2) + r, n as float32 and as int32."""
     whole, n = _nearest_32(k, x * LOG2_E)
     r = k.fma(whole, -LN2_HIGH_32, x)
     r = k.fma(whole, -LN2_LOW_32, r)
-    return k.fma(r * r, polynomial(k, r, EXP_32), r), n
+    return k.fma(r * r, polynomial(k, r, EXP_32), r), whole, n
 
 
-def _scaled(k: Kernel, x: Value, n: Value) -> Value:
-    """x * 2^n in two steps, so that results can be denormal or infinite."""
+def _scaled(k: Kernel, x: Value, whole: Value, n: Value) -> Value:
+    """x * 2^n, n as float32 and as int32: in two steps, unless one instruction does it, so that
+    results can be denormal or infinite.
+    """
+    if k.has_scale(x):
+        return k.scale(x, whole)
     half = n >> 1
     return x * _power_of_two(k, half) * _power_of_two(k, n - half)
 
@@ -138,8 +142,8 @@ def exp(k: Kernel, x: Value) -> Value:
     """e^x."""
     if x.element is f64:
         return libm(k, "exp", x)
-    p, n = _reduced_exp(k, k.fast_max(-104.0, k.fast_min(89.0, x)))
-    return _scaled(k, p + 1.0, n)
+    p, whole, n = _reduced_exp(k, k.fast_max(-104.0, k.fast_min(89.0, x)))
+    return _scaled(k, p + 1.0, whole, n)
 
 
 def exp2(k: Kernel, x: Value) -> Value:
@@ -150,14 +154,14 @@ def exp2(k: Kernel, x: Value) -> Value:
     whole, n = _nearest_32(k, x)
     r = (x - whole) * 0.6931471805599453
     p = k.fma(r * r, polynomial(k, r, EXP_32), r)
-    return _scaled(k, p + 1.0, n)
+    return _scaled(k, p + 1.0, whole, n)
 
 
 def expm1(k: Kernel, x: Value) -> Value:
     """e^x - 1, exact near 0."""
     if x.element is f64:
         return libm(k, "expm1", x)
-    p, n = _reduced_exp(k, k.fast_max(-20.0, k.fast_min(89.0, x)))
+    p, _, n = _reduced_exp(k, k.fast_max(-20.0, k.fast_min(89.0, x)))
     half = _power_of_two(k, n - 1)
     return k.copysign(k.fma(half, p, half - 0.5) * 2.0, x)
 
@@ -291,7 +295,7 @@ def tanh(k: Kernel, x: Value) -> Value:
     a = k.abs(x)
     square = x * x
     small = k.fma(x * square, polynomial(k, square, TANH_32), x)
-    p, n = _reduced_exp(k, k.fast_min(20.0, a + a))
+    p, _, n = _reduced_exp(k, k.fast_min(20.0, a + a))
     e = (p + 1.0) * _power_of_two(k, n)
     return k.copysign(k.select(a < 0.625, small, 1.0 - 2.0 / (e + 1.0)), x)
 
@@ -317,7 +321,7 @@ def erf(k: Kernel, x: Value) -> Value:
     square = x * x
     small = k.fma(x, polynomial(k, square, ERF_SMALL_32), x)
     a = k.fast_min(4.0, k.abs(x))
-    p, n = _reduced_exp(k, -a * polynomial(k, a, ERF_LARGE_32))
+    p, _, n = _reduced_exp(k, -a * polynomial(k, a, ERF_LARGE_32))
     large = 1.0 - (p + 1.0) * _power_of_two(k, n)
     return k.select(a < 1.0, small, k.copysign(large, x))
 

@@ -175,6 +175,13 @@ def test_overflow_wraps() -> None:
         assert (top * top == one).all().item()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])
+def test_hard_activations_end_exactly(dtype: str) -> None:
+    x = fovea.linspace(3.0, 40.0, 1003).to(getattr(fovea, dtype))
+    assert (fovea.nn.functional.hardsigmoid(x) == 1).all().item()
+    assert (fovea.nn.functional.hardswish(x) == x).all().item()
+
+
 @pytest.mark.parametrize("environment", [{"FOVEA_CPU_ISA": "generic"}, {"FOVEA_CPU_ISA": "avx512"},
                                          {"FOVEA_CPU_CHECK": "1"}], ids=str)  # fmt: skip
 def test_elsewhere(environment: dict[str, str]) -> None:
