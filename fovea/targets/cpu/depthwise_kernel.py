@@ -65,7 +65,7 @@ class Variant:
 
 
 def depthwise_kernel(v: Variant) -> Kernel:
-    """y = x correlated with packed weights channel by channel, and what the epilogue makes of it."""
+    """y = x correlated with packed weights by channels, and what the epilogue makes of it."""
     buffers = [("x", v.x), ("weights", v.compute), *v.epilogue.buffers, ("y", v.y)]
     buffers += [("partials", v.compute)] if v.epilogue.moments else []
     k = Kernel("depthwise", buffers, SIZES, v.epilogue.scalars)
@@ -79,17 +79,21 @@ def depthwise_kernel(v: Variant) -> Kernel:
         images = _span(k, rest // s.row_blocks, s.image_block, s.images)
         rows = _span(k, rest % s.row_blocks, s.row_block, s.rows)
         panels = _span(k, panel_block, s.panel_block, s.panels)
-        with k.loop(*images) as image, k.loop(*rows) as row:
-            with k.loop(0, s.columns, v.tile.rows) as at, k.loop(*panels) as panel:
-                # The last tile repeats what it shares with the one before.
-                column, channel = k.smaller(at, s.columns - v.tile.rows), panel * core.width
-                seen, weight = x.at(image * s.x_image + channel), weights.at(panel * s.panel_size)
-                first = image * s.y_image + row * s.y_row + column * s.y_column + s.y_offset
-                places = [first + i * s.y_column for i in range(v.tile.rows)]
-                finishing, left = finish.at(channel, channel), s.channels - channel
-                sums = core.accumulators(finishing, left)
-                _add_window(core, v, s, sums, seen, weight, (row, column), left)
-                core.finish(sums, y.at(channel), list(places), left, finishing)
+        with (
+            k.loop(*images) as image,
+            k.loop(*rows) as row,
+            k.loop(0, s.columns, v.tile.rows) as at,
+            k.loop(*panels) as panel,
+        ):
+            # The last tile repeats what it shares with the one before.
+            column, channel = k.smaller(at, s.columns - v.tile.rows), panel * core.width
+            seen, weight = x.at(image * s.x_image + channel), weights.at(panel * s.panel_size)
+            first = image * s.y_image + row * s.y_row + column * s.y_column + s.y_offset
+            places = [first + i * s.y_column for i in range(v.tile.rows)]
+            finishing, left = finish.at(channel, channel), s.channels - channel
+            sums = core.accumulators(finishing, left)
+            _add_window(core, v, s, sums, (seen, weight), (row, column), left)
+            core.finish(sums, y.at(channel), list(places), left, finishing)
         if v.epilogue.moments:
             with k.loop(*panels) as panel:
                 channel = panel * core.width
@@ -137,11 +141,11 @@ def _span(k: Kernel, number: Value, block: Index, size: Index) -> Span:
 
 
 def _add_window(
-    core: Core, v: Variant, s: SimpleNamespace, sums: list[list[Var]], images: Buffer,
-    weight: Buffer, place: tuple[Value, Value], channels_left: Value,
+    core: Core, v: Variant, s: SimpleNamespace, sums: list[list[Var]],
+    operands: tuple[Buffer, Buffer], place: tuple[Value, Value], channels_left: Value,
 ) -> None:  # fmt: skip
     """Add all products for the tile that begins at this row and column."""
-    k = core.k
+    k, (images, weight) = core.k, operands
     top, left = place[0] * s.stride_h + s.origin_h, place[1] * v.stride + s.origin_w
     low, high = k.larger(-top, 0), k.smaller(s.height - top, s.taps_h)
     start = images.at(left * s.x_column)

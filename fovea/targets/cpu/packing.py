@@ -13,7 +13,6 @@ from fovea.targets.cpu.elements import Element
 from fovea.targets.cpu.memory import Buffer
 from fovea.targets.cpu.values import Index, Value
 
-
 COLORS = 3  # channels of the images that networks see first
 
 
@@ -107,9 +106,7 @@ def _copy_transposed(
         _copy_blocks(k, source, item_stride, shape, target, target_stride)
 
 
-def _copy_colors(
-    k: Kernel, source: Buffer, plane: Index, rows: Index, target: Buffer
-) -> None:
+def _copy_colors(k: Kernel, source: Buffer, plane: Index, rows: Index, target: Buffer) -> None:
     lanes, element = k.lanes(target.element), target.element.compute
     full = k.larger(rows // lanes * lanes, 0)
     with k.loop(0, full, lanes, unroll=1) as row:
