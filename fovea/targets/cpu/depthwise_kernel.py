@@ -86,7 +86,8 @@ def depthwise_kernel(v: Variant) -> Kernel:
             k.loop(*panels) as panel,
         ):
             # The last tile repeats what it shares with the one before.
-            column, channel = k.smaller(at, s.columns - v.tile.rows), panel * core.width
+            column = k.index(k.smaller(at, s.columns - v.tile.rows))
+            channel = panel * core.width
             seen, weight = x.at(image * s.x_image + channel), weights.at(panel * s.panel_size)
             first = image * s.y_image + row * s.y_row + column * s.y_column + s.y_offset
             places = [first + i * s.y_column for i in range(v.tile.rows)]
