@@ -17,6 +17,7 @@ from fovea.errors import ArgumentError, ShapeError
 from fovea.functions import creation
 from fovea.ops import memory
 from fovea.ops.shape import alias
+from fovea.targets.base import SLOTS
 from fovea.tensorbase import is_tensor
 
 if TYPE_CHECKING:
@@ -24,22 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["StandIns", "check_count", "current"]
 
-# Memory, and the place on the tape.
-_FIELDS = (
-    "storage",
-    "shape",
-    "strides",
-    "offset",
-    "dtype",
-    "_form",
-    "_requires_grad",
-    "_node",
-    "_output_nr",
-    "_base",
-    "_replay",
-    "_view_stamp",
-    "_graph_version",
-)
 _APART = 1 << 40  # versions of memory that backward finds in none of a variable's own
 
 
@@ -68,8 +53,7 @@ class _StandIn:
     """
 
     def __init__(self, variable: Any, given: Any, owned: bool, subject: Any) -> None:
-        own = subject.__dict__
-        self.before = {name: own[name] for name in _FIELDS if name in own}
+        self.before = {name: getattr(subject, name) for name in SLOTS if hasattr(subject, name)}
         self.layout = tuple(variable.strides)
         if not memory.is_dense(tuple(variable.shape), self.layout):
             self.layout = tuple(creation.empty(tuple(variable.shape)).strides)
@@ -86,11 +70,8 @@ class _StandIn:
         return copied
 
     def _show(self, held: Any) -> None:
-        own, other = self.subject.__dict__, held.__dict__
-        for name in _FIELDS:
-            own.pop(name, None)
-            if name in other:
-                own[name] = other[name]
+        for name in SLOTS:  # memory, and the place on the tape
+            setattr(self.subject, name, getattr(held, name))
         self.storage, self.version = held.storage, held.storage.version
 
     def make_own(self) -> None:
@@ -108,10 +89,8 @@ class _StandIn:
 
     def end(self) -> None:
         """Put the own value back."""
-        own = self.subject.__dict__
-        for name in _FIELDS:
-            own.pop(name, None)
-        own.update(self.before)
+        for name, value in self.before.items():
+            setattr(self.subject, name, value)
 
 
 class StandIns:

@@ -10,6 +10,7 @@ from fovea import watching
 from fovea.errors import ArgumentError
 from fovea.keras.standins import StandIns, check_count
 from fovea.keras.variables import Variable
+from fovea.targets.base import blank
 from fovea.tensor import Tensor
 
 __all__ = ["StatelessScope", "stateless_call"]
@@ -101,8 +102,8 @@ def stateless_call(
 def _like(variable: Any) -> Any:
     """A new object of a variable's kind, name, penalty and constraint, as yet without values."""
     if not isinstance(variable, Variable):
-        return object.__new__(Tensor)
-    made: Any = object.__new__(Variable)
+        return blank(Tensor)
+    made: Any = blank(Variable)
     made._describe(variable.name, variable.path, variable.regularizer, variable.constraint)
     return made
 
