@@ -124,13 +124,15 @@ def fitted(tile: Tile, sizes: Sequence[tuple[int, int]]) -> Tile:
 
     >>> fitted(Tile(8, 3), [(2, 49)]).name, fitted(Tile(6, 4), [(16, 56), (1, 28)]).name
     ('7x3', '4x4')
+    >>> fitted(Tile(1, 8), [(1, 1)]).name
+    '1x8'
     """
 
     def work(height: int) -> int:
         tiles = sum(number * _ceil_div(rows, height) for number, rows in sizes)
         return tiles * (4 * height + 1)
 
-    heights = range(tile.rows, tile.rows * 3 // 4 - 1, -1)
+    heights = range(tile.rows, max(1, tile.rows * 3 // 4) - 1, -1)
     return replace(tile, rows=min(heights, key=work))
 
 

@@ -66,6 +66,8 @@ CASES = [
     Case((10, 1, 28, 28), 32, (3, 3)),
     Case((1, 70, 3, 3), 33, (3, 3), ConvParams(padding=same(1))),
     Case((4, 5, 1, 1), 7, (1, 1)),
+    Case((1, 24, 1, 1), 40, (1, 1)),
+    Case((1, 8, 1, 1), 5, (3, 3), ConvParams(padding=same(1))),
     Case((1, 2, 5, 40), 3, (2, 4), ConvParams(dilation=(1, 3))),
     Case((2, 16, 4, 4), 130, (3, 3), ConvParams(padding=same(1))),
     Case((2, 8, 12, 11), 8, (3, 3), ConvParams(padding=same(1))),
