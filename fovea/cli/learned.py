@@ -34,7 +34,7 @@ TASKS = ("detection", "segmentation")
 MOST_PIXELS = 4096  # a side of what a network sees
 _UNET = {"base_channels": 8, "depth": 5}  # sharp at full size, and wide where that is cheap
 # What learns by fit_detector: what takes image_size, what resizes to a least and a most, the rest.
-_SIZED, _RESIZING = ("glance_",), ("fasterrcnn_", "retinanet_", "fcos_")
+_SIZED, _RESIZING = ("glance_",), ("fasterrcnn_", "retinanet_", "fcos_", "retinaface_")
 _DETECTORS = (*_SIZED, *_RESIZING, "ssd")
 
 

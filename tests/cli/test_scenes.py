@@ -131,7 +131,9 @@ def test_what_cannot_be_read_is_left_out(objects: Path, fovea: Fovea, tmp_path: 
     assert "1 of" in ran.out and torn.name in ran.out
 
 
-@pytest.mark.parametrize("name", ["fasterrcnn_resnet50_fpn", "fcos_resnet50_fpn", "ssd300_vgg16"])
+@pytest.mark.parametrize("name", [
+    "fasterrcnn_resnet50_fpn", "fcos_resnet50_fpn", "ssd300_vgg16", "retinaface_mobilenet025",
+])  # fmt: skip
 def test_other_detectors(name: str) -> None:
     """They are built for the classes and the size."""
     network: Any = build_network("detection", name, 3, 96)
@@ -141,8 +143,10 @@ def test_other_detectors(name: str) -> None:
         build_network("detection", "maskrcnn_resnet50_fpn", 3, 96)
 
 
-def test_another_detector_learns(objects: Path, fovea: Fovea) -> None:
-    model = "fasterrcnn_mobilenet_v3_large_320_fpn"
+@pytest.mark.parametrize(
+    "model", ["fasterrcnn_mobilenet_v3_large_320_fpn", "retinaface_mobilenet025"]
+)
+def test_another_detector_learns(objects: Path, fovea: Fovea, model: str) -> None:
     words = ("--image-size", 64, "--epochs", 1, "--batch-size", 4, "--json", "--workers", 0)
     ran = fovea("train", objects, "--model", model, *words)
     assert ran.code == 0, ran.err

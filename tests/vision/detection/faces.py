@@ -101,13 +101,12 @@ class Head(nn.Module):  # type: ignore[name-defined, misc]
 class RetinaFace(nn.Module):  # type: ignore[name-defined, misc]
     """Returns differences of boxes, logits, differences of landmarks."""
 
-    def __init__(self, resnet: Any = None) -> None:
+    def __init__(self, resnet: Any = None, wide: int = 256) -> None:
         super().__init__()
-        channels, wide, leak = (64, 128, 256), 64, 0.1
-        stages = ("stage1", "stage2", "stage3")
-        if resnet is not None:
-            channels, wide, leak = (512, 1024, 2048), 256, 0.0
-            stages = ("layer2", "layer3", "layer4")
+        channels, leak, stages = (512, 1024, 2048), 0.0, ("layer2", "layer3", "layer4")
+        if resnet is None:
+            channels, wide, leak = (64, 128, 256), 64, 0.1
+            stages = ("stage1", "stage2", "stage3")
         self.body = Stages(MobileNet() if resnet is None else resnet, stages)
         self.fpn = Pyramid(channels, wide, leak)
         self.ssh1, self.ssh2, self.ssh3 = (Context(wide, leak) for _ in range(3))

@@ -68,12 +68,17 @@ def test_predictions(size: tuple[int, int]) -> None:
         agree(a, b, "predictions")
 
 
-def test_those_of_the_large_one_and_compiled(torchvision: Any) -> None:
-    theirs = faces.trained(faces.RetinaFace(torchvision.models.resnet50())).float()
+def test_those_of_a_wide_one_and_compiled(torchvision: Any) -> None:
+    """A quarter of ResNet-50's blocks: more than 64 channels have other activations."""
+    resnet = torchvision.models.resnet
+    theirs = faces.RetinaFace(resnet.ResNet(resnet.Bottleneck, [1, 1, 1, 1]), wide=72)
+    theirs = faces.trained(theirs).float()
     state = {k: fovea.tensor(v.numpy()) for k, v in theirs.state_dict().items()}
-    ours = models.detection.retinaface_resnet50().eval()
+    body = models.resnet.ResNet(models.resnet.Bottleneck, [1, 1, 1, 1])
+    layers = {"layer2": "1", "layer3": "2", "layer4": "3"}
+    ours = models.detection.RetinaFace(body, layers, (512, 1024, 2048), 72).eval()
     ours.load_state_dict(state)
-    x = faces.prepared(torch.tensor(picture(50, 70), dtype=torch.float32))
+    x = faces.prepared(torch.tensor(picture(40, 50), dtype=torch.float32))
     with torch.no_grad(), fovea.no_grad():
         expected, given = theirs(x), fovea.tensor(x.numpy())
         found = ours.predictions(given)
@@ -165,6 +170,23 @@ def test_losses_and_their_gradients() -> None:
     train_alike(learning, ours.train(), images, targets(0, 4, 3, 0))
 
 
+def test_training_steps_with_the_network_compiled() -> None:
+    """All but the assignment of boxes, which depends on values."""
+    nets = [retinaface()[1].float().train() for _ in range(2)]
+    nets[1].predictions = fovea.compile(nets[1].predictions, strict=True)
+    images = [fovea.tensor(picture(64, 96, seed)).float() for seed in range(2)]
+    given = [{k: fovea.tensor(v) for k, v in t.items()} for t in targets(0, 3, 1)]
+    given = [t | {"boxes": t["boxes"].float()} for t in given]
+    for _ in range(2):
+        for net in nets:
+            net.zero_grad()
+            sum(net(images, given).values()).backward()
+        pairs = zip(*(net.named_parameters() for net in nets), strict=True)
+        for (name, eager), (_, compiled) in pairs:
+            assert fovea.equal(eager.grad, compiled.grad), name
+    assert seen(nets[1].eval(), picture(50, 40).astype("f4"))[0]["boxes"].shape[1] == 4
+
+
 def test_boxes_stand_for_faces_as_defined() -> None:
     where, seen = faces.corners(faces.priors(64, 96), 64, 96), set()
     for seed in range(12):
@@ -177,13 +199,37 @@ def test_boxes_stand_for_faces_as_defined() -> None:
     assert match_faces(np.full((1, 3), 0.1)).tolist() == [-1, -1, -1]  # too hard
 
 
-def test_faces_without_landmarks_teach_boxes() -> None:
+@pytest.mark.parametrize("points", [None, 0.0, np.nan])
+def test_faces_without_landmarks_teach_boxes(points: float | None) -> None:
     _, ours = retinaface()
     target = {"boxes": fovea.tensor([[4.0, 8, 30, 40]]).double(), "labels": fovea.tensor([1])}
+    if points is not None:
+        target["keypoints"] = fovea.full((1, 5, 3), points).double()
     losses = ours.train()([fovea.tensor(picture(50, 60))], [target])
     assert losses["landmark_regression"].item() == 0 < losses["bbox_regression"].item()
     sum(losses.values()).backward()
-    assert all(p.grad is not None for p in ours.parameters())
+    assert all(p.grad.isfinite().all() for p in ours.parameters())
+
+
+def test_images_without_faces() -> None:
+    """Nothing is learned from them alone: background counts for each face."""
+    _, ours = retinaface()
+    none = {"boxes": fovea.zeros(0, 4).double(), "labels": fovea.zeros(0, dtype=fovea.int64)}
+    losses = ours.train()([fovea.tensor(picture(40, 50))] * 2, [none] * 2)
+    assert all(loss.item() == 0 for loss in losses.values())
+    sum(losses.values()).backward()
+    assert all((p.grad == 0).all() for p in ours.parameters())
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (33, 2)])
+def test_images_smaller_than_the_strides(size: tuple[int, int]) -> None:
+    theirs, ours = retinaface(score_thresh=0.01)
+    image = picture(*size)
+    boxes, scores, _ = (x.numpy() for x in faces.found(theirs, torch.tensor(image), 0.01))
+    inside = ((boxes[:, 2:] > 0) & (boxes[:, :2] < size[::-1])).all(1)
+    (found,) = seen(ours, image)
+    np.testing.assert_allclose(found["scores"], scores[inside], atol=1e-9)
+    assert seen(ours, image * np.nan)[0]["keypoints"].shape == (0, 5, 3)
 
 
 def test_files_and_what_does_not_fit(tmp_path: Path) -> None:
@@ -229,6 +275,8 @@ def test_mistakes_are_told() -> None:
     (target,) = ({k: fovea.tensor(v) for k, v in t.items()} for t in targets(0, 2))
     with pytest.raises(ShapeError, match=r"keypoints must be \(N, 5, 3\)"):
         ours.train()([image], [target | {"keypoints": fovea.zeros(2, 4, 3)}])
+    with pytest.raises(ShapeError, match=r"\['labels'\] must be \(2,\)"):
+        ours([image], [target | {"labels": target["labels"][:1]}])
     with pytest.raises(ArgumentError, match="needs targets"):
         ours([image])
     with pytest.raises(DTypeError, match="floating point"):

@@ -33,7 +33,8 @@ class Detector(nn.Module):
 
         Raises:
             ArgumentError: no targets in training; boxes without width or height.
-            ShapeError: images that are not (C, H, W), boxes that are not (N, 4).
+            ShapeError: images that are not (C, H, W), boxes that are not (N, 4), labels that are
+                not (N,).
         """
         if self.training:
             _check_targets(type(self).__name__, images, targets)
@@ -63,6 +64,12 @@ def _check_targets(name: str, images: Any, targets: Found | None) -> None:
         if boxes.ndim != 2 or boxes.shape[-1] != 4:
             raise ShapeError(
                 f"{name}: targets[{i}]['boxes'] must be (N, 4), got {describe(boxes)}."
+            )
+        labels = target["labels"]
+        if tuple(labels.shape) != (boxes.shape[0],):
+            raise ShapeError(
+                f"{name}: targets[{i}]['labels'] must be ({boxes.shape[0]},), one for each of its "
+                f"boxes, got {describe(labels)}."
             )
 
 

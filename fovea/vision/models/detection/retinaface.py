@@ -80,7 +80,8 @@ class RetinaFace(Detector):
     those on the image's left first; the last of the three numbers is 1. Images (3, H, W), red,
     green, blue, have values from 0 to 1 and any sizes.
 
-    ``model.predictions`` is a plain function of a batch of prepared images, which compiles.
+    ``model.predictions`` is a plain function of a batch of prepared images: ``model.predictions =
+    fovea.compile(model.predictions)`` compiles all but what depends on values, in training, too.
 
     Args:
         backbone: its children must run one after the other.

@@ -14,6 +14,7 @@ import fovea.nn.functional as F
 from fovea.errors import ShapeError, describe
 from fovea.functions.creation import from_array
 from fovea.functions.joining import stack
+from fovea.functions.pointwise import where
 from fovea.vision.models.detection._utils import BoxCoder, box_loss
 from fovea.vision.ops.boxes import box_iou
 
@@ -89,11 +90,12 @@ def face_losses(
         points = _keypoints(target, marks.shape[2] // 2)
         if points is None:
             continue
-        seen = (points[..., 2] > 0).to(marks.dtype)[face]
-        marked += int((seen.numpy().sum(1) > 0).sum())
+        seen = (points[..., 2] > 0)[face]
+        marked += int(seen.numpy().any(1).sum())
         aims = encode_points(points[face][..., :2].to(marks.dtype), start)
-        wrong = F.smooth_l1_loss(marks[i][place].reshape(aims.shape), aims, reduction="none")
-        apart.append((wrong.sum(-1) * seen).sum())
+        found = marks[i][place].reshape(aims.shape)
+        aims = where(seen[..., None], aims, found.detach())  # what is not known may be anything
+        apart.append(F.smooth_l1_loss(found, aims, reduction="sum"))
     wrong = F.cross_entropy(
         logits.reshape(-1, logits.shape[-1]), from_array(labels.reshape(-1)), reduction="none"
     ).reshape(labels.shape)
