@@ -97,7 +97,7 @@ def build_network(
             if task == "detection"
             else "unet, lraspp_..., ..."
         )
-        raise ArgumentError(f"{name} does no {task}.", fix=f"--model {known}")
+        raise ArgumentError(f"{name} is not trained for {task} here.", fix=f"--model {known}")
     options: dict[str, Any] = {}
     if task == "detection":
         classes = classes + 1

@@ -139,7 +139,7 @@ def test_other_detectors(name: str) -> None:
     network: Any = build_network("detection", name, 3, 96)
     if not name.startswith("ssd"):
         assert tuple(network.transform.min_size) == (96,) and network.transform.max_size == 96
-    with pytest.raises(ArgumentError, match="does no detection"):
+    with pytest.raises(ArgumentError, match="not trained for detection here"):
         build_network("detection", "maskrcnn_resnet50_fpn", 3, 96)
 
 

@@ -119,9 +119,7 @@ def describe(name: str) -> Isa:
     )
     tiles = name == TILED
     real = tiles and _supported(TILED)
-    return Isa(
-        name, width, registers, _feature_text(name), fma, f16, pairs, quads, tiles, real
-    )  # fmt: skip
+    return Isa(name, width, registers, _feature_text(name), fma, f16, pairs, quads, tiles, real)
 
 
 @cache

@@ -107,7 +107,7 @@ def of_retinaface(own: Mapping[str, Any], state: Mapping[str, Any]) -> str | Non
             return "these are the weights of its backbone alone: weights_backbone= takes them"
     for head, argument, columns in (("Class", "num_classes", 2), ("Landmark", "num_keypoints", 4)):
         theirs, mine = (_shape(m, f"{head}Head.0.conv1x1.weight")[:1] for m in (state, own))
-        if theirs and theirs != mine:
+        if theirs and theirs != mine and theirs[0] % columns == 0:
             return f"{argument}={theirs[0] // columns} makes the heads that these weights are of"
     return None
 

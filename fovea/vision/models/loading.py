@@ -111,8 +111,9 @@ def _place(builder: Callable[..., Module], weights: Any) -> Any:
     """The published weights, path or address that an argument of a model's function stands for."""
     if isinstance(weights, str):
         owner, dot, _ = weights.partition(".")
-        missing = bool(dot) and not owner.endswith("_Weights")  # a file: reading it will say so
-        if _is_url(weights) or missing or os.path.exists(weights):
+        path = "/" in weights or os.sep in weights or (dot and not owner.endswith("_Weights"))
+        # Where there is no file of that name, reading it will say so.
+        if path or _is_url(weights) or os.path.exists(weights):
             return weights
     if isinstance(weights, str | WeightsEnum):
         return enumeration_of(builder).verify(weights)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.functions.pointwise import atan2, clamp, maximum, minimum
+from fovea.vision.ops.boxes import widened
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -36,10 +37,7 @@ def _pairs(name: str, boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Tensor]:
             f"{name}: two equal sets of boxes (..., 4) are needed, got {describe(boxes1)} and "
             f"{describe(boxes2)}."
         )
-    return (
-        boxes1 if boxes1.dtype.itemsize >= 4 else boxes1.float(),
-        boxes2 if boxes2.dtype.itemsize >= 4 else boxes2.float(),
-    )
+    return widened(boxes1), widened(boxes2)
 
 
 def _area(low: Tensor, high: Tensor) -> Tensor:

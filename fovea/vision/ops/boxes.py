@@ -74,7 +74,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
 
 def _from_the_best(scores: Tensor) -> Array:
     """Places by falling score, equal ones in their order; NaN counts as more than all others."""
-    values = _wide(scores.detach()).numpy()
+    values = widened(scores.detach()).numpy()
     lost = np.isnan(values)
     if lost.any():
         return np.lexsort((-values, ~lost))
@@ -83,7 +83,7 @@ def _from_the_best(scores: Tensor) -> Array:
 
 def _kept(boxes: Tensor, order: Array, starts: Array, threshold: float) -> Array:
     """Which boxes, in this order, suppression leaves within groups that start at these places."""
-    wide = _wide(boxes.detach())
+    wide = widened(boxes.detach())
     corners = (wide if wide.dtype.is_floating_point else wide.double()).numpy()[order]
     attrs = SuppressAttrs.of(float(threshold))
     planes = np.ascontiguousarray(corners.T)
@@ -161,8 +161,8 @@ def box_convert(boxes: Tensor, in_fmt: str, out_fmt: str) -> Tensor:
     return stack((a, b, c, d), -1)
 
 
-def _wide(boxes: Tensor) -> Tensor:
-    """Boxes in a type whose products do not overflow."""
+def widened(boxes: Tensor) -> Tensor:
+    """Coordinates in a type that has digits enough for them, and whose products do not overflow."""
     if boxes.dtype.is_floating_point:
         return boxes if boxes.dtype in (dtypes.float32, dtypes.float64) else boxes.float()
     return boxes if boxes.dtype in (dtypes.int32, dtypes.int64) else boxes.int()
@@ -170,7 +170,7 @@ def _wide(boxes: Tensor) -> Tensor:
 
 def box_area(boxes: Tensor) -> Tensor:
     """The areas (N,) of boxes (N, 4)."""
-    wide = _wide(boxes)
+    wide = widened(boxes)
     return (wide[:, 2] - wide[:, 0]) * (wide[:, 3] - wide[:, 1])
 
 
@@ -178,7 +178,7 @@ def _overlap(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Tensor]:
     """Intersections and unions (N, M) of all pairs."""
     low = maximum(boxes1[:, None, :2], boxes2[:, :2])
     high = minimum(boxes1[:, None, 2:], boxes2[:, 2:])
-    sizes = clamp(_wide(high - low), min=0)
+    sizes = clamp(widened(high - low), min=0)
     common = sizes[:, :, 0] * sizes[:, :, 1]
     return common, box_area(boxes1)[:, None] + box_area(boxes2) - common
 
@@ -206,7 +206,7 @@ def generalized_box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     common, union = _overlap(boxes1, boxes2)
     low = minimum(boxes1[:, None, :2], boxes2[:, :2])
     high = maximum(boxes1[:, None, 2:], boxes2[:, 2:])
-    sizes = clamp(_wide(high - low), min=0)
+    sizes = clamp(widened(high - low), min=0)
     hull = sizes[:, :, 0] * sizes[:, :, 1]
     return common / union - (hull - union) / hull
 
@@ -217,11 +217,11 @@ def _distances(boxes1: Tensor, boxes2: Tensor, eps: float) -> tuple[Tensor, Tens
     iou = common / union
     low = minimum(boxes1[:, None, :2], boxes2[:, :2])
     high = maximum(boxes1[:, None, 2:], boxes2[:, 2:])
-    sizes = clamp(_wide(high - low), min=0)
+    sizes = clamp(widened(high - low), min=0)
     diagonal = (sizes * sizes).sum(-1) + eps
     center1 = (boxes1[:, :2] + boxes1[:, 2:]) / 2
     center2 = (boxes2[:, :2] + boxes2[:, 2:]) / 2
-    gap = _wide(center1[:, None, :] - center2[None, :, :])
+    gap = widened(center1[:, None, :] - center2[None, :, :])
     return iou - (gap * gap).sum(-1) / diagonal, iou
 
 
@@ -232,7 +232,7 @@ def distance_box_iou(boxes1: Tensor, boxes2: Tensor, eps: float = 1e-7) -> Tenso
     """
     _check("distance_box_iou", boxes1, "boxes1")
     _check("distance_box_iou", boxes2, "boxes2")
-    return _distances(_wide(boxes1), _wide(boxes2), eps)[0]
+    return _distances(widened(boxes1), widened(boxes2), eps)[0]
 
 
 def complete_box_iou(boxes1: Tensor, boxes2: Tensor, eps: float = 1e-7) -> Tensor:
@@ -242,7 +242,7 @@ def complete_box_iou(boxes1: Tensor, boxes2: Tensor, eps: float = 1e-7) -> Tenso
     """
     _check("complete_box_iou", boxes1, "boxes1")
     _check("complete_box_iou", boxes2, "boxes2")
-    boxes1, boxes2 = _wide(boxes1), _wide(boxes2)
+    boxes1, boxes2 = widened(boxes1), widened(boxes2)
     near, iou = _distances(boxes1, boxes2, eps)
     gap = _slope(boxes1)[:, None] - _slope(boxes2)[None, :]
     shape = 4 / math.pi**2 * gap * gap

@@ -67,8 +67,15 @@ def test_a_caller_that_fell_asleep_is_woken_by_the_last_worker() -> None:
 
     address = load_cached("test/threads/uneven_pieces", uneven)
     y = np.zeros(PIECES, np.int64)
-    for _ in range(100):
-        threads.run(address, struct.pack("q", y.ctypes.data), 0)
+
+    def call() -> None:
+        for _ in range(100):
+            threads.run(address, struct.pack("q", y.ctypes.data), 0)
+
+    caller = threading.Thread(target=call, daemon=True)
+    caller.start()
+    caller.join(timeout=60)
+    assert not caller.is_alive(), "it sleeps forever"
     np.testing.assert_array_equal(y, 100)
 
 

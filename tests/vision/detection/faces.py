@@ -16,6 +16,14 @@ nn, F = torch.nn, torch.nn.functional
 SIDES = {8: (16, 32), 16: (64, 128), 32: (256, 512)}
 
 
+def picture(height: int, width: int, seed: int = 0) -> Any:
+    """Smooth colors and noise."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width] / 9
+    waves = [np.sin(a * x + b * y + c) for a, b, c in rng.uniform(0.2, 2, (3, 3))]
+    return np.clip(0.5 + 0.3 * np.stack(waves) + rng.normal(0, 0.1, (3, height, width)), 0, 1)
+
+
 def unit(a: int, b: int, k: int, stride: int = 1, leak: float | None = 0.1) -> Any:
     layers = [nn.Conv2d(a, b, k, stride, k // 2, bias=False), nn.BatchNorm2d(b)]
     return nn.Sequential(*layers, *([] if leak is None else [nn.LeakyReLU(leak)]))

@@ -14,7 +14,7 @@ from fovea.vision.models.detection.transform import GeneralizedRCNNTransform
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["Detector", "SingleStage", "best_of", "needs_channels", "transform_of"]
+__all__ = ["Detector", "SingleStage", "best_of", "needs_channels", "require", "transform_of"]
 
 Array = np.ndarray[Any, Any]
 Found = list[dict[str, Any]]
@@ -32,14 +32,16 @@ class Detector(nn.Module):
         """A batch, its targets, and the images' sizes before.
 
         Raises:
-            ArgumentError: no targets in training; boxes without width or height.
+            ArgumentError: no targets in training; targets without boxes or labels; boxes without
+                width or height; images that are no tensors.
             ShapeError: images that are not (C, H, W), boxes that are not (N, 4), labels that are
                 not (N,).
+            DTypeError: images of integers.
         """
         if self.training:
             _check_targets(type(self).__name__, images, targets)
-        sizes = [(int(image.shape[-2]), int(image.shape[-1])) for image in images]
         batch, targets = self.transform(images, targets)
+        sizes = [(int(image.shape[-2]), int(image.shape[-1])) for image in images]
         for i, target in enumerate(targets or []):
             corners = target["boxes"].detach().numpy()
             flat = (corners[:, 2:] <= corners[:, :2]).any(1)
@@ -60,17 +62,27 @@ def _check_targets(name: str, images: Any, targets: Found | None) -> None:
     if len(targets) != len(images):
         raise ArgumentError(f"{name}: {len(images)} images have {len(targets)} targets.")
     for i, target in enumerate(targets):
-        boxes = target["boxes"]
+        require(f"{name}: targets[{i}]", target, "boxes", "labels")
+        boxes, labels = target["boxes"], target["labels"]
         if boxes.ndim != 2 or boxes.shape[-1] != 4:
             raise ShapeError(
                 f"{name}: targets[{i}]['boxes'] must be (N, 4), got {describe(boxes)}."
             )
-        labels = target["labels"]
         if tuple(labels.shape) != (boxes.shape[0],):
             raise ShapeError(
                 f"{name}: targets[{i}]['labels'] must be ({boxes.shape[0]},), one for each of its "
                 f"boxes, got {describe(labels)}."
             )
+
+
+def require(what: str, target: dict[str, Any], *keys: str) -> None:
+    """
+    Raises:
+        ArgumentError: a target lacks one of the keys.
+    """
+    missing = [key for key in keys if key not in target]
+    if missing:
+        raise ArgumentError(f"{what} has no {' and no '.join(missing)}.")
 
 
 class SingleStage(Detector):

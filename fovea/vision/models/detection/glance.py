@@ -19,7 +19,7 @@ from fovea.vision.models.detection.glance_losses import glance_losses, pad_targe
 from fovea.vision.models.detection.glance_network import STRIDES, GlanceNetwork
 from fovea.vision.models.detection.transform import GeneralizedRCNNTransform
 from fovea.vision.models.registry import variant
-from fovea.vision.ops.boxes import batched_nms, clip_boxes_to_image
+from fovea.vision.ops.boxes import batched_nms, clip_boxes_to_image, widened
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -141,8 +141,7 @@ class Glance(Detector):
 
     def losses(self, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """The losses of a batch of ``prepare``: nothing but tensors of fixed shapes."""
-        found = self.network.predictions(images)
-        logits, sides, boxes = (x if x.dtype.itemsize >= 4 else x.float() for x in found)
+        logits, sides, boxes = (widened(x) for x in self.network.predictions(images))
         return glance_losses(logits, sides, boxes, (images.shape[2], images.shape[3]), targets)
 
     def training_step(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:

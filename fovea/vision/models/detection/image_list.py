@@ -4,10 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
+from fovea.tensorbase import is_tensor
+
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["ImageList"]
+__all__ = ["ImageList", "check_image"]
+
+
+def check_image(image: Any) -> None:
+    """
+    Raises:
+        ArgumentError: it is no tensor.
+        ShapeError: it is not (C, H, W).
+        DTypeError: it is of integers.
+    """
+    if not is_tensor(image):
+        raise ArgumentError(
+            f"images must be tensors (C, H, W), got {type(image).__name__}.",
+            fix="fovea.vision.transforms.functional.to_tensor(image)",
+        )
+    if image.ndim != 3:
+        raise ShapeError(f"images must be a list of tensors (C, H, W), got {describe(image)}.")
+    if not image.dtype.is_floating_point:
+        raise DTypeError(
+            f"images must be of floating point, got {describe(image)}.", fix="image.float() / 255"
+        )
 
 
 class ImageList:

@@ -19,13 +19,14 @@ import numpy as np
 import fovea.nn.functional as F
 from fovea import nn
 from fovea.autograd import no_grad
-from fovea.errors import ArgumentError, DTypeError, FileFormatError, ShapeError, describe
+from fovea.errors import ArgumentError, FileFormatError, ShapeError, describe
 from fovea.functions.creation import from_array
 from fovea.functions.joining import cat
 from fovea.vision.models import hints
+from fovea.vision.models.detection.image_list import check_image
 from fovea.vision.models.loading import WeightsLike, first_values, load_weights, source_of
 from fovea.vision.models.registry import register_model
-from fovea.vision.ops.boxes import nms
+from fovea.vision.ops.boxes import nms, widened
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -35,6 +36,7 @@ __all__ = ["MTCNN", "ONet", "PNet", "RNet", "mtcnn"]
 Array = np.ndarray[Any, Any]
 _CELL, _STRIDE = 12, 2  # pixels that PNet sees at each place, and between places
 _SIDES = (24, 48)  # of what RNet and ONet see
+_BATCH = 512  # pieces that they see at once: their first maps are 8 and 10 times as large
 _PARTS = ("pnet", "rnet", "onet")
 _ENDINGS = (".pt", ".pth", ".safetensors")
 
@@ -170,7 +172,8 @@ class MTCNN(nn.Module):
         factor: from one size at which `PNet` looks to the next.
 
     Raises:
-        ArgumentError: sizes, thresholds or a factor that mean nothing; targets.
+        ArgumentError: sizes, thresholds or a factor that mean nothing; targets; images that are no
+            tensors.
         ShapeError: images that are not (3, H, W).
         DTypeError: images of integers.
 
@@ -228,12 +231,14 @@ class MTCNN(nn.Module):
     def _proposed(self, pixels: Tensor) -> Array:
         """Boxes and scores (P, 5) that `PNet` sees at all sizes."""
         height, width = pixels.shape[2:]
-        scale, parts = _CELL / self.min_face_size, [np.zeros((0, 9), pixels.dtype.numpy)]
+        kind = np.result_type(pixels.dtype.numpy, np.float32)
+        scale, parts = _CELL / self.min_face_size, [np.zeros((0, 9), kind)]
         side = min(height, width) * scale
         while side >= _CELL:
             size = int(height * scale + 1), int(width * scale + 1)
             shifts, chances = self.pnet(_seen(pixels, size))
-            boxes = _places(shifts[0].numpy(), chances[0, 1].numpy(), scale, self.thresholds[0])
+            shifts, chances = _numbers(shifts[0]), _numbers(chances[0, 1])
+            boxes = _places(shifts, chances, scale, self.thresholds[0])
             parts.append(boxes[_kept(boxes, 0.5)])
             scale, side = scale * self.factor, side * self.factor
         boxes = np.concatenate(parts)
@@ -255,7 +260,10 @@ class MTCNN(nn.Module):
         if not pieces:
             none = boxes[:0]
             return none, none[:, :4], none[:, 4], np.zeros((0, 10), boxes.dtype)
-        shifts, *marks, chances = (x.numpy() for x in net(cat(pieces, 0)))
+        parts = [net(cat(pieces[i : i + _BATCH], 0)) for i in range(0, len(pieces), _BATCH)]
+        shifts, *marks, chances = (
+            np.concatenate([_numbers(x) for x in of_all]) for of_all in zip(*parts, strict=True)
+        )
         score = chances[:, 1]
         kept = score > self.thresholds[stage]
         boxes = np.concatenate([boxes[seen[kept], :4], score[kept, None]], 1)
@@ -266,19 +274,20 @@ class MTCNN(nn.Module):
 
 
 def _checked(image: Tensor) -> Tensor:
-    if image.ndim != 3 or image.shape[0] != 3:
+    check_image(image)
+    if image.shape[0] != 3:
         raise ShapeError(f"MTCNN: images must be tensors (3, H, W), got {describe(image)}.")
-    if not image.dtype.is_floating_point:
-        raise DTypeError(
-            f"MTCNN: images must be of floating point, got {describe(image)}.",
-            fix="image.float() / 255",
-        )
     return image
 
 
 def _seen(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     """A piece of an image at another size, values from 0 to 255 as ones from -1 to 1."""
     return (F.interpolate(pixels, size=size, mode="area") - 127.5) * 0.0078125
+
+
+def _numbers(x: Tensor) -> Array:
+    """In float32 at least: places in images have more digits than half types."""
+    return widened(x).numpy()
 
 
 def _places(shifts: Array, chances: Array, scale: float, threshold: float) -> Array:

@@ -33,7 +33,7 @@ from fovea.vision.models.detection.transform import GeneralizedRCNNTransform
 from fovea.vision.models.loading import WeightsLike, first_values, load_weights
 from fovea.vision.models.registry import register_model
 from fovea.vision.models.resnet import resnet50
-from fovea.vision.ops.boxes import batched_nms, clip_boxes_to_image
+from fovea.vision.ops.boxes import batched_nms, clip_boxes_to_image, widened
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -150,7 +150,7 @@ class RetinaFace(Detector):
 
     def forward(self, images: Any, targets: Found | None = None) -> Any:
         batch, targets, sizes = self.prepared(images, targets)
-        codes, logits, marks = self.predictions(batch.tensors)
+        codes, logits, marks = (widened(x) for x in self.predictions(batch.tensors))
         height, width = batch.tensors.shape[2:]
         priors = from_array(prior_boxes(height, width), codes.dtype)
         if self.training:

@@ -15,7 +15,7 @@ from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
 from fovea.functions.creation import from_array
 from fovea.functions.joining import cat
 from fovea.vision.models.detection._utils import BalancedPositiveNegativeSampler, BoxCoder, Matcher
-from fovea.vision.models.detection.detector import Found
+from fovea.vision.models.detection.detector import Found, require
 from fovea.vision.models.detection.keypoints import (
     heatmaps_to_keypoints,
     keypointrcnn_inference,
@@ -222,9 +222,7 @@ class RoIHeads(nn.Module):
         made = (("masks", self.has_mask()), ("keypoints", self.has_keypoint()))
         more = [key for key, has in made if has]
         for i, target in enumerate(targets):
-            missing = [key for key in ("boxes", "labels", *more) if key not in target]
-            if missing:
-                raise ArgumentError(f"RoIHeads: targets[{i}] has no {' and no '.join(missing)}.")
+            require(f"RoIHeads: targets[{i}]", target, "boxes", "labels", *more)
             if not target["boxes"].dtype.is_floating_point:
                 raise DTypeError(
                     f"RoIHeads: targets[{i}]['boxes'] must be of floating point, got "

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import fovea.nn.functional as F
 from fovea import nn
-from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
+from fovea.errors import ArgumentError, ShapeError, describe
 from fovea.functions.creation import tensor
 from fovea.functions.joining import stack
 from fovea.functions.random import randint
-from fovea.vision.models.detection.image_list import ImageList
+from fovea.vision.models.detection.image_list import ImageList, check_image
 from fovea.vision.models.detection.masks import paste_masks_in_image
 
 if TYPE_CHECKING:
@@ -70,10 +70,7 @@ class GeneralizedRCNNTransform(nn.Module):
             given = [dict(target) for target in targets]
         done = []
         for image, target in zip(images, given, strict=True):
-            if image.ndim != 3:
-                raise ShapeError(
-                    f"images must be a list of tensors (C, H, W), got {describe(image)}."
-                )
+            check_image(image)
             done.append(self.resize(self.normalize(image), target))
         sizes = [(image.shape[1], image.shape[2]) for image, _ in done]
         batch = self.batch_images([image for image, _ in done], self.size_divisible)
@@ -81,16 +78,7 @@ class GeneralizedRCNNTransform(nn.Module):
         return ImageList(batch, sizes), after
 
     def normalize(self, image: Tensor) -> Tensor:
-        """An image (C, H, W) less the mean, over the deviation.
-
-        Raises:
-            DTypeError: an image of integers.
-        """
-        if not image.dtype.is_floating_point:
-            raise DTypeError(
-                f"images must be of floating point, got {describe(image)}.",
-                fix="image.float() / 255",
-            )
+        """An image (C, H, W) less the mean, over the deviation."""
         mean, std = (
             tensor(list(values), dtype=image.dtype)[:, None, None]
             for values in (self.image_mean, self.image_std)
