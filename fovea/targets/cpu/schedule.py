@@ -13,9 +13,8 @@ from math import gcd
 from fovea.targets.cpu.elements import Element
 from fovea.targets.cpu.isa import Isa
 
-L2_BYTES = (
-    192 * 1024
-)  # what one piece keeps in its second-level cache, beside the panel that it streams
+# What one piece keeps in its second-level cache, beside the panel that it streams.
+L2_BYTES = 192 * 1024
 PANEL_BYTES = 48 * 1024  # a larger panel of a convolution's weights is gone through in blocks,
 WIDE_PANELS = 7  # times as large a one with AVX-512, whose machines have caches of 1 MB and more
 RUN_BLOCK_BYTES = 16 * 1024  # of such a panel at a time

@@ -84,9 +84,8 @@ class Tiles:
         if not self.real:
             self._copy(source, stride, rows, words, self._memory[t])
             return
-        if (
-            rows is not None or words is not None or k.checked
-        ):  # row by row, so that each is checked
+        # Row by row where only a part is there, and where each access is checked.
+        if rows is not None or words is not None or k.checked:
             self._copy(source, stride, rows, words, self._aside)
             source, stride = self._aside, WORDS
         bytes_apart = k.index(stride) * 4

@@ -4,7 +4,10 @@ themselves where the machine has them.
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -19,7 +22,7 @@ from fovea.functions import quantized
 from fovea.ops.epilogue import NONE, RELU, Activation
 from fovea.targets.cpu import compile as compiler
 from fovea.targets.cpu import isa as units
-from fovea.targets.cpu import matmul_long, schedule, threads
+from fovea.targets.cpu import matmul_long, schedule
 from fovea.targets.cpu.builder import Kernel
 from fovea.targets.cpu.conv import DirectForm, form_of, forward_correlation, plan_packed
 from fovea.targets.cpu.elements import Element, bf16_pair, byte_quad, f32
@@ -312,7 +315,6 @@ def test_same_bits_for_any_number_of_threads() -> None:
         return fovea.nn.functional.conv2d(x, w, padding=1), v.T @ v
 
     same_bits_for_any_thread_count(results)
-    assert threads.get_num_threads() >= 1
 
 
 # -- machine code ----------------------------------------------------------------------------------
@@ -430,6 +432,41 @@ def test_a_machine_whose_system_refuses_has_no_tiles(monkeypatch: pytest.MonkeyP
 @only_with_tiles
 def test_tile_registers_are_used_where_they_are() -> None:
     assert units.host().real_tiles
+
+
+def test_threads_made_before_and_forked_children_use_tiles() -> None:
+    """Permission is asked for once, for all of the process."""
+    script = """
+import os, threading
+ready, results = threading.Event(), []
+
+def work():
+    ready.wait()
+    results.append(product())
+
+early = threading.Thread(target=work)
+early.start()
+import fovea
+
+def product():
+    return (a @ b).float().numpy().tobytes()
+
+a, b = (fovea.randn(64, 64).to(fovea.bfloat16) for _ in range(2))
+wanted = product()
+ready.set()
+early.join()
+child = os.fork()
+if child == 0:
+    os._exit(product() != wanted)
+_, status = os.waitpid(child, 0)
+print(results == [wanted], os.waitstatus_to_exitcode(status))
+"""
+    unit = os.environ | {"FOVEA_CPU_ISA": units.TILED}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script],
+        capture_output=True, text=True, env=unit, timeout=120,
+    )  # fmt: skip
+    assert done.stdout == "True 0\n", done.stderr
 
 
 def test_asking_for_permission_twice_gives_the_same_answer() -> None:

@@ -36,7 +36,8 @@ def match_faces(quality: Array) -> Array:
     """The face that each box stands for, -1 for none.
 
     A box stands for the face that it overlaps most, from an IoU of 0.35 on; the box that overlaps a
-    face most stands for it from 0.2 on.
+    face most stands for it from 0.2 on. Where that one overlaps another face from 0.35 on it stands
+    for the face that it is the best of, however little, as in the source.
 
     Args:
         quality: IoU of faces and boxes (G, P).
