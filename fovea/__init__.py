@@ -368,6 +368,8 @@ from fovea.functions.special import (
     heaviside,
     hypot,
     i0,
+    igamma,
+    igammac,
     isneginf,
     isposinf,
     lcm,

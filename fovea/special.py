@@ -28,6 +28,8 @@ from fovea.functions.special import (
     xlogy,
 )
 from fovea.functions.special import digamma as psi
+from fovea.functions.special import igamma as gammainc
+from fovea.functions.special import igammac as gammaincc
 from fovea.functions.special import lgamma as gammaln
 from fovea.functions.special import mvlgamma as multigammaln
 
@@ -41,6 +43,8 @@ __all__ = [
     "exp2",
     "expit",
     "expm1",
+    "gammainc",
+    "gammaincc",
     "gammaln",
     "i0",
     "i0e",

@@ -153,7 +153,7 @@ SECTIONS: list[dict[str, Any]] = [
             "they stand in `fovea.nn.functional`, as in PyTorch's documentation": "*_loss kl_div rms_norm "
             "embedding_bag constant_pad_nd affine_grid_generator grid_sampler* feature_* convolution conv_tbc "
             "max_pool1d_with_indices",
-            _UNUSED: "igamma igammac lobpcg pca_lowrank svd_lowrank histogramdd segment_reduce from_file",
+            _UNUSED: "lobpcg pca_lowrank svd_lowrank histogramdd segment_reduce from_file",
             "views of a tensor do not change in place": "as_strided_ as_strided_scatter",
             "`F.dropout` and its kin take `inplace=True`": "dropout_ alpha_dropout_",
             _INSIDE: "cudnn_* mkldnn_* miopen_* *_copy native_* batch_norm_* sym_* parse_* import_ir_* merge_* unify_* "
@@ -183,7 +183,6 @@ SECTIONS: list[dict[str, Any]] = [
             "sspaddmm resize_as_sparse_",
             _REMOVED: "lstsq solve eig symeig orgqr ormqr geqrf resize resize_as "
             "new reinforce storage_type",
-            _UNUSED: "igamma igamma_ igammac igammac_",
             "views of a tensor do not change in place": "as_strided_ as_strided_scatter set_",
             _INSIDE: "is_ipu is_maia is_mkldnn is_mtia is_vulkan ipu mtia xpu record_stream unsafe_* slice_inverse "
             "hash_tensor map2_ module_load is_distributed const_data_ptr index as_subclass to_padded_tensor",
@@ -211,7 +210,7 @@ SECTIONS: list[dict[str, Any]] = [
         "title": "torch.special",
         "peer": "torch.special",
         "ours": "fovea.special",
-        "absent": {_UNUSED: "gammainc gammaincc zeta airy_ai bessel_* modified_* scaled_* spherical_* "
+        "absent": {_UNUSED: "zeta airy_ai bessel_* modified_* scaled_* spherical_* "
                    "chebyshev_* hermite_* laguerre_* legendre_* shifted_*"},
     },
     {

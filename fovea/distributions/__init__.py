@@ -149,7 +149,6 @@ __all__ = [
     "Wishart",
     "biject_to",
     "constraints",
-    "fovea",
     "identity_transform",
     "kl",
     "kl_divergence",

@@ -8,10 +8,11 @@ import numpy as np
 
 from fovea import dispatch
 from fovea.errors import DTypeError, describe
-from fovea.functions.creation import from_array, ones
+from fovea.functions.creation import ones
 from fovea.functions.pointwise import where
 from fovea.functions.random import rand, randn
 from fovea.functions.shaping import broadcast_tensors
+from fovea.ops.incomplete_gamma import gamma_slope
 
 if TYPE_CHECKING:
     from fovea.random import Generator
@@ -64,61 +65,8 @@ def standard_gamma(shape: Any, generator: Generator | None = None) -> Any:
     drawn = drawn.clamp(min=float(np.finfo(drawn.dtype.numpy).tiny))
     if not (shape.requires_grad and dispatch.grad_enabled()):
         return drawn
-    values = (t.detach()._array().astype(np.float64) for t in (shape, drawn))
-    slope = from_array(gamma_slope(*values).astype(shape.dtype.numpy))
+    slope = gamma_slope.bind((shape.detach(), drawn))
     return drawn + slope * (shape - shape.detach())
-
-
-_LARGE = 1e4  # shapes from which on the normal distribution's cube is close enough
-
-
-def gamma_slope(a: np.ndarray[Any, Any], x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """How a draw ``x`` from Gamma(a, 1) changes with ``a`` at the same probability.
-
-    The probability of smaller values is sum x^(a + n) exp(-x) / gamma(a + n + 1); each term's
-    derivative is the term times log x - digamma(a + n + 1), the density is the first term's a / x.
-
-    >>> gamma_slope(np.array([1.0]), np.array([1.0])).round(6)
-    array([1.173563])
-    """
-    small = np.minimum(a, _LARGE)
-    at = np.where(a <= _LARGE, x, small)
-    term, total = np.ones_like(a), np.zeros_like(a)
-    psi, log_x = _digamma(small + 1), np.log(at)
-    n = 0
-    while True:
-        more = term * (log_x - psi)
-        total = total + more
-        n += 1
-        if np.all((np.abs(more) <= 1e-17 * np.abs(total)) & (small + n > at)) or n > 100_000:
-            break
-        psi = psi + 1 / (small + n)
-        term = term * at / (small + n)
-    exact = -at / small * total
-    return np.where(a <= _LARGE, exact, _cube_slope(a, x))
-
-
-def _cube_slope(a: np.ndarray[Any, Any], x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """`gamma_slope` where x = a (1 - 1 / 9a + z / 3 sqrt(a))^3 for a normal z.
-
-    Source: Wilson and Hilferty, "The distribution of chi-square", 1931.
-    """
-    root = np.cbrt(x / a)
-    z = (root - 1 + 1 / (9 * a)) * 3 * np.sqrt(a)
-    return x / a + 3 * a * root**2 * (1 / (9 * a**2) - z / (6 * a**1.5))
-
-
-def _digamma(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The logarithmic derivative of gamma, for x of 1 and above."""
-    found = np.zeros_like(x)
-    y = x.copy()
-    for _ in range(10):
-        low = y < 10
-        found = np.where(low, found - 1 / y, found)
-        y = np.where(low, y + 1, y)
-    s = 1 / (y * y)
-    series = s * (1 / 12 - s * (1 / 120 - s * (1 / 252 - s * (1 / 240 - s * (1 / 132)))))
-    return found + np.log(y) - 0.5 / y - series
 
 
 def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) -> Tensor:

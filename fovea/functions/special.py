@@ -11,7 +11,7 @@ from fovea.functions import pointwise as p
 from fovea.functions.creation import constant
 from fovea.functions.pointwise import _binary, _unary, finish, operands, to_dtype
 from fovea.functions.reductions import logsumexp
-from fovea.ops import bessel
+from fovea.ops import bessel, incomplete_gamma
 from fovea.ops import special as ops
 from fovea.return_types import printed
 from fovea.tensorbase import is_tensor
@@ -24,6 +24,7 @@ i0, i0e, i1, i1e = (_unary(o) for o in (bessel.i0, bessel.i0e, bessel.i1, bessel
 erfcx, log_ndtr = _unary(bessel.erfcx), _unary(bessel.log_ndtr)
 erfc, erfinv, lgamma = _unary(ops.erfc), _unary(ops.erfinv), _unary(ops.lgamma)
 gcd, nextafter = _binary(ops.gcd), _binary(ops.nextafter)
+igamma, igammac = _binary(incomplete_gamma.igamma), _binary(incomplete_gamma.igammac)
 
 
 def _floating(x: Tensor) -> Tensor:
@@ -318,6 +319,8 @@ __all__ = [
     "i0e",
     "i1",
     "i1e",
+    "igamma",
+    "igammac",
     "isneginf",
     "isposinf",
     "lcm",

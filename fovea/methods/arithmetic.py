@@ -125,6 +125,8 @@ class ArithmeticMethods:
     fmax = special.fmax
     fmin = special.fmin
     gcd = special.gcd
+    igamma = special.igamma
+    igammac = special.igammac
     lcm = special.lcm
     ldexp = special.ldexp
     nextafter = special.nextafter

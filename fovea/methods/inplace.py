@@ -277,6 +277,8 @@ class InPlaceMethods:
     frac_ = in_place(special.frac)
     float_power_ = in_place(special.float_power)
     gcd_ = in_place(special.gcd)
+    igamma_ = in_place(special.igamma)
+    igammac_ = in_place(special.igammac)
     lcm_ = in_place(special.lcm)
     i0_ = in_place(special.i0)
     ldexp_ = in_place(special.ldexp)

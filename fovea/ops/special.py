@@ -90,7 +90,7 @@ _HIGHEST = 100  # derivative: factorials stay finite
 _BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510)
 
 
-def _digamma(x: Array) -> Array:
+def digamma(x: Array) -> Array:
     """Upwards by recurrence to 10, then the asymptotic series; below 0 by reflection."""
     x = x.astype(np.float64)
     reflected = x < 0
@@ -125,7 +125,7 @@ def _hurwitz(s: int, q: Array) -> Array:
 
 def _polygamma(x: Array, a: OrderAttrs) -> Array:
     if a.n == 0:
-        return _digamma(x)
+        return digamma(x)
     x = x.astype(np.float64)
     return (-1.0) ** (a.n + 1) * math.factorial(a.n) * _hurwitz(a.n + 1, x)
 

@@ -123,6 +123,7 @@ CASES: dict[str, list[Case]] = {
              "lt", "le", "gt", "ge", "relu_grad", "silu_grad", "mish_grad", "hardsigmoid_grad", "hardswish_grad"),
     **binary(real, positive, "div", "remainder", "fmod", "floor_divide"),
     **binary(positive, real, "pow"),
+    **binary(positive, positive, "igamma", "igammac", "gamma_slope"),
     **binary(truth, truth, "logical_and", "logical_or", "logical_xor"),
     **binary(real, other, "nextafter"),
     **binary(whole, whole, "gcd", "bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift"),

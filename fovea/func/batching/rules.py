@@ -28,6 +28,7 @@ from fovea.ops import (
     complex_numbers,
     ctc,
     elementwise,
+    incomplete_gamma,
     index,
     linalg,
     loss,
@@ -82,6 +83,7 @@ declare(
     *ops_of(elementwise),
     *ops_of(special),
     *ops_of(bessel),
+    *ops_of(incomplete_gamma),
     *ops_of(activation),
 )
 declare(
