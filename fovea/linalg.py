@@ -5,9 +5,9 @@ from __future__ import annotations
 from fovea.errors import LinAlgError
 from fovea.functions.linalg import matmul
 from fovea.functions.lu import lu, lu_factor, lu_factor_ex, lu_solve
+from fovea.functions.failures import cholesky_ex, inv_ex, solve_ex
 from fovea.functions.matrices import (
     cholesky,
-    cholesky_ex,
     cond,
     cross,
     det,
@@ -17,7 +17,6 @@ from fovea.functions.matrices import (
     eigvalsh,
     householder_product,
     inv,
-    inv_ex,
     lstsq,
     matrix_exp,
     matrix_norm,
@@ -27,7 +26,6 @@ from fovea.functions.matrices import (
     qr,
     slogdet,
     solve,
-    solve_ex,
     svd,
     svdvals,
     tensorinv,

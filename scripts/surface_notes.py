@@ -195,8 +195,8 @@ SECTIONS: list[dict[str, Any]] = [
         "differ": {
             "lstsq": "by the pseudo-inverse, whatever the driver",
             "cholesky_ex": "a matrix that is not positive definite has the identity as its factor",
-            "inv_ex": "failures raise; `info` is zero",
-            "solve_ex": "failures raise; `info` is zero",
+            "inv_ex": "a singular matrix has NaN as its inverse",
+            "solve_ex": "a system with a singular matrix has NaN as its solution",
             "svd": "NaN for matrices that are not finite; `full_matrices` has gradients of what the first vectors say",
         },
         "absent": {"NumPy's LAPACK does not offer them": "ldl_*"},

@@ -7,17 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from fovea import dtypes
-from fovea.errors import ArgumentError, DTypeError, LinAlgError, ShapeError, describe
+from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
 from fovea.functions.complex_numbers import conj
-from fovea.functions.creation import from_array
 from fovea.functions.joining import vander
 from fovea.functions.linalg import matmul
-from fovea.functions.pointwise import abs_, log, to_dtype, where
+from fovea.functions.pointwise import abs_, log, to_dtype
 from fovea.functions.products import cross as any_cross
-from fovea.functions.ranges import eye
 from fovea.functions.reductions import Dims, amax, amin, norm, sum_
 from fovea.functions.shaping import (
     broadcast_tensors,
@@ -102,13 +98,6 @@ class LstSq(NamedTuple):
         return printed("linalg_lstsq", self)
 
 
-class WithInfo(NamedTuple):
-    """A result, and zeros: failures raise."""
-
-    result: Tensor
-    info: Tensor
-
-
 # -- decompositions -------------------------------------------------------------------------------
 
 
@@ -180,55 +169,12 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:  # noqa: N803
     return ops.cholesky.bind((A,))
 
 
-def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False) -> WithInfo:  # noqa: N803
-    """``cholesky``, and for each matrix 0, or the size of its first leading part that is not
-    positive definite: such a matrix has the identity as its factor.
-
-    Args:
-        check_errors: raise LinAlgError for such a matrix.
-
-    >>> import fovea
-    >>> fovea.linalg.cholesky_ex(fovea.tensor([[1.0, 2.0], [2.0, 1.0]])).info
-    tensor(2, dtype=fovea.int32)
-    """
-    try:
-        return WithInfo(cholesky(A, upper=upper), _no_error(A))
-    except LinAlgError:
-        if check_errors:
-            raise
-    values = A.detach()._array()
-    flat = [_first_bad_minor(m) for m in values.reshape(-1, *values.shape[-2:])]
-    info = from_array(np.array(flat, np.int32).reshape(values.shape[:-2]))
-    one = eye(A.shape[-1], dtype=A.dtype)
-    safe = where((info > 0)[..., None, None], one, A)
-    return WithInfo(cholesky(safe, upper=upper), info)
-
-
-def _first_bad_minor(matrix: np.ndarray[Any, Any]) -> int:
-    """The size of the first leading part of a matrix without a Cholesky factor, or 0."""
-    for size in range(1, len(matrix) + 1):
-        try:
-            np.linalg.cholesky(matrix[:size, :size])
-        except np.linalg.LinAlgError:
-            return size
-    return 0
-
-
-def _no_error(a: Tensor) -> Tensor:
-    return a.new_zeros(a.shape[:-2], dtype=dtypes.int32)
-
-
 # -- systems of equations -------------------------------------------------------------------------
 
 
 def inv(A: Tensor) -> Tensor:  # noqa: N803
     """The inverse. Raises LinAlgError for a singular matrix."""
     return ops.inverse.bind((A,))
-
-
-def inv_ex(A: Tensor, *, check_errors: bool = False) -> WithInfo:  # noqa: N803
-    """``inv``, and zeros."""
-    return WithInfo(inv(A), _no_error(A))
 
 
 def _same_batch(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -247,8 +193,7 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:  # noqa: N803
     tensor([1.0000, 0.5000])
     """
     ops.require_matrices("solve", square=True, A=A)
-    vector = B.ndim == 1 or (A.ndim - 1 == B.ndim and B.shape == A.shape[:-1])
-    if vector:
+    if is_vector(A, B):
         return solve(A, unsqueeze(B, -1), left=left).squeeze(-1) if left else _no_rows(B)
     if not left:
         return transpose(solve(transpose(A, -1, -2), transpose(B, -1, -2)), -1, -2)
@@ -256,19 +201,13 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:  # noqa: N803
     return ops.solve.bind((a, b))
 
 
+def is_vector(A: Tensor, B: Tensor) -> bool:  # noqa: N803
+    """Whether the right side of a system of equations is a vector, or a batch of them."""
+    return B.ndim == 1 or (A.ndim - 1 == B.ndim and B.shape == A.shape[:-1])
+
+
 def _no_rows(b: Tensor) -> Tensor:
     raise ShapeError(f"solve: left=False needs a matrix, got {describe(b)}.")
-
-
-def solve_ex(
-    A: Tensor,  # noqa: N803
-    B: Tensor,  # noqa: N803
-    *,
-    left: bool = True,
-    check_errors: bool = False,
-) -> WithInfo:
-    """``solve``, and zeros."""
-    return WithInfo(solve(A, B, left=left), _no_error(A))
 
 
 def _eps(a: Tensor) -> float:
@@ -329,7 +268,7 @@ def lstsq(
 ) -> LstSq:
     """X that makes ``|A X - B|`` smallest, by the pseudo-inverse."""
     ops.require_matrices("lstsq", A=A)
-    vector = B.ndim == 1 or (A.ndim - 1 == B.ndim and B.shape == A.shape[:-1])
+    vector = is_vector(A, B)
     b = unsqueeze(B, -1) if vector else B
     solution = matmul(pinv(A, rcond), b)
     rank = A.new_empty(0, dtype=dtypes.int64) if driver == "gels" else matrix_rank(A, rtol=rcond)

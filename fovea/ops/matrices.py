@@ -44,12 +44,20 @@ def require_matrices(name: str, *, square: bool = False, **given: Shaped) -> Non
             raise ShapeError(f"{name}: {key} must be square, got {describe(t)}.")
 
 
+_INSTEAD = {
+    "inv": "linalg.inv_ex, which says which matrices are singular, or linalg.pinv",
+    "solve": "linalg.solve_ex, which says which matrices are singular, or linalg.lstsq",
+    "cholesky": "linalg.cholesky_ex, which says which matrices are not positive definite",
+}
+
+
 def _lapack(routine: Callable[..., Any], *args: Any, **options: Any) -> Any:
     """A routine of NumPy's; what it refuses is our error."""
     try:
         return routine(*args, **options)
     except np.linalg.LinAlgError as error:
-        raise LinAlgError(f"{routine.__name__}: {error}.") from None
+        name = routine.__name__
+        raise LinAlgError(f"{name}: {error}.", fix=_INSTEAD.get(name)) from None
 
 
 def _finite(a: Array) -> Array:
