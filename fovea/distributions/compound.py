@@ -8,9 +8,15 @@ from typing import Any, ClassVar
 from fovea.autograd import no_grad
 from fovea.distributions import constraints
 from fovea.distributions.continuous import Normal
-from fovea.distributions.discrete import Categorical
+from fovea.distributions.discrete import Bernoulli, Categorical, _one_of
 from fovea.distributions.distribution import Check, Distribution, together
-from fovea.distributions.transforms import ComposeTransform, ExpTransform, Transform
+from fovea.distributions.transforms import (
+    ComposeTransform,
+    ExpTransform,
+    SigmoidTransform,
+    Transform,
+)
+from fovea.distributions.transforms.base import summed
 from fovea.dtypes import finfo
 from fovea.errors import ArgumentError
 from fovea.functions.random import rand
@@ -25,10 +31,6 @@ __all__ = [
     "RelaxedOneHotCategorical",
     "TransformedDistribution",
 ]
-
-
-def _summed(value: Any, dims: int) -> Any:
-    return value.sum(tuple(range(-dims, 0))) if dims else value
 
 
 class Independent(Distribution):
@@ -88,10 +90,10 @@ class Independent(Distribution):
         return self.base_dist.rsample(sample_shape)
 
     def log_prob(self, value: Any) -> Any:
-        return _summed(self.base_dist.log_prob(value), self.reinterpreted_batch_ndims)
+        return summed(self.base_dist.log_prob(value), self.reinterpreted_batch_ndims)
 
     def entropy(self) -> Any:
-        return _summed(self.base_dist.entropy(), self.reinterpreted_batch_ndims)
+        return summed(self.base_dist.entropy(), self.reinterpreted_batch_ndims)
 
     def __repr__(self) -> str:
         return f"Independent({self.base_dist}, {self.reinterpreted_batch_ndims})"
@@ -171,10 +173,10 @@ class TransformedDistribution(Distribution):
             x = transform.undo(y)
             dims += transform.domain.event_dim - transform.codomain.event_dim
             stretched = transform.log_abs_det_jacobian(x, y)
-            total = total - _summed(stretched, dims - transform.domain.event_dim)
+            total = total - summed(stretched, dims - transform.domain.event_dim)
             y = x
         rest = dims - len(self.base_dist.event_shape)
-        return total + _summed(self.base_dist.log_prob(y), rest)
+        return total + summed(self.base_dist.log_prob(y), rest)
 
     def _turned(self, probability: Any) -> Any:
         """1 - probability, where the transforms fall."""
@@ -264,6 +266,29 @@ class MixtureSameFamily(Distribution):
             raise ArgumentError("MixtureSameFamily: the last batch dimension is the components.")
         super().__init__(parts.batch_shape[:-1], parts.event_shape, validate_args)
 
+    @property
+    def support(self) -> Any:
+        """Where values of all components lie."""
+        base = self.component_distribution.support
+        if base is None:
+            return None
+        at = -1 - base.event_dim
+        return constraints.Constraint(
+            "{component_constraint.words}",
+            lambda x: base.check(x.unsqueeze(at)).all(-1),
+            base.event_dim,
+            base.is_discrete,
+            component_constraint=base,
+        )
+
+    def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Any:
+        parts = self.component_distribution
+        return MixtureSameFamily(
+            self.mixture_distribution.expand(batch_shape),
+            parts.expand((*batch_shape, parts.batch_shape[-1])),
+            validate_args=False,
+        )
+
     def _weights(self) -> Any:
         probs = self.mixture_distribution.probs
         return probs.reshape(*probs.shape, *[1] * len(self._event_shape))
@@ -289,6 +314,11 @@ class MixtureSameFamily(Distribution):
         shape = list(drawn.shape)
         shape[at] = 1
         return drawn.gather(at, which.expand(shape)).squeeze(at)
+
+    def cdf(self, value: Any) -> Any:
+        value = self._checked(value).unsqueeze(-1 - len(self._event_shape))
+        parts = self.component_distribution.cdf(value)
+        return (parts * self.mixture_distribution.probs).sum(-1)
 
     def log_prob(self, value: Any) -> Any:
         value = self._checked(value).unsqueeze(-1 - len(self._event_shape))
@@ -319,14 +349,14 @@ class RelaxedBernoulli(Distribution):
         logits: Any = None,
         validate_args: bool | None = None,
     ) -> None:
-        if (probs is None) == (logits is None):
-            raise ArgumentError("RelaxedBernoulli: give either probs or logits.")
-        (given,) = together(logits if probs is None else probs)
+        _one_of("RelaxedBernoulli", probs, logits)
         self.temperature = temperature
-        eps = finfo(given.dtype).eps
-        kept = given.clamp(min=eps, max=1 - eps)
-        self.logits = given if probs is None else kept.log() - (-kept).log1p()
-        super().__init__(given.shape, (), validate_args)
+        self.logits = Bernoulli(probs, logits, validate_args).logits
+        super().__init__(self.logits.shape, (), validate_args)
+
+    def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Any:
+        logits = self.logits.expand(batch_shape)
+        return RelaxedBernoulli(self.temperature, logits=logits, validate_args=False)
 
     @property
     def probs(self) -> Any:
@@ -340,8 +370,7 @@ class RelaxedBernoulli(Distribution):
         return ((u.log() - (-u).log1p() + self.logits) / self.temperature).sigmoid()
 
     def log_prob(self, value: Any) -> Any:
-        value = self._checked(value)
-        before = value.log() - (-value).log1p()
+        before = SigmoidTransform().undo(self._checked(value))
         apart = self.logits - before * self.temperature
         stretched = -F.softplus(-before) - F.softplus(before)
         log_t = together(self.temperature)[0].log()
@@ -368,9 +397,14 @@ class RelaxedOneHotCategorical(Distribution):
         logits: Any = None,
         validate_args: bool | None = None,
     ) -> None:
-        self.temperature, self._categorical = temperature, Categorical(probs, logits)
+        self.temperature = temperature
+        self._categorical = Categorical(probs, logits, validate_args)
         shape = self._categorical.param_shape
         super().__init__(shape[:-1], shape[-1:], validate_args)
+
+    def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Any:
+        logits = self._categorical.expand(batch_shape).logits
+        return RelaxedOneHotCategorical(self.temperature, logits=logits, validate_args=False)
 
     @property
     def logits(self) -> Any:

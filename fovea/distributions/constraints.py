@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from fovea import linalg
+from fovea.dtypes import bool_, finfo
+from fovea.functions.creation import full
 from fovea.functions.joining import cat as joined
 from fovea.functions.parts import stack as stacked
 
@@ -53,7 +55,7 @@ class Constraint:
     """A region that values lie in.
 
     Args:
-        words: what a value must be, in words.
+        words: what a value must be, in words, with places for attributes in braces.
         holds: from a tensor to booleans, one for each event.
         event_dim: how many of the last dimensions are one event.
         is_discrete: whether values are whole numbers.
@@ -70,9 +72,14 @@ class Constraint:
         is_discrete: bool = False,
         **bounds: Any,
     ) -> None:
-        self.words, self._holds = words, holds
+        self._words, self._holds = words, holds
         self.event_dim, self.is_discrete = event_dim, is_discrete
         self.__dict__.update(bounds)
+
+    @property
+    def words(self) -> str:
+        """What a value must be."""
+        return self._words.format_map(vars(self))
 
     def check(self, value: Any) -> Any:
         """Booleans: which events of ``value`` lie in the region."""
@@ -86,7 +93,7 @@ class Constraint:
         return f"Constraint({self.words})"
 
 
-def _finite(x: Any) -> Any:
+def _is_number(x: Any) -> Any:
     return x == x
 
 
@@ -99,32 +106,32 @@ def _kept(t: Any, count: int) -> Any:
     return t.reshape(*t.shape[: t.ndim - count], -1).all(-1) if count else t
 
 
-real = Constraint("numbers, not NaN", _finite)
+real = Constraint("numbers, not NaN", _is_number)
 boolean = Constraint("0 or 1", lambda x: (x == 0) | (x == 1), is_discrete=True)
 
 
 def greater_than(lower_bound: Any) -> Constraint:
     """Numbers above a bound."""
-    words = f"greater than {lower_bound}"
+    words = "greater than {lower_bound}"
     return Constraint(words, lambda x: x > lower_bound, lower_bound=lower_bound)
 
 
 def greater_than_eq(lower_bound: Any) -> Constraint:
     """Numbers from a bound on."""
-    words = f"{lower_bound} or more"
+    words = "{lower_bound} or more"
     return Constraint(words, lambda x: x >= lower_bound, lower_bound=lower_bound)
 
 
 def less_than(upper_bound: Any) -> Constraint:
     """Numbers below a bound."""
-    words = f"less than {upper_bound}"
+    words = "less than {upper_bound}"
     return Constraint(words, lambda x: x < upper_bound, upper_bound=upper_bound)
 
 
 def interval(lower_bound: Any, upper_bound: Any) -> Constraint:
     """Numbers between two bounds, which belong to it."""
     return Constraint(
-        f"from {lower_bound} to {upper_bound}",
+        "from {lower_bound} to {upper_bound}",
         lambda x: (x >= lower_bound) & (x <= upper_bound),
         lower_bound=lower_bound,
         upper_bound=upper_bound,
@@ -134,7 +141,7 @@ def interval(lower_bound: Any, upper_bound: Any) -> Constraint:
 def half_open_interval(lower_bound: Any, upper_bound: Any) -> Constraint:
     """Numbers from a bound up to, not including, another."""
     return Constraint(
-        f"from {lower_bound} to below {upper_bound}",
+        "from {lower_bound} to below {upper_bound}",
         lambda x: (x >= lower_bound) & (x < upper_bound),
         lower_bound=lower_bound,
         upper_bound=upper_bound,
@@ -144,7 +151,7 @@ def half_open_interval(lower_bound: Any, upper_bound: Any) -> Constraint:
 def integer_interval(lower_bound: Any, upper_bound: Any) -> Constraint:
     """Whole numbers between two bounds, which belong to it."""
     return Constraint(
-        f"whole, from {lower_bound} to {upper_bound}",
+        "whole, from {lower_bound} to {upper_bound}",
         lambda x: _whole(x) & (x >= lower_bound) & (x <= upper_bound),
         is_discrete=True,
         lower_bound=lower_bound,
@@ -166,7 +173,7 @@ positive_integer = Constraint(
 def independent(base_constraint: Constraint, reinterpreted_batch_ndims: int) -> Constraint:
     """A region of arrays all of whose parts lie in another."""
     return Constraint(
-        base_constraint.words,
+        "{base_constraint.words}",
         lambda x: _kept(base_constraint.check(x), reinterpreted_batch_ndims),
         base_constraint.event_dim + reinterpreted_batch_ndims,
         base_constraint.is_discrete,
@@ -192,7 +199,7 @@ one_hot = Constraint(
 def multinomial(upper_bound: int) -> Constraint:
     """Counts whose sum is ``upper_bound`` at most."""
     return Constraint(
-        f"0 or more and sum to {upper_bound} at most",
+        "0 or more and sum to {upper_bound} at most",
         lambda x: (x >= 0).all(-1) & (x.sum(-1) <= upper_bound),
         event_dim=1,
         is_discrete=True,
@@ -208,19 +215,24 @@ def _lower(x: Any) -> Any:
 
 
 def _unit_rows(x: Any) -> Any:
-    from fovea.dtypes import finfo
-
     tolerance = finfo(x.dtype).eps * x.shape[-1] * 10
     return (((x.detach() ** 2).sum(-1).sqrt() - 1).abs() < tolerance).all(-1)
 
 
-def _even(x: Any) -> Any:
-    close = (x - x.mT).abs() <= 1e-6 + 1e-5 * x.mT.abs()
-    return _kept(close, 2)
+def _square(x: Any) -> Any:
+    return full(x.shape[:-2], x.shape[-1] == x.shape[-2], dtype=bool_)
 
 
-def _positive_definite(x: Any) -> Any:
-    return _even(x) & (linalg.cholesky_ex(x.detach()).info == 0)
+def _of_symmetric(holds: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A check that only symmetric matrices pass."""
+
+    def check(x: Any) -> Any:
+        if x.shape[-1] != x.shape[-2]:
+            return _square(x)
+        close = (x - x.mT).abs() <= 1e-6 + 1e-5 * x.mT.abs()
+        return _kept(close, 2) & holds(x.detach())
+
+    return check
 
 
 lower_triangular = Constraint("lower triangular", _lower, 2)
@@ -234,16 +246,16 @@ corr_cholesky = Constraint(
     lambda x: lower_cholesky.check(x) & _unit_rows(x),
     2,
 )
-square = Constraint(
-    "a square matrix", lambda x: (x.sum((-2, -1)) * 0 == 0) & (x.shape[-1] == x.shape[-2]), 2
-)
-symmetric = Constraint("a symmetric matrix", _even, 2)
+square = Constraint("a square matrix", _square, 2)
+symmetric = Constraint("a symmetric matrix", _of_symmetric(_square), 2)
 positive_semidefinite = Constraint(
     "a positive semidefinite matrix",
-    lambda x: _even(x) & (linalg.eigvalsh(x.detach()) >= 0).all(-1),
+    _of_symmetric(lambda x: (linalg.eigvalsh(x) >= 0).all(-1)),
     2,
 )
-positive_definite = Constraint("a positive definite matrix", _positive_definite, 2)
+positive_definite = Constraint(
+    "a positive definite matrix", _of_symmetric(lambda x: linalg.cholesky_ex(x).info == 0), 2
+)
 
 
 # -- of several -----------------------------------------------------------------------------------

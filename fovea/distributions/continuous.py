@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+
 from fovea.autograd import no_grad
 from fovea.distributions import constraints
 from fovea.distributions.distribution import Check, Located
@@ -157,6 +159,10 @@ class Uniform(Located):
         return (self.high + self.low) / 2
 
     @property
+    def mode(self) -> Any:
+        return self.high * math.nan
+
+    @property
     def variance(self) -> Any:
         return (self.high - self.low).pow(2) / 12
 
@@ -271,7 +277,7 @@ class Gumbel(_Placed):
 
     @property
     def mean(self) -> Any:
-        return self.loc + self.scale * 0.57721566490153286060
+        return self.loc + self.scale * np.euler_gamma
 
     @property
     def mode(self) -> Any:
@@ -297,7 +303,7 @@ class Gumbel(_Placed):
         return self.loc - self.scale * (-value.log()).log()
 
     def entropy(self) -> Any:
-        return self.scale.log() + (1 + 0.57721566490153286060)
+        return self.scale.log() + (1 + np.euler_gamma)
 
 
 class Cauchy(_Placed):

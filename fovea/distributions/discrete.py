@@ -289,8 +289,14 @@ class OneHotCategorical(Distribution):
         """Their logarithms."""
         return self._categorical.logits
 
+    @property
+    def param_shape(self) -> Any:
+        """The shape of ``probs``."""
+        return self._categorical.param_shape
+
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Any:
-        return type(self)(logits=self._categorical.expand(batch_shape).logits)
+        logits = self._categorical.expand(batch_shape).logits
+        return type(self)(logits=logits, validate_args=False)
 
     @property
     def mean(self) -> Any:
@@ -316,6 +322,9 @@ class OneHotCategorical(Distribution):
 
     def entropy(self) -> Any:
         return self._categorical.entropy()
+
+    def enumerate_support(self, expand: bool = True) -> Any:
+        return self._as_rows(self._categorical.enumerate_support(expand))
 
 
 class OneHotCategoricalStraightThrough(OneHotCategorical):

@@ -11,7 +11,7 @@ from fovea.errors import ArgumentError
 from fovea.functions.draws import standard_gamma
 from fovea.functions.parts import stack
 from fovea.functions.pointwise import where
-from fovea.functions.special import digamma, lgamma
+from fovea.functions.special import digamma, igamma, lgamma, xlogy
 from fovea.nn import functional as F
 
 __all__ = ["Beta", "Chi2", "Dirichlet", "Gamma"]
@@ -57,8 +57,11 @@ class Gamma(Located):
 
     def log_prob(self, value: Any) -> Any:
         value, c = self._checked(value), self.concentration
-        powers = (c - 1) * value.log() - self.rate * value
-        return c * self.rate.log() + powers - lgamma(c)
+        powers = xlogy(c - 1, value) - self.rate * value
+        return xlogy(c, self.rate) + powers - lgamma(c)
+
+    def cdf(self, value: Any) -> Any:
+        return igamma(self.concentration, self.rate * self._checked(value))
 
     def entropy(self) -> Any:
         c = self.concentration
@@ -134,7 +137,7 @@ class Dirichlet(Distribution):
 
     def log_prob(self, value: Any) -> Any:
         value, c = self._checked(value), self.concentration
-        powers = ((c - 1) * value.log()).sum(-1)
+        powers = xlogy(c - 1, value).sum(-1)
         return powers + lgamma(c.sum(-1)) - lgamma(c).sum(-1)
 
     def entropy(self) -> Any:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from fovea import linalg
 from fovea.distributions.compound import Independent, LogNormal, TransformedDistribution, _summed
 from fovea.distributions.continuous import (
@@ -36,7 +38,6 @@ from fovea.functions.special import digamma, lgamma, xlogy
 
 __all__ = ["kl_divergence", "register_kl"]
 
-_EULER = 0.57721566490153286060
 _RULES: dict[tuple[type, type], Callable[[Any, Any], Any]] = {}
 
 
@@ -135,7 +136,7 @@ def _(p: ContinuousBernoulli, q: ContinuousBernoulli) -> Any:
 def _(p: Gumbel, q: Gumbel) -> Any:
     ratio, apart = p.scale / q.scale, (p.loc - q.loc) / q.scale
     tail = (lgamma(1 + ratio) - apart).exp()
-    return -ratio.log() + apart + ratio * _EULER + tail - (1 + _EULER)
+    return -ratio.log() + apart + ratio * np.euler_gamma + tail - (1 + np.euler_gamma)
 
 
 @register_kl(Geometric, Geometric)

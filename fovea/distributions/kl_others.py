@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from fovea import linalg
 from fovea.distributions.continuous import Exponential, Gumbel, Laplace, Normal, Uniform
 from fovea.distributions.continuous_bernoulli import ContinuousBernoulli
@@ -20,7 +22,6 @@ from fovea.functions.special import digamma, lgamma, xlogy
 
 __all__: list[str] = []
 
-_EULER = 0.57721566490153286060
 _LOG_2PI = math.log(2 * math.pi)
 
 # Where the first gives some weight to values that the second excludes.
@@ -112,7 +113,7 @@ def _(p: ContinuousBernoulli, q: Uniform) -> Any:
 
 @register_kl(Exponential, Gamma)
 def _(p: Exponential, q: Gamma) -> Any:
-    return _gamma_cross(q, -_EULER - p.rate.log(), p.mean) - p.entropy()
+    return _gamma_cross(q, -np.euler_gamma - p.rate.log(), p.mean) - p.entropy()
 
 
 @register_kl(Exponential, Gumbel)

@@ -13,7 +13,7 @@ from fovea.distributions import constraints
 from fovea.distributions.distribution import Check, Distribution, together
 from fovea.distributions.exponential_family import ExponentialFamily
 from fovea.distributions.gamma import Beta, Chi2
-from fovea.distributions.multivariate import lower_factor
+from fovea.distributions.multivariate import FORMS, lower_factor
 from fovea.dtypes import finfo
 from fovea.errors import ArgumentError
 from fovea.functions.creation import zeros
@@ -97,6 +97,7 @@ class Wishart(ExponentialFamily):
     1966.
     """
 
+    arg_constraints: ClassVar[dict[str, Check]] = {"df": constraints.positive, **FORMS}
     support = constraints.positive_definite
     has_rsample = True
 
@@ -108,7 +109,8 @@ class Wishart(ExponentialFamily):
         scale_tril: Any = None,
         validate_args: bool | None = None,
     ) -> None:
-        lower = lower_factor("Wishart", covariance_matrix, precision_matrix, scale_tril)
+        forms = covariance_matrix, precision_matrix, scale_tril
+        lower = lower_factor("Wishart", *forms, validate_args)
         k = lower.shape[-1]
         given = df if is_tensor(df) else zeros((), dtype=lower.dtype) + float(df)
         batch = broadcast_shapes("Wishart", lower.shape[:-2], given.shape)

@@ -4,30 +4,47 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from fovea import linalg
 from fovea.distributions import constraints
-from fovea.distributions.distribution import Distribution
+from fovea.distributions.distribution import Check, Distribution
 from fovea.errors import ArgumentError
 from fovea.functions.random import randn
 from fovea.functions.ranges import eye
 from fovea.ops.rules import broadcast_shapes
 
-__all__ = ["MultivariateNormal", "lower_factor"]
+__all__ = ["FORMS", "MultivariateNormal", "lower_factor"]
 
 
-def lower_factor(name: str, covariance_matrix: Any, precision_matrix: Any, scale_tril: Any) -> Any:
+FORMS: dict[str, Check] = {
+    "covariance_matrix": constraints.positive_definite,
+    "precision_matrix": constraints.positive_definite,
+    "scale_tril": constraints.lower_cholesky,
+}
+
+
+def lower_factor(
+    name: str,
+    covariance_matrix: Any,
+    precision_matrix: Any,
+    scale_tril: Any,
+    validate_args: bool | None,
+) -> Any:
     """The Cholesky factor of a covariance that is given in one of three forms.
 
     Raises:
-        ArgumentError: none or several are given, or no matrix.
+        ArgumentError: none or several are given, or not such a matrix.
     """
-    given = [m for m in (covariance_matrix, precision_matrix, scale_tril) if m is not None]
-    if len(given) != 1 or given[0].ndim < 2:
-        raise ArgumentError(
-            f"{name}: one matrix of covariance_matrix, precision_matrix and scale_tril is needed."
-        )
+    all_forms = zip(FORMS, (covariance_matrix, precision_matrix, scale_tril), strict=True)
+    given = [(form, m) for form, m in all_forms if m is not None]
+    if len(given) != 1 or given[0][1].ndim < 2:
+        raise ArgumentError(f"{name}: one matrix of {', '.join(FORMS)} is needed.")
+    ((form, matrix),) = given
+    if Distribution._validate_args if validate_args is None else validate_args:
+        words, holds = FORMS[form]
+        if not bool(holds(matrix).all()):
+            raise ArgumentError(f"{name}: {form} must be {words}.", {form: repr(matrix.detach())})
     if scale_tril is not None:
         return scale_tril
     if covariance_matrix is not None:
@@ -51,6 +68,7 @@ class MultivariateNormal(Distribution):
     tensor(-1.8379)
     """
 
+    arg_constraints: ClassVar[dict[str, Check]] = {"loc": constraints.real_vector, **FORMS}
     support = constraints.real_vector
     has_rsample = True
 
@@ -64,7 +82,8 @@ class MultivariateNormal(Distribution):
     ) -> None:
         if loc.ndim < 1:
             raise ArgumentError("MultivariateNormal: loc must have a dimension.")
-        lower = lower_factor("MultivariateNormal", covariance_matrix, precision_matrix, scale_tril)
+        forms = covariance_matrix, precision_matrix, scale_tril
+        lower = lower_factor("MultivariateNormal", *forms, validate_args)
         k = loc.shape[-1]
         batch = broadcast_shapes("MultivariateNormal", lower.shape[:-2], loc.shape[:-1])
         self.loc = loc.expand(*batch, k)

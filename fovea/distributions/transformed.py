@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+
 from fovea.distributions import constraints
 from fovea.distributions.compound import TransformedDistribution
 from fovea.distributions.continuous import Cauchy, Exponential, Normal, Uniform
@@ -33,7 +35,6 @@ __all__ = [
     "Weibull",
 ]
 
-_EULER = 0.57721566490153286060
 
 
 class HalfCauchy(TransformedDistribution):
@@ -201,7 +202,7 @@ class Weibull(TransformedDistribution):
 
     def entropy(self) -> Any:
         r = self.concentration_reciprocal
-        return _EULER * (1 - r) + (self.scale * r).log() + 1
+        return np.euler_gamma * (1 - r) + (self.scale * r).log() + 1
 
 
 class Kumaraswamy(TransformedDistribution):
@@ -254,7 +255,7 @@ class Kumaraswamy(TransformedDistribution):
 
     def entropy(self) -> Any:
         a, b = self.concentration1, self.concentration0
-        middle = digamma(b + 1) + _EULER
+        middle = digamma(b + 1) + np.euler_gamma
         return 1 - b.reciprocal() + (1 - a.reciprocal()) * middle - a.log() - b.log()
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fovea import dispatch
 from fovea.errors import DTypeError, describe
-from fovea.functions.creation import ones
 from fovea.functions.pointwise import where
 from fovea.functions.random import rand, randn
 from fovea.functions.shaping import broadcast_tensors
@@ -24,7 +24,7 @@ _FEW = 16  # trials that are made one by one
 
 
 def _gamma(shape: Any, generator: Generator | None) -> Any:
-    """Draws from Gamma(shape, 1), without a gradient.
+    """Draws from Gamma(shape, 1), without a gradient; NaN for shapes that are none.
 
     Source: Marsaglia and Tsang, "A simple method for generating gamma variables", 2000.
     """
@@ -32,7 +32,7 @@ def _gamma(shape: Any, generator: Generator | None) -> Any:
     small = shape < 1
     d = where(small, shape + 1, shape) - 1 / 3
     c = 1 / (3 * d.sqrt())
-    drawn, missing = shape * 0, ones(shape.shape).bool()
+    drawn, missing = where(shape == math.inf, math.inf, shape * math.nan), (d > 0) & (d < math.inf)
     while bool(missing.any()):
         x, u = randn(shape.shape, **options), rand(shape.shape, **options)
         v = (1 + c * x) ** 3
@@ -40,7 +40,7 @@ def _gamma(shape: Any, generator: Generator | None) -> Any:
         drawn = where(missing & fits, d * v, drawn)
         missing = missing & ~fits
     boost = rand(shape.shape, **options) ** (1 / shape)
-    return where(small, drawn * boost, drawn)
+    return where(small, where(shape < 0, math.nan, drawn * boost), drawn)
 
 
 def standard_gamma(shape: Any, generator: Generator | None = None) -> Any:
@@ -74,7 +74,7 @@ def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) ->
 
     Args:
         count: whole numbers, as floats.
-        prob: probabilities; both broadcast.
+        prob: probabilities; both broadcast. NaN gives NaN.
         generator: where the numbers come from.
 
     Raises:
@@ -93,6 +93,7 @@ def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) ->
     kind = count.dtype
     n, p = broadcast_tensors(count.detach().double(), prob.detach().double())
     found = n * 0
+    n = where(n < math.inf, n, math.nan)
     while bool((n > _FEW).any()):
         many = n > _FEW
         middle = (n / 2).floor() + 1
@@ -103,6 +104,7 @@ def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) ->
         rest = where(below, (p - median) / (1 - median), p / median)
         p = where(many, rest.clamp(0, 1), p)
         n = where(many, where(below, n - middle, middle - 1), n)
+    found = found + n * 0 + p * 0
     for trial in range(_FEW):
         hit = rand(n.shape, dtype=n.dtype, generator=generator) < p
         found = found + (hit & (n > trial)).to(found.dtype)

@@ -166,6 +166,10 @@ VALUES: dict[str, tuple[Make, Any]] = {
     "positive definite": (
         lambda c, t: c.positive_definite, [[[2.0, 1.0], [1.0, 2.0]], [[1.0, 2.0], [2.0, 1.0]]],
     ),
+    "square": (lambda c, t: c.square, [[[float("nan"), 1.0], [1.0, 2.0]]]),
+    "not square": (lambda c, t: c.square, [[[1.0, 1.0]]]),
+    "symmetric, not square": (lambda c, t: c.symmetric, [[[1.0, 1.0]]]),
+    "definite, not square": (lambda c, t: c.positive_definite, [[[1.0, 1.0]]]),
     "semidefinite": (
         lambda c, t: c.positive_semidefinite,
         [[[2.0, 1.0], [1.0, 2.0]], [[1.0, 2.0], [2.0, 1.0]]],
@@ -313,6 +317,17 @@ def test_a_generalized_pareto_distribution() -> None:
     p = fovea.distributions.GeneralizedPareto(*(fovea.tensor(v) for v in values))
     drawn = p.sample((50_000,))
     np.testing.assert_allclose(drawn.mean(0).numpy(), p.mean.numpy(), atol=0.03)
+
+
+def test_draws_of_what_is_no_shape_end() -> None:
+    shape = fovea.tensor([float("nan"), -0.2, -2.0, float("inf"), 0.0, 2.0])
+    found = fovea.distributions.Gamma(shape, 1.0, validate_args=False).sample().tolist()
+    assert [np.isnan(v) for v in found] == [True, True, True, False, False, False]
+    assert found[3] == float("inf") and 0 < found[4] < 1e-30 < found[5]
+    count, prob = fovea.tensor([float("inf"), 3.0, 40.0, 40.0]), fovea.tensor([0.5, 1.0, 1.0, 1.0])
+    prob[2] = float("nan")
+    drawn = fovea.binomial(count, prob).tolist()
+    assert np.isnan(drawn[0]) and np.isnan(drawn[2]) and (drawn[1], drawn[3]) == (3.0, 40.0)
 
 
 def test_counts_of_successes() -> None:

@@ -11,7 +11,7 @@ from fovea.distributions.transforms.base import Transform
 from fovea.distributions.transforms.elementwise import clipped_sigmoid
 from fovea.dtypes import finfo
 from fovea.errors import ShapeError
-from fovea.functions.creation import zeros
+from fovea.functions.creation import tensor, zeros
 from fovea.functions.ranges import arange, eye
 from fovea.nn import functional as F
 from fovea.size import Size
@@ -170,8 +170,6 @@ def _side(count: int, diagonal: int) -> int:
 def _places(d: int, diagonal: int) -> Any:
     """Where the numbers on and below a diagonal lie in a flat matrix, row by row."""
     rows = [i * d + j for i in range(d) for j in range(max(0, i + diagonal + 1))]
-    from fovea.functions.creation import tensor
-
     return tensor(rows, dtype="int64")
 
 
