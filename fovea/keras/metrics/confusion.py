@@ -54,8 +54,10 @@ class _Counts(Metric):
     def reset_state(self) -> None:
         self._set_state(self.true_positives.shape)
 
-    def count(self, labels: Array, scores: Array, weights: Array | None) -> None:
-        """Take in flat arrays of labels (true where not 0), scores and weights."""
+    def count(self, labels: Array, scores: Array, weights: Array | None, *column: int) -> None:
+        """Take in flat arrays of labels (true where not 0), scores and weights; into a column of
+        the state, if it has columns.
+        """
         truth = labels.astype(bool)
         weights = np.ones(len(scores)) if weights is None else weights
         # A score is positive at all thresholds below it: count how many those are, then sum.
@@ -65,9 +67,9 @@ class _Counts(Metric):
         for chosen, total in ((truth, self.true_positives), (~truth, self.false_positives)):
             buckets = np.bincount(below[chosen], weights[chosen], minlength=size)
             at_least = np.cumsum(buckets[::-1])[::-1]
-            total[self._order] += at_least[1:]
-        self.positives += weights[truth].sum()
-        self.negatives += weights[~truth].sum()
+            total[(self._order, *column)] += at_least[1:]
+        self.positives[(..., *column)] += weights[truth].sum()
+        self.negatives[(..., *column)] += weights[~truth].sum()
 
     @property
     def false_negatives(self) -> Array:
@@ -231,7 +233,7 @@ class AUC(_Counts):
         summation_method: ``"interpolation"``, ``"minoring"`` or ``"majoring"``.
         thresholds: the points themselves.
         multi_label: compute each label's area and average them.
-        num_labels: accepted for Keras's sake.
+        num_labels: how many, with ``multi_label``: stateless methods need it; others find it.
         label_weights: of the labels in that average (or of their predictions).
         from_logits: whether predictions are logits.
 
@@ -242,7 +244,6 @@ class AUC(_Counts):
     """
 
     _direction = "up"
-    _pieces = ALL_COUNTS
 
     def __init__(
         self,
@@ -270,16 +271,15 @@ class AUC(_Counts):
         self.thresholds = [-epsilon(), *inner, 1.0 + epsilon()]
         self.num_thresholds = len(self.thresholds)
         self._order = np.arange(self.num_thresholds)
-        self._set_state((self.num_thresholds,))
         self.curve, self.summation_method = str(curve).upper(), str(summation_method)
         self.multi_label, self.num_labels = multi_label, num_labels
         self.label_weights = None if label_weights is None else list(label_weights)
         self.from_logits = from_logits
-        self._labels: list[_Counts] = []
+        self._set_state((self.num_thresholds, *((num_labels or 0,) if multi_label else ())))
 
-    def reset_state(self) -> None:
-        self._set_state((self.num_thresholds,))
-        self._labels = []
+    @property
+    def _pieces(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ALL_COUNTS if self.true_positives.size else ()
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         scores = to_tensor(y_pred)
@@ -292,51 +292,53 @@ class AUC(_Counts):
             self.count(labels, flat, weights)
             return
         need(len(scores.shape) == 2, "AUC: multi_label needs predictions (samples, labels).")
-        while len(self._labels) < scores.shape[1]:
-            self._labels.append(AUC(thresholds=self.thresholds[1:-1], curve=self.curve))
-        truth = to_tensor(y_true)
-        for i, one in enumerate(self._labels):
-            one.count(*flat_inputs(truth[:, i], scores[:, i], sample_weight, None, None))
+        found, truth = scores.shape[1], to_tensor(y_true)
+        if not self.true_positives.size:
+            self._set_state((self.num_thresholds, found))
+        known = self.true_positives.shape[1]
+        need(known == found, f"AUC: predictions have {found} labels, they had {known} before.")
+        for i in range(found):
+            self.count(*flat_inputs(truth[:, i], scores[:, i], sample_weight, None, None), i)
 
     def _holding(self, given: list[Any]) -> Any:
-        need(not self.multi_label, "AUC: with multi_label, there are no stateless methods.")
+        need(
+            self.true_positives.size > 0,
+            "AUC: with multi_label, stateless methods need num_labels, too.",
+        )
         return super()._holding(given)
 
     def value(self) -> float:
-        if not self.multi_label:
-            return self._area(self)
-        areas = np.array([self._area(one) for one in self._labels] or [0.0])
-        if self.label_weights is None:
-            return float(areas.mean())
-        weights = np.asarray(self.label_weights, np.float64)
-        return float((areas * weights).sum() / weights.sum())
+        areas = self._areas()
+        if not self.multi_label or not areas.size:
+            return float(areas.sum())
+        return float(np.average(areas, weights=self.label_weights))
 
-    def _area(self, c: _Counts) -> float:
+    def _areas(self) -> Array:
+        """The area; of each label, with ``multi_label``."""
         if self.curve == "PR" and self.summation_method == "interpolation":
-            return self._interpolated(c)
-        recall = over(c.true_positives, c.true_positives + c.false_negatives)
+            return self._interpolated()
+        recall = over(self.true_positives, self.true_positives + self.false_negatives)
         if self.curve == "ROC":
-            x, y = over(c.false_positives, c.false_positives + c.true_negatives), recall
+            x, y = over(self.false_positives, self.false_positives + self.true_negatives), recall
         else:
-            x, y = recall, over(c.true_positives, c.true_positives + c.false_positives)
+            x, y = recall, over(self.true_positives, self.true_positives + self.false_positives)
         heights = {
             "interpolation": (y[:-1] + y[1:]) / 2,
             "minoring": np.minimum(y[:-1], y[1:]),
             "majoring": np.maximum(y[:-1], y[1:]),
         }[self.summation_method]
-        return float(((x[:-1] - x[1:]) * heights).sum())
+        return np.asarray(((x[:-1] - x[1:]) * heights).sum(0))
 
-    @staticmethod
-    def _interpolated(c: _Counts) -> float:
+    def _interpolated(self) -> Array:
         """Davis and Goadrich 2006: between points true positives grow linearly, precision not."""
-        tp, p = c.true_positives, c.true_positives + c.false_positives
+        tp, p = self.true_positives, self.true_positives + self.false_positives
         dtp, dp = tp[:-1] - tp[1:], p[:-1] - p[1:]
         slope = over(dtp, np.maximum(dp, 0))
         intercept = tp[1:] - slope * p[1:]
         both = (p[:-1] > 0) & (p[1:] > 0)
         ratio = np.where(both, over(p[:-1], np.maximum(p[1:], 0)), 1.0)
         parts = slope * (dtp + intercept * np.log(ratio))
-        return float(over(parts, np.maximum(tp[1:] + c.false_negatives[1:], 0)).sum())
+        return np.asarray(over(parts, np.maximum(tp[1:] + self.false_negatives[1:], 0)).sum(0))
 
     def get_config(self) -> dict[str, Any]:
         found = super().get_config()
