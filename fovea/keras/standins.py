@@ -64,7 +64,8 @@ class _StandIn:
             self._show(alias.bind((given,)) if given.requires_grad else given._alias())
 
     def _copy(self, t: Any) -> Any:
-        copied = memory.lay_out.bind((t,), memory.StridesAttrs.of(self.layout))
+        order = memory.StridesAttrs.of(self.layout)
+        copied = t.clone() if t._level else memory.lay_out.bind((t,), order)
         if watching.watcher is None:
             copied.storage.version += _APART
         return copied
@@ -72,6 +73,8 @@ class _StandIn:
     def _show(self, held: Any) -> None:
         for name in SLOTS:  # memory, and the place on the tape
             setattr(self.subject, name, getattr(held, name))
+        if held._level:  # what a sample of a vmap has besides
+            self.subject.physical = held.physical
         self.storage, self.version = held.storage, held.storage.version
 
     def make_own(self) -> None:
@@ -133,8 +136,14 @@ class StandIns:
 
         Raises:
             ShapeError: another shape.
+            ArgumentError: a sample of a ``vmap``, for the variable itself.
         """
         given = fitted(variable, value)
+        if given._level and subject is None:
+            raise ArgumentError(
+                "StatelessScope: inside vmap, a variable cannot hold one of the samples.",
+                fix="layer.stateless_call(...), which can",
+            )
         held = _StandIn(variable, given, owned, variable if subject is None else subject)
         self._held[id(variable)] = held
         self._variables.append(variable)

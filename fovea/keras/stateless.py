@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -90,7 +91,7 @@ def stateless_call(
     pairs = list(zip([*trainable, *others], given, strict=True))
     with StandIns(collect_losses=True) as scope:
         apart = {
-            id(v): scope.lend(v, value, id(v) in changing, _like(v)) for v, value in pairs
+            id(v): scope.lend(v, value, id(v) in changing, _like(v, value)) for v, value in pairs
         }  # fmt: skip
         with _in_place_of(layer, apart):
             outputs = layer(*args, **kwargs)
@@ -99,13 +100,22 @@ def stateless_call(
     return (outputs, found, losses) if return_losses else (outputs, found)
 
 
-def _like(variable: Any) -> Any:
-    """A new object of a variable's kind, name, penalty and constraint, as yet without values."""
+def _like(variable: Any, value: Any) -> Any:
+    """A new object of a variable's kind, name, penalty and constraint, as yet without values; it
+    can hold a sample, if the value is one of those of a ``vmap``.
+    """
+    kind = type(value) if getattr(value, "_level", 0) else Tensor
     if not isinstance(variable, Variable):
-        return blank(Tensor)
-    made: Any = blank(Variable)
+        return blank(kind)
+    made: Any = blank(Variable if kind is Tensor else _of_samples(kind))
     made._describe(variable.name, variable.path, variable.regularizer, variable.constraint)
     return made
+
+
+@functools.cache
+def _of_samples(kind: type) -> type:
+    """Variables that are samples of this class, too."""
+    return type(kind.__name__, (kind, Variable), {})
 
 
 @contextlib.contextmanager
