@@ -155,3 +155,17 @@ def plain(value: Any) -> Any:
 
 def tensors(*arrays: Any) -> list[Any]:
     return [fovea.tensor(np.asarray(a)) for a in arrays]
+
+
+def close(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-6) -> None:
+    """Tensors of either library have the same values."""
+    np.testing.assert_allclose(as_array(a), as_array(b), rtol=rtol, atol=atol)
+
+
+def as_array(t: Any) -> Any:
+    """The values of a tensor of either library."""
+    if hasattr(t, "detach"):
+        t = t.detach()
+    if hasattr(t, "cpu"):
+        t = t.cpu()
+    return np.asarray(t.numpy() if hasattr(t, "numpy") else t)

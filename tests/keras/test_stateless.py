@@ -1,4 +1,4 @@
-"""Layers, optimizers and metrics as functions of their variables, beside Keras's."""
+"""Layers and metrics as functions of their variables, beside Keras's."""
 
 from __future__ import annotations
 
@@ -12,21 +12,9 @@ from fovea import keras as ours
 from fovea.errors import ArgumentError, InplaceError, ShapeError
 from fovea.func.trees import flatten
 from fovea.keras.layers.layer import as_tensor
-from tests.keras.compare import copy_weights, data
+from tests.keras.compare import as_array, close, copy_weights, data
 
 Make = Any
-
-
-def close(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-6) -> None:
-    np.testing.assert_allclose(_array(a), _array(b), rtol=rtol, atol=atol)
-
-
-def _array(t: Any) -> Any:
-    if hasattr(t, "detach"):
-        t = t.detach()
-    if hasattr(t, "cpu"):
-        t = t.cpu()
-    return np.asarray(t.numpy() if hasattr(t, "numpy") else t)
 
 
 def network(k: Any) -> Any:
@@ -57,8 +45,8 @@ def test_calls(keras: Any, two: tuple[Any, Any]) -> None:
     x = data((4, 8, 8, 2))
     before = mine.get_weights()
     values = [
-        [np.asarray(_array(v)) + np.float32(0.1) for v in theirs.trainable_variables],
-        [np.asarray(_array(v)) + np.float32(0.1) for v in theirs.non_trainable_variables],
+        [np.asarray(as_array(v)) + np.float32(0.1) for v in theirs.trainable_variables],
+        [np.asarray(as_array(v)) + np.float32(0.1) for v in theirs.non_trainable_variables],
     ]
     expected = theirs.stateless_call(
         *([torch.tensor(v) for v in part] for part in values),
@@ -108,6 +96,40 @@ def test_backward_reaches_the_variables_themselves() -> None:
     dense.kernel.grad = None
     dense(as_tensor(data((4, 3)))).sum().backward()
     np.testing.assert_array_equal(got, dense.kernel.grad.numpy())
+
+
+def test_many_models_at_once() -> None:
+    layer = ours.Sequential(
+        [
+            ours.layers.Input((3,)),
+            ours.layers.Dense(4, kernel_regularizer="l2"),
+            ours.layers.BatchNormalization(),
+        ]
+    )
+    x = as_tensor(data((5, 3)))
+    trainable = [fovea.stack([v.detach(), v.detach() * 2 + 1]) for v in layer.trainable_variables]
+    others = [fovea.stack([v, v + 1]) for v in layer.non_trainable_variables]
+
+    def call(trainable: Any, others: Any) -> Any:
+        y, others, losses = layer.stateless_call(
+            trainable, others, x, training=True, return_losses=True
+        )
+        return y.square().mean() + sum(losses), others
+
+    gradients, found = fovea.func.vmap(fovea.func.grad(call, has_aux=True))(trainable, others)
+    for i in range(2):
+        given = [v[i] for v in trainable], [v[i] for v in others]
+        expected = fovea.func.grad(call, has_aux=True)(*given)
+        for a, b in zip([*gradients, *found], [*expected[0], *expected[1]], strict=True):
+            close(a[i], b, 1e-4, 1e-5)
+    v = layer.trainable_variables[0]
+    with pytest.raises(ArgumentError, match="vmap"):
+        fovea.func.vmap(lambda w: _value_in_a_scope(v, w))(trainable[0])
+
+
+def _value_in_a_scope(variable: Any, value: Any) -> Any:
+    with ours.StatelessScope([(variable, value)]):
+        return variable * 2
 
 
 def test_frozen_weights_come_back_as_they_were_given() -> None:
@@ -186,7 +208,7 @@ def test_a_scope_holds_values_and_keeps_changes(two: tuple[Any, Any]) -> None:
     state = [scope.get_current_value(v) for v in mine.variables]
     for a, b in zip(mine.get_weights(), before, strict=True):
         np.testing.assert_array_equal(a, b)
-    mine.set_weights([_array(v) for _, v in mapping])
+    mine.set_weights([as_array(v) for _, v in mapping])
     close(found, mine(x, training=True))
     for a, b in zip(state, mine.variables, strict=True):
         close(a, b)
@@ -224,140 +246,6 @@ def test_a_scope_refuses_what_is_no_variable() -> None:
     assert v.tolist() == [2.0]
 
 
-# -- optimizers -----------------------------------------------------------------------------------
-
-OPTIMIZERS: dict[str, Make] = {
-    "SGD": lambda o: o.SGD(0.1),
-    "SGD with momentum": lambda o: o.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
-    "Adam": lambda o: o.Adam(0.1, amsgrad=True),
-    "AdamW": lambda o: o.AdamW(0.1, clipnorm=0.5),
-    "Nadam": lambda o: o.Nadam(0.1),
-    "Adamax": lambda o: o.Adamax(0.1, global_clipnorm=0.5),
-    "RMSprop": lambda o: o.RMSprop(0.1, centered=True, momentum=0.5),
-    "Adagrad": lambda o: o.Adagrad(0.1),
-    "Adadelta": lambda o: o.Adadelta(0.1),
-    "Adafactor": lambda o: o.Adafactor(0.1),
-    "Lion": lambda o: o.Lion(0.1),
-    "Ftrl": lambda o: o.Ftrl(0.1),
-    "Lamb": lambda o: o.Lamb(0.1),
-    "a schedule": lambda o: o.Adam(o.schedules.ExponentialDecay(0.1, 2, 0.5)),
-    "averages": lambda o: o.SGD(0.1, use_ema=True, ema_momentum=0.5),
-    "accumulation": lambda o: o.SGD(0.1, gradient_accumulation_steps=2),
-    "scaled": lambda o: o.LossScaleOptimizer(o.SGD(0.1, momentum=0.9), initial_scale=4.0),
-}
-W = [data((3, 2), 1), data((2,), 2)]
-
-
-def gradients(step: int) -> list[Any]:
-    return [data((3, 2), 10 + step), data((2,), 20 + step)]
-
-
-@pytest.mark.parametrize("case", OPTIMIZERS)
-def test_steps_are_keras_steps(keras: Any, case: str) -> None:
-    import torch
-
-    theirs, mine = OPTIMIZERS[case](keras.optimizers), OPTIMIZERS[case](ours.optimizers)
-    own = [ours.Variable(w) for w in W]
-    theirs.build([keras.Variable(w) for w in W])
-    mine.build(own)
-    weights, state = list(own), mine.variables
-    others, other_state = [torch.tensor(w) for w in W], [v.value for v in theirs.variables]
-    assert len(state) == len(other_state)
-    for step in range(4):
-        given = gradients(step)
-        weights, state = mine.stateless_apply(state, [as_tensor(g) for g in given], weights)
-        others, other_state = theirs.stateless_apply(
-            other_state, [torch.tensor(g) for g in given], others
-        )
-        for a, b in zip(weights, others, strict=True):
-            close(a, b, 1e-4, 1e-5)
-    for v, w in zip(own, W, strict=True):
-        np.testing.assert_array_equal(v.numpy(), w)
-    assert int(np.asarray(mine.iterations)) == 0
-
-
-@pytest.mark.parametrize("case", OPTIMIZERS)
-def test_steps_are_those_of_apply_and_go_on_from_what_is_assigned(case: str) -> None:
-    one, two = OPTIMIZERS[case](ours.optimizers), OPTIMIZERS[case](ours.optimizers)
-    own, plain = [ours.Variable(w) for w in W], [ours.Variable(w) for w in W]
-    one.build(own)
-    two.build(plain)
-    weights, state = list(own), one.variables
-    for step in range(3):
-        given = [as_tensor(g) for g in gradients(step)]
-        weights, state = one.stateless_apply(state, given, weights)
-        two.apply(given, plain)
-    for a, b in zip(weights, plain, strict=True):
-        close(a, b)
-    for v, value in zip([*own, *one.variables], [*weights, *state], strict=True):
-        v.assign(value)
-    given = [as_tensor(g) for g in gradients(5)]
-    one.apply(given, own)
-    two.apply(given, plain)
-    for a, b in zip(own, plain, strict=True):
-        close(a, b)
-
-
-CAPTURED = [c for c in OPTIMIZERS if c not in ("averages", "accumulation", "scaled")]
-
-
-@pytest.mark.parametrize("case", CAPTURED)
-def test_compiled_steps(case: str) -> None:
-    optimizer = OPTIMIZERS[case](ours.optimizers)
-    own = [ours.Variable(w) for w in W]
-    optimizer.build(own)
-    compiled = fovea.compile(optimizer.stateless_apply, strict=True)
-    found = []
-    for step in (optimizer.stateless_apply, compiled):
-        weights = [v.detach().clone() for v in own]
-        state = [v.detach().clone() for v in optimizer.variables]
-        for number in range(4):
-            given = [as_tensor(g) for g in gradients(number)]
-            weights, state = step(state, given, weights)
-        found.append([*weights, *state])
-    for a, b in zip(*found, strict=True):
-        close(a, b)
-    assert len(compiled.programs) == 1
-
-
-SCHEDULES: dict[str, Make] = {
-    "exponential": lambda s: s.ExponentialDecay(0.1, 3, 0.5),
-    "staircase": lambda s: s.ExponentialDecay(0.1, 3, 0.5, staircase=True),
-    "inverse": lambda s: s.InverseTimeDecay(0.1, 3, 0.5, staircase=True),
-    "pieces": lambda s: s.PiecewiseConstantDecay([2, 5], [0.3, 0.2, 0.1]),
-    "polynomial": lambda s: s.PolynomialDecay(0.1, 4, power=2.0),
-    "cycles": lambda s: s.PolynomialDecay(0.1, 3, cycle=True),
-    "cosine": lambda s: s.CosineDecay(0.1, 5),
-    "warm-up": lambda s: s.CosineDecay(0.0, 5, warmup_target=0.1, warmup_steps=3, alpha=0.1),
-    "restarts": lambda s: s.CosineDecayRestarts(0.1, 2, m_mul=0.5),
-    "even restarts": lambda s: s.CosineDecayRestarts(0.1, 3, t_mul=1.0, m_mul=0.5),
-}
-
-
-@pytest.mark.parametrize("case", SCHEDULES)
-def test_schedules_in_programs(case: str) -> None:
-    schedule = SCHEDULES[case](ours.optimizers.schedules)
-    compiled = fovea.compile(schedule, strict=True)
-    for step in range(14):
-        rate = compiled(fovea.tensor(step, dtype="int32"))
-        assert float(rate) == pytest.approx(schedule(step), rel=1e-5, abs=1e-8)
-    assert len(compiled.programs) == 1
-
-
-def test_a_learning_rate_that_is_given_is_used() -> None:
-    optimizer, w = ours.optimizers.SGD(0.1), ours.Variable([1.0])
-    optimizer.build([w])
-    steps, _ = optimizer.variables
-    (found,), (count, rate) = optimizer.stateless_apply(
-        [steps, fovea.tensor(0.5)], [fovea.ones(1)], [w]
-    )
-    assert (found.item(), int(count.item()), rate.item()) == (0.5, 1, 0.5)
-    with pytest.raises(ArgumentError, match="optimizer_variables"):
-        optimizer.stateless_apply([steps], [fovea.ones(1)], [w])
-    with pytest.raises(ArgumentError, match="no variables yet"):
-        ours.optimizers.SGD(0.1).stateless_apply([], [], [])
-
-
 # -- metrics --------------------------------------------------------------------------------------
 
 LABELS, SCORES = np.array([0, 1, 1, 0]), np.array([0.1, 0.9, 0.3, 0.6], np.float32)
@@ -376,6 +264,9 @@ METRICS: dict[str, tuple[Make, Any, Any]] = {
     "Precision": (lambda m: m.Precision(), LABELS, SCORES),
     "Recall": (lambda m: m.Recall(), LABELS, SCORES),
     "AUC": (lambda m: m.AUC(num_thresholds=20), LABELS, SCORES),
+    "AUC of labels": (
+        lambda m: m.AUC(num_thresholds=20, multi_label=True, num_labels=3), ROWS.astype(int), GUESSES,
+    ),
     "PrecisionAtRecall": (lambda m: m.PrecisionAtRecall(0.5), LABELS, SCORES),
     "MeanIoU": (lambda m: m.MeanIoU(3), ROWS.argmax(1), GUESSES.argmax(1)),
     "R2Score": (lambda m: m.R2Score(), ROWS, GUESSES),
@@ -392,21 +283,37 @@ def test_metrics_as_functions(keras: Any, case: str) -> None:
         assert len(mine.variables) == len(theirs.variables)
         for a, b in zip(mine.variables, theirs.variables, strict=True):
             assert tuple(a.shape) == tuple(b.shape)
-    state = mine.stateless_reset_state()
+    state, other = mine.stateless_reset_state(), []
+    if case not in ("R2Score", "F1Score"):
+        other = theirs.stateless_reset_state()
     for scale in (1.0, 0.5):
         given = [b * np.float32(scale) if b.dtype.kind == "f" else b for b in batch]
         state = mine.stateless_update_state(state, *given)
         plain.update_state(*given)
+        if other:
+            other = theirs.stateless_update_state(other, *given)
     fresh = make(ours.metrics)
     close(mine.stateless_result(state), plain.result())
     close(mine.result(), fresh.result())
-    if case in ("R2Score", "F1Score"):
+    if not other:
         return
+    close(mine.stateless_result(state), theirs.stateless_result(other), 1e-4)
     for v, value in zip(mine.variables, state, strict=True):
         v.assign(value)
     plain.update_state(*batch)
     mine.update_state(*batch)
     close(mine.result(), plain.result())
+
+
+def test_areas_of_labels_need_to_know_how_many() -> None:
+    metric = ours.metrics.AUC(multi_label=True)
+    with pytest.raises(ArgumentError, match="num_labels"):
+        metric.stateless_reset_state()
+    metric.update_state(ROWS, GUESSES)
+    with pytest.raises(ArgumentError, match="have 2 labels"):
+        metric.update_state(ROWS[:, :2], GUESSES[:, :2])
+    state = metric.stateless_update_state(metric.stateless_reset_state(), ROWS, GUESSES)
+    close(metric.stateless_result(state), metric.result())
 
 
 def test_metrics_of_ones_own() -> None:

@@ -15,6 +15,7 @@ from fovea.errors import ArgumentError, ShapeError
 from fovea.functions import creation
 from fovea.keras.naming import auto_name, nearest
 from fovea.keras.objects import deserialize_keras_object, serialize_keras_object
+from fovea.keras.optimizers.careful import Careful
 from fovea.keras.optimizers.engine import StepEngine, UpdateEngine
 from fovea.keras.optimizers.schedules import LearningRateSchedule
 from fovea.keras.optimizers.stateless import applied, as_rate
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Optimizer"]
 
 
-class Optimizer(Stepwise):
+class Optimizer(Careful, Stepwise):
     """Base of Keras's optimizers.
 
     A subclass makes its variables in ``build`` and gives ``update_step``, which changes one weight;
@@ -107,7 +108,7 @@ class Optimizer(Stepwise):
         self.loss_scale_factor = loss_scale_factor
         self.gradient_accumulation_steps = gradient_accumulation_steps
         self.built = False
-        self._iterations = 0
+        self._iterations: Any = 0
         self._excluded: list[Any] = []
         self._excluded_names: list[str] = []
         self._engine: UpdateEngine | StepEngine | None = None
@@ -190,9 +191,6 @@ class Optimizer(Stepwise):
             own = type(rate).__module__ == LearningRateSchedule.__module__
             # Keras gives a tensor, and a user's schedule may ask it for its dtype.
             return float(rate(self._done() if own else creation.tensor(self._done())))
-
-    def _done(self) -> int:
-        return self._iterations // (self.gradient_accumulation_steps or 1)
 
     @property
     def iterations(self) -> Tensor:
@@ -305,8 +303,7 @@ class Optimizer(Stepwise):
             trainable_variables: the weights' values, one for each that it was built with.
 
         Returns:
-            ``(trainable_variables, optimizer_variables)``: lists of tensors. Within
-            ``fovea.compile``, gradient accumulation and moving averages are done eagerly.
+            ``(trainable_variables, optimizer_variables)``: lists of tensors.
 
         Raises:
             ArgumentError: the optimizer is not built, or another number of tensors.
@@ -343,7 +340,7 @@ class Optimizer(Stepwise):
             for p, g in zip(self._parameters, grads, strict=True):
                 p.grad = None if g is None else g.detach()
             if not self._capturable:
-                self._iterations = int(iterations.item())
+                self._iterations = iterations
             self._update()
         finally:
             engine.given = None
@@ -386,82 +383,6 @@ class Optimizer(Stepwise):
     def _capturable(self) -> bool:
         """Whether each update does the same, whatever number it has."""
         return self.gradient_accumulation_steps is None and not self.use_ema
-
-    def _plain(self) -> bool:
-        return (
-            self.clipnorm is None
-            and self.clipvalue is None
-            and self.global_clipnorm is None
-            and not self.use_ema
-            and self.loss_scale_factor is None
-            and self.gradient_accumulation_steps is None
-        )
-
-    def _careful_step(self, skip: Tensor | None) -> None:
-        """An update with scaling, accumulation, clipping or averages."""
-        params = [p for p in self._parameters if p.grad is not None]
-        originals = [p.grad for p in params]
-        try:
-            if self.loss_scale_factor is not None:
-                for p in params:
-                    p.grad = p.grad / self.loss_scale_factor
-            if self._accumulates(params):
-                return
-            self._clip(params)
-            assert self._engine is not None
-            self._engine.step_unless(skip)
-        finally:
-            for p, g in zip(params, originals, strict=True):
-                p.grad = g
-        if self.use_ema:
-            self._average()
-
-    def _accumulates(self, params: list[Any]) -> bool:
-        """Add up gradients; True if it is not yet time for an update."""
-        steps = self.gradient_accumulation_steps
-        if steps is None:
-            return False
-        places = {id(p): i for i, p in enumerate(self._parameters)}
-        for p in params:
-            total = self._accumulated[places[id(p)]]
-            total.add_(p.grad)
-            p.grad = total / steps
-        if (self._iterations + 1) % steps:
-            return True
-        for total in self._accumulated:
-            total.zero_()
-        return False
-
-    def _clip(self, params: list[Any]) -> None:
-        if self.clipvalue is not None:
-            for p in params:
-                p.grad = p.grad.clamp(-self.clipvalue, self.clipvalue)
-        elif self.clipnorm is not None:
-            for p in params:
-                norm = (p.grad * p.grad).sum().sqrt()
-                p.grad = p.grad * (self.clipnorm / norm.clamp(min=self.clipnorm))
-        elif self.global_clipnorm is not None:
-            norm = sum((p.grad * p.grad).sum() for p in params).sqrt()
-            factor = self.global_clipnorm / norm.clamp(min=self.global_clipnorm)
-            for p in params:
-                p.grad = p.grad * factor
-
-    def _average(self) -> None:
-        momentum = self.ema_momentum if self._done() else 0.0
-        for average, p in zip(self._averages, self._parameters, strict=True):
-            average.mul_(momentum).add_(p.detach() * (1.0 - momentum))
-        every = self.ema_overwrite_frequency
-        if every and (self._done() + 1) % every == 0:
-            self._take_averages()
-
-    def _take_averages(self) -> None:
-        for average, p in zip(self._averages, self._parameters, strict=True):
-            assign(p, average)
-
-    def finalize_variable_values(self, var_list: Any = None) -> None:
-        """At the end of ``fit``: put the moving averages, if there are any, into the weights."""
-        if self.use_ema and self.built:
-            self._take_averages()
 
     def scale_loss(self, loss: Tensor) -> Tensor:
         """The loss times ``loss_scale_factor``."""

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fovea import dispatch, watching
+from fovea.autograd.grad_mode import no_grad
 from fovea.errors import ArgumentError, ShapeError
 from fovea.functions import creation
 from fovea.functions.indexing import copy_
 from fovea.functions.pointwise import where
 from fovea.keras.objects import deserialize_keras_object, serialize_keras_object
 from fovea.keras.optimizers.base import Optimizer
-from fovea.keras.optimizers.stateless import applied_by_values
+from fovea.keras.optimizers.stateless import check
+from fovea.keras.standins import fitted
 from fovea.keras.variables import Linked, Variable, assign
 from fovea.ops.nonfinite import nonfinite
 
@@ -155,27 +157,40 @@ class LossScaleOptimizer(Optimizer):
                 self.inner_optimizer._update(found)
             elif not found.item():
                 self.inner_optimizer._update()
-            self._adapt(found > 0)
+            adapted = self._adapted(found > 0, self.step_counter, self.dynamic_scale)
+            copy_(self.step_counter, adapted[0])
+            copy_(self.dynamic_scale, adapted[1])
             copy_(self._overflowed, found)
         finally:
             for p, g in zip(params, originals, strict=True):
                 p.grad = g
             dispatch.set_grad_enabled(before)
 
-    def _adapt(self, overflowed: Tensor) -> None:
-        """In tensors throughout, so that it can be captured."""
-        counter, scale = self.step_counter, self.dynamic_scale
+    def _adapted(self, overflowed: Tensor, counter: Any, scale: Any) -> tuple[Tensor, Tensor]:
+        """Counter and scale after a step; in tensors throughout, so that it can be captured."""
         grows = counter == self.dynamic_growth_steps - 1
         new_scale = where(overflowed, scale * 0.5, where(grows, scale * 2.0, scale))
-        copy_(counter, where(overflowed | grows, 0, counter + 1))
-        copy_(scale, new_scale)
+        return where(overflowed | grows, 0, counter + 1), new_scale
 
     def _count(self) -> None:
         if not self._overflowed.item():
             self.inner_optimizer._count()
 
     def _applied(self, variables: Any, grads: Any, weights: Any) -> tuple[list[Any], list[Any]]:
-        return applied_by_values(self, variables, grads, weights)
+        check(self, variables, grads, weights)
+        zero, rate, counter, scale, *inner = variables
+        with no_grad():
+            overflowed = nonfinite.bind(tuple(g.detach() for g in grads if g is not None)) > 0
+            counter, scale = fitted(self.step_counter, counter), fitted(self.dynamic_scale, scale)
+            scaled = [None if g is None else g.detach() / scale for g in grads]
+            made = self.inner_optimizer._applied(inner, scaled, weights)
+            own = self._parameters, self.inner_optimizer.variables
+            found = [
+                [where(overflowed, fitted(v, old), new) for v, old, new in zip(*three, strict=True)]
+                for three in zip(own, (weights, inner), made, strict=True)
+            ]
+            adapted = self._adapted(overflowed, counter, scale)
+        return found[0], [zero, rate, *adapted, *found[1]]
 
     # -- state --------------------------------------------------------------------------------
 

@@ -13,7 +13,8 @@ from fovea.functions import creation
 from fovea.keras.objects import deserialize_keras_object, serialize_keras_object
 from fovea.keras.optimizers.base import Optimizer
 from fovea.keras.optimizers.loss_scale import LossScaleOptimizer
-from fovea.keras.optimizers.stateless import applied_by_values
+from fovea.keras.optimizers.stateless import check
+from fovea.keras.standins import fitted
 from fovea.keras.variables import Linked
 
 if TYPE_CHECKING:
@@ -211,7 +212,21 @@ class MultiOptimizer(Optimizer):
             optimizer.finalize_variable_values()
 
     def _applied(self, variables: Any, grads: Any, weights: Any) -> tuple[list[Any], list[Any]]:
-        return applied_by_values(self, variables, grads, weights)
+        check(self, variables, grads, weights)
+        steps, rate, *rest = variables
+        places = {id(p): i for i, p in enumerate(self._parameters)}
+        made, states = list(weights), []
+        for optimizer in self.optimizers:
+            count = len(optimizer.variables)
+            held, rest = rest[:count], rest[count:]
+            if optimizer.built:
+                at = [places[id(p)] for p in optimizer._parameters]
+                parts = ([values[i] for i in at] for values in (grads, weights))
+                new, held = optimizer._applied(held, *parts)
+                for i, w in zip(at, new, strict=True):
+                    made[i] = w
+            states += held
+        return made, [fitted(self.variables[0], steps) + 1, rate, *states]
 
     # -- state --------------------------------------------------------------------------------
 
