@@ -49,7 +49,7 @@ def remat(f: Callable[..., Any]) -> Callable[..., Any]:
 
 def _as_here(f: Callable[..., Any]) -> Callable[..., Any]:
     """``f`` that backward, too, calls with what holds for the layer around it now."""
-    from fovea.keras.layers.layer import context
+    from fovea.keras.layers.context import context
 
     training, casts = context.training, context.casts
 

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import inspect
-import threading
-import weakref
 from typing import Any, ClassVar
 
 import numpy as np
 
-from fovea import dispatch, dtypes, watching
-from fovea.errors import ArgumentError, FoveaError, GradientError
+from fovea import dtypes, watching
+from fovea.errors import ArgumentError, FoveaError
 from fovea.functions import creation
 from fovea.keras import config, dtype_policies, masking, recomputing, regularizers, standins
 from fovea.keras.dtype_policies import DTypePolicy
 from fovea.keras.keras_tensor import KerasTensor, Node, any_symbolic, is_shape
 from fovea.keras.layers.arguments import constructor_config, unknown_arguments
-from fovea.keras.layers.building import Building, as_shape
+from fovea.keras.layers.building import as_shape
+from fovea.keras.layers.context import context
+from fovea.keras.layers.losses import Losses, with_losses
 from fovea.keras.layers.spec import check_input
 from fovea.keras.layers.tracking import follow_mode, tracked
 from fovea.keras.naming import auto_name
 from fovea.keras.objects import serialize_keras_object
-from fovea.keras.tree import flatten, map_structure
+from fovea.keras.tree import map_structure
 from fovea.keras.variables import Variable
 from fovea.tensor import Tensor
 from fovea.tensorbase import is_tensor
@@ -31,26 +31,7 @@ __all__ = ["Layer", "as_shape"]
 _TRAINING_ONLY = frozenset({"training"})
 
 
-class _CallContext(threading.local):
-    """What holds for the call that is going on.
-
-    Attributes:
-        training: what it says of ``training``; None outside of calls.
-        casts: a layer with mixed dtypes that is being called, and its weights as it computes with
-            them.
-    """
-
-    training: bool | None = None
-    casts: tuple[Any, dict[str, Any]] | None = None
-
-
-context = _CallContext()
-
-# Layers that hold losses of a call: where there are none, no call looks for some to forget.
-_with_losses: weakref.WeakSet[Any] = weakref.WeakSet()
-
-
-class Layer(Building):
+class Layer(Losses):
     """Base of Keras layers. A subclass gives ``call``, and ``build`` if it has weights.
 
     It is a ``fovea.nn.Module``: it may hold other modules and be held by them.
@@ -355,7 +336,7 @@ class Layer(Building):
     def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """``call`` with hooks, within the context that tells inner layers of ``training``."""
         outer = context.training
-        if outer is None and _with_losses and standins.current() is None:
+        if outer is None and with_losses and standins.current() is None:
             self._clear_losses()
         training = kwargs.pop("training", None) if kwargs else None
         if training is None:
@@ -462,62 +443,6 @@ class Layer(Building):
         """The symbolic output of the layer's only call."""
         return self._only_node.outputs
 
-    # -- losses -------------------------------------------------------------------------------
-
-    def add_loss(self, loss: Any) -> None:
-        """Add a number to the loss of the step that is being computed.
-
-        Raises:
-            GradientError: a tensor with more than one element.
-        """
-        for part in flatten(loss):
-            if is_tensor(part) and part.numel() != 1:
-                raise GradientError(f"add_loss: one number is needed, got shape {part.shape}.")
-            scope = standins.current()
-            if scope is None:
-                self._losses.append(part)
-                _with_losses.add(self)
-            elif scope.collect_losses:
-                scope.add_loss(part)
-
-    def _penalize(self, outputs: Any) -> None:
-        for output in flatten(outputs):
-            if is_tensor(output):
-                penalty = self.activity_regularizer(output)
-                self.add_loss(
-                    penalty / output.shape[0] if output.ndim and output.shape[0] else penalty
-                )
-
-    @property
-    def losses(self) -> list[Any]:
-        """The losses of the last call, then the penalties on weights."""
-        return self.losses_of(self.trainable_weights)
-
-    def losses_of(self, weights: list[Any]) -> list[Any]:
-        """The losses of the last call, then the penalties on these weights."""
-        scope = standins.current()
-        found: list[Any] = []
-        if scope is not None and scope.collect_losses:
-            found.extend(scope.losses)
-        else:
-            for module in self.modules():
-                found.extend(getattr(module, "_losses", ()))
-        for w in weights:
-            regularizer = getattr(w, "regularizer", None)
-            if regularizer is not None:
-                found.append(regularizer(w))
-        return found
-
-    def _clear_losses(self) -> None:
-        """Forget the losses of the call before, here and within."""
-        for module in self.modules():
-            if module in _with_losses:
-                module._forget_losses()
-
-    def _forget_losses(self) -> None:
-        self._losses.clear()
-        _with_losses.discard(self)
-
     # -- writing down -------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
@@ -570,12 +495,3 @@ def note_path(error: FoveaError, layer: Any) -> None:
                 break
     error.enter(layer.name)
     error.module = layer  # type: ignore[attr-defined]
-
-
-def without_gradients(f: Any, *args: Any) -> Any:
-    """``f(*args)`` with nothing recorded for backward."""
-    before = dispatch.set_grad_enabled(False)
-    try:
-        return f(*args)
-    finally:
-        dispatch.set_grad_enabled(before)

@@ -8,6 +8,7 @@ from typing import Any
 from fovea.dtypes import as_dtype
 from fovea.functions import creation, ranges
 from fovea.keras.keras_tensor import KerasTensor, is_shape
+from fovea.keras.layers.context import without_gradients
 from fovea.keras.tree import flatten, map_structure, pack_as
 from fovea.random import fork_rng
 from fovea.tensorbase import is_tensor
@@ -62,7 +63,6 @@ def _probed(call: Any, args: Any, kwargs: Any, values: Callable[[list[int], Any]
     Raises:
         whatever the call raises for all sizes.
     """
-    from fovea.keras.layers.layer import without_gradients
 
     def run(batch: int, size: int) -> Any:
         def filled(value: Any) -> Any:
