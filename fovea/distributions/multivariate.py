@@ -41,7 +41,8 @@ def lower_factor(
     if len(given) != 1 or given[0][1].ndim < 2:
         raise ArgumentError(f"{name}: one matrix of {', '.join(FORMS)} is needed.")
     ((form, matrix),) = given
-    if Distribution._validate_args if validate_args is None else validate_args:
+    validates = Distribution._validate_args if validate_args is None else validate_args
+    if validates:
         words, holds = FORMS[form]
         if not bool(holds(matrix).all()):
             raise ArgumentError(f"{name}: {form} must be {words}.", {form: repr(matrix.detach())})

@@ -159,14 +159,18 @@ def _zero_pivots(a: Tensor) -> Tensor:
     """
     pivots = lu_factor_ex(a.detach()).info
     last = where(pivots == 0, a.shape[-1], pivots)
-    return where(_of_each(a, _is_singular) == 1, last, 0).to(dtypes.int32)
+    found: Tensor = where(_of_each(a, _is_singular) == 1, last, 0)
+    return found.to(dtypes.int32)
 
 
 def _without(a: Tensor, info: Tensor) -> Tensor:
     """Matrices with the identity in place of those that failed."""
-    return where((info > 0)[..., None, None], eye(a.shape[-1], dtype=a.dtype), a)
+    made: Tensor = where((info > 0)[..., None, None], eye(a.shape[-1], dtype=a.dtype), a)
+    return made
 
 
 def _where_none(info: Tensor, result: Tensor, dims: int) -> Tensor:
     """NaN in place of the results, of so many dimensions, of those that failed."""
-    return where(reshape(info > 0, (*info.shape, *[1] * dims)), float("nan"), result)
+    failed = reshape(info > 0, (*info.shape, *[1] * dims))
+    found: Tensor = where(failed, float("nan"), result)
+    return found

@@ -283,7 +283,7 @@ def test_metrics_as_functions(keras: Any, case: str) -> None:
         assert len(mine.variables) == len(theirs.variables)
         for a, b in zip(mine.variables, theirs.variables, strict=True):
             assert tuple(a.shape) == tuple(b.shape)
-    state, other = mine.stateless_reset_state(), []
+    state, other = mine.stateless_reset_state(), list[Any]()
     if case not in ("R2Score", "F1Score"):
         other = theirs.stateless_reset_state()
     for scale in (1.0, 0.5):

@@ -215,7 +215,8 @@ class MultiOptimizer(Optimizer):
         check(self, variables, grads, weights)
         steps, rate, *rest = variables
         places = {id(p): i for i, p in enumerate(self._parameters)}
-        made, states = list(weights), []
+        made: list[Any] = list(weights)
+        states: list[Any] = []
         for optimizer in self.optimizers:
             count = len(optimizer.variables)
             held, rest = rest[:count], rest[count:]
