@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from fovea.errors import LinAlgError
+from fovea.functions.failures import cholesky_ex, inv_ex, solve_ex
 from fovea.functions.linalg import matmul
 from fovea.functions.lu import lu, lu_factor, lu_factor_ex, lu_solve
-from fovea.functions.failures import cholesky_ex, inv_ex, solve_ex
 from fovea.functions.matrices import (
     cholesky,
     cond,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fovea import linalg
-from fovea.distributions.compound import Independent, LogNormal, TransformedDistribution, _summed
+from fovea.distributions.compound import Independent, LogNormal, TransformedDistribution
 from fovea.distributions.continuous import (
     Cauchy,
     Exponential,
@@ -33,6 +33,7 @@ from fovea.distributions.exponential_family import ExponentialFamily
 from fovea.distributions.gamma import Beta, Dirichlet, Gamma
 from fovea.distributions.multivariate import MultivariateNormal
 from fovea.distributions.transformed import Pareto
+from fovea.distributions.transforms.base import summed
 from fovea.functions.pointwise import where
 from fovea.functions.special import digamma, lgamma, xlogy
 
@@ -97,7 +98,7 @@ def _(p: MultivariateNormal, q: MultivariateNormal) -> Any:
 def _(p: Independent, q: Independent) -> Any:
     if p.reinterpreted_batch_ndims != q.reinterpreted_batch_ndims:
         raise NotImplementedError("kl_divergence: events of two kinds.")
-    return _summed(kl_divergence(p.base_dist, q.base_dist), p.reinterpreted_batch_ndims)
+    return summed(kl_divergence(p.base_dist, q.base_dist), p.reinterpreted_batch_ndims)
 
 
 @register_kl(TransformedDistribution, TransformedDistribution)
@@ -114,7 +115,7 @@ def _(p: ExponentialFamily, q: ExponentialFamily) -> Any:
     params, value, means = p._normalizer_and_means()
     found = q._log_normalizer(*q._natural_params) - value
     for a, b, m in zip(params, q._natural_params, means, strict=True):
-        found = found - _summed((b - a) * m, len(q.event_shape) if a.ndim > value.ndim else 0)
+        found = found - summed((b - a) * m, len(q.event_shape) if a.ndim > value.ndim else 0)
     return found
 
 

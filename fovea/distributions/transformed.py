@@ -36,7 +36,6 @@ __all__ = [
 ]
 
 
-
 class HalfCauchy(TransformedDistribution):
     """The absolute value of ``Cauchy(0, scale)``; its mean is infinite.
 

@@ -190,7 +190,8 @@ class Optimizer(Careful, Stepwise):
                 return float(rate())
             own = type(rate).__module__ == LearningRateSchedule.__module__
             # Keras gives a tensor, and a user's schedule may ask it for its dtype.
-            return float(rate(self._done() if own else creation.tensor(self._done())))
+            # Steps count, also those that only accumulate gradients, as in Keras.
+            return float(rate(self._iterations if own else creation.tensor(self._iterations)))
 
     @property
     def iterations(self) -> Tensor:

@@ -56,14 +56,13 @@ def check(optimizer: Optimizer, variables: Any, grads: Any, weights: Any) -> Non
 
 def _scheduled(optimizer: Optimizer, iterations: Tensor) -> Any:
     """The learning rate that a schedule, or a function, gives for a number of steps."""
-    schedule, every = optimizer._learning_rate, optimizer.gradient_accumulation_steps or 1
+    schedule = optimizer._learning_rate
     if not isinstance(schedule, LearningRateSchedule):
         return schedule()
-    done = iterations if every == 1 else iterations // every
     own = type(schedule).__module__ == LearningRateSchedule.__module__
     if own and watching.watcher is None:
-        return schedule(int(done.item()))
-    return schedule(done)
+        return schedule(int(iterations.item()))
+    return schedule(iterations)
 
 
 def as_rate(rate: Any) -> Tensor:
