@@ -36,7 +36,7 @@ def same(ours: Any, theirs: Any) -> None:
     assert ours.info.dtype is fovea.int32 and ours.info.tolist() == theirs.info.tolist()
     fine = theirs.info.numpy() == 0
     assert tuple(ours[0].shape) == tuple(theirs[0].shape)
-    np.testing.assert_allclose(ours[0].numpy()[fine], theirs[0].numpy()[fine], rtol=1e-5)
+    np.testing.assert_allclose(ours[0].numpy()[fine], theirs[0].numpy()[fine], rtol=1e-5, atol=1e-6)
     assert np.isnan(ours[0].numpy()[~fine]).all()
 
 
