@@ -104,7 +104,7 @@ def _like(variable: Any, value: Any) -> Any:
     """A new object of a variable's kind, name, penalty and constraint, as yet without values; it
     can hold a sample, if the value is one of those of a ``vmap``.
     """
-    kind = type(value) if getattr(value, "_level", 0) else Tensor
+    kind: Any = type(value) if getattr(value, "_level", 0) else Tensor
     if not isinstance(variable, Variable):
         return blank(kind)
     made: Any = blank(Variable if kind is Tensor else _of_samples(kind))

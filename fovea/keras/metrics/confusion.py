@@ -64,12 +64,14 @@ class _Counts(Metric):
         ordered = np.asarray(self.thresholds, np.float32)[self._order]
         below = np.searchsorted(ordered, scores.astype(np.float32), side="left")
         size = len(ordered) + 1
+        rows: Any = (self._order, *column)
+        whole: Any = (..., *column)
         for chosen, total in ((truth, self.true_positives), (~truth, self.false_positives)):
             buckets = np.bincount(below[chosen], weights[chosen], minlength=size)
             at_least = np.cumsum(buckets[::-1])[::-1]
-            total[(self._order, *column)] += at_least[1:]
-        self.positives[(..., *column)] += weights[truth].sum()
-        self.negatives[(..., *column)] += weights[~truth].sum()
+            total[rows] += at_least[1:]
+        self.positives[whole] += weights[truth].sum()
+        self.negatives[whole] += weights[~truth].sum()
 
     @property
     def false_negatives(self) -> Array:
