@@ -74,8 +74,11 @@ class DirectForm:
     @staticmethod
     def pooled(c: Correlation) -> DirectForm | None:
         """Of a correlation of whose results y has the largest of each window; None where that is
-        not done in one go: windows are too large for a tile, or panels for the cache.
+        not done in one go: windows are too large for a tile, or panels for the cache. Windows of
+        one result only leave some out.
         """
+        if c.window == (1, 1):
+            return DirectForm.of(c)
         c, compute = c.widened(), f64 if c.x.element is f64 else f32
         pairs = pairs_suit(c)
         tile = schedule.window_tile(active(), compute, c.window[0] * c.window[1], c.outputs)

@@ -32,7 +32,7 @@ _LAYERS = tuple(
 # Code of fovea that a module's forward calls: the outermost of its functions names a step.
 _LIBRARY = (
     "fovea.autograd", "fovea.casting", "fovea.dispatch", "fovea.functions", "fovea.methods",
-    "fovea.nn.functional", "fovea.ops", "fovea.tensor", "fovea.vision.ops",
+    "fovea.nn.functional", "fovea.ops", "fovea.tensor", "fovea.views", "fovea.vision.ops",
 )  # fmt: skip
 _SIZES = (224, 299, 32, 28)
 _NAMELESS = ("bind", "bind_into", "call")  # wrappers around an op, which then gives the name
