@@ -272,6 +272,21 @@ def _filled(spec: Spec, value: bool | int | float | None) -> Tensor:
     return t
 
 
+def _made(shape: tuple[Any, ...], size: Any, dtype: Any, value: int | None) -> Tensor:
+    """What ``empty``, ``zeros`` and ``ones`` make, given their sizes as ints or as a sequence."""
+    kind = float_or(dtype)
+    if size is None and watching.watcher is None:
+        sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple) else shape
+        for n in sizes:
+            if n.__class__ is not int:  # 4.0 and True are found like 4 and 1
+                break
+        else:
+            make = _makers.get(((sizes, kind, None), value))  # equal to what a Spec is
+            if make is not None:
+                return make()
+    return _filled(Spec(parse_size(*(shape if size is None else (size,))), kind), value)
+
+
 def _maker(spec: Spec, value: Any) -> Callable[[], Tensor] | None:
     """What makes tensors of zeros or ones, or unset ones; None for many ones."""
     pattern = None if value is None else b""
@@ -321,11 +336,9 @@ def empty(
     >>> empty(2, 3).shape
     fovea.Size([2, 3])
     """
-    devices.as_device(device)
-    return finish(
-        _filled(Spec(parse_size(*(shape if size is None else (size,))), float_or(dtype)), None),
-        requires_grad,
-    )
+    if device is not None:
+        devices.as_device(device)
+    return finish(_made(shape, size, dtype, None), requires_grad)
 
 
 def zeros(
@@ -341,8 +354,9 @@ def zeros(
     >>> zeros(2)
     tensor([0., 0.])
     """
-    devices.as_device(device)
-    made = _filled(Spec(parse_size(*(shape if size is None else (size,))), float_or(dtype)), 0)
+    if device is not None:
+        devices.as_device(device)
+    made = _made(shape, size, dtype, 0)
     return _into(out, made) if out is not None else finish(made, requires_grad)
 
 
@@ -360,7 +374,7 @@ def ones(
     tensor([1., 1.])
     """
     devices.as_device(device)
-    made = _filled(Spec(parse_size(*(shape if size is None else (size,))), float_or(dtype)), 1)
+    made = _made(shape, size, dtype, 1)
     return _into(out, made) if out is not None else finish(made, requires_grad)
 
 

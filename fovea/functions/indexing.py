@@ -13,7 +13,7 @@ from fovea.form import Form
 from fovea.functions.creation import constant, from_array
 from fovea.functions.numpy_names import numpy_names
 from fovea.functions.pointwise import to_dtype
-from fovea.functions.regions import Again, is_plain, region_of
+from fovea.functions.regions import Again, Region, is_plain, place_of, region_at
 from fovea.functions.shaping import expand, narrow, picker, reshape, sliced
 from fovea.ops import elementwise as elementwise_ops
 from fovea.ops import index as ops
@@ -35,8 +35,13 @@ def getitem(input: Tensor, key: Any) -> Tensor:
     if key.__class__ is slice and key.step is None and input.ndim:
         start, stop, _ = key.indices(input.shape[0])
         return _rows(input, start, max(stop - start, 0))
-    if is_plain(input) and (region := region_of(input, key)) is not None:
-        return input._make_view(input, *region, _AGAIN, (key,))
+    if watching.watcher is None and (place := place_of(key)) is not None:
+        form = form_seen(input)
+        if region := region_at(form, place):
+            if not (input.requires_grad or input._level):
+                return _view_of(input, region, key)
+            shown: Tensor = _shown(form, place)(input)
+            return shown
     view, picks = _basic(input, key)
     if not picks:
         return view
@@ -45,6 +50,18 @@ def getitem(input: Tensor, key: Any) -> Tensor:
 
 
 _AGAIN = Again(getitem)
+
+
+def _view_of(input: Tensor, region: Region, key: Any) -> Tensor:
+    offset = input.offset + region.behind
+    return input._make_view(input, region.shape, region.strides, offset, _AGAIN, (key,))
+
+
+@lru_cache(maxsize=4096)
+def _shown(form: Form, place: tuple[Any, ...]) -> Viewer:
+    region = region_at(form, place)
+    assert region is not None
+    return picker(form, region.start, region.length, region.step, region.shape)
 
 
 def _rows(input: Tensor, start: int, length: int) -> Tensor:
@@ -100,9 +117,9 @@ def setitem(input: Tensor, key: Any, value: Any) -> None:
     if is_tensor(key) and _masks(key, input) and not value.ndim:  # no need to know which
         masked_fill_(input, reshape(key, (*key.shape, *(1,) * (input.ndim - key.ndim))), value)
         return
-    plain = is_plain(input) and not value.requires_grad
-    if plain and (region := region_of(input, key)) is not None:
-        copy_(input._make_view(input, *region, _AGAIN, (key,)), _shrunk(value, region[0]))
+    place = place_of(key) if is_plain(input) and not value.requires_grad else None
+    if place is not None and (region := region_at(form_seen(input), place)):
+        copy_(_view_of(input, region, key), _shrunk(value, region.shape))
         return
     view, picks = _basic(input, key)
     if picks:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fovea import watching
 from fovea.errors import ArgumentError, DTypeError, ShapeError, describe
 from fovea.form import Form
 from fovea.functions import shaping
@@ -67,13 +68,13 @@ def cat(
     rank = len(parts[0].shape)
     if rank == 0:
         raise ShapeError("cat: 0-d tensors cannot be joined.", fix="use stack")
-    result = ops.cat.bind(parts, _along(rank, dim))
+    result = ops.cat.bind(parts, _along("cat", rank, dim))
     return result if out is None else out.copy_(result)
 
 
 @lru_cache(maxsize=1024, typed=True)
-def _along(rank: int, dim: int) -> DimAttrs:
-    attrs: DimAttrs = DimAttrs.of(normalize_dim("cat", dim, rank))
+def _along(name: str, rank: int, dim: int) -> DimAttrs:
+    attrs: DimAttrs = DimAttrs.of(normalize_dim(name, dim, rank))
     return attrs
 
 
@@ -89,15 +90,22 @@ def stack(
 ) -> Tensor:
     """Join tensors of one shape along a new dimension."""
     dim = dim if axis is None else axis
-    parts = list(tensors)
+    parts = tuple(tensors)
     if not parts:
         raise TypeError("stack: expected a non-empty sequence of tensors.")
-    _check_tensors("stack", parts)
-    if any(p.shape != parts[0].shape for p in parts):
-        shapes = ", ".join(str(tuple(p.shape)) for p in parts)
-        raise ShapeError(f"stack: all tensors must have one shape, got {shapes}.")
-    d = normalize_dim("stack", dim, parts[0].ndim + 1)
-    return cat([unsqueeze(p, d) for p in parts], d, out=out)
+    first = parts[0]
+    at_once = watching.watcher is None
+    for p in parts:
+        if not isinstance(p, TensorBase) or p.shape != first.shape:
+            _check_tensors("stack", parts)
+            shapes = ", ".join(str(tuple(p.shape)) for p in parts)
+            raise ShapeError(f"stack: all tensors must have one shape, got {shapes}.")
+        at_once = at_once and p.dtype is first.dtype and not p._level
+    attrs = _along("stack", len(first.shape) + 1, dim)
+    if not at_once:
+        return cat([unsqueeze(p, attrs.dim) for p in parts], attrs.dim, out=out)
+    result = ops.stack.bind(parts, attrs)
+    return result if out is None else out.copy_(result)
 
 
 def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:

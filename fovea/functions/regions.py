@@ -1,4 +1,5 @@
-"""Regions of tensors without gradients, as views that no op makes.
+"""Regions of tensors, found by form and key; those of tensors without gradients are views that no
+op makes.
 
 An op would have to plan for, and keep a plan of, every place that a loop over rows or columns asks
 for. If the base gets a gradient later, by a change in place, the view is derived from it again,
@@ -9,15 +10,17 @@ made of.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fovea import watching
+from fovea.form import Form
 from fovea.size import Size
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
 
-__all__ = ["Again", "is_plain", "region_of"]
+__all__ = ["Again", "Region", "is_plain", "place_of", "region_at"]
 
 
 class Again:
@@ -40,52 +43,74 @@ def is_plain(input: Tensor) -> bool:
     return watching.watcher is None and not (input.requires_grad or input._level)
 
 
-def region_of(input: Tensor, key: Any) -> tuple[Size, tuple[int, ...], int] | None:
-    """Shape, strides and offset of the view that ints, slices, ``None`` and ``...`` give; None for
-    other keys, and for those that are out of range.
+class Region(NamedTuple):
+    """What a key selects of tensors of a form: a slice (``start``, ``length`` and ``step`` in each
+    dimension), and the layout of the view that shows it, which begins so many elements ``behind``
+    the tensor's first.
     """
-    keys = key if key.__class__ is tuple else (key,)
-    sizes, steps, offset = input.shape, input.strides, input.offset
-    left = len(sizes)  # dimensions that "..." stands for
-    for item in keys:
+
+    shape: Size
+    strides: tuple[int, ...]
+    behind: int
+    start: tuple[int, ...]
+    length: tuple[int, ...]
+    step: tuple[int, ...]
+
+
+def place_of(key: Any) -> tuple[Any, ...] | None:
+    """A key of ints, slices, ``None`` and ``...`` as a value to look up by; None for other keys."""
+    place: list[Any] = []
+    for item in key if key.__class__ is tuple else (key,):
         kind = item.__class__
-        if kind is int or kind is slice:
-            left -= 1
-        elif item is not None and item is not Ellipsis:
+        if kind is int or item is None or item is Ellipsis:
+            place.append(item)
+        elif kind is not slice:
             return None
-    if left < 0:
+        elif item.start is None and item.stop is None and item.step is None:
+            place.append(_WHOLE)
+        else:
+            bounds = item.start, item.stop, item.step
+            for bound in bounds:
+                if bound is not None and bound.__class__ is not int:
+                    return None
+            place.append(bounds)
+    return tuple(place)
+
+
+_WHOLE = (None, None, None)  # the bounds of ":"
+
+
+@lru_cache(maxsize=16384)
+def region_at(form: Form, place: tuple[Any, ...]) -> Region | None:
+    """The region at a place; None for one that is out of range, or that has two ``...``."""
+    sizes, steps = form.shape, form.strides
+    left = len(sizes) - sum(item is not None and item is not Ellipsis for item in place)
+    if left < 0 or place.count(Ellipsis) > 1:
         return None
     shape: list[int] = []
     strides: list[int] = []
-    d = 0
-    for item in keys:
+    cuts: list[tuple[int, int, int]] = []  # first index, count and step
+    for item in place if Ellipsis in place else (*place, Ellipsis):
+        d = len(cuts)
         if item is None:
             shape.append(1)
             strides.append(sizes[d] * steps[d] if d < len(sizes) else 1)
-            continue
-        if item is Ellipsis:
-            if left < 0:  # a second one
-                return None
+        elif item is Ellipsis:
             shape += sizes[d : d + left]
             strides += steps[d : d + left]
-            d, left = d + left, -1
-            continue
-        size, step = sizes[d], steps[d]
-        d += 1
-        if item.__class__ is int:
-            if not -size <= item < size:
+            cuts += [(0, size, 1) for size in sizes[d : d + left]]
+        elif item.__class__ is int:
+            if not -sizes[d] <= item < sizes[d]:
                 return None
-            offset += (item + size if item < 0 else item) * step
-            continue
-        if item.start is None and item.stop is None and item.step is None:
-            shape.append(size)
-            strides.append(step)
-            continue
-        if item.step is not None and not item.step > 0:
-            return None
-        start, stop, by = item.indices(size)
-        count = max(0, -(-(stop - start) // by))
-        offset += start * step if count else 0
-        shape.append(count)
-        strides.append(step * by)
-    return Size((*shape, *sizes[d:])), (*strides, *steps[d:]), offset
+            cuts.append((item % sizes[d], 1, 1))
+        else:
+            if item[2] is not None and item[2] <= 0:
+                return None
+            first, stop, by = slice(*item).indices(sizes[d])
+            count = max(0, -(-(stop - first) // by))
+            cuts.append((first if count else 0, count, by))
+            shape.append(count)
+            strides.append(steps[d] * by)
+    start, length, step = zip(*cuts, strict=True) if cuts else ((), (), ())
+    behind = sum(i * by for i, by in zip(start, steps, strict=True))
+    return Region(Size(shape), tuple(strides), behind, start, length, step)

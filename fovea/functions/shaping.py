@@ -405,6 +405,8 @@ def picker(
 
     if form.planner is not None:  # of `vmap`, which knows slices and views
         return in_two
+    if shape == length:
+        return viewer(ops.slice_, ops.SliceAttrs.of(start, length, step), form)
     at_once = viewer(ops.pick, ops.PickAttrs.of(start, length, step, shape), form)
     return lambda x: at_once(x) if watching.watcher is None else in_two(x)
 

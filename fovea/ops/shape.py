@@ -468,3 +468,39 @@ def _(ctx: Any, gy: Any) -> tuple[Any, ...]:
 def _(*args: Any) -> Array:
     *arrays, a = args
     return np.concatenate(arrays, a.dim)
+
+
+# What eager stacking does at once; in programs it is views and a `cat`.
+stack = Op("stack", ("*tensors",), DimAttrs)
+
+
+@stack.shape
+def _(*args: Any) -> Spec:
+    *tensors, a = args
+    require_dims("stack", len(tensors[0].shape) + 1, (a.dim,))
+    (spec,) = cat.specs([_spaced(t, a.dim) for t in tensors], a)
+    return spec
+
+
+def _spaced(t: Shaped, dim: int) -> Spec:
+    """A tensor with one more dimension, of size 1."""
+    shape = (*t.shape[:dim], 1, *t.shape[dim:])
+    strides = None if t.strides is None else view_strides(tuple(t.shape), _strides(t), shape)
+    return Spec(shape, t.dtype, strides)
+
+
+@stack.grad()
+def _(ctx: Any, gy: Any) -> tuple[Any, ...]:
+    return tuple(gy.select(ctx.attrs.dim, i) if n else None for i, n in enumerate(ctx.needed))
+
+
+@stack.decompose
+def _(*args: Any) -> Any:
+    *tensors, a = args
+    return cat.bind(tuple(t.unsqueeze(a.dim) for t in tensors), a)
+
+
+@stack.reference
+def _(*args: Any) -> Array:
+    *arrays, a = args
+    return np.stack(arrays, a.dim)

@@ -154,6 +154,7 @@ CASES: dict[str, list[Case]] = {
     "clone": [([real(2, 3, 4, 5)], {"layout": k}) for k in ("preserve", "contiguous", "channels_last")]
     + [([real(2, 3, 2, 4, 5)], {"layout": "channels_last_3d"})],
     "cat": [([real(2, 3), real(2, 1), real(2, 4)], {"dim": 1}), ([real(2, 3, 2, 2), real(1, 3, 2, 2)], {"dim": 0})],
+    "stack": [([real(2, 3), real(2, 3), real(2, 3)], {"dim": d}) for d in (0, 1, 2)] + [([real(), real()], {"dim": 0})],
     "nonfinite": [([real(2, 3), real(4)], {}), ([real(2, 3), np.array([[0.5, -np.inf]])], {})],
     "pad": [([real(2, 3)], {"before": (1, 0), "after": (0, 2), "value": 0.5}),
             ([real(2, 4)], {"before": (0, -1), "after": (1, -1), "value": 0.0})],

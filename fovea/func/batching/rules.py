@@ -135,7 +135,7 @@ def _clone(call: Call) -> Any:
     return refolded(call, call.bind((folded(call, 0),)))
 
 
-declare(in_parts, shape.pick, ctc.ctc_rows, ctc.ctc_rows_grad)
+declare(in_parts, shape.pick, shape.stack, ctc.ctc_rows, ctc.ctc_rows_grad)
 declare(_permute, shape.permute)
 declare(_expand, shape.expand)
 declare(_clone, shape.clone)

@@ -227,6 +227,17 @@ def _(op: Op, inputs: tuple[Any, ...], attrs: Any, specs: Sequence[Spec]) -> Pla
     return moving(moves, spec)
 
 
+@CPU.lower(ops.stack)
+def _(op: Op, inputs: tuple[Any, ...], attrs: Any, specs: Sequence[Spec]) -> Plan:
+    (spec,) = specs
+    strides, item, d = list(_strides(spec)), spec.dtype.itemsize, attrs.dim
+    along = strides.pop(d)
+    moves: list[Move] = []
+    for n, t in enumerate(inputs):
+        moves += move(t.shape, n, t.strides, 0, strides, n * along, item)
+    return moving(moves, spec)
+
+
 @CPU.lower(rearrange.pad)
 def _(op: Op, inputs: tuple[Any, ...], attrs: Any, specs: Sequence[Spec]) -> Plan:
     (x,), (spec,) = inputs, specs
