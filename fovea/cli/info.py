@@ -64,21 +64,13 @@ def run(args: argparse.Namespace) -> int:
 
 def facts() -> dict[str, Any]:
     """Versions, the machine, and the extras that are there."""
-    from fovea import get_num_threads
-    from fovea.targets.cpu import cache, isa
-    from fovea.version import __version__
+    from fovea.targets.cpu import cache
 
     folder = str(cache.directory())
-    versions = {"fovea": __version__, "python": platform.python_version()}
-    versions |= {name: version_of(name) or "missing" for name in _LIBRARIES}
     return {
-        "versions": versions,
+        "versions": versions(),
         "machine": {
-            "system": f"{platform.system()} {platform.machine()}",
-            "processor": _processor(),
-            "vector_unit": isa.active().name,
-            "processors": os.cpu_count(),
-            "threads": get_num_threads(),
+            **machine(),
             "kernel_cache": folder,
             "kernel_cache_bytes": _size(folder),
             "package": os.path.dirname(sys.modules["fovea"].__file__ or ""),
@@ -87,6 +79,28 @@ def facts() -> dict[str, Any]:
             name: {"version": version_of(name), "purpose": purpose, "install": command}
             for name, (purpose, command) in EXTRAS.items()
         },
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of fovea, of Python and of the libraries underneath."""
+    from fovea.version import __version__
+
+    own = {"fovea": __version__, "python": platform.python_version()}
+    return own | {name: version_of(name) or "missing" for name in _LIBRARIES}
+
+
+def machine() -> dict[str, Any]:
+    """What the speed of a run depends on."""
+    from fovea import get_num_threads
+    from fovea.targets.cpu import isa
+
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "vector_unit": isa.active().name,
+        "processors": os.cpu_count(),
+        "threads": get_num_threads(),
     }
 
 

@@ -54,18 +54,14 @@ def run(args: argparse.Namespace) -> int:
 
 def write_results(folder: Path, document: Mapping[str, Any], parameters: int) -> None:
     """Keep what a run came to, for reports."""
-    from fovea.cli.info import facts
+    from fovea.cli.info import machine, versions
 
-    found = facts()
     content = {
         **document,
         "parameters": parameters,
         "ended": time.strftime("%Y-%m-%d %H:%M:%S"),
-        "versions": found["versions"],
-        "machine": {
-            name: found["machine"][name]
-            for name in ("system", "processor", "vector_unit", "processors", "threads")
-        },
+        "versions": versions(),
+        "machine": machine(),
     }
     with atomic_write(folder / RESULTS) as file:
         file.write(json.dumps(content, indent=1).encode())
