@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
+
+import fovea as package
+from fovea.cli import main
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -44,6 +51,40 @@ def environment() -> dict[str, str]:
 
 
 def run_in(folder: Path, *words: object) -> Ran:
+    """Run a command in this process, as if it had been started in a folder: what it imports and
+    compiles has mostly been imported and compiled for a test before.
+    """
+    out, err = io.StringIO(), io.StringIO()
+
+    def show(message: Any, category: Any, file: str, line: int, *_: Any) -> None:
+        err.write(warnings.formatwarning(message, category, file, line))
+
+    threads = package.get_num_threads()
+    variables = {name: value for name, value in environment().items() if name != "PYTHONPATH"}
+    try:
+        package.set_num_threads(1)
+        with (
+            mock.patch.dict(os.environ, variables),
+            contextlib.chdir(folder),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            warnings.catch_warnings(),  # Python's own filters, and where it shows them
+        ):
+            warnings.resetwarnings()
+            for kind in (DeprecationWarning, PendingDeprecationWarning, ResourceWarning):
+                warnings.simplefilter("ignore", kind)
+            warnings.showwarning = show
+            try:
+                code = main([str(word) for word in words])
+            except SystemExit as end:
+                code = int(end.code or 0)
+    finally:
+        package.set_num_threads(threads)
+    return Ran(code, out.getvalue(), err.getvalue())
+
+
+def start_in(folder: Path, *words: object) -> Ran:
+    """Run a command in a process of its own."""
     done = subprocess.run(
         command(*words),
         cwd=folder,
@@ -68,15 +109,21 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 
 @pytest.fixture
 def fovea(tmp_path: Path) -> Fovea:
-    """Runs ``python -m fovea`` with some words in an empty folder."""
+    """Runs the command line with some words in an empty folder, in this process."""
     return lambda *words: run_in(tmp_path, *words)
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Fovea:
+    """Runs ``python -m fovea`` with some words in an empty folder."""
+    return lambda *words: start_in(tmp_path, *words)
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which ``fovea train --epochs 2`` has run; the result is in ``result.json``."""
     folder = tmp_path_factory.mktemp("trained")
-    ran = run_in(folder, "train", "--epochs", 2, "--json")
+    ran = start_in(folder, "train", "--epochs", 2, "--json")
     assert ran.code == 0, ran.err
     (folder / "result.json").write_text(ran.out)
     (folder / "messages.txt").write_text(ran.err)

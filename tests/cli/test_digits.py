@@ -135,8 +135,8 @@ def test_predicting_dark_on_light(checkpoint: Path, fovea: Fovea, tmp_path: Path
     assert ran["predictions"][0]["top"] == plain["predictions"][0]["top"]
 
 
-def test_quiet_training_says_only_the_result(fovea: Fovea, tmp_path: Path) -> None:
-    ran = fovea("train", "--epochs", 1, "--quiet", "--batch-size", 256)
+def test_quiet_training_says_only_the_result(started: Fovea, tmp_path: Path) -> None:
+    ran = started("train", "--epochs", 1, "--quiet", "--batch-size", 256)
     assert ran.code == 0 and ran.err == ""
     lines = [line for line in ran.out.splitlines() if line]
     assert [line.split()[0] for line in lines] == [
@@ -167,9 +167,9 @@ def test_lower_precision(precision: str, fovea: Fovea, tmp_path: Path) -> None:
     assert all(t.dtype.name == "float32" for k, t in state["state_dict"].items() if "num" not in k)
 
 
-def test_without_matplotlib_training_goes_on(tmp_path: Path, fovea: Fovea) -> None:
+def test_without_matplotlib_training_goes_on(tmp_path: Path, started: Fovea) -> None:
     (tmp_path / "matplotlib.py").write_text("raise ImportError('not here')")
-    ran = fovea("train", "--epochs", 1, "--quiet", "--batch-size", 256)
+    ran = started("train", "--epochs", 1, "--quiet", "--batch-size", 256)
     assert ran.code == 0
     assert 'pip install "fovea[vision]"' in ran.err
     assert (tmp_path / "runs" / "digits" / "model.pt").exists()
