@@ -141,13 +141,10 @@ def test_example_programs_from_end_to_end(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("sklearn")
     content, printed = run(
-        "examples", "--program", "custom_function", "super_resolution",
+        "examples", "--program", "custom_function", "vae",
         "--peer", "fovea", "fovea.compile", "PyTorch", tmp_path=tmp_path,
     )  # fmt: skip
     plain, switched = content["examples"]
     assert set(plain) == {"program", "fovea", "PyTorch"}  # it has no switch for compiling
     assert set(switched) == {"program", "fovea", "fovea.compile", "PyTorch"}
-    assert (
-        "| super_resolution | " in printed
-        and "custom_function, fovea.compile: it has no" in printed
-    )
+    assert "| vae | " in printed and "custom_function, fovea.compile: it has no" in printed
