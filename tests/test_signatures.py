@@ -22,7 +22,7 @@ MODULES = {
 }
 # What ours takes beside PyTorch's arguments, after them.
 MORE: dict[str, list[tuple[str, bool, Any]]] = {
-    "utils.data.DataLoader": [("worker_type", True, None)],
+    "utils.data.DataLoader": [("worker_type", True, None), ("worker_nice", True, 10)],
 }
 CLASSES = sorted(
     (place, name)

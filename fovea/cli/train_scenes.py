@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fovea.cli.config import write_config
 from fovea.cli.console import Console, UsageError
 from fovea.cli.fitting import STEPS_KEPT
@@ -19,11 +21,12 @@ from fovea.cli.report import write_report, write_results
 from fovea.cli.scenes import Scenes, scenes_of
 from fovea.cli.tuning import logging_options, named_options, refuse_others
 from fovea.nn.utils import freeze
+from fovea.training import EarlyStopping
 from fovea.vision.training.schedules import OPTIMIZERS, SCHEDULES
 from fovea.vision.training.validating import measured_epochs
 
 if TYPE_CHECKING:
-    from fovea.training import History
+    from fovea.training import Callback, History
 
 __all__ = ["check_options", "train_scenes"]
 
@@ -38,6 +41,7 @@ _SHAPES_SIZE = 128
 _SGD = {"lr": 0.02, "weight_decay": 5e-4}  # whose steps are smaller, and whose decay is a gradient
 _BEGUN = 0.2  # of the usual rate, for networks that have learned something before
 _MEASURED = 25  # times in a run
+_MASKS_COUNTED = 500  # by which classes are weighted
 
 
 def check_options(args: argparse.Namespace, task: str) -> None:
@@ -47,8 +51,8 @@ def check_options(args: argparse.Namespace, task: str) -> None:
         UsageError: one was given.
     """
     refuse_others(args, task, ("download",))
-    if args.lr == "auto":
-        raise UsageError(f"--lr auto is not there for {task}")
+    if args.ema is not None and args.swa is not None:
+        raise UsageError("give one of --ema and --swa")
     for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
         given = getattr(args, name)
         if given is not None and given not in known:
@@ -90,6 +94,9 @@ def train_scenes(
     validate = bool(args.validate_every) if args.data is None else args.validate_every != 0
     scenes = scenes_of(args.data, task, size, parts, args.skip_bad, validate)
     learned = _network(args, task, scenes, size)
+    shared = _asked_for(args, learned, scenes)
+    if args.lr == "auto":
+        shared["lr"] = learned.training["lr"] = _found_rate(console, learned, scenes, shared)
     options = _resolved(args, learned)
     write_config(folder, options)
     logs = logging_options(args, folder, options, state.exists())
@@ -98,9 +105,9 @@ def train_scenes(
     beside = scenes.validation is not None and args.keep != "last"
     keeper = KeepScenes(learned, folder / "model.pt", args.keep, beside)
     verbose = 0 if args.quiet or args.json else 2
-    shared = _asked_for(args, learned, scenes)
+    waiting = [] if args.patience is None else [_patience(args.patience, learned, scenes)]
     with said_if_interrupted(keeper.said_on_interrupt):
-        history = _fit(learned, scenes, [keeper, *logs], shared, state, verbose)
+        history = _fit(learned, scenes, [keeper, *logs, *waiting], shared, state, verbose)
         keeper.restore()
         measured = measure_scenes(learned, scenes.test)
         _report(console, learned, scenes, history, measured, keeper, time.monotonic() - began)
@@ -123,7 +130,8 @@ def _network(args: argparse.Namespace, task: str, scenes: Scenes, size: int) -> 
     if args.freeze:
         freeze(network, args.freeze.split(","))
     facts: dict[str, Any] = {
-        "epochs": epochs, "batch_size": batch, "optimizer": optimizer, "lr": args.lr or rate,
+        "epochs": epochs, "batch_size": batch, "optimizer": optimizer,
+        "lr": rate if args.lr in (None, "auto") else args.lr,
     }  # fmt: skip
     if scenes.validation is not None:
         facts["validate_every"] = args.validate_every or max(1, round(epochs / _MEASURED))
@@ -161,7 +169,12 @@ def _asked_for(args: argparse.Namespace, learned: Learned, scenes: Scenes) -> di
     found |= {"workers": 1 if args.workers is None else args.workers, "precision": args.precision}
     if found["optimizer"] == "sgd":
         found["weight_decay"] = _SGD["weight_decay"]
-    for name in ("weight_decay", "schedule", "accumulate", "clip"):
+    names = ["weight_decay", "schedule", "accumulate", "clip", "layer_decay"]
+    if learned.task == "segmentation":
+        names += ["label_smoothing", "swa"]
+        if args.class_weights:
+            found["class_weights"] = _balanced(scenes)
+    for name in names:
         if getattr(args, name) is not None:
             found[name] = getattr(args, name)
     if args.ema is not None:
@@ -170,6 +183,64 @@ def _asked_for(args: argparse.Namespace, learned: Learned, scenes: Scenes) -> di
         steps = found["epochs"] * (len(scenes.train) // found["batch_size"])
         found["warmup"] = round(args.warmup * steps)
     return found
+
+
+def _balanced(scenes: Scenes) -> tuple[float, ...]:
+    """Weights by which the pixels of each class count alike, from some of the masks."""
+    from fovea.training.weighting import weights_of_counts
+    from fovea.vision.training.segmentation import IGNORED, as_pair
+
+    counts = np.zeros(len(scenes.classes), np.int64)
+    for i in range(0, len(scenes.train), -(-len(scenes.train) // _MASKS_COUNTED)):
+        values = as_pair(scenes.train[i])[1].numpy()
+        counts += np.bincount(values[values != IGNORED].ravel(), minlength=len(counts))
+    return tuple(weights_of_counts(counts).tolist())
+
+
+def _patience(epochs: int, learned: Learned, scenes: Scenes) -> Callback:
+    """Ends the run when so many epochs have brought nothing, as far as they are measured."""
+    if scenes.validation is None:
+        return EarlyStopping("loss", patience=epochs)
+    every = learned.training["validate_every"]
+    return _WhereMeasured(JUDGED[learned.task], patience=-(-epochs // every), mode="max")
+
+
+class _WhereMeasured(EarlyStopping):
+    """Looks at epochs that were measured alone."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self.monitor in (logs or {}):
+            super().on_epoch_end(epoch, logs)
+
+
+def _found_rate(
+    console: Console, learned: Learned, scenes: Scenes, shared: dict[str, Any]
+) -> float:
+    """The learning rate that a range test suggests."""
+    from fovea.cli.trials import said_rate
+    from fovea.training.untouched import same_random_numbers
+    from fovea.vision.training import find_detector_lr, find_segmenter_lr
+
+    recipe, count = _recipe(learned, scenes, shared), len(learned.classes)
+    with same_random_numbers():
+        if learned.task == "detection":
+            found = find_detector_lr(learned.model, scenes.train, recipe)
+        else:
+            found = find_segmenter_lr(learned.model, scenes.train, recipe, classes=count)
+    return said_rate(console, found.suggestion, shared["lr"])
+
+
+def _recipe(learned: Learned, scenes: Scenes, shared: dict[str, Any]) -> Any:
+    """The task's recipe, with what was asked for."""
+    from fovea.vision.training import DetectionRecipe, SegmentationRecipe
+
+    drawn = learned.origin["kind"] == "shapes"  # in any number: nothing is to be varied
+    if learned.task == "detection":
+        cached = len(scenes.train) <= 2000
+        recipe = DetectionRecipe(cache=cached, image_size=learned.image_size, **shared)
+        return replace(recipe, augment=None) if drawn else recipe
+    plan = SegmentationRecipe(image_size=learned.image_size, dice=1.0, **shared)
+    return replace(plan, scale=None, flip=False, color=0.0) if drawn else plan
 
 
 def _fit(
@@ -181,25 +252,17 @@ def _fit(
     verbose: int,
 ) -> History:
     """Train by the task's recipe and what was asked for."""
+    from fovea.vision.training import fit_detector, fit_segmenter
+
     how: dict[str, Any] = {
         "validation": scenes.validation, "callbacks": callbacks, "verbose": verbose,
         "validate_every": learned.training.get("validate_every", 1),
         "checkpoint": state, "checkpoint_every": STEPS_KEPT,
     }  # fmt: skip
-    drawn = learned.origin["kind"] == "shapes"  # in any number: nothing is to be varied
+    recipe = _recipe(learned, scenes, shared)
     if learned.task == "detection":
-        from fovea.vision.training import DetectionRecipe, fit_detector
-
-        recipe = DetectionRecipe(
-            cache=len(scenes.train) <= 2000, image_size=learned.image_size, **shared
-        )
-        recipe = replace(recipe, augment=None) if drawn else recipe
         return fit_detector(learned.model, scenes.train, recipe, **how)
-    from fovea.vision.training import SegmentationRecipe, fit_segmenter
-
-    plan = SegmentationRecipe(image_size=learned.image_size, dice=1.0, **shared)
-    plan = replace(plan, scale=None, flip=False, color=0.0) if drawn else plan
-    return fit_segmenter(learned.model, scenes.train, plan, classes=len(learned.classes), **how)
+    return fit_segmenter(learned.model, scenes.train, recipe, classes=len(learned.classes), **how)
 
 
 def _introduce(console: Console, learned: Learned, scenes: Scenes) -> None:

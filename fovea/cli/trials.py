@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fovea.cli.console import Console
     from fovea.cli.sources import Source
 
-__all__ = ["found_rate", "labels_of", "run_trial"]
+__all__ = ["found_rate", "labels_of", "run_trial", "said_rate"]
 
 
 def labels_of(dataset: Any) -> list[int]:
@@ -36,9 +36,14 @@ def found_rate(console: Console, fitting: Fitting) -> float:
     """The learning rate that a range test suggests; the plan's own if the loss never falls."""
     with same_random_numbers():
         found = lr_find(fitting.trainer, fitting.batches, max_lr=1.0).suggestion
+    return said_rate(console, found, fitting.plan.lr)
+
+
+def said_rate(console: Console, found: float | None, usual: float) -> float:
+    """The learning rate to take, and a line about it."""
     if found is None:
-        console.say(f"no learning rate lets the loss fall: {fitting.plan.lr:g} is kept\n")
-        return fitting.plan.lr
+        console.say(f"no learning rate lets the loss fall: {usual:g} is kept\n")
+        return usual
     console.say(f"learning rate found: {found:.2g}\n")
     return float(f"{found:.2g}")
 

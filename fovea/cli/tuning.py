@@ -35,10 +35,12 @@ _TUNING = (
 )  # fmt: skip
 _LOGGING = ("keep", "log", "locate_nan")
 _TRIALS = ("plan_memory", "fast_dev_run", "overfit_batches", "folds")
-# Those of classification that detectors and segmenters take, too.
+# Those of classification that detectors and segmenters take, too, and segmenters alone.
 _EVERYWHERE = (
-    "schedule", "warmup", "weight_decay", "accumulate", "clip", "ema", "keep", "log", "locate_nan",
+    "schedule", "warmup", "weight_decay", "layer_decay", "accumulate", "clip", "ema", "patience",
+    "keep", "log", "locate_nan",
 )  # fmt: skip
+_OF_PIXELS = ("label_smoothing", "class_weights", "swa")
 
 
 def between(low: float, high: float) -> Callable[[str], float]:
@@ -168,7 +170,7 @@ def _given(args: argparse.Namespace, name: str) -> Any:
 
 
 def refuse_others(args: argparse.Namespace, task: str, more: tuple[str, ...] = ()) -> None:
-    """Refuse options that only classification has.
+    """Refuse options that a task, detection or segmentation, does not have.
 
     Args:
         more: other options that the task has not.
@@ -176,7 +178,8 @@ def refuse_others(args: argparse.Namespace, task: str, more: tuple[str, ...] = (
     Raises:
         UsageError: one was given.
     """
-    others = [n for n in (*_TUNING, *_LOGGING, *_TRIALS) if n not in _EVERYWHERE]
+    own = (*_EVERYWHERE, *_OF_PIXELS) if task == "segmentation" else _EVERYWHERE
+    others = [n for n in (*_TUNING, *_LOGGING, *_TRIALS) if n not in own]
     found = [n for n in others if _given(args, n) is not None]
     found += [n for n in more if getattr(args, n)]
     if found:

@@ -98,7 +98,15 @@ def balanced_class_weights(targets: Sequence[int] | Any, num_classes: int | None
         raise ArgumentError(
             f"balanced_class_weights: class {found.max()} of {num_classes} classes."
         )
-    counts = np.bincount(found, minlength=num_classes or 0)
+    return tensor(weights_of_counts(np.bincount(found, minlength=num_classes or 0)))
+
+
+def weights_of_counts(counts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The same, float32, from how many samples each class has.
+
+    >>> weights_of_counts(np.array([3, 1, 0]))
+    array([0.6666667, 2.       , 0.       ], dtype=float32)
+    """
     seen = counts > 0
-    weights = np.where(seen, found.size / (seen.sum() * np.maximum(counts, 1)), 0)
-    return tensor(weights.astype(np.float32))
+    weights = np.where(seen, counts.sum() / (max(seen.sum(), 1) * np.maximum(counts, 1)), 0)
+    return weights.astype(np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 
 import fovea as fovea_module
 from fovea.cli.learned import Learned, build_network, load_learned, save_learned
-from fovea.cli.scenes import _cut, _few, _roles, scenes_of
+from fovea.cli.scenes import Scenes, _cut, _few, _roles, scenes_of
 from fovea.cli.starting import _publishes, begun
+from fovea.cli.train_scenes import _balanced, _patience
 from fovea.errors import ArgumentError, FileFormatError
 from fovea.nn.state import StateDictError
 from fovea.vision import models
@@ -115,6 +117,59 @@ def test_the_last_epoch_is_kept(masks: Path, fovea: Fovea, tmp_path: Path) -> No
     assert "10 to train on, 2 to test" in ran.err and "validated" not in ran.json
     assert not (tmp_path / "p" / "checkpoints").exists()
     assert "--validate-every N" in fovea(*words, "--validate-every", 0, "--keep", 2).err
+
+
+# -- how they learn ---------------------------------------------------------------------------
+
+
+def test_a_segmenter_learns_by_finer_options(masks: Path, fovea: Fovea, tmp_path: Path) -> None:
+    words = (
+        "train", masks, "--image-size", 32, *FAST, "--epochs", 3, "--lr", "auto",
+        "--label-smoothing", 0.1, "--class-weights", "balanced", "--layer-decay", 0.9,
+    )  # fmt: skip
+    ran = fovea(*words, "--swa", 2, "--output", "o")
+    assert ran.code == 0, ran.err
+    assert "learning rate found" in ran.err or "is kept" in ran.err
+    config = (tmp_path / "o" / "config.yaml").read_text()
+    assert "lr: auto" not in config and "swa: 2" in config and "layer-decay: 0.9" in config
+    again = fovea("train", "--config", "o/config.yaml", "--output", "p", "--json")
+    assert again.json["history"] == ran.json["history"], again.err
+
+
+def test_waiting_for_progress(masks: Path, fovea: Fovea) -> None:
+    """A rate so low that nothing changes: the run ends after the epochs that it may wait."""
+    words = ("train", masks, "--image-size", 32, *FAST, "--epochs", 9, "--lr", 1e-12)
+    ran = fovea(*words, "--validate-every", 1, "--patience", 2, "--output", "o")
+    assert ran.code == 0 and len(ran.json["history"]["loss"]) < 9, ran.err
+
+
+def test_how_long_is_waited() -> None:
+    learned: Any = Learned("detection", None, "glance_n", ["a"], 64)  # type: ignore[arg-type]
+    learned.training = {"validate_every": 4}
+    scenes = Scenes("detection", "", ["a"], range(9), None, {}, validation=range(2))
+    waiting: Any = _patience(9, learned, scenes)
+    assert (waiting.monitor, waiting.patience, waiting.mode) == ("val_AP", 3, "max")
+    waiting.set_model(stopped := SimpleNamespace(stop_training=False))
+    waiting.on_train_begin()
+    for epoch, logs in enumerate([{"val_AP": 0.5}, {}, {"val_AP": 0.4}, {"val_AP": 0.5}, {}]):
+        waiting.on_epoch_end(epoch, logs)
+    assert not stopped.stop_training
+    waiting.on_epoch_end(5, {"val_AP": 0.5})
+    assert stopped.stop_training
+    scenes.validation = None
+    waiting = _patience(9, learned, scenes)
+    assert (waiting.monitor, waiting.patience) == ("loss", 9)
+
+
+def test_pixels_of_rare_classes(masks: Path) -> None:
+    """Each class has as many pixels as the others, weighted."""
+    scenes = scenes_of(str(masks), "segmentation", 32)
+    counts = np.zeros(len(scenes.classes))
+    for _, mask in scenes.train:
+        counts += np.bincount(np.asarray(mask).ravel(), minlength=len(counts))
+    weighted = counts * _balanced(scenes)
+    assert counts[counts > 0].std() > 0
+    np.testing.assert_allclose(weighted[counts > 0], counts.sum() / (counts > 0).sum(), 1e-5)
 
 
 # -- what they start from ---------------------------------------------------------------------

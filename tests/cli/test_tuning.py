@@ -100,7 +100,20 @@ def test_folds_of_a_folder(fovea: Fovea, photos: Path) -> None:
         (["train", "--freeze", "fc"], "a number of epochs for classification"),
         (["train", "--optimizer", "muon"], "muon is not there for classification"),
         (["train", "--validate-every", "2"], "--validate-every is not there for classification"),
-        (["train", "--dataset", "shapes", "--lr", "auto"], "--lr auto is not there"),
+        (
+            [
+                "train",
+                "--dataset",
+                "shapes",
+                "--task",
+                "segmentation",
+                "--ema",
+                "0.9",
+                "--swa",
+                "2",
+            ],
+            "one of --ema and --swa",
+        ),
         (["train", "--dataset", "shapes", "--keep", "2"], "--keep 2 needs epochs"),
     ],
 )
@@ -275,7 +288,8 @@ def test_options_of_other_tasks(tmp_path: Path) -> None:
 
     args = Namespace(
         workers=0, precision="bf16", weight_decay=0.1, accumulate=2, clip=None, warmup=0.5,
-        schedule="step", ema=0.9,
+        schedule="step", ema=0.9, layer_decay=0.8, label_smoothing=0.1, swa=None,
+        class_weights=None,
     )  # fmt: skip
     learned: Any = Learned("detection", None, "glance_n", ["a"], 64)  # type: ignore[arg-type]
     learned.training = {"epochs": 3, "batch_size": 4, "optimizer": "sgd", "lr": 0.1}
@@ -283,8 +297,11 @@ def test_options_of_other_tasks(tmp_path: Path) -> None:
     assert _asked_for(args, learned, scenes) == {
         "epochs": 3, "batch_size": 4, "optimizer": "sgd", "lr": 0.1, "workers": 0,
         "precision": "bf16", "weight_decay": 0.1, "schedule": "step", "accumulate": 2,
-        "average": 0.9, "warmup": 3,
+        "average": 0.9, "warmup": 3, "layer_decay": 0.8,
     }  # fmt: skip
+    learned.task, args.swa, args.ema = "segmentation", 2, None
+    found = _asked_for(args, learned, scenes)
+    assert (found["label_smoothing"], found["swa"], "average" in found) == (0.1, 2, False)
     args.weight_decay = None
     assert _asked_for(args, learned, scenes)["weight_decay"] == 5e-4  # that of SGD is a gradient
 

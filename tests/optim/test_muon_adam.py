@@ -171,6 +171,12 @@ def test_recipes_learn_by_either() -> None:
     assert [g["weight_decay"] for g in sgd.param_groups] == [0.01, 0.0]
     with pytest.raises(ArgumentError, match="unknown optimizer"):
         optimizer_of(net, "adam", 1e-3, 0.01)
+    slower = optimizer_of(net, "muon", 1e-3, 0.01, 0.5).param_groups
+    rates = {id(p): group["lr"] for group in slower for p in group["params"]}
+    assert rates[id(net[8].weight)] == 1e-3 > rates[id(net[7].weight)] > rates[id(net[0].weight)]
+    assert {id(p) for g in slower if g["use_muon"] for p in g["params"]} == {
+        id(p) for p in hidden_filters(net)
+    }
     for p in net.parameters():
         p.requires_grad_(p.ndim > 1)
     assert [len(g["params"]) for g in optimizer_of(net, "adamw", 1e-3, 0.01).param_groups] == [

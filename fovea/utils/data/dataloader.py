@@ -81,6 +81,9 @@ class DataLoader(Generic[T_co]):
         in_order: yield batches in the sampler's order rather than as they become ready.
         worker_type: ``"thread"`` (default) or ``"process"`` (default where
             ``multiprocessing_context`` is given, or ``worker_init_fn`` and processes fork).
+        worker_nice: by how much worker processes give way to others (as ``os.nice``; 0: not at
+            all). Kernels wait for the slowest of their threads: one that a worker has put aside
+            holds up the others, while the worker loses nothing by waiting until they are done.
 
     Raises:
         ArgumentError: arguments out of range or at odds with each other.
@@ -115,6 +118,7 @@ class DataLoader(Generic[T_co]):
         pin_memory_device: str = "",
         in_order: bool = True,
         worker_type: Literal["thread", "process"] | None = None,
+        worker_nice: int = 10,
     ) -> None:
         self.dataset = dataset
         self.num_workers = num_workers
@@ -127,6 +131,7 @@ class DataLoader(Generic[T_co]):
         self.prefetch_factor = 2 if prefetch_factor is None and num_workers > 0 else prefetch_factor
         self.persistent_workers = persistent_workers
         self.in_order = in_order
+        self.worker_nice = worker_nice
         if num_workers and worker_init_fn is not None and worker_type is None and _forks():
             self.multiprocessing_context = multiprocessing_context or "fork"
         given = self.multiprocessing_context is not None
@@ -151,6 +156,10 @@ class DataLoader(Generic[T_co]):
         if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
             raise ArgumentError(
                 f"DataLoader: num_workers must be an integer >= 0, got {workers!r}."
+            )
+        if not isinstance(self.worker_nice, int) or not 0 <= self.worker_nice < 20:
+            raise ArgumentError(
+                f"DataLoader: worker_nice is an integer from 0 to 19, got {self.worker_nice!r}."
             )
         if self.timeout < 0:
             raise ArgumentError(f"DataLoader: timeout must be >= 0, got {self.timeout}.")
@@ -268,8 +277,9 @@ class DataLoader(Generic[T_co]):
 
     def _open_pool(self, seed: int) -> Pool:
         spec = WorkerSpec(
-            self.fetch_plan, self.worker_init_fn, self.num_workers, seed, self.worker_type
-        )
+            self.fetch_plan, self.worker_init_fn, self.num_workers, seed, self.worker_type,
+            self.worker_nice,
+        )  # fmt: skip
         if self.worker_type == "thread":
             from fovea.utils.data.threads import ThreadPool
 

@@ -4,6 +4,7 @@ their traceback.
 
 from __future__ import annotations
 
+import os
 import threading
 import traceback
 from collections.abc import Callable
@@ -143,6 +144,7 @@ class WorkerSpec:
         num_workers: how many workers there are.
         seed: base seed; a worker's own is this plus its id.
         kind: ``"thread"`` or ``"process"``.
+        nice: by how much a process gives way to others.
     """
 
     plan: FetchPlan
@@ -150,6 +152,7 @@ class WorkerSpec:
     num_workers: int
     seed: int
     kind: str
+    nice: int = 0
 
 
 class Worker:
@@ -181,6 +184,8 @@ class Worker:
         if spec.kind == "process":
             _process_info = info
             seeding.seed_process(seed)
+            if hasattr(os, "nice"):
+                os.nice(spec.nice)
         self.stream = seeding.install_stream(seed)
         try:
             if spec.init_fn is not None:

@@ -5,10 +5,11 @@ pixels' classes on any of images and masks.
 """
 
 from fovea.vision.training.boxes import Augment, DetectionSamples, as_image
-from fovea.vision.training.detection import DetectionRecipe, detect, fit_detector
+from fovea.vision.training.detection import DetectionRecipe, detect, find_detector_lr, fit_detector
 from fovea.vision.training.segmentation import (
     SegmentationRecipe,
     SegmentationSamples,
+    find_segmenter_lr,
     fit_segmenter,
     segment,
 )
@@ -21,6 +22,8 @@ __all__ = [
     "SegmentationSamples",
     "as_image",
     "detect",
+    "find_detector_lr",
+    "find_segmenter_lr",
     "fit_detector",
     "fit_segmenter",
     "segment",

@@ -19,6 +19,7 @@ from fovea.optim.lr_scheduler import LambdaLR
 from fovea.tensor import Tensor
 from fovea.training.callbacks import Callback
 from fovea.training.history import History
+from fovea.training.lr_finder import LearningRates, lr_find
 from fovea.training.trainer import Trainer
 from fovea.utils.data import DataLoader
 from fovea.vision.models.detection.glance import Glance
@@ -26,7 +27,7 @@ from fovea.vision.training.boxes import Augment, DetectionSamples, as_image
 from fovea.vision.training.schedules import optimizer_of, scheduled
 from fovea.vision.training.validating import ValidateDetector, measured_epochs
 
-__all__ = ["DetectionRecipe", "detect", "fit_detector"]
+__all__ = ["DetectionRecipe", "detect", "find_detector_lr", "fit_detector"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class DetectionRecipe:
         precision: ``"float32"``, ``"bf16"`` or ``"fp16"``, as of ``fovea.Trainer``.
         accumulate: batches whose gradients make one update.
         clip: the largest norm of all gradients together.
+        layer_decay: the factor of the rate from a layer to the one before; None: one rate for all.
     """
 
     epochs: int = 30
@@ -74,6 +76,7 @@ class DetectionRecipe:
     precision: str = "float32"
     accumulate: int = 1
     clip: float | None = None
+    layer_decay: float | None = None
 
 
 def fit_detector(
@@ -121,42 +124,68 @@ def fit_detector(
     ['boxes', 'classes', 'distances', 'learning_rate', 'loss']
     """
     recipe = recipe or DetectionRecipe()
-    learner = _Losses(model, recipe)
-    samples = DetectionSamples(
-        dataset, learner.size, learner.max_objects, recipe.augment, recipe.cache
-    )
-    steps = len(samples) // recipe.batch_size
-    if not steps:
-        raise ArgumentError(
-            f"fit_detector: {len(samples)} samples make no batch of {recipe.batch_size}."
-        )
-    loader: DataLoader[Any] = DataLoader(
-        samples, recipe.batch_size, shuffle=True, drop_last=True, num_workers=recipe.workers
-    )
-    updates = -(-steps // recipe.accumulate) * recipe.epochs
-    own: list[Callback] = [_Average(learner.network, recipe.average), _Simplify(samples, recipe)]
+    trainer, loader = _prepared("fit_detector", model, dataset, recipe)
     if validation is not None:
         due = measured_epochs(recipe.epochs, validate_every)
-        own.append(ValidateDetector(model, validation, due))
-    trainer = Trainer(
-        model if learner.fixed else learner,
-        optimizer=optimizer_of(model, recipe.optimizer, recipe.lr, recipe.weight_decay),
-        scheduler=lambda optimizer: LambdaLR(
-            optimizer, scheduled(recipe.schedule, updates, recipe.warmup)
-        ),
-        schedule_by="step",
-        callbacks=own,
-        compile=learner.fixed,
-        precision=recipe.precision,
-        accumulate=recipe.accumulate,
-        clip=recipe.clip,
-    )
+        trainer.callbacks.append(ValidateDetector(model, validation, due))
     history = trainer.fit(
         loader, epochs=recipe.epochs, callbacks=callbacks, verbose=verbose, checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
     )  # fmt: skip
     model.eval()
     return history
+
+
+def find_detector_lr(
+    model: Module, dataset: Any, recipe: DetectionRecipe | None = None
+) -> LearningRates:
+    """What ``fovea.training.lr_find`` finds for what `fit_detector` would do; nothing is changed.
+
+    >>> from fovea.vision.datasets import Shapes
+    >>> from fovea.vision.models.detection import glance_n
+    >>> model = glance_n(num_classes=7, image_size=64, widths=(4, 8, 8, 8, 8))
+    >>> recipe = DetectionRecipe(batch_size=4, workers=0)
+    >>> len(find_detector_lr(model, Shapes(8, image_size=64), recipe).rates) > 10
+    True
+    """
+    recipe = recipe or DetectionRecipe()
+    trainer, loader = _prepared("find_detector_lr", model, dataset, recipe)
+    found = lr_find(trainer, loader)
+    model.eval()
+    return found
+
+
+def _prepared(
+    name: str, model: Module, dataset: Any, recipe: DetectionRecipe
+) -> tuple[Trainer, DataLoader[Any]]:
+    """What trains by a recipe, and what it learns from."""
+    learner = _Losses(model, recipe)
+    samples = DetectionSamples(
+        dataset, learner.size, learner.max_objects, recipe.augment, recipe.cache
+    )
+    steps = len(samples) // recipe.batch_size
+    if not steps:
+        raise ArgumentError(f"{name}: {len(samples)} samples make no batch of {recipe.batch_size}.")
+    loader: DataLoader[Any] = DataLoader(
+        samples, recipe.batch_size, shuffle=True, drop_last=True, num_workers=recipe.workers
+    )
+    updates = -(-steps // recipe.accumulate) * recipe.epochs
+    trainer = Trainer(
+        model if learner.fixed else learner,
+        optimizer=optimizer_of(
+            model, recipe.optimizer, recipe.lr, recipe.weight_decay, recipe.layer_decay
+        ),
+        scheduler=lambda optimizer: LambdaLR(
+            optimizer, scheduled(recipe.schedule, updates, recipe.warmup)
+        ),
+        schedule_by="step",
+        callbacks=[_Average(learner.network, recipe.average), _Simplify(samples, recipe)],
+        compile=learner.fixed,
+        precision=recipe.precision,
+        accumulate=recipe.accumulate,
+        clip=recipe.clip,
+    )
+    return trainer, loader
 
 
 def detect(model: Module, dataset: Any, batch_size: int = 16) -> list[dict[str, Any]]:

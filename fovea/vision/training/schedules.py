@@ -10,6 +10,7 @@ from fovea import optim
 from fovea.errors import ArgumentError
 from fovea.nn import Conv2d, Linear
 from fovea.nn.module import Module
+from fovea.nn.utils.freezing import param_groups_layer_decay
 from fovea.tensor import Tensor
 
 __all__ = [
@@ -44,30 +45,40 @@ def hidden_filters(model: Module) -> list[Tensor]:
     return [m.weight for m in hidden if m.weight.requires_grad]
 
 
-def optimizer_of(model: Module, name: str, lr: float, decay: float) -> optim.Optimizer:
+def optimizer_of(
+    model: Module, name: str, lr: float, decay: float, layer_decay: float | None = None
+) -> optim.Optimizer:
     """AdamW (``"adamw"``), SGD with Nesterov's momentum of 0.9 (``"sgd"``), or Muon (``"muon"``)
     for hidden filters and AdamW for all else, with steps as large for the same rate. Frozen
-    parameters are left out.
+    parameters are left out. With ``layer_decay`` rates are lower the further a layer is from the
+    end, as of ``fovea.nn.utils.param_groups_layer_decay``.
 
     Raises:
         ArgumentError: another name; all is frozen.
     """
     if name not in OPTIMIZERS:
         raise ArgumentError(f"unknown optimizer {name!r}.", fix="'adamw', 'muon' or 'sgd'")
-    groups = [group for group in decaying_groups(model, decay) if group["params"]]
+    if layer_decay is None:
+        groups = [{**group, "lr": lr} for group in decaying_groups(model, decay) if group["params"]]
+    else:
+        groups = param_groups_layer_decay(model, decay, layer_decay=layer_decay, lr=lr)
     if not groups:
         raise ArgumentError("all parameters are frozen: nothing is left to learn.")
     if name == "adamw":
         return optim.AdamW(groups, lr=lr)
     if name == "sgd":
         return optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True)
-    filters = {id(p): p for p in hidden_filters(model)}
+    filters = {id(p) for p in hidden_filters(model)}
+    muon, rest = list[dict[str, Any]](), list[dict[str, Any]]()
     for group in groups:
-        group["params"] = [p for p in group["params"] if id(p) not in filters]
-        group |= {"use_muon": False, "betas": (0.9, 0.999), "eps": 1e-8, "lr": lr}
-    muon = {"params": [*filters.values()], "use_muon": True, "lr": lr, "weight_decay": decay}
-    muon |= {"adjust_lr_fn": "match_rms_adamw"}
-    return optim.MuonWithAuxAdam([g for g in (muon, *groups) if g["params"]])
+        hidden, others = (
+            [p for p in group["params"] if (id(p) in filters) is wanted] for wanted in (True, False)
+        )
+        how = {"use_muon": True, "adjust_lr_fn": "match_rms_adamw"}
+        muon.append({**group, "params": hidden, **how})
+        how = {"use_muon": False, "betas": (0.9, 0.999), "eps": 1e-8}
+        rest.append({**group, "params": others, **how})
+    return optim.MuonWithAuxAdam([g for g in (*muon, *rest) if g["params"]])
 
 
 def cosine(steps: int, warmup: int, last: float = 0.01) -> Callable[[int], float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import numpy as np
 from fovea import dtypes
 from fovea.autograd import no_grad
 from fovea.errors import ArgumentError, LabelError, ShapeError
-from fovea.functions.creation import from_numpy
+from fovea.functions.creation import from_numpy, tensor
 from fovea.functions.ranges import arange
 from fovea.nn import functional as F
 from fovea.nn.module import Module
@@ -20,6 +20,7 @@ from fovea.nn.utils.freezing import train_unfrozen
 from fovea.optim.lr_scheduler import LambdaLR
 from fovea.tensor import Tensor
 from fovea.training.history import History
+from fovea.training.lr_finder import LearningRates, lr_find
 from fovea.training.metrics import ConfusionMatrix
 from fovea.training.trainer import Trainer
 from fovea.utils.data import DataLoader, Dataset
@@ -32,6 +33,7 @@ __all__ = [
     "MeanIoU",
     "SegmentationRecipe",
     "SegmentationSamples",
+    "find_segmenter_lr",
     "fit_segmenter",
     "segment",
     "segmentation_loss",
@@ -71,6 +73,10 @@ class SegmentationRecipe:
         precision: ``"float32"``, ``"bf16"`` or ``"fp16"``, as of ``fovea.Trainer``.
         accumulate: batches whose gradients make one update.
         clip: the largest norm of all gradients together.
+        layer_decay: the factor of the rate from a layer to the one before; None: one rate for all.
+        label_smoothing: the share of each pixel that all classes have alike in cross entropy.
+        class_weights: how much pixels of each class count there; None: all alike.
+        swa: the last so many epochs' weights have their mean taken, which is kept; None: not.
     """
 
     image_size: int = 128
@@ -90,6 +96,10 @@ class SegmentationRecipe:
     precision: str = "float32"
     accumulate: int = 1
     clip: float | None = None
+    layer_decay: float | None = None
+    label_smoothing: float = 0.0
+    class_weights: tuple[float, ...] | None = None
+    swa: int | None = None
 
 
 class SegmentationSamples(Dataset[Any]):
@@ -153,18 +163,27 @@ def normalized(image: Any) -> Tensor:
     return made
 
 
-def segmentation_loss(dice: float = 0.5) -> Callable[[Any, Tensor], Tensor]:
-    """Cross entropy of pixels and, weighted by ``dice``, 1 less the overlap of each class.
+def segmentation_loss(
+    dice: float = 0.5,
+    class_weights: Sequence[float] | None = None,
+    label_smoothing: float = 0.0,
+) -> Callable[[Any, Tensor], Tensor]:
+    """Cross entropy of pixels (in which classes may be weighted and smoothed) and, weighted by
+    ``dice``, 1 less the overlap of each class.
 
     The function takes logits (N, C, H, W), or a dictionary with them as ``out``, and classes (N, H,
     W); 255 is not counted.
 
     Source: Milletari, Navab, Ahmadi, "V-Net", 2016.
     """
+    weights = None if class_weights is None else tensor(class_weights, dtype=dtypes.float32)
 
     def loss(outputs: Any, target: Tensor) -> Tensor:
         logits = outputs["out"] if isinstance(outputs, dict) else outputs
-        total = F.cross_entropy(logits, target, ignore_index=IGNORED)
+        weight = None if weights is None else weights.to(logits.dtype)
+        total = F.cross_entropy(
+            logits, target, weight, ignore_index=IGNORED, label_smoothing=label_smoothing
+        )
         if not dice:
             return total
         counted = (target != IGNORED).unsqueeze(1)
@@ -272,35 +291,12 @@ def fit_segmenter(
     ['learning_rate', 'loss', 'mean_iou']
     """
     recipe = recipe or SegmentationRecipe()
-    samples = SegmentationSamples(dataset, recipe.image_size, recipe)
-    steps = len(samples) // recipe.batch_size
-    if not steps:
-        raise ArgumentError(
-            f"fit_segmenter: {len(samples)} samples make no batch of {recipe.batch_size}."
-        )
-    kind: Literal["process"] | None = "process" if recipe.workers else None
-    loader: DataLoader[Any] = DataLoader(
-        samples, recipe.batch_size, shuffle=True, drop_last=True, num_workers=recipe.workers,
-        worker_type=kind,
-    )  # fmt: skip
+    trainer, loader = _prepared("fit_segmenter", model, dataset, recipe, classes)
     held: DataLoader[Any] | None = None
     if validation is not None:
         plain = SegmentationSamples(validation, recipe.image_size)
         # Threads: little is done to these images, and processes take a second to start each time.
         held = DataLoader(plain, recipe.batch_size, num_workers=recipe.workers)
-    updates = -(-steps // recipe.accumulate) * recipe.epochs
-    trainer = Trainer(
-        model,
-        segmentation_loss(recipe.dice),
-        optimizer_of(model, recipe.optimizer, recipe.lr, recipe.weight_decay),
-        metrics=[MeanIoU(classes)],
-        scheduler=lambda o: LambdaLR(o, scheduled(recipe.schedule, updates, recipe.warmup)),
-        schedule_by="step",
-        precision=recipe.precision,
-        accumulate=recipe.accumulate,
-        clip=recipe.clip,
-        ema=recipe.average,
-    )
     history = trainer.fit(
         loader,
         held,
@@ -311,9 +307,58 @@ def fit_segmenter(
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
     )
-    if recipe.average is not None:
+    if trainer.averaged is not model:
         model.load_state_dict(trainer.averaged.state_dict())
     return history
+
+
+def find_segmenter_lr(
+    model: Module, dataset: Any, recipe: SegmentationRecipe | None = None, *, classes: int
+) -> LearningRates:
+    """What ``fovea.training.lr_find`` finds for what `fit_segmenter` would do; nothing is changed.
+
+    >>> from fovea.vision.datasets import Shapes
+    >>> from fovea.vision.models import unet
+    >>> recipe = SegmentationRecipe(image_size=16, batch_size=2, workers=0)
+    >>> model = unet(num_classes=7, base_channels=2, depth=2)
+    >>> found = find_segmenter_lr(model, Shapes(4, "segmentation", 32), recipe, classes=7)
+    >>> len(found.rates) > 10
+    True
+    """
+    recipe = recipe or SegmentationRecipe()
+    return lr_find(*_prepared("find_segmenter_lr", model, dataset, recipe, classes))
+
+
+def _prepared(
+    name: str, model: Module, dataset: Any, recipe: SegmentationRecipe, classes: int
+) -> tuple[Trainer, DataLoader[Any]]:
+    """What trains by a recipe, and what it learns from."""
+    samples = SegmentationSamples(dataset, recipe.image_size, recipe)
+    steps = len(samples) // recipe.batch_size
+    if not steps:
+        raise ArgumentError(f"{name}: {len(samples)} samples make no batch of {recipe.batch_size}.")
+    kind: Literal["process"] | None = "process" if recipe.workers else None
+    loader: DataLoader[Any] = DataLoader(
+        samples, recipe.batch_size, shuffle=True, drop_last=True, num_workers=recipe.workers,
+        worker_type=kind,
+    )  # fmt: skip
+    learned = segmentation_loss(recipe.dice, recipe.class_weights, recipe.label_smoothing)
+    measured = segmentation_loss(recipe.dice)
+    updates = -(-steps // recipe.accumulate) * recipe.epochs
+    trainer = Trainer(
+        model,
+        lambda outputs, target: (learned if model.training else measured)(outputs, target),
+        optimizer_of(model, recipe.optimizer, recipe.lr, recipe.weight_decay, recipe.layer_decay),
+        metrics=[MeanIoU(classes)],
+        scheduler=lambda o: LambdaLR(o, scheduled(recipe.schedule, updates, recipe.warmup)),
+        schedule_by="step",
+        precision=recipe.precision,
+        accumulate=recipe.accumulate,
+        clip=recipe.clip,
+        ema=recipe.average,
+        swa=None if recipe.swa is None else max(1, recipe.epochs - recipe.swa + 1),
+    )
+    return trainer, loader
 
 
 def segment(model: Module, image: Any, size: int | None = None) -> Array:

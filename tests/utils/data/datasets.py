@@ -27,6 +27,16 @@ class Squares(Dataset[int]):
         return index * index
 
 
+class Niceness(Squares):
+    """By how much who makes a sample gives way."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+
+    def __getitem__(self, index: int) -> int:
+        return os.nice(0)
+
+
 class Slow(Squares):
     def __init__(self, n: int = 20, seconds: float = 0.01) -> None:
         super().__init__(n)

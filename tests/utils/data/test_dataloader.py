@@ -22,7 +22,7 @@ def test_signature_is_pytorchs() -> None:
     torch_data = pytest.importorskip("torch.utils.data")
     ours = inspect.signature(DataLoader.__init__).parameters
     theirs = inspect.signature(torch_data.DataLoader.__init__).parameters
-    assert [n for n in ours if n != "worker_type"] == list(theirs)
+    assert [n for n in ours if n not in ("worker_type", "worker_nice")] == list(theirs)
     for name, parameter in theirs.items():
         assert ours[name].default == parameter.default, name
         assert ours[name].kind == parameter.kind, name
@@ -134,6 +134,7 @@ REFUSED: list[dict[str, Any]] = [
     {"multiprocessing_context": "spawn"},
     {"num_workers": 1, "prefetch_factor": 0},
     {"num_workers": 1, "worker_type": "fiber"},
+    {"num_workers": 1, "worker_nice": -1},
     {"batch_size": 0},
     {"batch_size": None, "drop_last": True},
     {"shuffle": True, "sampler": [0]},

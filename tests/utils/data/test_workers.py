@@ -453,6 +453,17 @@ def test_the_kind_of_workers_is_ours_to_say() -> None:
     assert kind(num_workers=1, multiprocessing_context="spawn") == "process"
 
 
+@pytest.mark.skipif(not hasattr(os, "nice"), reason="there are no priorities")
+def test_worker_processes_give_way() -> None:
+    here = os.nice(0)
+
+    def others(kind: str, **more: Any) -> list[int]:
+        return [n for batch in values(loader(kind, ds.Niceness(), 1, **more)) for n in batch]
+
+    assert others("process") == [min(here + 10, 19)] * 2
+    assert others("process", worker_nice=0) == others("thread") == [here] * 2
+
+
 def test_a_context_object() -> None:
     context = multiprocessing.get_context("forkserver")
     batches = DataLoader(ds.Squares(3), 3, num_workers=1, multiprocessing_context=context)

@@ -11,6 +11,7 @@ import pytest
 import fovea
 from fovea.cli.learned import Learned, build_network, load_learned, save_learned
 from fovea.errors import ArgumentError, ShapeError
+from fovea.training import Callback
 from fovea.vision.datasets import Shapes
 from fovea.vision.models import unet
 from fovea.vision.training import SegmentationRecipe, fit_segmenter, segment
@@ -25,13 +26,17 @@ PLAIN = SegmentationRecipe(
 
 @pytest.mark.parametrize("dice", [0.0, 0.5])
 @pytest.mark.parametrize("ignored", [False, True])
-def test_the_loss(dice: float, ignored: bool) -> None:
+@pytest.mark.parametrize(("weights", "smoothing"), [(None, 0.0), ((0.5, 2.0, 1.0), 0.1)])
+def test_the_loss(dice: float, ignored: bool, weights: Any, smoothing: float) -> None:
     logits, target = rng().normal(size=(2, 3, 5, 4)), rng(1).integers(0, 3, (2, 5, 4))
     if ignored:
         target[0, :2] = 255
 
     def expected(x: Any, t: Any) -> Any:
-        total = torch.nn.functional.cross_entropy(x, t, ignore_index=255)
+        w = None if weights is None else torch.tensor(weights, dtype=x.dtype)
+        total = torch.nn.functional.cross_entropy(
+            x, t, w, ignore_index=255, label_smoothing=smoothing
+        )
         kept = (t != 255)[:, None]
         p, one_hot = x.softmax(1) * kept, torch.stack([t == k for k in range(3)], 1).to(x.dtype)
         overlap = [
@@ -40,7 +45,7 @@ def test_the_loss(dice: float, ignored: bool) -> None:
         ]
         return total + dice * (1 - sum(overlap) / 3)
 
-    loss = segmentation_loss(dice)
+    loss = segmentation_loss(dice, weights, smoothing)
     compare(lambda x, t: loss(x, t), expected, logits, target)
     compare(lambda x, t: loss({"out": x}, t), expected, logits, target)
 
@@ -88,6 +93,28 @@ def test_a_few_images_are_learned() -> None:
     assert segment(model, image, 16).shape == (32, 32)
     with pytest.raises(ArgumentError, match="no batch of 4"):
         fit_segmenter(model, Shapes(2, "segmentation", image_size=32), PLAIN, classes=7)
+
+
+def test_the_mean_of_the_last_epochs_is_kept() -> None:
+    """Of their weights; and validation counts neither smoothing nor weights of classes."""
+    fovea.manual_seed(0)
+    model = unet(num_classes=7, base_channels=4, depth=2)
+    weights: list[Any] = []
+
+    class Watch(Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            weights.append(model.state_dict()["head.weight"].numpy().copy())
+
+    recipe = replace(PLAIN, epochs=3, swa=2, class_weights=(0.0,) * 6 + (1.0,), label_smoothing=0.5)
+    data = Shapes(4, "segmentation", 32)
+    history = fit_segmenter(model, data, recipe, data, classes=7, callbacks=[Watch()], verbose=0)
+    found = model.state_dict()["head.weight"].numpy()
+    np.testing.assert_allclose(found, (weights[1] + weights[2]) / 2, 1e-4, 1e-6)
+    samples = [SegmentationSamples(data, 32, PLAIN)[i] for i in range(4)]
+    images, masks = (fovea.stack([s[i] for s in samples]) for i in (0, 1))
+    with fovea.no_grad():
+        expected = segmentation_loss(recipe.dice)(model(images), masks).item()
+    assert history.history["val_loss"][-1] == pytest.approx(expected, rel=1e-4)
 
 
 def test_u_nets_of_other_sizes_are_read(tmp_path: Any) -> None:
