@@ -143,9 +143,11 @@ def run(args: argparse.Namespace) -> int:
     task, parts = _task(args)
     if task != "classification":
         from fovea.cli.keeping import begin_or_go_on
-        from fovea.cli.train_scenes import check_options, train_scenes
+        from fovea.cli.train_scenes import check_options, train_scenes, try_it
 
         check_options(args, task)
+        if trial_asked_for(args):
+            return try_it(args, task, parts)
         folder = _output_folder(args.output, "shapes", args.data)
         with _removed_if_empty(folder, args.output is None):
             state = begin_or_go_on(folder, args.resume is not None)

@@ -5,11 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from fovea.cli.config import write_config
 from fovea.cli.console import Console, UsageError
@@ -18,17 +15,17 @@ from fovea.cli.keeping import JUDGED, KeepScenes, said_if_interrupted
 from fovea.cli.learned import Learned, build_network
 from fovea.cli.measuring import Measure, measure_scenes
 from fovea.cli.report import write_report, write_results
+from fovea.cli.scene_recipes import SGD, asked_for, found_rate, recipe_of, waiting_for
 from fovea.cli.scenes import Scenes, scenes_of
 from fovea.cli.tuning import logging_options, named_options, refuse_others
 from fovea.nn.utils import freeze
-from fovea.training import EarlyStopping
 from fovea.vision.training.schedules import OPTIMIZERS, SCHEDULES
 from fovea.vision.training.validating import measured_epochs
 
 if TYPE_CHECKING:
-    from fovea.training import Callback, History
+    from fovea.training import History
 
-__all__ = ["check_options", "train_scenes"]
+__all__ = ["check_options", "train_scenes", "try_it"]
 
 # Steps of training, where nobody says how many epochs.
 _STEPS = {"detection": 1000, "segmentation": 3000}
@@ -38,10 +35,8 @@ _USUAL = {
     "segmentation": {"model": "unet", "image_size": 128, "batch_size": 8, "lr": 6e-3},
 }
 _SHAPES_SIZE = 128
-_SGD = {"lr": 0.02, "weight_decay": 5e-4}  # whose steps are smaller, and whose decay is a gradient
 _BEGUN = 0.2  # of the usual rate, for networks that have learned something before
 _MEASURED = 25  # times in a run
-_MASKS_COUNTED = 500  # by which classes are weighted
 
 
 def check_options(args: argparse.Namespace, task: str) -> None:
@@ -82,9 +77,46 @@ def train_scenes(
         state: the file that the run is kept in, to go on from if it is there.
         parts: those of the folder of data.
     """
-    import fovea
+    console = Console(args.json, args.quiet)
+    scenes, learned, shared = _begun(console, args, task, parts)
+    options = _resolved(args, learned)
+    write_config(folder, options)
+    logs = logging_options(args, folder, options, state.exists())
+    _introduce(console, learned, scenes)
+    began = time.monotonic()
+    beside = scenes.validation is not None and args.keep != "last"
+    keeper = KeepScenes(learned, folder / "model.pt", args.keep, beside)
+    verbose = 0 if args.quiet or args.json else 2
+    waiting = [] if args.patience is None else [waiting_for(args.patience, learned, scenes)]
+    with said_if_interrupted(keeper.said_on_interrupt):
+        history = _fit(learned, scenes, [keeper, *logs, *waiting], shared, state, verbose)
+        keeper.restore()
+        measured = measure_scenes(learned, scenes.test)
+        _report(console, learned, scenes, history, measured, keeper, time.monotonic() - began)
+    state.unlink(missing_ok=True)
+    return 0
+
+
+def try_it(args: argparse.Namespace, task: str, parts: dict[str, Any] | None = None) -> int:
+    """Run the command as a trial, which keeps nothing; returns the exit code.
+
+    Args:
+        args, task, parts: as of `train_scenes`.
+    """
+    from fovea.cli.trials_of_scenes import try_scenes
 
     console = Console(args.json, args.quiet)
+    scenes, learned, shared = _begun(console, args, task, parts)
+    _introduce(console, learned, scenes)
+    return try_scenes(console, args, learned, scenes, recipe_of(learned, scenes, shared))
+
+
+def _begun(
+    console: Console, args: argparse.Namespace, task: str, parts: dict[str, Any] | None
+) -> tuple[Scenes, Learned, dict[str, Any]]:
+    """The data, what is to learn, and how."""
+    import fovea
+
     fovea.manual_seed(args.seed)
     usual: dict[str, Any] = _USUAL[task]
     size = args.image_size or (usual["image_size"] if args.data else _SHAPES_SIZE)
@@ -94,25 +126,10 @@ def train_scenes(
     validate = bool(args.validate_every) if args.data is None else args.validate_every != 0
     scenes = scenes_of(args.data, task, size, parts, args.skip_bad, validate)
     learned = _network(args, task, scenes, size)
-    shared = _asked_for(args, learned, scenes)
+    shared = asked_for(args, learned, scenes)
     if args.lr == "auto":
-        shared["lr"] = learned.training["lr"] = _found_rate(console, learned, scenes, shared)
-    options = _resolved(args, learned)
-    write_config(folder, options)
-    logs = logging_options(args, folder, options, state.exists())
-    _introduce(console, learned, scenes)
-    began = time.monotonic()
-    beside = scenes.validation is not None and args.keep != "last"
-    keeper = KeepScenes(learned, folder / "model.pt", args.keep, beside)
-    verbose = 0 if args.quiet or args.json else 2
-    waiting = [] if args.patience is None else [_patience(args.patience, learned, scenes)]
-    with said_if_interrupted(keeper.said_on_interrupt):
-        history = _fit(learned, scenes, [keeper, *logs, *waiting], shared, state, verbose)
-        keeper.restore()
-        measured = measure_scenes(learned, scenes.test)
-        _report(console, learned, scenes, history, measured, keeper, time.monotonic() - began)
-    state.unlink(missing_ok=True)
-    return 0
+        shared["lr"] = learned.training["lr"] = found_rate(console, learned, scenes, shared)
+    return scenes, learned, shared
 
 
 def _network(args: argparse.Namespace, task: str, scenes: Scenes, size: int) -> Learned:
@@ -124,7 +141,7 @@ def _network(args: argparse.Namespace, task: str, scenes: Scenes, size: int) -> 
     epochs = args.epochs or (enough if args.data else _SHAPES_EPOCHS)
     fresh_unet = name == "unet" and args.weights is None
     optimizer = args.optimizer or ("muon" if fresh_unet else "adamw")
-    rate = _SGD["lr"] if optimizer == "sgd" else usual["lr"]
+    rate = SGD["lr"] if optimizer == "sgd" else usual["lr"]
     rate = rate if args.weights is None else _BEGUN * rate
     network = build_network(task, name, len(scenes.classes), size, weights=args.weights)
     if args.freeze:
@@ -162,87 +179,6 @@ def _resolved(args: argparse.Namespace, learned: Learned) -> dict[str, Any]:
     }
 
 
-def _asked_for(args: argparse.Namespace, learned: Learned, scenes: Scenes) -> dict[str, Any]:
-    """What options say of the recipe, by the names that both tasks' recipes have."""
-    facts: dict[str, Any] = learned.training
-    found = {name: facts[name] for name in ("epochs", "batch_size", "optimizer", "lr")}
-    found |= {"workers": 1 if args.workers is None else args.workers, "precision": args.precision}
-    if found["optimizer"] == "sgd":
-        found["weight_decay"] = _SGD["weight_decay"]
-    names = ["weight_decay", "schedule", "accumulate", "clip", "layer_decay"]
-    if learned.task == "segmentation":
-        names += ["label_smoothing", "swa"]
-        if args.class_weights:
-            found["class_weights"] = _balanced(scenes)
-    for name in names:
-        if getattr(args, name) is not None:
-            found[name] = getattr(args, name)
-    if args.ema is not None:
-        found["average"] = args.ema
-    if args.warmup is not None:
-        steps = found["epochs"] * (len(scenes.train) // found["batch_size"])
-        found["warmup"] = round(args.warmup * steps)
-    return found
-
-
-def _balanced(scenes: Scenes) -> tuple[float, ...]:
-    """Weights by which the pixels of each class count alike, from some of the masks."""
-    from fovea.training.weighting import weights_of_counts
-    from fovea.vision.training.segmentation import IGNORED, as_pair
-
-    counts = np.zeros(len(scenes.classes), np.int64)
-    for i in range(0, len(scenes.train), -(-len(scenes.train) // _MASKS_COUNTED)):
-        values = as_pair(scenes.train[i])[1].numpy()
-        counts += np.bincount(values[values != IGNORED].ravel(), minlength=len(counts))
-    return tuple(weights_of_counts(counts).tolist())
-
-
-def _patience(epochs: int, learned: Learned, scenes: Scenes) -> Callback:
-    """Ends the run when so many epochs have brought nothing, as far as they are measured."""
-    if scenes.validation is None:
-        return EarlyStopping("loss", patience=epochs)
-    every = learned.training["validate_every"]
-    return _WhereMeasured(JUDGED[learned.task], patience=-(-epochs // every), mode="max")
-
-
-class _WhereMeasured(EarlyStopping):
-    """Looks at epochs that were measured alone."""
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if self.monitor in (logs or {}):
-            super().on_epoch_end(epoch, logs)
-
-
-def _found_rate(
-    console: Console, learned: Learned, scenes: Scenes, shared: dict[str, Any]
-) -> float:
-    """The learning rate that a range test suggests."""
-    from fovea.cli.trials import said_rate
-    from fovea.training.untouched import same_random_numbers
-    from fovea.vision.training import find_detector_lr, find_segmenter_lr
-
-    recipe, count = _recipe(learned, scenes, shared), len(learned.classes)
-    with same_random_numbers():
-        if learned.task == "detection":
-            found = find_detector_lr(learned.model, scenes.train, recipe)
-        else:
-            found = find_segmenter_lr(learned.model, scenes.train, recipe, classes=count)
-    return said_rate(console, found.suggestion, shared["lr"])
-
-
-def _recipe(learned: Learned, scenes: Scenes, shared: dict[str, Any]) -> Any:
-    """The task's recipe, with what was asked for."""
-    from fovea.vision.training import DetectionRecipe, SegmentationRecipe
-
-    drawn = learned.origin["kind"] == "shapes"  # in any number: nothing is to be varied
-    if learned.task == "detection":
-        cached = len(scenes.train) <= 2000
-        recipe = DetectionRecipe(cache=cached, image_size=learned.image_size, **shared)
-        return replace(recipe, augment=None) if drawn else recipe
-    plan = SegmentationRecipe(image_size=learned.image_size, dice=1.0, **shared)
-    return replace(plan, scale=None, flip=False, color=0.0) if drawn else plan
-
-
 def _fit(
     learned: Learned,
     scenes: Scenes,
@@ -259,7 +195,7 @@ def _fit(
         "validate_every": learned.training.get("validate_every", 1),
         "checkpoint": state, "checkpoint_every": STEPS_KEPT,
     }  # fmt: skip
-    recipe = _recipe(learned, scenes, shared)
+    recipe = recipe_of(learned, scenes, shared)
     if learned.task == "detection":
         return fit_detector(learned.model, scenes.train, recipe, **how)
     return fit_segmenter(learned.model, scenes.train, recipe, classes=len(learned.classes), **how)

@@ -179,7 +179,7 @@ def refuse_others(args: argparse.Namespace, task: str, more: tuple[str, ...] = (
         UsageError: one was given.
     """
     own = (*_EVERYWHERE, *_OF_PIXELS) if task == "segmentation" else _EVERYWHERE
-    others = [n for n in (*_TUNING, *_LOGGING, *_TRIALS) if n not in own]
+    others = [n for n in (*_TUNING, *_LOGGING, "folds") if n not in own]
     found = [n for n in others if _given(args, n) is not None]
     found += [n for n in more if getattr(args, n)]
     if found:

@@ -12,9 +12,9 @@ import pytest
 
 import fovea as fovea_module
 from fovea.cli.learned import Learned, build_network, load_learned, save_learned
+from fovea.cli.scene_recipes import _balanced, waiting_for
 from fovea.cli.scenes import Scenes, _cut, _few, _roles, scenes_of
 from fovea.cli.starting import _publishes, begun
-from fovea.cli.train_scenes import _balanced, _patience
 from fovea.errors import ArgumentError, FileFormatError
 from fovea.nn.state import StateDictError
 from fovea.vision import models
@@ -147,7 +147,7 @@ def test_how_long_is_waited() -> None:
     learned: Any = Learned("detection", None, "glance_n", ["a"], 64)  # type: ignore[arg-type]
     learned.training = {"validate_every": 4}
     scenes = Scenes("detection", "", ["a"], range(9), None, {}, validation=range(2))
-    waiting: Any = _patience(9, learned, scenes)
+    waiting: Any = waiting_for(9, learned, scenes)
     assert (waiting.monitor, waiting.patience, waiting.mode) == ("val_AP", 3, "max")
     waiting.set_model(stopped := SimpleNamespace(stop_training=False))
     waiting.on_train_begin()
@@ -157,7 +157,7 @@ def test_how_long_is_waited() -> None:
     waiting.on_epoch_end(5, {"val_AP": 0.5})
     assert stopped.stop_training
     scenes.validation = None
-    waiting = _patience(9, learned, scenes)
+    waiting = waiting_for(9, learned, scenes)
     assert (waiting.monitor, waiting.patience) == ("loss", 9)
 
 
@@ -170,6 +170,31 @@ def test_pixels_of_rare_classes(masks: Path) -> None:
     weighted = counts * _balanced(scenes)
     assert counts[counts > 0].std() > 0
     np.testing.assert_allclose(weighted[counts > 0], counts.sum() / (counts > 0).sum(), 1e-5)
+
+
+# -- what keeps nothing ------------------------------------------------------------------------
+
+
+def test_trials_of_a_segmenter(masks: Path, fovea: Fovea, tmp_path: Path) -> None:
+    words = ("train", masks, "--image-size", 32, *FAST)
+    ran = fovea(*words, "--fast-dev-run")
+    assert ran.code == 0 and ran.json["trial"] == "fast-dev-run" and ran.json["loss"] > 0, ran.err
+    ran = fovea(*words, "--plan-memory")
+    assert ran.code == 0 and ran.json["bytes"]["total"] > ran.json["bytes"]["weights"], ran.err
+    once = fovea(*words, "--overfit-batches", 1, "--epochs", 1).json
+    often = fovea(*words, "--overfit-batches", 1, "--epochs", 30).json
+    assert often["loss"] < 0.7 * once["loss"] and often["mean_iou"] > once["mean_iou"]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_trials_of_a_detector(objects: Path, fovea: Fovea, tmp_path: Path) -> None:
+    words = ("train", objects, "--image-size", 64, *FAST)
+    ran = fovea(*words, "--fast-dev-run")
+    assert ran.code == 0 and {"boxes", "classes", "loss"} <= {*ran.json}, ran.err
+    ran = fovea(*words, "--plan-memory")
+    assert ran.code == 0 and ran.json["bytes"]["total"] > 0, ran.err
+    assert fovea(*words, "--overfit-batches", 1, "--epochs", 2).json["loss"] > 0
+    assert not (tmp_path / "runs").exists()
 
 
 # -- what they start from ---------------------------------------------------------------------

@@ -283,8 +283,8 @@ def test_options_of_other_tasks(tmp_path: Path) -> None:
     from argparse import Namespace
 
     from fovea.cli.learned import Learned
+    from fovea.cli.scene_recipes import asked_for
     from fovea.cli.scenes import Scenes
-    from fovea.cli.train_scenes import _asked_for
 
     args = Namespace(
         workers=0, precision="bf16", weight_decay=0.1, accumulate=2, clip=None, warmup=0.5,
@@ -294,16 +294,16 @@ def test_options_of_other_tasks(tmp_path: Path) -> None:
     learned: Any = Learned("detection", None, "glance_n", ["a"], 64)  # type: ignore[arg-type]
     learned.training = {"epochs": 3, "batch_size": 4, "optimizer": "sgd", "lr": 0.1}
     scenes = Scenes("detection", "", ["a"], range(9), None, {})
-    assert _asked_for(args, learned, scenes) == {
+    assert asked_for(args, learned, scenes) == {
         "epochs": 3, "batch_size": 4, "optimizer": "sgd", "lr": 0.1, "workers": 0,
         "precision": "bf16", "weight_decay": 0.1, "schedule": "step", "accumulate": 2,
         "average": 0.9, "warmup": 3, "layer_decay": 0.8,
     }  # fmt: skip
     learned.task, args.swa, args.ema = "segmentation", 2, None
-    found = _asked_for(args, learned, scenes)
+    found = asked_for(args, learned, scenes)
     assert (found["label_smoothing"], found["swa"], "average" in found) == (0.1, 2, False)
     args.weight_decay = None
-    assert _asked_for(args, learned, scenes)["weight_decay"] == 5e-4  # that of SGD is a gradient
+    assert asked_for(args, learned, scenes)["weight_decay"] == 5e-4  # that of SGD is a gradient
 
 
 def test_zeros_are_values() -> None:

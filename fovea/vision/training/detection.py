@@ -27,7 +27,7 @@ from fovea.vision.training.boxes import Augment, DetectionSamples, as_image
 from fovea.vision.training.schedules import optimizer_of, scheduled
 from fovea.vision.training.validating import ValidateDetector, measured_epochs
 
-__all__ = ["DetectionRecipe", "detect", "find_detector_lr", "fit_detector"]
+__all__ = ["DetectionRecipe", "detect", "find_detector_lr", "fit_detector", "prepare_detector"]
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def fit_detector(
     ['boxes', 'classes', 'distances', 'learning_rate', 'loss']
     """
     recipe = recipe or DetectionRecipe()
-    trainer, loader = _prepared("fit_detector", model, dataset, recipe)
+    trainer, loader = prepare_detector(model, dataset, recipe)
     if validation is not None:
         due = measured_epochs(recipe.epochs, validate_every)
         trainer.callbacks.append(ValidateDetector(model, validation, due))
@@ -149,23 +149,29 @@ def find_detector_lr(
     True
     """
     recipe = recipe or DetectionRecipe()
-    trainer, loader = _prepared("find_detector_lr", model, dataset, recipe)
+    trainer, loader = prepare_detector(model, dataset, recipe)
     found = lr_find(trainer, loader)
     model.eval()
     return found
 
 
-def _prepared(
-    name: str, model: Module, dataset: Any, recipe: DetectionRecipe
+def prepare_detector(
+    model: Module, dataset: Any, recipe: DetectionRecipe
 ) -> tuple[Trainer, DataLoader[Any]]:
-    """What trains by a recipe, and what it learns from."""
+    """What trains by a recipe, and what it learns from.
+
+    Raises:
+        ArgumentError: as `fit_detector`.
+    """
     learner = _Losses(model, recipe)
     samples = DetectionSamples(
         dataset, learner.size, learner.max_objects, recipe.augment, recipe.cache
     )
     steps = len(samples) // recipe.batch_size
     if not steps:
-        raise ArgumentError(f"{name}: {len(samples)} samples make no batch of {recipe.batch_size}.")
+        raise ArgumentError(
+            f"detection: {len(samples)} samples make no batch of {recipe.batch_size}."
+        )
     loader: DataLoader[Any] = DataLoader(
         samples, recipe.batch_size, shuffle=True, drop_last=True, num_workers=recipe.workers
     )

@@ -35,6 +35,7 @@ __all__ = [
     "SegmentationSamples",
     "find_segmenter_lr",
     "fit_segmenter",
+    "prepare_segmenter",
     "segment",
     "segmentation_loss",
 ]
@@ -291,7 +292,7 @@ def fit_segmenter(
     ['learning_rate', 'loss', 'mean_iou']
     """
     recipe = recipe or SegmentationRecipe()
-    trainer, loader = _prepared("fit_segmenter", model, dataset, recipe, classes)
+    trainer, loader = prepare_segmenter(model, dataset, recipe, classes)
     held: DataLoader[Any] | None = None
     if validation is not None:
         plain = SegmentationSamples(validation, recipe.image_size)
@@ -326,17 +327,23 @@ def find_segmenter_lr(
     True
     """
     recipe = recipe or SegmentationRecipe()
-    return lr_find(*_prepared("find_segmenter_lr", model, dataset, recipe, classes))
+    return lr_find(*prepare_segmenter(model, dataset, recipe, classes))
 
 
-def _prepared(
-    name: str, model: Module, dataset: Any, recipe: SegmentationRecipe, classes: int
+def prepare_segmenter(
+    model: Module, dataset: Any, recipe: SegmentationRecipe, classes: int
 ) -> tuple[Trainer, DataLoader[Any]]:
-    """What trains by a recipe, and what it learns from."""
+    """What trains by a recipe, and what it learns from.
+
+    Raises:
+        ArgumentError: as `fit_segmenter`.
+    """
     samples = SegmentationSamples(dataset, recipe.image_size, recipe)
     steps = len(samples) // recipe.batch_size
     if not steps:
-        raise ArgumentError(f"{name}: {len(samples)} samples make no batch of {recipe.batch_size}.")
+        raise ArgumentError(
+            f"segmentation: {len(samples)} samples make no batch of {recipe.batch_size}."
+        )
     kind: Literal["process"] | None = "process" if recipe.workers else None
     loader: DataLoader[Any] = DataLoader(
         samples, recipe.batch_size, shuffle=True, drop_last=True, num_workers=recipe.workers,

@@ -1,0 +1,73 @@
+"""Runs of ``fovea train`` on scenes that keep nothing: does it work, does it fit."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from fovea.cli.trials import told
+from fovea.training import memory_plan
+from fovea.training.untouched import same_random_numbers
+from fovea.vision.training.detection import prepare_detector
+from fovea.vision.training.segmentation import prepare_segmenter
+
+if TYPE_CHECKING:
+    from fovea.cli.console import Console
+    from fovea.cli.learned import Learned
+    from fovea.cli.scenes import Scenes
+    from fovea.training import Trainer
+    from fovea.utils.data import DataLoader
+
+__all__ = ["try_scenes"]
+
+
+def try_scenes(
+    console: Console, args: argparse.Namespace, learned: Learned, scenes: Scenes, recipe: Any
+) -> int:
+    """Do what ``--plan-memory``, ``--fast-dev-run`` or ``--overfit-batches`` asks for; returns the
+    exit code.
+
+    Args:
+        recipe: the task's.
+    """
+    if args.overfit_batches:
+        return _learn_by_heart(console, learned, scenes, recipe, args.overfit_batches)
+    trainer, loader = _prepared(learned, scenes, recipe)
+    if args.plan_memory:
+        with same_random_numbers():
+            batch = next(iter(loader))
+        taken = memory_plan(trainer, batch, recipe.batch_size)
+        console.show(str(taken))
+        facts = {**vars(taken), "total": taken.total}
+        console.document({"command": "train", "trial": "memory", "bytes": facts})
+        return 0
+    numbers = _last(trainer.fit(loader, fast_dev_run=True, verbose=0).history)
+    console.show("one batch went through: " + told(numbers))
+    console.document({"command": "train", "trial": "fast-dev-run", **numbers})
+    return 0
+
+
+def _prepared(learned: Learned, scenes: Scenes, recipe: Any) -> tuple[Trainer, DataLoader[Any]]:
+    if learned.task == "detection":
+        return prepare_detector(learned.model, scenes.train, recipe)
+    return prepare_segmenter(learned.model, scenes.train, recipe, classes=len(learned.classes))
+
+
+def _learn_by_heart(
+    console: Console, learned: Learned, scenes: Scenes, recipe: Any, count: int
+) -> int:
+    """Train on a few batches: a network that is wired well learns them."""
+    plain = replace(recipe, schedule="constant", warmup=0)
+    trainer, loader = _prepared(learned, scenes, plain)
+    epochs = recipe.epochs
+    history = trainer.fit(loader, epochs=epochs, overfit_batches=count, verbose=0).history
+    numbers = _last(history)
+    console.show(f"{count} batches, {epochs} times: {told(numbers)}")
+    console.document({"command": "train", "trial": "overfit-batches", **numbers})
+    return 0
+
+
+def _last(history: dict[str, Any]) -> dict[str, float]:
+    """The last epoch's losses and metrics."""
+    return {n: float(v[-1]) for n, v in history.items() if n != "learning_rate"}
