@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fovea.cli.console import Console
     from fovea.cli.sources import Source
 
-__all__ = ["found_rate", "labels_of", "run_trial", "said_rate", "told"]
+__all__ = ["found_rate", "in_words", "labels_of", "run_trial", "said_rate"]
 
 
 def labels_of(dataset: Any) -> list[int]:
@@ -75,15 +75,15 @@ def run_trial(
         fitting.batches, fitting.validation, fast_dev_run=True, verbose=0
     ).history
     told = {name: float(values[-1]) for name, values in history.items()}
-    console.show("one batch of each part went through: " + told(told))
+    console.show("one batch of each part went through: " + in_words(told))
     console.document({"command": "train", "trial": "fast-dev-run", **told})
     return 0
 
 
-def told(numbers: dict[str, float]) -> str:
+def in_words(numbers: dict[str, float]) -> str:
     """Numbers for people.
 
-    >>> told({"val_loss": 0.5, "accuracy": 1})
+    >>> in_words({"val_loss": 0.5, "accuracy": 1})
     'val loss 0.5000, accuracy 1.0000'
     """
     return ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in numbers.items())
@@ -100,7 +100,7 @@ def _learn_by_heart(
         fitting.batches, epochs=plan.epochs, overfit_batches=count, callbacks=[table], verbose=0
     ).history
     told = {"loss": float(history["loss"][-1]), "accuracy": float(history["accuracy"][-1])}
-    console.show(f"\n{count} batches, {plan.epochs} times: {told(told)}")
+    console.show(f"\n{count} batches, {plan.epochs} times: {in_words(told)}")
     console.document({"command": "train", "trial": "overfit-batches", **told})
     return 0
 
@@ -123,7 +123,7 @@ def _cross_validate(
         with fitting.trainer._averaging():
             found = measure(model, _picked(plain, held), len(source.classes), plan.workers)
         scores.append({"accuracy": found.accuracy, "loss": found.loss})
-        console.say(f"fold {number}/{args.folds}: {told(scores[-1])}")
+        console.say(f"fold {number}/{args.folds}: {in_words(scores[-1])}")
     spread = {
         name: (float(np.mean(each)), float(np.std(each, ddof=1)))
         for name in ("accuracy", "loss")

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fovea.cli.trials import told
+from fovea.cli.trials import in_words
 from fovea.training import memory_plan
 from fovea.training.untouched import same_random_numbers
 from fovea.vision.training.detection import prepare_detector
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fovea.cli.console import Console
     from fovea.cli.learned import Learned
     from fovea.cli.scenes import Scenes
-    from fovea.training import Trainer
+    from fovea.training.trainer import Trainer
     from fovea.utils.data import DataLoader
 
 __all__ = ["try_scenes"]
@@ -43,7 +43,7 @@ def try_scenes(
         console.document({"command": "train", "trial": "memory", "bytes": facts})
         return 0
     numbers = _last(trainer.fit(loader, fast_dev_run=True, verbose=0).history)
-    console.show("one batch went through: " + told(numbers))
+    console.show("one batch went through: " + in_words(numbers))
     console.document({"command": "train", "trial": "fast-dev-run", **numbers})
     return 0
 
@@ -63,7 +63,7 @@ def _learn_by_heart(
     epochs = recipe.epochs
     history = trainer.fit(loader, epochs=epochs, overfit_batches=count, verbose=0).history
     numbers = _last(history)
-    console.show(f"{count} batches, {epochs} times: {told(numbers)}")
+    console.show(f"{count} batches, {epochs} times: {in_words(numbers)}")
     console.document({"command": "train", "trial": "overfit-batches", **numbers})
     return 0
 
