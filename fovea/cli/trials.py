@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from fovea.cli.classifier import Classifier
     from fovea.cli.console import Console
     from fovea.cli.sources import Source
+    from fovea.training.trainer import Trainer
 
-__all__ = ["found_rate", "in_words", "labels_of", "run_trial", "said_rate"]
+__all__ = ["found_rate", "in_words", "labels_of", "run_trial", "said_rate", "tell_memory"]
 
 
 def labels_of(dataset: Any) -> list[int]:
@@ -64,12 +65,7 @@ def run_trial(
         return _learn_by_heart(console, classifier, source, plan, args.overfit_batches)
     fitting = Fitting(classifier.model, source.train, source.validation, plan)
     if args.plan_memory:
-        with same_random_numbers():
-            batch = next(iter(fitting.batches))
-        taken = memory_plan(fitting.trainer, batch, plan.batch_size)
-        console.show(str(taken))
-        facts = {**vars(taken), "total": taken.total}
-        console.document({"command": "train", "trial": "memory", "bytes": facts})
+        tell_memory(console, fitting.trainer, fitting.batches, plan.batch_size)
         return 0
     history = fitting.trainer.fit(
         fitting.batches, fitting.validation, fast_dev_run=True, verbose=0
@@ -78,6 +74,16 @@ def run_trial(
     console.show("one batch of each part went through: " + in_words(told))
     console.document({"command": "train", "trial": "fast-dev-run", **told})
     return 0
+
+
+def tell_memory(console: Console, trainer: Trainer, batches: Any, batch_size: int) -> None:
+    """Say what memory a step takes."""
+    with same_random_numbers():
+        batch = next(iter(batches))
+    taken = memory_plan(trainer, batch, batch_size)
+    console.show(str(taken))
+    facts = {**vars(taken), "total": taken.total}
+    console.document({"command": "train", "trial": "memory", "bytes": facts})
 
 
 def in_words(numbers: dict[str, float]) -> str:

@@ -6,11 +6,11 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fovea.cli.trials import in_words
-from fovea.training import memory_plan
-from fovea.training.untouched import same_random_numbers
+from fovea.cli.trials import in_words, tell_memory
+from fovea.utils.data import Subset
 from fovea.vision.training.detection import prepare_detector
-from fovea.vision.training.segmentation import prepare_segmenter
+from fovea.vision.training.segmentation import held_batches, prepare_segmenter
+from fovea.vision.training.validating import ValidateDetector
 
 if TYPE_CHECKING:
     from fovea.cli.console import Console
@@ -35,15 +35,18 @@ def try_scenes(
         return _learn_by_heart(console, learned, scenes, recipe, args.overfit_batches)
     trainer, loader = _prepared(learned, scenes, recipe)
     if args.plan_memory:
-        with same_random_numbers():
-            batch = next(iter(loader))
-        taken = memory_plan(trainer, batch, recipe.batch_size)
-        console.show(str(taken))
-        facts = {**vars(taken), "total": taken.total}
-        console.document({"command": "train", "trial": "memory", "bytes": facts})
+        tell_memory(console, trainer, loader, recipe.batch_size)
         return 0
-    numbers = _last(trainer.fit(loader, fast_dev_run=True, verbose=0).history)
-    console.show("one batch went through: " + in_words(numbers))
+    held = None
+    if scenes.validation is not None and learned.task == "detection":
+        few: Subset[Any] = Subset(
+            scenes.validation, range(min(recipe.batch_size, len(scenes.validation)))
+        )
+        trainer.callbacks.append(ValidateDetector(learned.model, few, {1}))
+    elif scenes.validation is not None:
+        held = held_batches(scenes.validation, recipe)
+    numbers = _last(trainer.fit(loader, held, fast_dev_run=True, verbose=0).history)
+    console.show("one batch of each part went through: " + in_words(numbers))
     console.document({"command": "train", "trial": "fast-dev-run", **numbers})
     return 0
 

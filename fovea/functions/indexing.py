@@ -22,7 +22,7 @@ from fovea.ops.reduce import DimAttrs
 from fovea.ops.rules import normalize_dim
 from fovea.size import Size
 from fovea.tensorbase import is_tensor
-from fovea.views import Viewer, form_seen, viewer
+from fovea.views import Viewer, form_seen
 
 if TYPE_CHECKING:
     from fovea.tensor import Tensor
@@ -71,17 +71,8 @@ def _rows(input: Tensor, start: int, length: int) -> Tensor:
         offset = input.offset + start * input.strides[0] * (length > 0)
         place = slice(start, start + length)
         return input._make_view(input, shape, input.strides, offset, _AGAIN, (place,))
-    rows: Tensor = _cut(form_seen(input), start, length)(input)
+    rows: Tensor = _shown(form_seen(input), ((start, start + length, None),))(input)
     return rows
-
-
-@lru_cache(maxsize=4096)
-def _cut(form: Form, start: int, length: int) -> Viewer:
-    rest = len(form.shape) - 1
-    attrs = shape_ops.SliceAttrs.of(
-        (start if length else 0, *(0,) * rest), (length, *form.shape[1:]), (1,) * (rest + 1)
-    )
-    return viewer(shape_ops.slice_, attrs, form)
 
 
 def _row(input: Tensor, i: int) -> Tensor:
@@ -93,15 +84,8 @@ def _row(input: Tensor, i: int) -> Tensor:
         strides = input.strides
         offset = input.offset + i % size * strides[0]
         return input._make_view(input, shape[1:], strides[1:], offset, _AGAIN, (i,))
-    row: Tensor = _picked(form_seen(input), i)(input)
+    row: Tensor = _shown(form_seen(input), (i,))(input)
     return row
-
-
-@lru_cache(maxsize=4096)
-def _picked(form: Form, i: int) -> Viewer:
-    rest = tuple(form.shape[1:])
-    start, ones = (i % form.shape[0], *(0,) * len(rest)), (1,) * len(form.shape)
-    return picker(form, start, (1, *rest), ones, rest)
 
 
 def setitem(input: Tensor, key: Any, value: Any) -> None:
@@ -175,13 +159,14 @@ def _basic(input: Tensor, key: Any) -> tuple[Tensor, list[tuple[int, Tensor]]]:
             shape.append(1)
             continue
         if is_tensor(item):
-            spans = item.ndim if item.dtype is dtypes.bool_ else 1
+            if item.dtype is dtypes.bool_ and not item.ndim:  # picks all or nothing, in front
+                picks.append((len(shape), from_array(np.flatnonzero(item._array()))))
+                shape.append(1)
+                continue
             for index in _as_indices(input, item, d):
                 picks.append((len(shape), index))
                 _whole(input, d, start, length, step, shape)
                 d += 1
-            if spans == 0:
-                raise ArgumentError("index: a 0-d boolean mask is not supported; use where.")
             continue
         first, count, by = _span(item, input.shape[d], d)
         start.append(first)

@@ -20,6 +20,9 @@ from fovea.nn.state import StateDictError
 from fovea.vision import models
 from fovea.vision.datasets import Shapes
 from fovea.vision.ops.misc import FrozenBatchNorm2d
+from fovea.vision.training import DetectionRecipe, SegmentationRecipe
+from fovea.vision.training.detection import prepare_detector
+from fovea.vision.training.segmentation import prepare_segmenter
 from tests.cli.conftest import Fovea
 from tests.cli.test_scenes import masks, objects, pixels, save
 
@@ -172,6 +175,19 @@ def test_pixels_of_rare_classes(masks: Path) -> None:
     np.testing.assert_allclose(weighted[counts > 0], counts.sum() / (counts > 0).sum(), 1e-5)
 
 
+@pytest.mark.parametrize("task", ["detection", "segmentation"])
+def test_layers_learn_at_rates_of_their_own(task: str) -> None:
+    data: Any = Shapes(4, task, image_size=32)
+    if task == "detection":
+        how = DetectionRecipe(batch_size=4, workers=0, lr=0.1, layer_decay=0.5)
+        made = prepare_detector(build_network(task, "glance_n", 3, 32), data, how)
+    else:
+        plan = SegmentationRecipe(32, batch_size=4, workers=0, lr=0.1, layer_decay=0.5)
+        made = prepare_segmenter(build_network(task, "unet", 7, 32), data, plan, 7)
+    rates = {group["initial_lr"] for group in made[0].optimizer.param_groups}
+    assert max(rates) == 0.1 and 0.05 in rates and len(rates) > 3
+
+
 # -- what keeps nothing ------------------------------------------------------------------------
 
 
@@ -179,6 +195,7 @@ def test_trials_of_a_segmenter(masks: Path, fovea: Fovea, tmp_path: Path) -> Non
     words = ("train", masks, "--image-size", 32, *FAST)
     ran = fovea(*words, "--fast-dev-run")
     assert ran.code == 0 and ran.json["trial"] == "fast-dev-run" and ran.json["loss"] > 0, ran.err
+    assert 0 <= ran.json["val_mean_iou"] <= 1
     ran = fovea(*words, "--plan-memory")
     assert ran.code == 0 and ran.json["bytes"]["total"] > ran.json["bytes"]["weights"], ran.err
     once = fovea(*words, "--overfit-batches", 1, "--epochs", 1).json
@@ -190,7 +207,7 @@ def test_trials_of_a_segmenter(masks: Path, fovea: Fovea, tmp_path: Path) -> Non
 def test_trials_of_a_detector(objects: Path, fovea: Fovea, tmp_path: Path) -> None:
     words = ("train", objects, "--image-size", 64, *FAST)
     ran = fovea(*words, "--fast-dev-run")
-    assert ran.code == 0 and {"boxes", "classes", "loss"} <= {*ran.json}, ran.err
+    assert ran.code == 0 and {"boxes", "classes", "loss", "val_AP"} <= {*ran.json}, ran.err
     ran = fovea(*words, "--plan-memory")
     assert ran.code == 0 and ran.json["bytes"]["total"] > 0, ran.err
     assert fovea(*words, "--overfit-batches", 1, "--epochs", 2).json["loss"] > 0

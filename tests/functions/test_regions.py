@@ -100,3 +100,31 @@ def test_compiled(name: str) -> None:
     compiled = fovea.compile(lambda x: VIEWS[name](x * 2) + 1, strict=True)
     for x in (ours, ours + 1):
         np.testing.assert_array_equal(compiled(x).numpy(), (VIEWS[name](x * 2) + 1).numpy())
+
+
+@pytest.mark.parametrize("gradients", [False, True])
+def test_what_compares_equal_is_not_the_same_key(gradients: bool) -> None:
+    """Regions and filled tensors are looked up by keys and sizes: 1, True and 1.0 are equal."""
+    x, t = fovea.ones(3, 4), torch.ones(3, 4)
+    for each in (x, t):
+        each.requires_grad_(gradients)
+    for _ in range(3):
+        for key in ((1, 1), (slice(1, 3), 1), (1, slice(None)), (..., 1), (None, 1)):
+            assert tuple(x[key].shape) == tuple(t[key].shape)
+        for key in (True, False, (slice(None), True), (1, True)):
+            np.testing.assert_array_equal(
+                x[key].detach().numpy(), t[key].detach().numpy(), str(key)
+            )
+        with pytest.raises(IndexError):
+            x[3, 1]
+        assert fovea.zeros(4).shape == fovea.zeros((4,)).shape == (4,)
+        with pytest.raises(TypeError):
+            fovea.zeros(4.0)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_single_truth_value_picks_all_or_nothing(keep: bool) -> None:
+    x, t = pair(3, 4)
+    np.testing.assert_array_equal(x[fovea.tensor(keep)].numpy(), t[torch.tensor(keep)].numpy())
+    x[keep], t[keep] = 7.0, 7.0
+    np.testing.assert_array_equal(x.numpy(), t.numpy())

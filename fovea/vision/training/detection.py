@@ -150,9 +150,7 @@ def find_detector_lr(
     """
     recipe = recipe or DetectionRecipe()
     trainer, loader = prepare_detector(model, dataset, recipe)
-    found = lr_find(trainer, loader)
-    model.eval()
-    return found
+    return lr_find(trainer, loader)
 
 
 def prepare_detector(

@@ -35,6 +35,7 @@ __all__ = [
     "SegmentationSamples",
     "find_segmenter_lr",
     "fit_segmenter",
+    "held_batches",
     "prepare_segmenter",
     "segment",
     "segmentation_loss",
@@ -293,14 +294,9 @@ def fit_segmenter(
     """
     recipe = recipe or SegmentationRecipe()
     trainer, loader = prepare_segmenter(model, dataset, recipe, classes)
-    held: DataLoader[Any] | None = None
-    if validation is not None:
-        plain = SegmentationSamples(validation, recipe.image_size)
-        # Threads: little is done to these images, and processes take a second to start each time.
-        held = DataLoader(plain, recipe.batch_size, num_workers=recipe.workers)
     history = trainer.fit(
         loader,
-        held,
+        None if validation is None else held_batches(validation, recipe),
         recipe.epochs,
         validation_freq=measured_epochs(recipe.epochs, validate_every),
         callbacks=callbacks,
@@ -328,6 +324,13 @@ def find_segmenter_lr(
     """
     recipe = recipe or SegmentationRecipe()
     return lr_find(*prepare_segmenter(model, dataset, recipe, classes))
+
+
+def held_batches(validation: Any, recipe: SegmentationRecipe) -> DataLoader[Any]:
+    """What a recipe measures on, at the size that is learned from."""
+    plain = SegmentationSamples(validation, recipe.image_size)
+    # Threads: little is done to these images, and processes take a second to start each time.
+    return DataLoader(plain, recipe.batch_size, num_workers=recipe.workers)
 
 
 def prepare_segmenter(
